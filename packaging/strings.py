@@ -176,7 +176,7 @@ def titles() -> Iterator[str]:
     from secateur.engine.baselines.protocol import BaselineKind
     from secateur.engine.baselines.table import RULES
     from secateur.engine.export.table import EXPORTERS
-    from secateur.engine.recovery.benchmark_points import benchmark_points
+    from secateur.engine.recovery.expected_result import benchmark_points
     from secateur.engine.scoring.criteria import CRITERIA
     from secateur.engine.session.project_file import Role
     from secateur.engine.structures.types import Kind

@@ -11,8 +11,8 @@ from typing import Any
 from secateur.engine.export.protocol import Exported
 from secateur.engine.masks.learned_gates import GateCount, LearnedGates
 from secateur.engine.recovery.budget import Budget
-from secateur.engine.recovery.domain_points import DomainPoint, domains_of
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.training_curve import DomainPoint, domains_of
 
 MOST_POINTS = 2000
 """Of a curve of gates: a longer one loses every second."""

@@ -229,7 +229,7 @@ class CostEstimator:
 
     def _sensitivity_trials(self, analysis: Analysis, removed: Mask) -> int:
         """How many cuts there are to try; counted once for a state."""
-        from secateur.engine.sensitivity.trials import removals, sets_of, trials
+        from secateur.engine.sensitivity.protocol import removals, sets_of, trials
 
         if self._trials[0] is not analysis or self._trials[1] is not removed:
             numbers = sets_of(analysis, removed, Goal(()))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secateur.engine.masks.learned_gates import GateCount
-from secateur.engine.recovery.domain_points import DomainPoint
+from secateur.engine.recovery.training_curve import DomainPoint
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.structures.layer_graph import LayerGraph
 

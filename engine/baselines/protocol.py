@@ -18,7 +18,8 @@ from ..options import Option
 from ..planning.protocol import Goal
 from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import RecoverySettings
-from ..sources.protocol import ModelSpec
+from ..sources.protocol import ModelSpec, change_source
+from ..storage.paths import Change
 from ..structures.analysis import Analysis, Mask
 from ..surgery.cut.edits import Edits
 from ..targets.protocol import Timing
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ..recovery.checkpoint import Checkpoint
 
 LIBRARIES = ("torchvision:", "timm:")
-"""Beginnings of the sources whose families `families.py` knows."""
+"""Beginnings of the sources whose families `stock.py` knows."""
 
 
 class BaselineKind(StrEnum):
@@ -95,6 +96,13 @@ class BaselineSpec:
             metavar="FILE",
         ),
     ] = ""
+
+
+def change_baseline(spec: BaselineSpec, change: Change) -> BaselineSpec:
+    """A baseline that is asked for, with the paths of a stock model changed."""
+    return replace(
+        spec, source=change_source(spec.source, change), weights=change(spec.weights) if spec.weights else ""
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,13 @@
 
 It is opened as any model, with the original's number of classes, and trained with the state's own recovery, the
 original as its teacher. Where its weights are random, it has to learn everything in those epochs, and a note says so.
+
+The family of a name: a name is read as words and numbers (resnet50 is resnet, 50; regnet_y_8gf is regnet, y, 8, gf).
+The family are the models that the same file of the library defines and whose names begin with the same word; the
+nearest differ in the fewest parts.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,14 +19,51 @@ from torch import Tensor
 
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
+from ..sources import timm_models, torchvision_models
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, SourceModel
 from ..structures.analyse import analyse
 from ..structures.costs import costs
 from ..tasks.model_outputs import evaluating, main_output, run_model
-from .families import distance, relatives
 from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
 from .training import train
+
+PART = re.compile(r"[a-z]+|[0-9]+", re.IGNORECASE)
+
+
+def relatives(source: str) -> tuple[str, ...]:
+    """Sources of the same family, nearest names first; () where the source names none."""
+    prefix, _, name = source.partition(":")
+    known = _siblings(f"{prefix}:", name)
+    others = sorted((distance(name, one), one) for one in known if one != name and _first(one) == _first(name))
+    return tuple(f"{prefix}:{one}" for _, one in others)
+
+
+def distance(one: str, other: str) -> int:
+    """In how many parts two names differ."""
+    first, second = PART.findall(one), PART.findall(other)
+    return sum(a != b for a, b in zip(first, second, strict=False)) + abs(len(first) - len(second))
+
+
+def _first(name: str) -> str:
+    return next(iter(PART.findall(name)), "")
+
+
+def _siblings(prefix: str, name: str) -> list[str]:
+    """Names of the models that the same file of a library defines."""
+    if prefix == torchvision_models.PREFIX:
+        from torchvision import models
+
+        home = models.get_model_builder(name).__module__
+        return [one for one in models.list_models() if models.get_model_builder(one).__module__ == home]
+    if prefix == timm_models.PREFIX:
+        import timm
+
+        base = name.partition(".")[0]
+        home = timm.model_entrypoint(base).__module__.rpartition(".")[2]
+        return timm.list_models(module=home)
+    return []
+
 
 RANDOM_WEIGHTS = "source.random"
 """The note of a source whose weights are random."""

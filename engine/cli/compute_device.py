@@ -6,7 +6,7 @@ And where it leaves files for TensorBoard.
 import argparse
 
 from ..devices import CPU, available, check_threads
-from ..recovery.tensorboard_log import require_tensorboard
+from ..recovery.training_curve import require_tensorboard
 from ..session.session import Session
 
 

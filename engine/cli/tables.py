@@ -9,7 +9,7 @@ from ..export.protocol import Exported
 from ..planning.goal_verdict import GoalVerdict
 from ..planning.infeasibility import amount_text, cost_name
 from ..planning.protocol import Reached
-from ..recovery.domain_points import domain_curves
+from ..recovery.training_curve import domain_curves
 from ..session.states import State
 from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..baselines.protocol import Baseline
-from ..baselines.spec_paths import change_baseline
+from ..baselines.protocol import Baseline, change_baseline
 from ..devices import CPU, check_threads
 from ..errors import OpenError, SecateurError
 from ..export.protocol import Exported

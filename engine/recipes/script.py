@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..baselines.spec_paths import change_baseline
+from ..baselines.protocol import change_baseline
 from ..devices import CPU
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Goal

@@ -20,9 +20,7 @@ from torch import Tensor, nn
 from ..errors import SecateurError
 from ..storage.atomic_files import free, staged_write
 from ..tasks.protocol import Metric, Split
-from .best_weights import Recovered
-from .found_rate import FoundRate
-from .repair_result import REASONS, RepairResult
+from .results import REASONS, FoundRate, Recovered, RepairResult
 from .training import Training
 from .training_curve import thinned
 

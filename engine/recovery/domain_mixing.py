@@ -20,12 +20,11 @@ from ..text.format import percent
 from ..text.notation import write_amount
 from .batchnorm import trainable_batches
 from .checkpoint import Position
-from .domain_points import domain_point
 from .protocol import Mixing
-from .reference_losses import ReferenceLosses
-from .scaling_law import ScalingLaw, fitted_law
+from .reference_losses import ReferenceLosses, ScalingLaw, fitted_law
 from .side_effects import modes_kept
 from .training import BatchStream, Training
+from .training_curve import domain_point
 
 Floats = NDArray[np.float64]
 SHOWN = 4

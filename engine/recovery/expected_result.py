@@ -1,18 +1,75 @@
 """Predicts the result of a recovery from a benchmark of the same kind of model and data. Loads no torch.
 
-Each point (`benchmark_points.py`) names the cell of the benchmark that it comes from.
+The points are in `benchmark_results.json`, which `python -m tests.benchmarks.choose --expectations` writes from kept
+results. Each names the cell of the benchmark that it comes from.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
 
 from ..errors import Message
 from ..messages import Phrase, title
+from ..storage.serialization import from_json
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
-from .benchmark_points import BenchmarkPoint, Family, benchmark_points
 from .protocol import RecoverySettings, Repair
+
+RESULTS = "benchmark_results.json"
+
+
+class Family(StrEnum):
+    """Models that behave alike when they are cut."""
+
+    CONVOLUTIONAL = "convolutional network"
+    TRANSFORMER = "transformer"
+    LANGUAGE = "language model"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkPoint:
+    """One cell of a benchmark.
+
+    Attributes:
+        family: Of the model.
+        subject: Model and data in words.
+        parameters: Of the model before the cut.
+        classes: Of the data, 0 where it has none.
+        kept: Share of the MACs that was kept.
+        metric: What it was judged by.
+        percent: Whether that is a fraction, shown as per cent.
+        original: The metric before the cut.
+        cut: Right after it.
+        recovered: After the recovery.
+        epochs: Of it, 0 for a repair without training.
+        how: In words.
+        source: The benchmark and its cell.
+    """
+
+    family: Family
+    subject: str
+    parameters: int
+    classes: int
+    kept: float
+    metric: str
+    percent: bool
+    original: float
+    cut: float
+    recovered: float
+    epochs: int
+    how: str
+    source: str
+
+
+@cache
+def benchmark_points() -> tuple[BenchmarkPoint, ...]:
+    """All points, in the order of the file."""
+    data = resources.files(__package__ or "").joinpath(RESULTS).read_bytes()
+    return from_json(data, tuple[BenchmarkPoint, ...])
+
 
 FAR = 0.15
 """Shares of the MACs that are further apart are not alike."""

@@ -23,15 +23,13 @@ from ..errors import NO_NUMBERS, Message, OutOfMemory, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, followed, spanning
 from ..out_of_memory import runs_out_of_memory
 from ..structures.transition import KeptIndices
-from ..tasks.protocol import Split, Task
+from ..tasks.evaluate_on import evaluate_on
+from ..tasks.protocol import Metric, Split, Task
 from ..tasks.sample_tokens import sample_tokens
 from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import adjust_batchnorm, calibrate_batchnorm, norms_of, trainable_batches
-from .best_weights import Recovered, better_weights
-from .budget import Budget, Unit
-from .channels_last import MemoryLayout, layout_of
+from .budget import Budget, TimeLimit, TrainingTime, Unit
 from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_checkpoint, put_back
-from .distillation_temperature import find_temperature
 from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass, stream_at
 from .features import Features
 from .flip_augmentation import Sides
@@ -40,11 +38,19 @@ from .least_squares import reconstruct
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
-from .rate_trials import RATE_TRIALS, rate_trials, tolerance, trial_steps, usual_trial_steps
-from .repair_result import RepairResult
+from .results import Recovered, RepairResult
 from .side_effects import modes_kept, pinned, working_copy
-from .time_limit import TimeLimit, TrainingTime
 from .training import Training, has_loss
+from .training_trials import (
+    RATE_TRIALS,
+    MemoryLayout,
+    find_temperature,
+    layout_of,
+    rate_trials,
+    tolerance,
+    trial_steps,
+    usual_trial_steps,
+)
 
 SPOKEN = 5
 """Steps between two points of the loss curve; fewer when steps are slow."""
@@ -434,6 +440,33 @@ def _evaluated(best: Recovered | None, training: Training, epoch: int) -> Job[Re
     found = yield from better_weights(best, training, epoch)
     training.time.reserve = training.time.limit.elapsed - begun
     return found
+
+
+def better_weights(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
+    """The better one of the best so far and the student as it stands; of equal ones the student's weights."""
+    copy, step = training.student, training.step
+    device = training.whole_device if training.division is None else training.device
+    with modes_kept(copy), placed(device, copy), training.given_back():
+        copy.eval()
+        job = evaluate_on(training.task, copy, Split.VAL, training.token, device=device, limit=training.passes)
+        metric = (yield from job).measured_now()
+        shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
+        yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
+        if best is not None and not _as_good(metric, best.metric):
+            return best
+        state = training.weights()
+    same = best is not None and metric.value == best.metric.value
+    since = best.best_epoch if best is not None and same else epoch
+    improved = best is not None and (best.improved or not same)
+    repair = RepairResult() if best is None else best.repair
+    given = metric if best is None else best.given
+    return Recovered(state, metric, epoch, step, since, improved=improved, repair=repair, given=given)
+
+
+def _as_good(metric: Metric, other: Metric) -> bool:
+    if math.isnan(metric.value) or math.isnan(other.value):
+        return math.isnan(other.value)
+    return metric.value >= other.value if metric.higher_is_better else metric.value <= other.value
 
 
 def _ended(training: Training, position: Position, best: Recovered) -> bool:

@@ -52,7 +52,7 @@ from .batchnorm import adjusting_batchnorm, norms_can_be_adjusted
 from .consumer_units import ConsumerUnit, factor_of, kept_elements, units_of
 from .lockstep import in_order, own_copy, paused_forwards, plain_attention
 from .protocol import Repair
-from .repair_result import (
+from .results import (
     DERIVED,
     MIXED,
     NO_BIAS,

@@ -1,6 +1,7 @@
-"""The optimisers for recovery, one line each. Loads torch."""
+"""The optimisers for recovery, one line each, and their learning-rate schedule. Loads torch."""
 
 from collections.abc import Callable
+from math import cos, pi
 from typing import Any
 
 import torch
@@ -32,3 +33,19 @@ def optimizer_of(student: nn.Module, settings: RecoverySettings) -> torch.optim.
         {"params": [p for p in chosen if p in spared], "weight_decay": 0.0},
     ]
     return OPTIMIZERS[settings.optimizer]([g for g in groups if g["params"]], settings)
+
+
+START = 0.1
+END = 0.001
+"""Rates at both ends, as shares of the peak."""
+
+
+def one_cycle(position: float, warm_up: float = 0.15) -> float:
+    """Share of the peak learning rate at a position of the training, 0 to 1; it rises in the first `warm_up` (0..1)."""
+    if position < warm_up:
+        return _cosine(START, 1.0, position / warm_up)
+    return _cosine(1.0, END, (position - warm_up) / max(1.0 - warm_up, 1e-9))
+
+
+def _cosine(first: float, last: float, position: float) -> float:
+    return last + (first - last) * (1.0 + cos(pi * position)) / 2.0

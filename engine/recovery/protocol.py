@@ -47,7 +47,7 @@ class Repair(StrEnum):
 
 
 class Teacher(StrEnum):
-    """What a student learns from; see `teacher_tuning.py`."""
+    """What a student learns from; see `recover.py`."""
 
     AUTO = "auto"
     ORIGINAL = "original"
@@ -82,10 +82,10 @@ class RecoverySettings:
         tokens: Tokens of text after which it ends instead, padding aside; the last update may go beyond.
         accumulate: Batches whose gradients make one update.
         evaluate_every: Updates between two evaluations; 0: evaluated after each epoch. The end is evaluated anyway.
-        learning_rate: Peak of a one-cycle schedule; 0 for one that is found by trials, see `rate_trials.py`.
+        learning_rate: Peak of a one-cycle schedule; 0 for one that is found by trials, see `training_trials.py`.
         distillation: Weight of the teacher's soft targets, 0..1; the rest is the task's own loss.
         temperature: Softening of both outputs (Hinton et al. 2015), 0 for automatic; see `distillation_loss.py` and
-            `distillation_temperature.py`.
+            `training_trials.py`.
         weight_decay: Decoupled decay of weights (AdamW), biases and norms aside; for Adam and SGD the decay of
             `torch.optim`, for SGD of all parameters.
         seed: Order of the batches.

@@ -27,16 +27,15 @@ from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
 from .batchnorm import norms_of
-from .budget import Unit
+from .budget import TimeLimit, TrainingTime, Unit
 from .features import Features
 from .flip_augmentation import Sides, has_logits, mean_logits, mirroring
-from .found_rate import FoundRate
 from .gradient_sharing import GradientSharing, StepOrder
 from .mixed_precision import OwnTypes, as_given_back, widening
+from .optimizers import one_cycle
 from .protocol import RecoverySettings, require_tokens
-from .schedule import one_cycle
+from .results import FoundRate
 from .side_effects import modes_kept, working_copy
-from .time_limit import TimeLimit, TrainingTime
 
 if TYPE_CHECKING:
     from .division import Division

@@ -23,8 +23,7 @@ from ..surgery.cut.edits import Edits
 from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.tree import Inputs
-from .protocol import PointStore, Sensitivity, SensitivityPoint
-from .trials import remaining, removals, trials
+from .protocol import PointStore, Sensitivity, SensitivityPoint, remaining, removals, trials
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,7 @@ from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
 from ..recovery.mask_training import learn_masks as train_masks
 from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.recover import recover as recover_model
-from ..recovery.tensorboard_log import logged_curve
-from ..recovery.training_curve import recorded_curve, thinned
+from ..recovery.training_curve import logged_curve, recorded_curve, thinned
 from ..scoring.criteria import CRITERIA, search
 from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices

@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..baselines.protocol import Baseline
-from ..baselines.spec_paths import change_baseline
+from ..baselines.protocol import Baseline, change_baseline
 from ..errors import Message, OpenError, PlanError
 from ..foreign_code.consent import Consent, is_sealed, seal_of
 from ..jobs import NeverCancelled, finish

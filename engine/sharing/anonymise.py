@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..baselines.protocol import Baseline
-from ..baselines.spec_paths import change_baseline
+from ..baselines.protocol import Baseline, change_baseline
 from ..errors import Message
 from ..export.protocol import Exported
 from ..recipes.steps import Attach, Compare, Export, Open, Recipe, Step

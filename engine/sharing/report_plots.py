@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ..baselines.protocol import Baseline
-from ..recovery.domain_points import domain_curves
+from ..recovery.training_curve import domain_curves
 from ..session.state_history import StateHistory
 from ..session.state_text import KINDS, metric_of, where
 from ..session.states import State, StateKind

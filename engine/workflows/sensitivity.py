@@ -4,8 +4,7 @@ from ..jobs import CancelToken, Job, NeverCancelled, spanning
 from ..planning.protocol import Goal
 from ..scoring.score_options import Choices
 from ..sensitivity.measure import TrialModel, sensitivity
-from ..sensitivity.protocol import SHARES, Sensitivity
-from ..sensitivity.trials import sets_of
+from ..sensitivity.protocol import SHARES, Sensitivity, sets_of
 from ..session.measurement_cache import Stored, points_of
 from ..session.session import Session
 from ..tasks.protocol import Metric

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.recovery.benchmark_points import benchmark_points
+from secateur.engine.recovery.expected_result import benchmark_points
 from secateur.engine.scoring.criteria import CRITERIA
 from tests.benchmarks import tables
 from tests.benchmarks.choose import (

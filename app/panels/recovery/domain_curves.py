@@ -9,7 +9,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from secateur.engine.recovery.domain_points import DomainPoint
+from secateur.engine.recovery.training_curve import DomainPoint
 
 from ...document.job_state import CurvePoint
 from ...text.format import percent, three_digits

@@ -12,7 +12,7 @@ from secateur.app.panels.ledger import LedgerPanel
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import trade_off
-from secateur.engine.baselines import families
+from secateur.engine.baselines import stock
 from secateur.engine.baselines.protocol import LIBRARIES, Baseline, BaselineKind, BaselineSpec
 from secateur.engine.baselines.verdict import PrunedResult, verdict
 from secateur.engine.errors import Message
@@ -142,9 +142,7 @@ def test_a_model_of_no_known_family_needs_its_stock_model_named(qtbot, player, w
     assert not dialog.boxes[BaselineKind.STOCK].isChecked() and dialog.accept_button.isEnabled()
     qtbot.mouseClick(dialog.boxes[BaselineKind.STOCK], LEFT)
     assert not dialog.accept_button.isEnabled() and "Enter a stock model" in dialog.missing.text()
-    assert set(LIBRARIES) == {torchvision_models.PREFIX, timm_models.PREFIX} and not families.relatives(
-        "bundled:resnet"
-    )
+    assert set(LIBRARIES) == {torchvision_models.PREFIX, timm_models.PREFIX} and not stock.relatives("bundled:resnet")
 
 
 def test_one_click_in_the_legend_makes_one_and_it_appears_with_its_mark(qtbot, player, panel):

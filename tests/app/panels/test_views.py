@@ -28,7 +28,7 @@ from secateur.engine.export.protocol import Exported
 from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Progressed
 from secateur.engine.recipes.compatibility import Mode
-from secateur.engine.recovery.benchmark_points import benchmark_points
+from secateur.engine.recovery.expected_result import benchmark_points
 from secateur.engine.recovery.protocol import Mixing, Optimizer, RecoverySettings, Repair
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.tasks.protocol import Sample, TaskSpec

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secateur.engine.recovery.benchmark_points import RESULTS, BenchmarkPoint, Family
+from secateur.engine.recovery.expected_result import RESULTS, BenchmarkPoint, Family
 from secateur.engine.storage.serialization import to_json
 
 from . import cifar, fashion, harness

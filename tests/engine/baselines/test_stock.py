@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.baselines.families import relatives
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
-from secateur.engine.baselines.stock import make
+from secateur.engine.baselines.stock import make, relatives
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.sources.open import open_model

@@ -8,8 +8,7 @@ import pytest
 
 from secateur.engine.cli import prune
 from secateur.engine.cli.main import main
-from secateur.engine.recovery.benchmark_points import BenchmarkPoint, Family
-from secateur.engine.recovery.expected_result import expectation
+from secateur.engine.recovery.expected_result import BenchmarkPoint, Family, expectation
 from tests.engine.session.small import write_project
 
 Capture = pytest.CaptureFixture[str]

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from secateur.engine.masks.learned_gates import LearnedGates
-from secateur.engine.masks.learned_masks import SETTLING, LearnedMasks
-from secateur.engine.masks.mask_groups import first_logits, groups_of, plan_by
+from secateur.engine.masks.learned_masks import SETTLING, LearnedMasks, first_logits, groups_of, plan_by
 from secateur.engine.model_inputs import call
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit

@@ -1,7 +1,7 @@
 """A training that is broken off at a step, as a kill does it."""
 
 from secateur.engine.jobs import Job
-from secateur.engine.recovery.best_weights import Recovered
+from secateur.engine.recovery.results import Recovered
 
 
 def close_at(job: Job[Recovered], step: int) -> None:

@@ -12,10 +12,10 @@ import transformers
 
 from secateur.engine.jobs import Job, Progress, finish
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
+from secateur.engine.recovery.results import Recovered
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Task, TaskSpec
 

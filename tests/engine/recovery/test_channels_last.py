@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import finetune
-from secateur.engine.recovery.channels_last import MemoryLayout, layout_of
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
+from secateur.engine.recovery.training_trials import MemoryLayout, layout_of
 from tests.engine.tiny_net import TinyNet
 from tests.engine.toy_task import ToyTask
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from secateur.engine.errors import OutOfMemory, TaskError
 from secateur.engine.jobs import Cancelled, Job, finish
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.least_squares import IndependentRepair, Repairs, reconstruct
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
+from secateur.engine.recovery.results import Recovered
 from secateur.engine.recovery.training_curve import recorded_curve
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut

@@ -13,13 +13,13 @@ import torch
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Progress, finish
 from secateur.engine.recovery import training as steps
-from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.budget import Budget, Unit
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
+from secateur.engine.recovery.optimizers import one_cycle
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings, Repair, Teacher, require_possible
 from secateur.engine.recovery.recover import recover
-from secateur.engine.recovery.schedule import one_cycle
+from secateur.engine.recovery.results import Recovered
 from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec

@@ -9,11 +9,11 @@ from torch import nn
 
 from secateur.engine.jobs import Progress, finish
 from secateur.engine.recovery import protocol
-from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import DISTILLATION_STEPS, RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
+from secateur.engine.recovery.results import Recovered
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Split

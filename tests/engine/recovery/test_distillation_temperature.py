@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import finish
-from secateur.engine.recovery import distillation_temperature
+from secateur.engine.recovery import training_trials
 from secateur.engine.recovery.checkpoint import Checkpoint
-from secateur.engine.recovery.distillation_temperature import temperature_of
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import RecoverySettings, Teacher
+from secateur.engine.recovery.training_trials import temperature_of
 from secateur.engine.tasks.protocol import Split
 from tests.engine.toy_task import ToyTask
 
@@ -48,7 +48,7 @@ def test_it_is_where_the_entropy_by_hand_is_what_is_wanted(classes: int) -> None
 @pytest.fixture(autouse=True)
 def long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight steps are many."""
-    monkeypatch.setattr(distillation_temperature, "LONG", 8)
+    monkeypatch.setattr(training_trials, "LONG", 8)
 
 
 def _said(settings: RecoverySettings, scale: float, task: ToyTask | None = None) -> list[str]:
@@ -84,7 +84,7 @@ def test_one_that_goes_on_keeps_its_temperature(tmp_path: Path, monkeypatch: pyt
     assert any(progress.values.get("step") for progress in job)  # stops there
     job.close()
     assert kept.load() is not None
-    monkeypatch.setattr(distillation_temperature, "LONG", math.inf)  # what is known is not sought again
+    monkeypatch.setattr(training_trials, "LONG", math.inf)  # what is known is not sought again
     done = finish(fine_tune(_net(1.0), _net(20.0), ToyTask(), SETTINGS, checkpoint=kept))
     assert done.temperature == whole.temperature > 2
     assert all(map(torch.equal, done.state_dict.values(), whole.state_dict.values()))

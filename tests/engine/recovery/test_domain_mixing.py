@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from secateur.engine.jobs import Progress, finish, spanning
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
+from secateur.engine.recovery.results import Recovered
 from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task, TaskSpec

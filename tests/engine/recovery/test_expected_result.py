@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from secateur.engine.recovery.benchmark_points import BenchmarkPoint, Family
-from secateur.engine.recovery.expected_result import CutModel, cut_model, expectation, family_of
+from secateur.engine.recovery.expected_result import BenchmarkPoint, CutModel, Family, cut_model, expectation, family_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs

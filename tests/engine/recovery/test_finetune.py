@@ -14,12 +14,11 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery import finetune
 from secateur.engine.recovery.batchnorm import adjust_batchnorm, calibrate_batchnorm
-from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.least_squares import IndependentRepair, Repairs
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
-from secateur.engine.recovery.repair_result import RepairResult
+from secateur.engine.recovery.results import Recovered, RepairResult
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut

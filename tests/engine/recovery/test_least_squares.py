@@ -19,7 +19,7 @@ from secateur.engine.recovery import least_squares
 from secateur.engine.recovery.batchnorm import adjust_batchnorm
 from secateur.engine.recovery.least_squares import RIDGES, RepairResult, joined_batches, reconstruct
 from secateur.engine.recovery.protocol import Repair
-from secateur.engine.recovery.repair_result import MIXED
+from secateur.engine.recovery.results import MIXED
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Split

@@ -16,11 +16,11 @@ from secateur.engine.jobs import finish, spanning
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
-from secateur.engine.recovery.domain_points import domains_of
 from secateur.engine.recovery.mask_training import MaskResult, learn_masks
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
-from secateur.engine.recovery.rate_trials import RATE_TRIALS
 from secateur.engine.recovery.reference_losses import read_references
+from secateur.engine.recovery.training_curve import domains_of
+from secateur.engine.recovery.training_trials import RATE_TRIALS
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
 from secateur.engine.structures.types import Kind

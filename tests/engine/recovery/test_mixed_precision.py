@@ -14,10 +14,10 @@ from torch.nn import functional
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
+from secateur.engine.recovery.results import Recovered
 from secateur.engine.recovery.training import Training
 from secateur.engine.tasks.protocol import Split
 from tests.engine.toy_task import ToyTask

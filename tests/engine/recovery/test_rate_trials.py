@@ -16,16 +16,14 @@ from torch import nn
 from secateur.engine.batch_parts import PassLimit
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Job, finish
+from secateur.engine.recovery import budget, finetune, training, training_trials
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery import finetune, rate_trials, time_limit, training
-from secateur.engine.recovery.best_weights import Recovered
+from secateur.engine.recovery.budget import TimeLimit
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
-from secateur.engine.recovery.found_rate import FoundRate
-from secateur.engine.recovery.optimizers import optimizer_of
+from secateur.engine.recovery.optimizers import one_cycle, optimizer_of
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
-from secateur.engine.recovery.schedule import one_cycle
-from secateur.engine.recovery.time_limit import TimeLimit
+from secateur.engine.recovery.results import FoundRate, Recovered
 from secateur.engine.recovery.training import Training
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.tracing import model_state
@@ -37,8 +35,8 @@ SETTINGS = RecoverySettings(epochs=2, threads=1, distillation=0.5)
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy task has few batches."""
-    monkeypatch.setattr(rate_trials, "LEAST", 5)
-    monkeypatch.setattr(rate_trials, "COMPARED", 3)
+    monkeypatch.setattr(training_trials, "LEAST", 5)
+    monkeypatch.setattr(training_trials, "COMPARED", 3)
 
 
 def _net(damage: float = 0.0) -> nn.Module:
@@ -128,25 +126,25 @@ def test_where_nothing_is_sought_there_is_no_trial(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_trial_is_a_part_of_the_training_that_follows() -> None:
-    found = [rate_trials.trial_steps(SETTINGS, steps) for steps in (0, 60, 90, 150, 240, 10_000)]
+    found = [training_trials.trial_steps(SETTINGS, steps) for steps in (0, 60, 90, 150, 240, 10_000)]
     assert found == [5, 5, 6, 10, 16, 16]
-    assert rate_trials.trial_steps(replace(SETTINGS, minutes=1.0), 0) == 16
+    assert training_trials.trial_steps(replace(SETTINGS, minutes=1.0), 0) == 16
 
 
 def test_before_a_long_training_a_trial_may_raise_the_loss_more(monkeypatch: pytest.MonkeyPatch) -> None:
     steps, minutes = RecoverySettings(), RecoverySettings(minutes=5.0)
-    given = [rate_trials.tolerance(steps, one) for one in (10, 300, 600, 1200, 9600)]
+    given = [training_trials.tolerance(steps, one) for one in (10, 300, 600, 1200, 9600)]
     assert given == pytest.approx([0.1, 0.1, 0.1 * 2**0.5, 0.2, 0.2])
-    assert rate_trials.tolerance(minutes, 9600) == 0.1
+    assert training_trials.tolerance(minutes, 9600) == 0.1
     torch.manual_seed(1)
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
     student = copy.deepcopy(teacher)
     with torch.no_grad():
         student.get_parameter("3.weight").add_(0.003 * torch.randn(3, 16))
     found = list[float]()
-    for brief in (rate_trials.BRIEF, 0.001):
-        monkeypatch.setattr(rate_trials, "BRIEF", brief)
-        monkeypatch.setattr(rate_trials, "LARGEST_TOLERANCE", math.inf)
+    for brief in (training_trials.BRIEF, 0.001):
+        monkeypatch.setattr(training_trials, "BRIEF", brief)
+        monkeypatch.setattr(training_trials, "LARGEST_TOLERANCE", math.inf)
         done = finish(fine_tune(student, teacher, ToyTask(), replace(SETTINGS, distillation=1.0)))
         assert done.rate is not None
         found.append(done.rate.rate)
@@ -155,7 +153,7 @@ def test_before_a_long_training_a_trial_may_raise_the_loss_more(monkeypatch: pyt
 
 def test_minutes_that_leave_no_time_for_trials_take_the_usual_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 100_000, 3))  # seconds: three go by from look to look
-    monkeypatch.setattr(time_limit, "_now", lambda: float(next(clock)))
+    monkeypatch.setattr(budget, "_now", lambda: float(next(clock)))
     settings = replace(SETTINGS, minutes=10.0)
     done = finish(fine_tune(_net(1.0), _net(), ToyTask(), settings, limit=TimeLimit(100.0, begun=0.0)))
     assert done.rate is None and done.steps
@@ -183,7 +181,7 @@ def test_a_broken_off_training_goes_on_at_the_rate_that_was_found(
     monkeypatch.setattr(resume, "SECONDS", 0.0)
     job = _run(SETTINGS, Checkpoint(tmp_path / "s1.pt", "k", pause=0.0), damage=0.01)
     for progress in job:
-        trying = progress.message.code == rate_trials.RATE_TRIALS[0] and progress.done > 3
+        trying = progress.message.code == training_trials.RATE_TRIALS[0] and progress.done > 3
         if trying if step == 0 else progress.values.get("step", 0) >= step:
             job.close()
             break
@@ -290,11 +288,11 @@ def test_trials_leave_the_time_of_the_last_evaluation_alone(monkeypatch: pytest.
             replace(SETTINGS, minutes=1.0),
             optimizer_of(student, SETTINGS),
             threading.Event(),
-            time=time_limit.TrainingTime(TimeLimit(100.0, begun=0.0), reserve=reserve),
+            time=budget.TrainingTime(TimeLimit(100.0, begun=0.0), reserve=reserve),
         )
         clock = iter(range(100_000))  # a look takes 10 ms
-        monkeypatch.setattr(time_limit, "_now", lambda clock=clock: 0.01 * next(clock))
-        assert (finish(rate_trials.rate_trials(one, 5)) is not None) is tried
+        monkeypatch.setattr(budget, "_now", lambda clock=clock: 0.01 * next(clock))
+        assert (finish(training_trials.rate_trials(one, 5)) is not None) is tried
 
 
 def test_weights_that_a_step_lays_elsewhere_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,5 +339,5 @@ def test_a_trial_is_as_precise_as_the_training(monkeypatch: pytest.MonkeyPatch) 
     made = optimizer_of(student, settings), threading.Event()
     for masks in (None, gates):  # one scale of the loss does not serve the gradients of gates
         one = Training(student, student, ToyTask(), settings, *made, masks=masks)  # pyright: ignore[reportArgumentType]
-        trial = rate_trials._trial(one, 0.001, 4)  # pyright: ignore[reportPrivateUsage]
+        trial = training_trials._trial(one, 0.001, 4)  # pyright: ignore[reportPrivateUsage]
         assert trial.half == one.half == ("" if masks else "float16")

@@ -9,11 +9,10 @@ from scipy.optimize import curve_fit
 from secateur.engine.errors import DataError, SecateurError
 from secateur.engine.jobs import Job, finish
 from secateur.engine.recovery.domain_mixing import reference_losses
-from secateur.engine.recovery.domain_points import domain_curves
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings, require_mixable, require_possible
-from secateur.engine.recovery.reference_losses import ReferenceLosses, read_references, write_references
-from secateur.engine.recovery.scaling_law import fitted_law
+from secateur.engine.recovery.reference_losses import ReferenceLosses, fitted_law, read_references, write_references
+from secateur.engine.recovery.training_curve import domain_curves
 
 from .test_domain_mixing import DIGITS, LETTERS, Next, folder, text_task
 

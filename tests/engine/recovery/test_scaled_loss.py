@@ -11,10 +11,10 @@ from secateur.engine.device_list import CpuBackend
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.results import Recovered
 from secateur.engine.recovery.training import Training
 from secateur.engine.tasks.protocol import Split
 from tests.engine.toy_task import ToyTask

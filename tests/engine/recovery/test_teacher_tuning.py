@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from secateur.engine.errors import Message
 from secateur.engine.jobs import NeverCancelled, Progress, finish, followed
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery import flip_augmentation, teacher_tuning
+from secateur.engine.recovery import flip_augmentation
 from secateur.engine.recovery import recover as recovery
-from secateur.engine.recovery.best_weights import Recovered
+from secateur.engine.recovery.budget import TimeLimit
 from secateur.engine.recovery.checkpoint import Checkpoint, KeptTeacher
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.flip_augmentation import labels_allow_mirroring
 from secateur.engine.recovery.protocol import RecoverySettings, Repair, Teacher, as_recorded
 from secateur.engine.recovery.recover import recover
-from secateur.engine.recovery.time_limit import TimeLimit
+from secateur.engine.recovery.results import Recovered
 from secateur.engine.storage.serialization import from_plain, to_plain
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
@@ -164,10 +164,8 @@ def test_weights_on_the_way_to_the_tuned_ones_teach_where_they_are_better(
         yield Progress("Fine-tuning", 1, 1)
         return Recovered(tuned.state_dict(), metric, 1, 8, 1, improved=True, given=given)
 
-    monkeypatch.setattr(teacher_tuning, "fine_tune", beyond)
-    job = teacher_tuning.tuned_teacher(
-        original, task, SETTINGS, KeptTeacher(), limit=TimeLimit(), token=NeverCancelled()
-    )
+    monkeypatch.setattr(recovery, "fine_tune", beyond)
+    job = recovery.tuned_teacher(original, task, SETTINGS, KeptTeacher(), limit=TimeLimit(), token=NeverCancelled())
     found = finish(job)
     assert found.state_dict is not None and found.message is not None and found.message.code == code
     for name, one in found.state_dict.items():
@@ -191,7 +189,7 @@ def test_a_teacher_that_was_tuned_looks_at_both_sides_of_images_whose_labels_all
     asked: bool | None, allowed: bool, tuned: bool, shown: flip_augmentation.Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given, whole = list[Any](), recovery.fine_tune
-    found = teacher_tuning.TunedTeacher(allowed, _trained(0).state_dict() if tuned else None)
+    found = recovery.TunedTeacher(allowed, _trained(0).state_dict() if tuned else None)
 
     def known(*_args: Any, **_named: Any) -> Iterator[Progress]:
         yield Progress("Tuning", 1, 1)
@@ -223,13 +221,13 @@ def test_no_time_is_taken_for_weights_on_the_way_that_the_limit_has_not(monkeypa
         limit.spent = 10.0
         return Recovered(_trained(6).state_dict(), metric, 1, 8, 1, improved=True, given=given)
 
-    monkeypatch.setattr(teacher_tuning, "fine_tune", late)
+    monkeypatch.setattr(recovery, "fine_tune", late)
     limit, token = TimeLimit(10.0), NeverCancelled()
     judged.clear()
     settings = replace(SETTINGS, mirror=False)
-    found = finish(teacher_tuning.tuned_teacher(original, task, settings, KeptTeacher(), limit=limit, token=token))
+    found = finish(recovery.tuned_teacher(original, task, settings, KeptTeacher(), limit=limit, token=token))
     assert found.message is not None and found.message.code == "recovery.teacher_tuned"
-    assert len(judged) == teacher_tuning.MIRRORING  # whether labels allow mirrored images
+    assert len(judged) == recovery.MIRRORING  # whether labels allow mirrored images
 
 
 def test_a_tuning_of_so_many_updates_says_so() -> None:

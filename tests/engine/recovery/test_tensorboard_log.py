@@ -6,7 +6,7 @@ import pytest
 
 from secateur.engine.cli.main import main
 from secateur.engine.jobs import finish
-from secateur.engine.recovery import tensorboard_log
+from secateur.engine.recovery import training_curve
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from tests.engine.session.small import write_project
@@ -32,7 +32,7 @@ def test_tensorboard_reads_the_curve_of_the_state(tmp_path: Path) -> None:
 def test_a_missing_tensorboard_is_a_sentence_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tensorboard_log, "find_spec", lambda name: None)
+    monkeypatch.setattr(training_curve, "find_spec", lambda name: None)
     assert main(["prune", "bundled:resnet", "--log-dir", str(tmp_path / "log")]) == 1
     assert "TensorBoard is not installed. Install it with pip install" in capsys.readouterr().err
     assert not (tmp_path / "log").exists()
@@ -41,7 +41,7 @@ def test_a_missing_tensorboard_is_a_sentence_before_the_work(
 def test_a_folder_that_cannot_be_made_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tensorboard_log, "find_spec", lambda name: object())
+    monkeypatch.setattr(training_curve, "find_spec", lambda name: object())
     (tmp_path / "file").write_text("")
     assert main(["prune", "bundled:resnet", "--log-dir", str(tmp_path / "file" / "log")]) == 1
     assert "cannot be made" in capsys.readouterr().err

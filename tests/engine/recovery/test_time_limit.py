@@ -12,11 +12,11 @@ from torch import nn
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import CancelToken, Job, finish
-from secateur.engine.recovery import time_limit, training
+from secateur.engine.recovery import budget, training
 from secateur.engine.recovery.checkpoint import Checkpoint, KeptTeacher
+from secateur.engine.recovery.optimizers import one_cycle
 from secateur.engine.recovery.protocol import RecoverySettings, Repair, Teacher
 from secateur.engine.recovery.recover import recover
-from secateur.engine.recovery.schedule import one_cycle
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.toy_task import ToyTask
 
@@ -59,7 +59,7 @@ class Slow(ToyTask):
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What recoveries read the time of."""
     found = Clock()
-    monkeypatch.setattr(time_limit, "time", found)
+    monkeypatch.setattr(budget, "time", found)
     return found
 
 

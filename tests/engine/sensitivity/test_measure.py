@@ -14,8 +14,7 @@ from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Goal
 from secateur.engine.process.client import SESSION
 from secateur.engine.scoring.score_options import Choices
-from secateur.engine.sensitivity.protocol import Sensitivity, SensitivityPoint
-from secateur.engine.sensitivity.trials import removals, sets_of, trials
+from secateur.engine.sensitivity.protocol import Sensitivity, SensitivityPoint, removals, sets_of, trials
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind, identities
 from secateur.engine.tasks.protocol import Split

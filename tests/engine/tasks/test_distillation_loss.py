@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish
+from secateur.engine.recovery.optimizers import END, START, one_cycle
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
-from secateur.engine.recovery.schedule import END, START, one_cycle
 from secateur.engine.tasks import distillation_loss as distillation_loss_module
 from secateur.engine.tasks.distillation_loss import distillation_loss
 from secateur.engine.tasks.open import open_task

@@ -1,8 +1,11 @@
-"""What a repair did to each layer that lost inputs, for a person; no torch."""
+"""What a recovery gives: weights, metric, what was repaired and found on the way, with messages for a person."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from ..errors import Message
+from ..tasks.protocol import Metric
 
 SPELLED_OUT = 4
 """Layers that are named where several were left for the same reason."""
@@ -56,7 +59,7 @@ class RepairResult:
         said = [Message("repair.done", "{done} of {total} layers that lost inputs were repaired.", fields)]
         reasons: dict[str, tuple[Message, list[str]]] = {}
         for name, why in self.left:
-            reasons.setdefault(str(why), (why, []))[1].append(_layer_of(name))
+            reasons.setdefault(str(why), (why, []))[1].append(name.removesuffix(".weight"))
         for why, names in reasons.values():
             fields = {"layers": ", ".join(names[:SPELLED_OUT]), "more": len(names) - SPELLED_OUT, "why": why}
             if len(names) > SPELLED_OUT:
@@ -66,6 +69,67 @@ class RepairResult:
         return (*said, *(() if self.used else (UNUSED,)), *((INDEPENDENT,) if self.independent else ()))
 
 
-def _layer_of(name: str) -> str:
-    """The layer of a weight, for a person."""
-    return name.removesuffix(".weight")
+@dataclass(frozen=True, slots=True)
+class FoundRate:
+    """What the trials found.
+
+    Attributes:
+        rate: Peak of the learning rate.
+        steps: Updates that they took together.
+    """
+
+    rate: float
+    steps: int
+
+    @property
+    def message(self) -> Message:
+        """For a person."""
+        template = "Learning rate {rate}, found by {steps} steps of trial."
+        return Message("recovery.rate_found", template, {"rate": f"{self.rate:.3g}", "steps": self.steps})
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a recovery gives.
+
+    Attributes:
+        state_dict: The best weights and buffers seen, by name.
+        metric: Measured with them on the whole val split.
+        epochs: Epochs trained.
+        steps: Updates made.
+        best_epoch: Epoch after which the best metric was first seen, 0 for before the first.
+        stopped: Why training ended before its time, None where it did not.
+        improved: The metric is better than that of the model as it was given.
+        repair: What the repair before any training did.
+        given: Measured with the model as it was given.
+        teacher: How the original was tuned before it taught, or why it was not; None where nothing was tried.
+        divided: That memory did not do for whole batches; None where it did.
+        overflow: How many steps were skipped in float16; None where none was.
+        rate: The learning rate that trials found; None where none were made.
+        temperature: That which was found for class logits; 0 where it is the usual one, or was said.
+    """
+
+    state_dict: dict[str, Tensor]
+    metric: Metric
+    epochs: int
+    steps: int
+    best_epoch: int
+    stopped: Message | None = None
+    improved: bool = False
+    repair: RepairResult = field(default_factory=RepairResult)
+    given: Metric | None = None
+    teacher: Message | None = None
+    divided: Message | None = None
+    overflow: Message | None = None
+    rate: FoundRate | None = None
+    temperature: float = 0.0
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """For a person: what was done before any training, how batches ran, which steps counted."""
+        template = "Temperature {temperature}, found by how confident the teacher is on the training data."
+        fields = {"temperature": f"{self.temperature:.3g}"}
+        temperature = Message("recovery.temperature_found", template, fields) if self.temperature else None
+        rate = None if self.rate is None else self.rate.message
+        others = (one for one in (self.teacher, self.divided, self.overflow, temperature, rate) if one is not None)
+        return (*others, *self.repair.messages)

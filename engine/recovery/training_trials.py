@@ -1,0 +1,342 @@
+"""What a training finds out by trial before its first step: learning rate, temperature, memory layout. Loads torch.
+
+*Learning rate.* How large a rate a model bears depends on its size and on what the cut and its repair have left of
+it: a damaged small network learns most at a large rate; a large one, or one that is nearly as good as before, is
+thrown back further than its steps can mend. So the largest rate is tried first: some steps of a whole cycle, from the
+weights as they are. Where these raise the loss on other batches by more than a little, half of that rate is tried,
+from the same weights. Nothing of the trials stays.
+
+*Temperature.* A student learns from the probabilities that its teacher gives to other classes than its first choice
+(Hinton et al. 2015). A teacher that knows the training data well gives them next to nothing, unless its logits are
+softened more. So they are softened until their mean entropy is a share of the largest possible, within bounds: the
+share that the usual temperature makes of teachers that it suits, with ten classes.
+
+*Memory layout.* Convolutions on the CPU compute in the channels-last order; from the usual one they convert
+everything there and back. Only their weights are laid out so, the rest follows. Code that insists on the usual order
+(`view` behind a convolution, in the model or in the loss) fails in a trial, and is left as it is.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+from ..batch_parts import run_in_fitting_parts
+from ..device_list import CPU
+from ..devices import placed
+from ..errors import NO_NUMBERS, Message, SecateurError
+from ..jobs import Cancelled, Job, Progress, check
+from ..model_inputs import call
+from ..tasks.distillation_loss import CLASS_TEMPERATURE
+from ..tasks.model_outputs import main_output, widened
+from ..tasks.protocol import Split
+from ..tracing.isolated_forward import seeded
+from ..tracing.model_state import model_state_restored
+from ..tracing.tree import outputs_of
+from .batchnorm import trainable_batches
+from .budget import Budget, TimeLimit, TrainingTime, Unit
+from .optimizers import optimizer_of
+from .protocol import RATE, RecoverySettings
+from .results import FoundRate
+from .side_effects import modes_kept
+from .training import Training
+
+RATE_TRIALS = ("progress.rate_trials", "Trying learning rate {rate}")
+"""Code and words of their progress."""
+RATES = tuple(RATE / 2**halvings for halvings in range(6))
+"""Peaks to try; the last one is taken without a trial."""
+TOLERANCE, LARGEST_TOLERANCE, BRIEF = 0.1, 0.2, 300
+"""Of the loss before a trial, how much higher it may be after it: before so few steps, and at most; see `tolerance`."""
+MOST, LEAST, PART = 16, 4, 15
+"""Updates of a trial: at most, at least, and one of so many of those that follow."""
+USUAL = 2
+"""Trials of a recovery, for what is foretold of its time: there may be fewer or more."""
+COMPARED = 8
+"""Batches that the loss before and after a trial is taken on."""
+STEP = 3
+"""How many times as long a step takes as comparing on a batch."""
+SHARE = 1 / 5
+"""Of the minutes that are left, what trials may take."""
+
+
+def trial_steps(settings: RecoverySettings, steps: float) -> int:
+    """Updates of a trial before a training of so many `steps`, or one that minutes end; 0 where no rate is sought."""
+    if not settings.seeks_rate:
+        return 0
+    return MOST if settings.minutes else round(min(max(steps / PART, LEAST), MOST))
+
+
+def tolerance(settings: RecoverySettings, steps: float) -> float:
+    """Share by which a trial may raise the loss before a training of so many `steps`: long ones mend more."""
+    if settings.minutes:  # how many steps they come to is not known yet
+        return TOLERANCE
+    return min(TOLERANCE * math.sqrt(max(steps / BRIEF, 1.0)), LARGEST_TOLERANCE)
+
+
+def usual_trial_steps(settings: RecoverySettings, steps: float) -> int:
+    """Updates that trials take together, as many as there usually are."""
+    return USUAL * trial_steps(settings, steps)
+
+
+def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) -> Job[FoundRate | None]:
+    """Find the peak for a training that has not begun; the same seed and data, the same rate.
+
+    The student, its statistics and all random numbers are as before afterwards, bit for bit. However many processes
+    train together, this one alone tries, on all of each batch. None is found where the clock leaves no time for trials,
+    where there are no batches, and where the loss is no number before any trial: the training itself says that.
+
+    Args:
+        training: Stays as it is, but for how many samples fit into memory.
+        steps: Updates of a trial.
+        tolerated: Share by which it may raise the loss.
+
+    Raises:
+        SecateurError: As `Training.train_on`.
+        Cancelled: The token was set.
+    """
+    settings, student, time, done = training.settings, training.student, training.time, 0
+    begun, every = time.limit.elapsed, (len(RATES) - 1) * steps
+    ahead = len(RATES) * COMPARED + STEP * settings.accumulate * every  # batches of comparing that all takes as long as
+    with modes_kept(student, training.teacher), seeded(settings.seed):
+        batches = _groups(training)
+        compared, losses, first = list[Any](), list[float](), 0
+        while len(compared) < COMPARED and (group := next(batches, None)):
+            for one in group[: COMPARED - len(compared)]:
+                losses.append(_loss(training, one))
+                compared.append(one)
+                left = max(time.limit.left - time.reserve, 0.0)
+                if ahead * (time.limit.elapsed - begun) > SHARE * len(losses) * left or losses[-1] == math.inf:
+                    return None
+            first += 1
+        if not losses:
+            return None
+        before = math.fsum(losses) / len(losses)
+        for rate in RATES[:-1]:
+            with _restored(student):
+                trial = _trial(training, rate, steps)
+                try:
+                    for group in islice(batches, steps):
+                        trial.train_on(group)
+                        done += 1
+                        text = Message(*RATE_TRIALS, {"rate": f"{rate:.3g}"})
+                        yield Progress(text, done, every)
+                    after = math.fsum(_loss(training, one) for one in compared) / len(compared)
+                except SecateurError as error:
+                    if error.message.code not in NO_NUMBERS:
+                        raise
+                    after = math.inf
+            if after <= before + tolerated * abs(before):
+                return FoundRate(rate, done)
+            batches = islice(_groups(training), first, None)
+    return FoundRate(RATES[-1], done)
+
+
+def _loss(training: Training, batch: Any) -> float:
+    """The loss on a batch, infinity for one that is no number."""
+    try:
+        return training.measure(batch)
+    except SecateurError as error:
+        if error.message.code not in NO_NUMBERS:
+            raise
+        return math.inf
+
+
+def _trial(training: Training, rate: float, steps: int) -> Training:
+    """A training of its own on the same student, as precise, with a whole cycle of the learning rate."""
+    settings = replace(training.settings, learning_rate=rate, half=bool(training.half))
+    settings = settings.within(Budget(Unit.STEPS, steps))
+    return replace(
+        training,
+        settings=settings,
+        optimizer=optimizer_of(training.student, settings),
+        time=TrainingTime(TimeLimit()),
+        steps=steps,
+        stream=None,
+        sharing=None,
+        masks=None,
+    )
+
+
+def _groups(training: Training) -> Iterator[list[Any]]:
+    """The batches of one step after the other, in an order of their own; a pass follows on another."""
+    count, seed = training.settings.accumulate, training.settings.seed * 1000
+    while True:
+        batches = trainable_batches(training.student, training.task, seed=seed)
+        group = list(islice(batches, count))
+        if not group:
+            return
+        while group:
+            yield group
+            group = list(islice(batches, count))
+
+
+@contextmanager
+def _restored(student: nn.Module) -> Generator[None]:
+    """Weights, buffers, gradients and what else a step changes are as before afterwards; weights wait on the CPU."""
+    before = [(one, one.detach().to(CPU, copy=True)) for one in student.parameters()]
+    try:
+        with model_state_restored(student):
+            yield
+    finally:  # once each lies again in the memory that it lay in
+        with torch.no_grad():
+            for one, value in before:
+                one.copy_(value)
+
+
+ENTROPY, CLASSES = 2 / 3, 10
+"""Of the entropy of all classes alike, or of so many, that softened outputs are to have."""
+LARGEST = 8.0
+"""The highest temperature that is taken."""
+LONG = 300
+"""Steps from which on one is sought: what is softened more teaches more slowly."""
+BATCHES = 8
+"""Of training data, from which it is found."""
+HALVINGS = 20
+"""Of the interval in which it lies."""
+
+
+def find_temperature(training: Training, steps: float) -> Job[float]:
+    """Find the temperature for a training that is to begin; the same data, the same temperature.
+
+    0 for the usual one: where one is said, before a brief training, where outputs are no class logits, and where the
+    usual one softens them enough.
+
+    Args:
+        training: Stays as it is, but for how many samples fit into memory.
+        steps: Updates of the training, about.
+
+    Raises:
+        Cancelled: The token was set.
+    """
+    settings, teacher, task = training.settings, training.teacher, training.task
+    if settings.temperature or settings.distillation == 0 or steps < LONG or training.divides:
+        return 0.0
+    found: list[Tensor] = []
+    with placed(training.device, teacher), modes_kept(teacher), torch.no_grad(), seeded(settings.seed):
+        teacher.eval()
+        for batch in islice(task.batches(Split.TRAIN, seed=settings.seed), BATCHES):
+            check(training.token)
+            one = task.distillation_batch(batch)
+            with model_state_restored(teacher):
+                outputs = run_in_fitting_parts(
+                    lambda inputs=one.inputs: call(teacher, inputs), teacher, one.inputs, training.passes
+                )
+            logits = main_output(outputs)
+            if one.logits is not True or not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+                return 0.0
+            logits = widened(logits).cpu()
+            found.append(logits[logits.isfinite().all(1)])
+            yield Progress("Measuring how confident the teacher is")
+    every = torch.cat(found) if found else torch.zeros(0, 2)
+    temperature = temperature_of(every) if len(every) else CLASS_TEMPERATURE
+    return temperature if temperature > CLASS_TEMPERATURE else 0.0
+
+
+def temperature_of(logits: Tensor) -> float:
+    """The temperature at which logits [N, C] have the mean entropy that is wanted, to a tenth."""
+    wanted, low, high = ENTROPY * math.log(min(logits.shape[1], CLASSES)), CLASS_TEMPERATURE, LARGEST
+
+    def entropy(temperature: float) -> float:
+        """Mean over samples, in nats."""
+        return float(Categorical(logits=logits / temperature).entropy().mean())
+
+    if entropy(low) >= wanted:
+        return low
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if entropy(middle) < wanted else (low, middle)
+    return round(high, 1)
+
+
+FEWEST = 2
+"""Convolutions for which it is worth a trial."""
+CLOSE = 1e-3
+"""Of the largest answer, by which those of the two orders may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLayout:
+    """Weights [out, in / groups, height, width] of convolutions that may lie in the other order."""
+
+    weights: Sequence[nn.Parameter]
+
+    @contextmanager
+    def channels_last(self) -> Generator[None]:
+        """Store the weights channels-last inside; restore the usual order in the same memory afterwards."""
+        before = [(one, one.data) for one in self.weights]
+        try:
+            for one, data in before:
+                one.data = data.contiguous(memory_format=torch.channels_last)
+            yield
+        finally:
+            for one, data in before:
+                data.copy_(one.data)
+                one.data = data
+
+
+def layout_of(models: Sequence[nn.Module], attempt: Callable[[], None]) -> MemoryLayout:
+    """The convolutions of all models on the CPU, if an attempt gives the same answers in either order.
+
+    Args:
+        models: Of the first, the student, answers are compared; the others run beside it.
+        attempt: A step of the training of which nothing stays.
+
+    Raises:
+        Cancelled: In the attempt; what else it raises is told where it is done in earnest.
+    """
+    layout = MemoryLayout([*_weights(*models)])
+    if len(layout.weights) < FEWEST:
+        return MemoryLayout(())
+    try:
+        before = _answers(models[0], attempt)
+        with layout.channels_last():
+            after = _answers(models[0], attempt)
+        same = all(map(_alike, before, after)) and len(before) == len(after)
+    except Cancelled:
+        raise
+    except Exception:
+        same = False
+    return layout if same else MemoryLayout(())
+
+
+def _weights(*models: nn.Module) -> Iterator[nn.Parameter]:
+    """Those that nothing else shares the memory of."""
+    tensors = {id(one): one for model in models for one in (*model.parameters(), *model.buffers())}
+    owners = Counter(map(_memory, tensors.values()))
+    found: dict[int, Any] = {
+        id(m.weight): m.weight for model in models for m in model.modules() if isinstance(m, nn.Conv2d)
+    }
+    for one in found.values():
+        usual = type(one) is nn.Parameter and one.device.type == "cpu" and one.is_contiguous()
+        if usual and owners[_memory(one)] == 1 and not one.is_shared():
+            yield one
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
+
+
+def _answers(student: nn.Module, attempt: Callable[[], None]) -> list[Tensor]:
+    """[*] the tensors of floats that the student answers with in an attempt."""
+    heard: list[Tensor] = []
+
+    def hear(_module: Any, _inputs: Any, outputs: Any) -> None:
+        heard.extend(one.tensor.detach().clone() for one in outputs_of(outputs) if one.tensor.is_floating_point())
+
+    handle = student.register_forward_hook(hear)
+    try:
+        attempt()
+    finally:
+        handle.remove()
+    return heard
+
+
+def _alike(before: Tensor, after: Tensor) -> bool:
+    return not before.numel() or float((before - after).abs().max()) <= CLOSE * float(before.abs().max())
