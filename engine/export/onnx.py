@@ -1,19 +1,29 @@
-"""Exporter to ONNX: one file that onnxruntime runs at any batch size."""
+"""Exporter to ONNX: one file that onnxruntime runs at any batch size. `convert_file` makes other formats from it."""
 
 import json
+import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..adapters.torchvision_detection import in_two_stages
+from ..bfloat16 import widened
 from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, NeverCancelled
+from ..model_inputs import write
+from ..recovery.mixed_precision import in_single
+from ..storage.temporary_folders import temporary_folder
+from ..subprocesses.run import run_killable
 from ..targets.onnxruntime_target import feeder, open_session
-from .export_single_file import export_file
-from .onnx_size import LARGEST, bytes_in_float32, too_large
-from .output_tree import output_from_paths
+from .export_process import export_file
+from .model_package import bytes_of
 from .protocol import Exported, ExportRequest, Predictor
+from .reference_outputs import cases, require_agreement
+from .staged_output import check_destination, staged_file
+from .table import EXPORTERS
+from .torch_exporters import LARGEST_ONNX, bytes_in_float32, output_from_paths, too_large
 
 
 class OnnxExporter:
@@ -21,7 +31,7 @@ class OnnxExporter:
 
     def refusal(self, request: ExportRequest) -> ExportError | None:
         """Where one file cannot hold the weights."""
-        return too_large() if bytes_in_float32(request.model) > LARGEST else None
+        return too_large() if bytes_in_float32(request.model) > LARGEST_ONNX else None
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write `request.path`; see `export_onnx`."""
@@ -35,8 +45,9 @@ class OnnxExporter:
 def export_onnx(request: ExportRequest, *, token: CancelToken | None = None) -> Job[Exported]:
     """Write an ONNX file that computes what the model computes, at any batch size; see `export_file`.
 
-    That of a detector in two stages takes one image at a time, of any size, and gives its boxes. A model that came from
-    an ONNX file leaves as that file's graph, with its names and at its batch; only what was cut or trained differs.
+    The file of a detector in two stages takes one image at a time, of any size, and gives its boxes. A model that came
+    from an ONNX file is written as that file's graph, with its names and at its batch; only what was cut or trained
+    differs.
     """
     from ..runtime.onnx_module import OnnxModule  # imported here: sessions start without onnx
 
@@ -63,7 +74,7 @@ def fixed_batch(path: str) -> int:
 
 
 def predictor(path: str, threads: int = 1) -> Predictor:
-    """An ONNX file of ours as a function that takes tensors [N, ...] as the model does, and answers as it does."""
+    """An ONNX file of ours as a function with the inputs and outputs of the model, tensors [N, ...]."""
     session = open_session(path, threads)
     feed = feeder(session)
     paths: list[str] = json.loads(session.get_modelmeta().custom_metadata_map["outputs"])
@@ -73,3 +84,60 @@ def predictor(path: str, threads: int = 1) -> Predictor:
         return output_from_paths(list(zip(paths, map(torch.as_tensor, found), strict=True)))
 
     return predict
+
+
+def conversion_refusal(request: ExportRequest, title: str) -> ExportError | None:
+    """Why no format can be made from a model's ONNX file; `title` is that of the format.
+
+    The boxes of a detector in two stages would need another comparison.
+    """
+    if in_two_stages(request.model):
+        template = "{title} cannot hold a detector in two stages. Export it to ONNX."
+        return ExportError("export.two_stages_onnx", template, title=title)
+    return OnnxExporter().refusal(request)
+
+
+def convert_file(request: ExportRequest, form: str, converter: str, check: str, token: CancelToken) -> Job[Exported]:
+    """Write a format that is made from the model's ONNX file, load the result in a fresh process and compare.
+
+    A file that computes in the model's own precision has to agree with it. Of any other only NaN, infinity and other
+    shapes are refused: what it costs is measured by the metric.
+
+    Args:
+        request: What to write; its ONNX file is written first where it has none.
+        form: A key of `EXPORTERS`.
+        converter: "module:function" of this folder that writes `job["source"]` as `job["path"]`.
+        check: The same of what compares `job["path"]` on `job["cases"]`.
+        token: Cancels.
+
+    Raises:
+        ExportError: Nothing is left behind, older files of that name are still there.
+    """
+    path, kind = Path(request.path).expanduser().absolute(), EXPORTERS[form]
+    places = kind.places(path)
+    for place in places:
+        check_destination(place, bytes_of(request.model))
+    with temporary_folder() as folder, staged_file(path, kind.beside) as temporary:
+        source, notes = request.onnx, tuple[Message | str, ...]()
+        if not source:
+            source = str(folder / "full.onnx")
+            notes = (yield from export_onnx(replace(request, path=source), token=token)).notes
+        with in_single(request.model):
+            write(folder / "cases.npz", cases(request.model, widened(request.inputs), fixed_batch(source)))
+        write(folder / "samples.npz", [widened(one) for one in request.samples])
+        job = {"source": source, "path": str(temporary), "place": str(folder), "precision": kind.precision}
+        job |= {"samples": str(folder / "samples.npz"), "cases": str(folder / "cases.npz")}
+        writing, checking = Message("process.export", "The export"), Message("process.check", "The check of the file")
+        yield from run_killable(f"secateur.engine.export.{converter}", job, token, writing, error=ExportError)
+        result = yield from run_killable(f"secateur.engine.export.{check}", job, token, checking, error=ExportError)
+        difference = result["difference"]
+        if not kind.precision:
+            require_agreement(difference)
+        elif not math.isfinite(difference):
+            template = (
+                "In {precision} the file's outputs are NaN or infinity, or have other shapes. Nothing was written. "
+                "Export to ONNX instead."
+            )
+            raise ExportError("export.not_finite", template, precision=kind.precision)
+    size = sum(one.stat().st_size for one in places)
+    return Exported(form, tuple(map(str, places)), difference, None, size, notes)

@@ -19,76 +19,63 @@ from ..errors import ExportError
 from ..storage.atomic_files import SHORT
 
 ABANDONED = 24 * 3600
-"""Seconds without a change after which nobody writes to a temporary name any more."""
+"""Seconds without a change after which a temporary name counts as left by a killed process."""
 
 
 @contextlib.contextmanager
-def staged_file(path: Path) -> Generator[Path]:
-    """A temporary name in the folder of `path`; becomes `path` at the end, vanishes on any exception."""
-    temporary = _temporary(path)
-    with _sentences(path):
-        try:
-            yield temporary
-            _sync(temporary)
-            os.replace(temporary, path)
-            _remove_abandoned(path, (path.suffix,))
-        finally:
-            temporary.unlink(missing_ok=True)
+def staged_file(path: Path, beside: Sequence[str] = ()) -> Generator[Path]:
+    """A temporary name in the folder of `path`; becomes `path` at the end, vanishes on any exception.
 
-
-@contextlib.contextmanager
-def staged_files(path: Path, beside: Sequence[str]) -> Generator[Path]:
-    """As `staged_file`, for a file that needs others of the same name: they are moved first, then the file itself.
-
-    An older file goes before that: it would read the new ones.
+    `beside` are the endings of other files of the same name that the file needs. They are moved first.
     """
     temporary = _temporary(path)
-    others = [(temporary.with_suffix(one), path.with_suffix(one)) for one in beside]
-    with _sentences(path):
+    moves = [*((temporary.with_suffix(one), path.with_suffix(one)) for one in beside), (temporary, path)]
+    with _explain_errors(path):
         try:
             yield temporary
-            for file in (temporary, *(new for new, _ in others)):
+            for file, _ in moves:
                 _sync(file)
-            path.unlink(missing_ok=True)
-            for new, old in (*others, (temporary, path)):
-                os.replace(new, old)
+            if beside:  # an older file would read the new ones
+                path.unlink(missing_ok=True)
+            for file, place in moves:
+                os.replace(file, place)
             _remove_abandoned(path, (path.suffix, *beside))
         finally:
-            for file in (temporary, *(new for new, _ in others)):
+            for file, _ in moves:
                 file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Generator[Path]:
-    """A new folder beside `path` that becomes `path` at the end; an older one is replaced when `is_ours` says so."""
-    with _sentences(path), contextlib.ExitStack() as stack:
+    """A new folder next to `path` that becomes `path` at the end; an older one is replaced when `is_ours` says so."""
+    with _explain_errors(path):
         _remove_abandoned(path, (path.suffix,))  # first: it may be as large as what is to be written
-        temporary = stack.enter_context(_held_folder(path))
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        _swap(temporary, path, is_ours)
-        _remove_abandoned(path, (path.suffix,))
-
-
-@contextlib.contextmanager
-def _held_folder(path: Path) -> Generator[Path]:
-    """A new folder beside `path` that is held, and gone at the end.
-
-    Before it is held, another process that writes the same path may take it for one that was left, and remove it: then
-    there is a next one.
-    """
-    while True:
-        temporary = _temporary(path)
-        try:
-            temporary.mkdir()
-            with lock_folder(temporary) as free:
-                if free is not False and temporary.is_dir():
+        done = False
+        # Before a new folder is locked, another process that writes the same path may take it for an abandoned one and
+        # remove it: then there is a next one.
+        while not done:
+            temporary = _temporary(path)
+            try:
+                temporary.mkdir()
+                with lock_folder(temporary) as free:
+                    if free is False or not temporary.is_dir():
+                        continue
                     yield temporary
-                    return
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                    for file in temporary.rglob("*"):
+                        if file.is_file():
+                            _sync(file)
+                    if path.exists():
+                        _require_ours(path, is_ours)
+                        old = _temporary(path)
+                        os.replace(path, old)
+                        os.replace(temporary, path)
+                        shutil.rmtree(old, ignore_errors=True)
+                    else:
+                        os.replace(temporary, path)
+                    done = True
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        _remove_abandoned(path, (path.suffix,))
 
 
 def require_free(path: Path, overwrite: bool) -> None:
@@ -116,8 +103,14 @@ def check_destination(
         overwrite: What is there may be replaced.
         is_ours: Says of a folder whether it may be, as for `staged_folder`; None: not asked.
     """
-    with _sentences(path):
-        _check_kinds(path, folder)
+    with _explain_errors(path):
+        if not path.parent.is_dir():
+            template = "Folder {folder} does not exist. Create it or choose another."
+            raise ExportError("export.no_folder", template, folder=str(path.parent))
+        if path.is_dir() and not folder:
+            raise ExportError("export.is_folder", "{path} is a folder. Name a file.", path=str(path))
+        if folder and path.exists() and not path.is_dir():
+            raise ExportError("export.is_file", "{path} is a file. Name a folder.", path=str(path))
         require_free(path, overwrite)
         if is_ours is not None:
             _require_ours(path, is_ours)
@@ -130,20 +123,8 @@ def check_destination(
 
 def check_writable(folder: Path) -> None:
     """Refuse early, with a sentence, a folder whose results are added to it and that may not be written to."""
-    with _sentences(folder / "results"), tempfile.TemporaryFile(dir=folder):
+    with _explain_errors(folder / "results"), tempfile.TemporaryFile(dir=folder):
         pass
-
-
-def _check_kinds(path: Path, folder: bool) -> None:
-    parent = path.parent
-    if not parent.is_dir():
-        raise ExportError(
-            "export.no_folder", "Folder {folder} does not exist. Create it or choose another.", folder=str(parent)
-        )
-    if path.is_dir() and not folder:
-        raise ExportError("export.is_folder", "{path} is a folder. Name a file.", path=str(path))
-    if folder and path.exists() and not path.is_dir():
-        raise ExportError("export.is_file", "{path} is a file. Name a folder.", path=str(path))
 
 
 def _temporary(path: Path) -> Path:
@@ -153,7 +134,7 @@ def _temporary(path: Path) -> Path:
 def _remove_abandoned(path: Path, suffixes: Sequence[str]) -> None:
     """Remove what processes left that were killed as they wrote a path.
 
-    Of a folder the system knows whether one still writes to it; anything else has to be old.
+    The lock of a folder tells whether a process still writes to it; anything else has to be old.
     """
     endings = "|".join(re.escape(one[:SHORT]) for one in suffixes)
     name = re.compile(rf"{re.escape(f'.{path.stem[:SHORT]}.')}[0-9a-f]{{8}}({endings})")
@@ -173,7 +154,7 @@ def _remove_abandoned(path: Path, suffixes: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Generator[bool | None]:
-    """Hold a folder until the block, or the process, ends; False where another one holds it, None where none can."""
+    """Lock a folder until the block, or the process, ends: True; False where another has it, None where none can."""
     try:
         import fcntl
 
@@ -194,17 +175,6 @@ def lock_folder(folder: Path) -> Generator[bool | None]:
         os.close(opened)
 
 
-def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:
-    if not path.exists():
-        os.replace(new, path)
-        return
-    _require_ours(path, is_ours)
-    old = _temporary(path)
-    os.replace(path, old)
-    os.replace(new, path)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _require_ours(path: Path, is_ours: Callable[[Path], bool]) -> None:
     """Raise ExportError for a folder with files that a new one may not replace."""
     if path.is_dir() and any(path.iterdir()) and not is_ours(path):
@@ -221,8 +191,8 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _sentences(path: Path) -> Generator[None]:
-    """Say what an `OSError` means for the export to `path`."""
+def _explain_errors(path: Path) -> Generator[None]:
+    """Raise an `OSError` as what it means for the export to `path`."""
     try:
         yield
     except OSError as error:

@@ -89,7 +89,7 @@ def _compiled(core: Any, model: Any, options: dict[str, Any], inputs: Inputs) ->
     return core.compile_model(model, "CPU", options)
 
 
-def loaded(path: str, threads: int = 1) -> tuple[Any, Callable[..., list[NDArray[Any]]]]:
+def load_file(path: str, threads: int = 1) -> tuple[Any, Callable[..., list[NDArray[Any]]]]:
     """A file, and a function that takes inputs as the model does, at any batch, and gives its outputs in order."""
     core = _core()
     model = core.read_model(path)

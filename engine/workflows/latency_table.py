@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, VerificationError
-from ..export.export_batch import write_several
+from ..export.export_process import write_several
 from ..export.model_package import pack
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of, spanning
 from ..latency.block_modules import block_modules

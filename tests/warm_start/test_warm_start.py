@@ -101,7 +101,7 @@ def test_of_two_threads_that_start_the_first_processes_one_starts_the_template(
 
 def test_only_the_engine_is_started_warm_and_not_what_measures() -> None:
     child = [sys.executable, "-P", "-m", "secateur.engine.subprocesses.child"]
-    assert is_warm([*child, "secateur.engine.export.write_onnx:main"])
+    assert is_warm([*child, "secateur.engine.export.export_process:write_model"])
     assert not is_warm([*child, "secateur.engine.targets.worker:main"])
     assert not is_warm([sys.executable, "-m", "secateur.engine.subprocesses.child", "x:main"])
     assert not is_warm([sys.executable, "-P", "-c", "pass"]) and not is_warm("python -P -m x")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from ...errors import SecateurError
 from ...export.protocol import Exported
-from ...export.staged_output import staged_files, staged_folder
+from ...export.staged_output import staged_file, staged_folder
 from ...session.states import State
 from .protocol import Fetched, FileBegins, Part
 
@@ -139,7 +139,7 @@ class Homecoming:
                     os.replace(inner, folder / inner.name)
             return
         beside = [path.name.removeprefix(self.place.stem) for path in staged.iterdir() if path != main]
-        with staged_files(self.place, beside) as temporary:
+        with staged_file(self.place, beside) as temporary:
             for one in beside:
                 os.replace(staged / f"{self.place.stem}{one}", temporary.with_suffix(one))
             os.replace(main, temporary)

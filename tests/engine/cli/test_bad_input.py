@@ -153,12 +153,12 @@ def test_an_export_folder_without_permission_is_refused_before_the_work(mine: Pa
 
 
 def test_a_failure_after_the_work_leaves_no_file(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    from secateur.engine.export import export_single_file
+    from secateur.engine.export import export_process
 
     def broken(*_: object, **__: object) -> Callable[..., object]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export_single_file, "_made", broken)
+    monkeypatch.setattr(export_process, "_write_and_check", broken)
     before = sorted(p for p in mine.rglob("*") if "__pycache__" not in p.parts)
     argv = ["prune", f"{mine}/model.py:make", *SHAPE, "--multiple", "1", "--export", str(mine / "out.onnx")]
     assert main(argv) == 1

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from secateur.engine.errors import ExportError, Message, SecateurError
-from secateur.engine.export import executorch_runtime
-from secateur.engine.export.executorch_file import ExecuTorchExporter
-from secateur.engine.export.write_executorch import export_executorch_here
+from secateur.engine.export import executorch_file
+from secateur.engine.export.executorch_file import ExecuTorchExporter, export_executorch_here
 from secateur.engine.jobs import NeverCancelled, finish
 from tests.warm_start import python
 
@@ -75,7 +74,7 @@ def test_inputs_and_outputs_have_the_models_names(tmp_path):
 
 @installed
 def test_what_xnnpack_cannot_take_runs_on_portable_kernels(tmp_path, monkeypatch):
-    xnnpack = executorch_runtime.library("backends.xnnpack.partition.xnnpack_partitioner")
+    xnnpack = executorch_file.library("backends.xnnpack.partition.xnnpack_partitioner")
 
     def broken(*_arguments, **_named):
         raise RuntimeError("no such kernel")
@@ -83,11 +82,11 @@ def test_what_xnnpack_cannot_take_runs_on_portable_kernels(tmp_path, monkeypatch
     monkeypatch.setattr(xnnpack.XnnpackPartitioner, "partition", broken)
     model, x = torch.nn.Linear(4, 3), torch.randn(1, 4)
     export_executorch_here(model, (x,), tmp_path / "net.pte")
-    run, about = executorch_runtime.loaded(str(tmp_path / "net.pte"))
+    run, about = executorch_file.load_file(str(tmp_path / "net.pte"))
     assert "no such kernel" in about["portable"] and torch.allclose(run(x)[0], model(x), atol=1e-6)
 
 
 def test_a_missing_executorch_is_said(program_export, monkeypatch):
-    monkeypatch.setattr(executorch_runtime, "find_spec", lambda _name: None)
+    monkeypatch.setattr(executorch_file, "find_spec", lambda _name: None)
     refusal = ExecuTorchExporter().refusal(program_export[0])
     assert isinstance(refusal, SecateurError) and "pip install 'secateur[executorch]'" in str(refusal)

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from transformers.integrations import moe
 
+from secateur.engine.export.program import export_program_here
 from secateur.engine.export.write_onnx import export_onnx_here
-from secateur.engine.export.write_program import export_program_here
 
 assert moe  # its import registers the operator
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from secateur.engine.errors import ExportError
-from secateur.engine.export.gguf_tokenizer import add_tokenizer
+from secateur.engine.export.gguf_file import add_tokenizer
 from secateur.engine.export.protocol import Exported, ExportRequest
 from secateur.engine.export.table import exporter_named, format_of
 from secateur.engine.jobs import NeverCancelled, finish

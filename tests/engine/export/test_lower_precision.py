@@ -10,8 +10,8 @@ import torch
 from onnx import numpy_helper
 
 from secateur.engine.errors import ExportError
+from secateur.engine.export.convert_onnx import in_fp16
 from secateur.engine.export.table import exporter_named, format_of
-from secateur.engine.export.write_lower_precision import in_fp16
 from secateur.engine.jobs import NeverCancelled, finish
 
 from .nets import inputs

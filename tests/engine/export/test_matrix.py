@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from secateur.engine.errors import Message, SecateurError
-from secateur.engine.export import export_single_file, lower_precision, openvino_ir, pytorch
+from secateur.engine.export import export_process, pytorch
+from secateur.engine.export import onnx as onnx_exporter
 from secateur.engine.export.table import EXPORTERS, exporter_named
 from secateur.engine.jobs import Job, NeverCancelled, finish
 from secateur.engine.model_inputs import at_batch, named_arrays
@@ -59,7 +60,7 @@ def matrix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     rows = [row for row in ROWS if any(row_of_cell == id(row) for row_of_cell, _ in wanted)]
     forms = [form for form in FORMATS if form == "onnx" or any(form == form_of_cell for _, form_of_cell in wanted)]
     place, patch = tmp_path_factory.mktemp("matrix"), pytest.MonkeyPatch()
-    for module in (export_single_file, lower_precision, openvino_ir):
+    for module in (export_process, onnx_exporter):
         patch.setattr(module, "run_killable", here)
     patch.setattr(pytorch, "run_command", unchecked)
     found: dict[Cell, Any] = {}

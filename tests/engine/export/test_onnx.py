@@ -15,8 +15,8 @@ import transformers
 
 from secateur.engine.errors import ExportError, OpenError
 from secateur.engine.export.onnx import export_onnx, predictor
+from secateur.engine.export.program import export_program_here
 from secateur.engine.export.write_onnx import export_onnx_here
-from secateur.engine.export.write_program import export_program_here
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.sources.protocol import ModelSpec
 

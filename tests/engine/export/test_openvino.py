@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from secateur.engine.errors import ExportError, SecateurError
-from secateur.engine.export.staged_output import staged_files
+from secateur.engine.export.staged_output import staged_file
 from secateur.engine.export.table import exporter_named
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.targets.openvino_target import library
@@ -40,10 +40,10 @@ def test_the_files_compute_what_the_model_does_at_another_batch(onnx_export, tmp
 def test_files_that_belong_together_are_replaced_together_or_stay(tmp_path):
     path = tmp_path / "a.xml"
     for number in (1, 2):
-        with staged_files(path, (".bin",)) as temporary:
+        with staged_file(path, (".bin",)) as temporary:
             temporary.write_text(f"graph {number}")
             temporary.with_suffix(".bin").write_text(f"weights {number}")
-    with pytest.raises(RuntimeError), staged_files(path, (".bin",)) as temporary:
+    with pytest.raises(RuntimeError), staged_file(path, (".bin",)) as temporary:
         temporary.write_text("graph 3")
         raise RuntimeError
     assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"a.xml": "graph 2", "a.bin": "weights 2"}

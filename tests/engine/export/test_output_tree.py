@@ -3,7 +3,7 @@
 import copy
 import pickle
 
-from secateur.engine.export.output_tree import output_from_paths
+from secateur.engine.export.torch_exporters import output_from_paths
 
 
 def test_named_answers_are_copied_and_pickled_whole() -> None:

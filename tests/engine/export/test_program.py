@@ -10,10 +10,8 @@ import pytest
 import torch
 
 from secateur.engine.errors import ExportError
-from secateur.engine.export.loaded_program import predictor
-from secateur.engine.export.program import export_program
+from secateur.engine.export.program import export_program, export_program_here, predictor
 from secateur.engine.export.table import EXPORTERS, format_of
-from secateur.engine.export.write_program import export_program_here
 from secateur.engine.jobs import Cancelled, finish
 from tests.warm_start import python
 

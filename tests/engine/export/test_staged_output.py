@@ -14,7 +14,6 @@ from secateur.engine.export.staged_output import (
     check_destination,
     lock_folder,
     staged_file,
-    staged_files,
     staged_folder,
 )
 from secateur.engine.export.table import EXPORTERS, exporter_named
@@ -106,7 +105,7 @@ def test_what_a_killed_process_left_goes_when_the_same_path_is_written(tmp_path)
         with staged_folder(tmp_path / "a", Path.is_dir):
             pass
     assert there() == {*left, "a"} - {".a.0123abcd"}
-    with staged_files(tmp_path / "a.onnx", [".data"]) as temporary:
+    with staged_file(tmp_path / "a.onnx", [".data"]) as temporary:
         temporary.touch()
         temporary.with_suffix(".data").touch()
     assert there() == {*left, "a", "a.onnx", "a.data"} - {".a.0123abcd", ".a.0123abcd.onnx", ".a.0123abcd.data"}

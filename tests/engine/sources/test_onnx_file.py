@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from secateur.engine import Pruned, prune
 from secateur.engine.errors import OpenError
-from secateur.engine.export.cut_graph import cut_graph
+from secateur.engine.export.write_graph import cut_graph
 from secateur.engine.runtime.onnx_module import OnnxModule
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec

@@ -1,4 +1,4 @@
-"""The converting process: makes an fp16 or int8 file of an ONNX file. Imports onnxruntime, not torch."""
+"""The converting processes: make an fp16, int8 or OpenVINO file of an ONNX file. They import no torch."""
 
 import logging
 import tempfile
@@ -17,15 +17,17 @@ from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, batch_size, call, read
 from ..targets.onnxruntime_target import feed_by
+from ..targets.openvino_target import library
 
 PER_CHANNEL = 13
 """The first opset in which DequantizeLinear has a scale for each channel."""
-
+OUTPUTS = ["secateur", "outputs"]
+"""Where an OpenVINO graph has, as JSON, the paths of its outputs in the model's output."""
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 
 
-def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
-    """Write `job["source"]` in `job["precision"]` to `job["path"]`; temporary files lie in `job["place"]`."""
+def lower_precision(job: dict[str, Any]) -> Job[dict[str, Any]]:
+    """Write `job["source"]` in `job["precision"]` to `job["path"]`, with temporary files in `job["place"]`."""
     yield Progress("Converting the file", 2, 4)
     logging.disable(logging.WARNING)  # of tensors that have fewer axes than their product's scales
     former, tempfile.tempdir = tempfile.tempdir, job["place"]  # else files of a killed process would stay
@@ -61,16 +63,12 @@ def in_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"  # the library keeps nodes by name
     converted: onnx.ModelProto = half.convert_float_to_float16(
-        model, keep_io_types=True, node_block_list=_counting(model)
+        model, keep_io_types=True, node_block_list=_counting_nodes(model)
     )
     made = ir.from_proto(converted)
-    made.graph.sort()  # the library puts its casts at the end
-    _join(made.graph)
-    return ir.to_proto(made)
-
-
-def _join(graph: ir.Graph) -> None:
-    """Take out the way through fp16 that the library puts between two nodes which both compute in float32."""
+    graph = made.graph
+    graph.sort()  # the library puts its casts at the end
+    # Between two nodes which both compute in float32 the library goes through fp16: take that out.
     for node in list(graph):
         before = node.inputs[0].producer() if node.op_type == "Cast" and node.inputs[0] is not None else None
         if before is None or before.op_type != "Cast" or node.outputs[0].is_graph_output():
@@ -79,9 +77,10 @@ def _join(graph: ir.Graph) -> None:
         if source is not None and source.dtype is ir.DataType.FLOAT and kinds == [ir.DataType.FLOAT16, source.dtype]:
             node.outputs[0].replace_all_uses_with(source)
             graph.remove(node, safe=True)
+    return ir.to_proto(made)
 
 
-def _counting(model: onnx.ModelProto) -> list[str]:
+def _counting_nodes(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes that compute whole numbers from whole numbers by way of floats (tokens of each expert)."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     kinds = {one.name: one.type.tensor_type.elem_type for one in (*graph.value_info, *graph.input, *graph.output)}
@@ -153,3 +152,19 @@ def _feeds(graph: onnx.GraphProto, samples: Sequence[Inputs]) -> Iterator[dict[s
         for start in range(0, count, size):
             rows = np.arange(start, start + size) % count
             yield {name: array[rows] if array.ndim and len(array) == count else array for name, array in given.items()}
+
+
+def save_openvino(job: dict[str, Any]) -> Job[dict[str, Any]]:
+    """Write `job["source"]` as the .xml file `job["path"]` and the .bin file of the same name, in float32."""
+    yield Progress("Converting the file", 2, 4)
+    openvino = library()
+    try:
+        model = openvino.Core().read_model(job["source"])
+        for one in onnx.load(job["source"], load_external_data=False).metadata_props:
+            model.set_rt_info(one.value, [OUTPUTS[0], one.key])
+        openvino.save_model(model, job["path"], compress_to_fp16=False)
+    except Exception as error:
+        template = "OpenVINO cannot convert the ONNX file: {error}"
+        words = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ExportError("export.openvino", template, str(error), error=words) from error
+    return {}
