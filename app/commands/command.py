@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from PySide6.QtCore import QCoreApplication
 
@@ -16,6 +17,23 @@ CONTEXT = "Command"
 def say(text: str) -> str:
     """A text of this folder in the user's language."""
     return QCoreApplication.translate(CONTEXT, text)
+
+
+def opens(dialog: str, function: str = "ask", *arguments: object) -> Callable[[WindowApi], None]:
+    """What a command does that opens a dialog.
+
+    Args:
+        dialog: Module in `app/dialogs`.
+        function: Its function that opens the dialog.
+        arguments: What the function gets behind the window.
+    """
+
+    # Imported only when it is asked for: a start would take longer by all dialogs and what they need of the engine.
+    def run(window: WindowApi) -> None:
+        module = import_module(f"..dialogs.{dialog}", __package__)
+        getattr(module, function)(window, *arguments)
+
+    return run
 
 
 def always(document: Document) -> str:

@@ -7,7 +7,7 @@ from ..dialogs.window_api import WindowApi
 from ..document import preconditions
 from ..document.document import Document
 from ..text.translate import QT_TRANSLATE_NOOP
-from .command import CONTEXT, Command, say
+from .command import CONTEXT, Command, opens, say
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Edit")
 
@@ -38,12 +38,6 @@ def _lock(window: WindowApi) -> None:
     window.document.plan.toggle_locks(_selected(window.document))
 
 
-def _ratings(window: WindowApi) -> None:
-    from ..dialogs.compare_criteria import show_ratings
-
-    show_ratings(window)
-
-
 def _depth(window: WindowApi) -> None:
     goal = window.document.goal
     window.document.plan.set_goal(replace(goal, depth=not goal.depth))
@@ -51,24 +45,6 @@ def _depth(window: WindowApi) -> None:
 
 def _depth_words(document: Document) -> str:
     return say("Keep whole blocks") if document.goal.depth else say("Allow removing whole blocks")
-
-
-def _preferences(window: WindowApi) -> None:
-    from ..dialogs.preferences import ask
-
-    ask(window)
-
-
-def _keep_by_kind(window: WindowApi) -> None:
-    from ..dialogs.keep_by_kind import ask
-
-    ask(window)
-
-
-def _target_shape(window: WindowApi) -> None:
-    from ..dialogs.target_shape import ask
-
-    ask(window)
 
 
 def _undo_words(document: Document) -> str:
@@ -140,7 +116,7 @@ EDIT = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Keep by kind..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Set the share or number of heads, neurons or layers that a plan keeps."),
-        _keep_by_kind,
+        opens("keep_by_kind"),
         "",
         _EDITABLE,
     ),
@@ -151,7 +127,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(
             CONTEXT, "Enter how many layers, heads, neurons or channels stay, and how it is chosen which ones."
         ),
-        _target_shape,
+        opens("target_shape"),
         "Ctrl+Shift+T",
         preconditions.all_of(_EDITABLE, preconditions.has_weights, preconditions.has_shape, preconditions.no_long_job),
     ),
@@ -200,7 +176,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(
             CONTEXT, "Show the scores of two criteria side by side, with their rank correlation per layer."
         ),
-        _ratings,
+        opens("compare_criteria", "show_ratings"),
         "",
         preconditions.all_of(preconditions.has_model, preconditions.is_idle),
     ),
@@ -209,7 +185,7 @@ EDIT = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Preferences..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Choose theme, text size, threads and device, and clear the cache."),
-        _preferences,
+        opens("preferences"),
         "Ctrl+,",
         line=True,
     ),

@@ -6,7 +6,7 @@ from ..dialogs.window_api import WindowApi
 from ..document import preconditions
 from ..jobs.workbench import Workbench
 from ..text.translate import QT_TRANSLATE_NOOP
-from .command import CONTEXT, Command, say
+from .command import CONTEXT, Command, opens, say
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "File")
 
@@ -20,96 +20,8 @@ def _sample(name: str) -> Any:
     return run
 
 
-def _ask_model(window: WindowApi) -> None:
-    from ..dialogs.open_model import ask
-
-    ask(window)
-
-
-def _ask_project(window: WindowApi) -> None:
-    from ..dialogs.project import ask_folder
-
-    ask_folder(window)
-
-
-def _ask_data(window: WindowApi) -> None:
-    from ..dialogs.attach_data import ask
-
-    ask(window)
-
-
-def _ask_target(window: WindowApi) -> None:
-    from ..dialogs.target import ask
-
-    ask(window)
-
-
-def _ask_weights(window: WindowApi) -> None:
-    from ..dialogs.attach_weights import ask
-
-    ask(window)
-
-
-def _ask_checkpoint(window: WindowApi) -> None:
-    from ..dialogs.checkpoint import ask
-
-    ask(window)
-
-
-def _take_pretrained(window: WindowApi) -> None:
-    from ..dialogs.checkpoint import take_pretrained
-
-    take_pretrained(window)
-
-
-def _export(format: str) -> Any:
-    def run(window: WindowApi) -> None:
-        from ..dialogs.export import ask
-
-        ask(window, format)
-
-    return run
-
-
 def _export_takes(workbench: Workbench) -> str:
     return workbench.estimator.words("export", workbench.document.contents.present)
-
-
-def _hand_on(kind: str) -> Any:
-    def run(window: WindowApi) -> None:
-        from ..dialogs.share import ask
-
-        ask(window, kind)
-
-    return run
-
-
-def _ask_bundle(window: WindowApi) -> None:
-    from ..dialogs.project import ask_bundle
-
-    ask_bundle(window)
-
-
-def _ask_other(window: WindowApi) -> None:
-    from ..dialogs.open_model import ask_to_compare
-
-    ask_to_compare(window)
-
-
-def _ask_recipe(window: WindowApi) -> None:
-    from ..dialogs.apply_recipe import ask
-
-    ask(window)
-
-
-def _save(window: WindowApi) -> None:
-    from ..dialogs.project import ask_save
-
-    ask_save(window)
-
-
-def _quit(window: WindowApi) -> None:
-    window.close()
 
 
 def _quit_keeps(workbench: Workbench) -> str:
@@ -126,7 +38,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open model..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Open your own model from a Python file, torchvision, timm, ONNX or Hugging Face."),
-        _ask_model,
+        opens("open_model"),
         "Ctrl+O",
         preconditions.is_idle,
     ),
@@ -135,7 +47,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open project..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Open a saved project folder with all its states."),
-        _ask_project,
+        opens("project", "ask_folder"),
         "",
         preconditions.is_idle,
     ),
@@ -144,7 +56,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open bundle..."),
         QT_TRANSLATE_NOOP(CONTEXT, "View a shared bundle: its states, plan and metrics."),
-        _ask_bundle,
+        opens("project", "ask_bundle"),
         "",
         preconditions.is_idle,
     ),
@@ -153,7 +65,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Apply recipe to new checkpoint..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Repeat the steps of a recipe on a new version of the model."),
-        _ask_recipe,
+        opens("apply_recipe"),
         "",
         preconditions.is_idle,
         line=True,
@@ -193,7 +105,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Attach data..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Choose the data and the metric. The original is evaluated right away."),
-        _ask_data,
+        opens("attach_data"),
         "Ctrl+D",
         _WRITABLE,
         line=True,
@@ -203,7 +115,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Attach weights..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Load a checkpoint that you trained elsewhere into the current state."),
-        _ask_weights,
+        opens("checkpoint", "ask_for_trained_weights"),
         "",
         preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
     ),
@@ -212,7 +124,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Choose checkpoint..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Open an untrained model again with the weights of a checkpoint."),
-        _ask_checkpoint,
+        opens("checkpoint"),
         "",
         preconditions.all_of(_WRITABLE, preconditions.is_untrained),
     ),
@@ -223,7 +135,7 @@ FILE = (
         QT_TRANSLATE_NOOP(
             CONTEXT, "Open an untrained model again with the weights of its library. You are asked before a download."
         ),
-        _take_pretrained,
+        opens("checkpoint", "take_pretrained"),
         "",
         preconditions.all_of(_WRITABLE, preconditions.is_untrained, preconditions.has_offer),
     ),
@@ -232,7 +144,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Target..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Set where the model will run: runtime, threads, batch size."),
-        _ask_target,
+        opens("target"),
         "Ctrl+T",
     ),
     Command(
@@ -240,7 +152,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Compare with file..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Put any other model beside this one: layers, shapes, parameters and MACs."),
-        _ask_other,
+        opens("open_model", "ask_to_compare"),
         "",
         preconditions.all_of(preconditions.has_model, preconditions.is_idle),
     ),
@@ -249,7 +161,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Save project..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Save every state with its weights, and the recipe, in a folder."),
-        _save,
+        opens("project", "ask_save"),
         "Ctrl+S",
         _WRITABLE,
         line=True,
@@ -261,7 +173,7 @@ FILE = (
         QT_TRANSLATE_NOOP(
             CONTEXT, "Write an ONNX file, run it in a new process and compare its outputs with the model."
         ),
-        _export("onnx"),
+        opens("export", "ask", "onnx"),
         "Ctrl+E",
         preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
         takes=_export_takes,
@@ -272,7 +184,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export PyTorch..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write the weights, the shapes and a Python file that loads them without Secateur."),
-        _export("pytorch"),
+        opens("export", "ask", "pytorch"),
         "Ctrl+Shift+E",
         preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
         takes=_export_takes,
@@ -282,7 +194,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export recipe..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write the steps to the current state as JSON, so that you can repeat them."),
-        _hand_on("recipe"),
+        opens("export", "ask_to_share", "recipe"),
         "",
         _WRITABLE,
         line=True,
@@ -292,7 +204,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export script..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write the steps to the current state as a Python script."),
-        _hand_on("script"),
+        opens("export", "ask_to_share", "script"),
         "",
         _WRITABLE,
     ),
@@ -301,7 +213,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export report..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write the steps and their results to one HTML file."),
-        _hand_on("report"),
+        opens("export", "ask_to_share", "report"),
         "",
         _WRITABLE,
     ),
@@ -310,7 +222,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Share..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write a small bundle that colleagues can open without your data."),
-        _hand_on("bundle"),
+        opens("export", "ask_to_share", "bundle"),
         "",
         _WRITABLE,
         line=True,
@@ -320,7 +232,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Quit"),
         QT_TRANSLATE_NOOP(CONTEXT, "Close the window."),
-        _quit,
+        lambda window: window.close(),
         "Ctrl+Q",
         takes=_quit_keeps,
         line=True,

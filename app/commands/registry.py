@@ -1,5 +1,8 @@
-"""The table of all commands. To add one is to add a record to one of its files."""
+"""The table of all commands, and which one comes next. To add a command is to add a record to one of its files."""
 
+from secateur.engine.session.states import StateKind
+
+from ..document.document import Document
 from .command import Command
 from .edit import EDIT
 from .file import FILE
@@ -15,3 +18,24 @@ MENUS: tuple[str, ...] = tuple(dict.fromkeys(one.menu for one in COMMANDS))
 def command_named(name: str) -> Command:
     """The command of that id."""
     return next(one for one in COMMANDS if one.id == name)
+
+
+def next_step(document: Document) -> Command:
+    """The command that the primary button runs now."""
+    return command_named(_name(document))
+
+
+def _name(document: Document) -> str:
+    state = document.state
+    if state is None:
+        return "file.open"
+    if document.marked.any():
+        return "run.cut"
+    if state.kind in (StateKind.ORIGINAL, StateKind.MASKED):
+        return "edit.suggest"
+    if document.untrained:
+        return "file.checkpoint"
+    verdict = document.goal_verdict
+    if state.kind is StateKind.CUT and document.task is not None and not (verdict is not None and verdict.met):
+        return "run.recover"
+    return "file.export_onnx"

@@ -9,7 +9,7 @@ from ..document.document import Document
 from ..jobs.workbench import Workbench
 from ..text.titles import recovery_called
 from ..text.translate import QT_TRANSLATE_NOOP, counted
-from .command import CONTEXT, Command, say
+from .command import CONTEXT, Command, opens, say
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Run")
 ENGINE = QT_TRANSLATE_NOOP(CONTEXT, "Engine")
@@ -24,72 +24,6 @@ def _cancel(window: WindowApi) -> None:
 def _sensitivity(window: WindowApi) -> None:
     window.workbench.sensitivity.start()
     window.show_panel("sensitivity")
-
-
-def _over_ssh(window: WindowApi) -> None:
-    from ..dialogs.measure_over_ssh import ask
-
-    ask(window)
-
-
-def _bench(window: WindowApi) -> None:
-    from ..dialogs.remote_bench import ask_write
-
-    ask_write(window)
-
-
-def _bench_results(window: WindowApi) -> None:
-    from ..dialogs.remote_bench import ask_results
-
-    ask_results(window)
-
-
-def _job(window: WindowApi) -> None:
-    from ..dialogs.job_folder import ask_write
-
-    ask_write(window)
-
-
-def _job_results(window: WindowApi) -> None:
-    from ..dialogs.job_folder import ask_results
-
-    ask_results(window)
-
-
-def _sweep(window: WindowApi) -> None:
-    from ..dialogs.sweep import ask
-
-    ask(window)
-
-
-def _baselines(window: WindowApi) -> None:
-    from ..dialogs.baselines import ask
-
-    ask(window)
-
-
-def _lowest(window: WindowApi) -> None:
-    from ..dialogs.find_fastest import ask
-
-    ask(window)
-
-
-def _connect(window: WindowApi) -> None:
-    from ..dialogs.connect import ask
-
-    ask(window)
-
-
-def _device(window: WindowApi) -> None:
-    from ..dialogs.device import ask
-
-    ask(window)
-
-
-def _disconnect(window: WindowApi) -> None:
-    from ..dialogs.connect import disconnect
-
-    disconnect(window)
 
 
 def _disconnect_words(document: Document) -> str:
@@ -186,7 +120,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure over SSH..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Measure latency on another machine, such as a board, that your ssh reaches."),
-        _over_ssh,
+        opens("remote_bench"),
         "",
         preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.has_no_marks),
     ),
@@ -195,7 +129,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure on another machine..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write a folder with a benchmark script to run on another machine."),
-        _bench,
+        opens("remote_bench", "ask_write"),
         "",
         preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.has_no_marks),
     ),
@@ -204,7 +138,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Read results from another machine..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Load the latencies that bench.py measured on another machine."),
-        _bench_results,
+        opens("remote_bench", "ask_results"),
         "",
         preconditions.all_of(preconditions.has_model, preconditions.has_weights),
     ),
@@ -215,7 +149,7 @@ RUN = (
         QT_TRANSLATE_NOOP(
             CONTEXT, "Write a folder that recovers the current state on another machine, by SSH, Slurm or a shell."
         ),
-        _job,
+        opens("remote_bench", "ask_write_job"),
         "",
         preconditions.all_of(
             preconditions.has_model,
@@ -231,7 +165,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Read recovery job..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Take the states that a job made on another machine into the history."),
-        _job_results,
+        opens("remote_bench", "ask_job_results"),
         "",
         preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.is_idle),
     ),
@@ -266,7 +200,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Sweep budgets..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets to draw the trade-off curve."),
-        _sweep,
+        opens("sweep"),
         "Ctrl+Shift+G",
         preconditions.all_of(
             preconditions.has_model,
@@ -282,7 +216,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Find the fastest..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Find the lowest latency, or another cost, within a limit on the loss."),
-        _lowest,
+        opens("find_fastest"),
         "Ctrl+Shift+L",
         preconditions.all_of(
             preconditions.has_model,
@@ -299,7 +233,7 @@ RUN = (
         QT_TRANSLATE_NOOP(
             CONTEXT, "Compare with random removal, training from scratch, a stock model and unstructured pruning."
         ),
-        _baselines,
+        opens("baselines"),
         "Ctrl+Shift+B",
         preconditions.all_of(
             preconditions.has_model,
@@ -314,7 +248,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Connect to an engine..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Compute on another machine, reached by ssh. What is open here stays as a draft."),
-        _connect,
+        opens("connect"),
         "",
         preconditions.is_idle,
         line=True,
@@ -325,7 +259,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Disconnect"),
         QT_TRANSLATE_NOOP(CONTEXT, "Compute on this machine again. The engine on the other machine ends."),
-        _disconnect,
+        opens("connect", "disconnect"),
         "",
         preconditions.all_of(preconditions.engine_is_elsewhere, preconditions.is_idle),
         _disconnect_words,
@@ -336,7 +270,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Device..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Choose where models score, evaluate and train; see the memory and load of each."),
-        _device,
+        opens("device"),
         "",
         preconditions.has_model,
     ),

@@ -8,44 +8,14 @@ from ..document.document import Document
 from ..text.translate import QT_TRANSLATE_NOOP
 from ..theme import Scheme, sizes, theme
 from ..theme.design_tokens import LARGEST, SMALLEST
-from .command import CONTEXT, Command, say
+from .command import CONTEXT, Command, opens, say
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "View")
 HELP = QT_TRANSLATE_NOOP(CONTEXT, "Help")
 
 
-def _criteria(window: WindowApi) -> None:
-    from ..dialogs.criteria import show_criteria
-
-    show_criteria(window)
-
-
-def _diagnostics(window: WindowApi) -> None:
-    from ..dialogs.diagnostics import show_diagnostics
-
-    show_diagnostics(window)
-
-
-def _about(window: WindowApi) -> None:
-    from ..dialogs.about import show_about
-
-    show_about(window)
-
-
 def _shower(module: str) -> Callable[[WindowApi], None]:
     return lambda window: window.show_panel(module)
-
-
-def _save_plot(window: WindowApi) -> None:
-    from ..dialogs.save_plot import ask
-
-    ask(window)
-
-
-def _copy_plot(window: WindowApi, numbers: bool) -> None:
-    from ..dialogs.save_plot import copy
-
-    copy(window, numbers)
 
 
 def _may_grow(_document: Document) -> str:
@@ -208,7 +178,7 @@ VIEW = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Save plot..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Save a plot as an image or as vector graphics, or its numbers as CSV."),
-        _save_plot,
+        opens("save_plot"),
         "Ctrl+Shift+S",
         preconditions.has_model,
         line=True,
@@ -218,7 +188,7 @@ VIEW = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Copy plot"),
         QT_TRANSLATE_NOOP(CONTEXT, "Copy the plot in front as an image."),
-        lambda window: _copy_plot(window, numbers=False),
+        opens("save_plot", "copy"),
         "Ctrl+Shift+C",
         preconditions.has_model,
     ),
@@ -227,7 +197,7 @@ VIEW = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Copy plot data"),
         QT_TRANSLATE_NOOP(CONTEXT, "Copy the numbers of the plot in front as CSV."),
-        lambda window: _copy_plot(window, numbers=True),
+        opens("save_plot", "copy", True),
         "",
         preconditions.has_model,
     ),
@@ -327,14 +297,14 @@ VIEW = (
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "Criteria"),
         QT_TRANSLATE_NOOP(CONTEXT, "Show what each criterion computes, what it costs for this model, and its source."),
-        _criteria,
+        opens("criteria"),
     ),
     Command(
         "help.diagnostics",
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "Diagnostics..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Show versions, machine, folders and recent errors to copy into a bug report."),
-        _diagnostics,
+        opens("diagnostics"),
         line=True,
     ),
     Command(
@@ -342,6 +312,6 @@ VIEW = (
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "About Secateur"),
         QT_TRANSLATE_NOOP(CONTEXT, "Show the version and the licence."),
-        _about,
+        opens("about"),
     ),
 )

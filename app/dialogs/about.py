@@ -48,12 +48,12 @@ class About(QDialog):
         self.resize(WIDTH, layout.totalHeightForWidth(WIDTH))
 
     def _diagnose(self, window: WindowApi) -> None:
-        from .diagnostics import show_diagnostics
+        from .diagnostics import ask
 
         self.accept()
-        show_diagnostics(window)
+        ask(window)
 
 
-def show_about(window: WindowApi) -> None:
+def ask(window: WindowApi) -> None:
     """Open the dialog over a window."""
     About(window).open()

@@ -12,9 +12,9 @@ from ..storage.open_target import is_missing
 from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from ..widgets.check_boxes import CheckBox, RadioButton
 from ..widgets.labels import label
+from .closing import leave
 from .form import FormDialog
-from .typed_path import path_problem
-from .unsaved_work import leave
+from .paths import path_problem
 from .window_api import WindowApi
 
 CONTEXT = "NextVersion"

@@ -1,8 +1,219 @@
-"""Attach data: which data and metric evaluate the model. The original is evaluated right away."""
+"""Attach data: where it comes from, what the model is for, and how data is preprocessed.
 
-from .data_rows import DataRows
+The rows serve opening a model too. A form of data shows the rows that it needs.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, QObject
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
+
+from secateur.engine.options import setting_of, settings_of
+from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
+from secateur.engine.tasks.purposes.table import PURPOSES
+
+from ..storage.open_target import is_missing
+from ..text.translate import QT_TRANSLATE_NOOP, engine_words
+from ..widgets.fields import ComboBox
+from ..widgets.labels import label
+from .settings_fields import explain, is_valid, number_field, numbers, settings_line, shape
+
+if TYPE_CHECKING:
+    from .form import FormDialog
+
 from .form import FormDialog
 from .window_api import WindowApi
+
+CONTEXT = "DataRows"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of data.
+
+    Attributes:
+        title: What the combo box shows.
+        kind: As of `TaskSpec`, "" for no data.
+        rows: Names of the rows that it needs.
+        pick: What its path is looked for as: "file" or "folder".
+    """
+
+    title: str
+    kind: str
+    rows: tuple[str, ...] = ()
+    pick: str = "file"
+
+
+IMAGES = ("path", "mean", "std", "size")
+OPTIONS = ("features", "label", "tokenizer", "length")
+"""Options whose row is a line of text."""
+COLUMNS = ("path", "purpose", "features", "label", "tokenizer", "length", "mean", "std")
+FORMS = (
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one subfolder per class"), "folder", IMAGES, "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with masks"), "masks", IMAGES, "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with boxes (COCO)"), "coco", ("path", "size"), "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Ultralytics data set (.yaml)"), "ultralytics", ("path", "size")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Arrays (.npz)"), "arrays", (*IMAGES, "purpose")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Parquet: images, text or numbers"), "parquet", (*COLUMNS, "size")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "CSV: text or numbers"), "csv", COLUMNS),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Plain text"), "text", ("path", "purpose", "tokenizer", "length")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "MNIST files"), "idx", ("path", "mean", "std"), "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "CIFAR binary files"), "cifar", ("path", "mean", "std"), "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Custom task.py"), "file", ("path",)),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Bundled Fashion-MNIST"), "bundled"),
+)
+OPTION_SETTINGS = {one.destination: one for one in settings_of(TaskSpec) if one.name == "options"}
+"""Settings of a specification's options by the name of each."""
+OWN_BATCHES = ("", "file")
+"""Kinds of data whose batches have a size that is not chosen here."""
+NOTHING = Form(QT_TRANSLATE_NOOP(CONTEXT, "none, or the model's own"), "")
+
+
+class DataRows(QObject):
+    """Form, path, purpose, columns, tokeniser, and what is done to pixels and numbers.
+
+    Attributes:
+        kind: Combo box of forms.
+        batch: Batch size for training and evaluation.
+        path: Where the data lies.
+        purpose: Combo box of purposes.
+    """
+
+    def __init__(self, dialog: "FormDialog", place: str, optional: bool) -> None:
+        """Add the rows to a dialog; `place` is the engine's machine, `optional` offers to open without data."""
+        super().__init__(dialog)
+        self._place = place
+        self.kind = ComboBox(self.tr("Data"))
+        for form in (*((NOTHING,) if optional else ()), *FORMS):
+            self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
+        self.batch = number_field(setting_of(TaskSpec, "batch"), TaskSpec("").batch)
+        self._caption = label(self.batch.accessibleName())
+        self._caption.setBuddy(self.batch)
+        dialog.add_row(self.tr("Data"), self._with_batch())
+        self.path = settings_line(
+            setting_of(TaskSpec, "path"), partial(dialog.add_path, pick=lambda: self.kind.currentData().pick)
+        )
+        purpose = OPTION_SETTINGS["purpose"].option
+        self.purpose = ComboBox(engine_words(purpose.title))
+        explain(self.purpose, purpose)
+        self.purpose.addItem(self.tr("automatic"), "")
+        for name, title in PURPOSES.items():
+            self.purpose.addItem(engine_words(title), name)
+        dialog.add_row(self.purpose.accessibleName(), self.purpose)
+        self.lines = self._lines(dialog)
+        self._taken: TaskSpec | None = None
+        self.kind.currentIndexChanged.connect(lambda _index: self._chosen(dialog))
+        self._chosen(dialog)
+
+    def _with_batch(self) -> QWidget:
+        """Form and batch size in one row: as many rows as the longest form has fit into the smallest window."""
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.kind, 1)
+        row.addWidget(self._caption)
+        row.addWidget(self.batch)
+        return holder
+
+    def _lines(self, dialog: "FormDialog") -> dict[str, QLineEdit]:
+        """The rows with a line of text, by name."""
+        options = {name: OPTION_SETTINGS[name] for name in OPTIONS}
+        pixels = {name: setting_of(TaskSpec, name) for name in ("mean", "std", "size")}
+        return {
+            name: settings_line(one, dialog.add_path if name == "tokenizer" else dialog.add_line)
+            for name, one in (options | pixels).items()
+        }
+
+    def spec(self) -> TaskSpec | None:
+        """What the rows say, None for no data."""
+        form: Form = self.kind.currentData()
+        if not form.kind:
+            return None
+        path = self.path.text() if "path" in form.rows else ""
+        size = shape(self._text("size"))
+        square = (size[0], size[-1]) if size else None
+        options = {"purpose": self.purpose.currentData()} | {name: self._text(name) for name in OPTIONS}
+        options = {name: value for name, value in options.items() if name in form.rows}
+        chosen = (*((name, value) for name, value in options.items() if value), *self._others(form.kind, path, options))
+        return TaskSpec(
+            form.kind,
+            path,
+            numbers(self._text("mean")),
+            numbers(self._text("std")),
+            square,
+            self.batch.value(),
+            chosen,
+        )
+
+    def _others(self, kind: str, path: str, asked: dict[str, str]) -> tuple[tuple[str, str], ...]:
+        """Options without a row in this form (the seed of the splits ...) of the same data as it was taken over."""
+        taken = self._taken
+        if taken is None or (taken.kind, taken.path) != (kind, path):
+            return ()
+        return tuple((name, value) for name, value in taken.options if name not in asked)
+
+    def take(self, spec: TaskSpec) -> None:
+        """Fill the rows with what was said before; a form of data that is not offered is left alone."""
+        for number in range(self.kind.count()):
+            if self.kind.itemData(number).kind == spec.kind:
+                self.kind.setCurrentIndex(number)
+                break
+        else:
+            return
+        self._taken = spec
+        self.batch.setValue(spec.batch)
+        self.path.setText(spec.path)
+        self.purpose.setCurrentIndex(max(self.purpose.findData(option(spec, "purpose")), 0))
+        said = {"mean": _listed(spec.mean), "std": _listed(spec.std), "size": " x ".join(map(str, spec.size or ()))}
+        for name, line in self.lines.items():
+            line.setText(said.get(name, option(spec, name)))
+
+    def problem(self) -> str:
+        """What is missing."""
+        form: Form = self.kind.currentData()
+        if "path" not in form.rows:
+            return ""
+        if not self.path.text():
+            return self.tr("Enter the path to the data.")
+        if is_missing(self.path.text(), self._place):
+            return self.tr("{path} does not exist.").format(path=self.path.text())
+        return self._problem_of_numbers() or self._problem_of_text()
+
+    def _problem_of_numbers(self) -> str:
+        if not (is_valid(numbers, self._text("mean")) and is_valid(numbers, self._text("std"))):
+            return self.tr("Enter mean and standard deviation as numbers separated by commas, one per channel.")
+        if not is_valid(shape, self._text("size")) or len(shape(self._text("size"))) > 2:
+            return self.tr("Enter the size as height x width, for example 224 x 224.")
+        return ""
+
+    def _problem_of_text(self) -> str:
+        tokenizer, length = self._text("tokenizer"), self._text("length")
+        if tokenizer not in ("", BYTES) and is_missing(tokenizer, self._place):
+            return self.tr("{path} does not exist.").format(path=tokenizer)
+        if length and not (length.isdecimal() and int(length) > 1):
+            return self.tr("Enter the tokens per sample as a whole number of 2 or more.")
+        return ""
+
+    def _text(self, name: str) -> str:
+        """What stands in a row that is shown."""
+        form: Form = self.kind.currentData()
+        return self.lines[name].text().strip() if name in form.rows else ""
+
+    def _chosen(self, dialog: "FormDialog") -> None:
+        form: Form = self.kind.currentData()
+        for name, field in {"path": self.path, "purpose": self.purpose, **self.lines}.items():
+            dialog.show_row(field, name in form.rows)
+        for field in (self._caption, self.batch):
+            field.setVisible(form.kind not in OWN_BATCHES)
+        self.batch.setValue(BATCHES.get(form.kind, TaskSpec("").batch))
+        dialog.check()
+        dialog.adjustSize()
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(map(str, values))  # all digits: another mean is other data
 
 
 class AttachData(FormDialog):

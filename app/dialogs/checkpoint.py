@@ -1,7 +1,7 @@
-"""Weights for a model that has none: a checkpoint of the user's, or those that the model's library offers.
+"""Weights for the model: a checkpoint for one that has none, those that its library offers, or those trained elsewhere.
 
-The model is opened again with them. Whether the network may be asked for a library's weights is asked when the engine
-does not find them in the library's cache (`consent.py`).
+For the first two the model is opened again. Whether the network may be asked for a library's weights is asked when the
+engine does not find them in the library's cache (`consent.py`).
 """
 
 from dataclasses import replace
@@ -12,6 +12,37 @@ from secateur.engine.sources.pretrained import DEFAULT
 from ..storage.open_target import engine_path, is_missing
 from .form import FormDialog
 from .window_api import WindowApi
+
+
+class AttachWeights(FormDialog):
+    """The dialog.
+
+    Attributes:
+        path: The checkpoint.
+    """
+
+    def __init__(self, window: WindowApi) -> None:
+        """Ask in a window."""
+        sentence = self.tr(
+            "Export the smaller model with Export PyTorch, train it with your own code, then load its checkpoint "
+            "here. Parameter names and shapes must match the current state."
+        )
+        super().__init__(window.as_widget(), self.tr("Attach weights"), sentence, self.tr("Attach weights"))
+        self._document = window.document
+        self.read_elsewhere(window.workbench.elsewhere)
+        self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
+        self.problem = self._problem
+        self.act = lambda: window.workbench.states.attach_weights(self.path.text())
+        self.check()
+
+    def _problem(self) -> str:
+        missing = is_missing(self.path.text(), self._document.engine.place, Path.is_file)
+        return self.tr("Choose a file.") if missing else ""
+
+
+def ask_for_trained_weights(window: WindowApi) -> None:
+    """Open the dialog over a window."""
+    AttachWeights(window).open()
 
 
 class ChooseCheckpoint(FormDialog):

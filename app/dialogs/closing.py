@@ -1,17 +1,19 @@
-"""Closing while a job runs: asks, cancels, and waits where it can be seen."""
+"""Questions before work is lost: closing while jobs run, cancelling a long job, leaving work on another machine."""
+
+from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QDialog
+from PySide6.QtWidgets import QDialog, QHBoxLayout
 
 from ..document.aspects import Aspect
 from ..document.document import Document
 from ..document.job_state import JobView
-from ..text.format import duration
-from ..widgets.buttons import PrimaryButton, button
-from ..widgets.labels import label
+from ..text.format import about, duration
+from ..widgets.buttons import PrimaryButton, button, lay_out_question
+from ..widgets.labels import label, set_role
 from ..widgets.progress import ProgressBar
-from .question_layout import lay_out_question
+from .form import FormDialog
 from .window_api import WindowApi
 
 BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "evaluate_original"})
@@ -102,3 +104,88 @@ class Closing(QDialog):
             event.ignore()
         else:
             super().closeEvent(event)
+
+
+class CancelJob(FormDialog):
+    """The dialog; the safe answer has the focus."""
+
+    def __init__(self, window: WindowApi, number: int) -> None:
+        """Ask in a window about the job of that number."""
+        sentence = self.tr("Nothing of a job like this is kept when it is cancelled.")
+        super().__init__(window.as_widget(), self.tr("Cancel the job?"), sentence, self.tr("Cancel the job"))
+        self._document, self._number = window.document, number
+        self.cancel_button.setText(self.tr("Keep running"))
+        self.prefer_cancel()
+        self.act = lambda: window.workbench.runner.cancel(number)
+        self._document.changed.connect(self._changed)
+        self._tell()
+
+    def _job(self) -> JobView | None:
+        return next((job for job in self._document.jobs if job.id == self._number), None)
+
+    def _tell(self) -> None:
+        """How long it has run, and still takes."""
+        job = self._job()
+        if job is None:
+            return self.reject()
+        words = self.tr("{job} has run for {time}.").format(job=job.title, time=duration(job.elapsed))
+        left = self.tr(" About {0} are left.").format(about(job.left)) if job.left >= 0 else ""
+        self.missing.setText(words + left)
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if Aspect.JOBS in aspects and self.isVisible():
+            self._tell()
+
+
+def leaves_work(document: Document) -> bool:
+    """Whether closing the window deletes work that was not saved: only another machine's is not kept as a draft."""
+    return bool(document.engine.place) and document.analysis is not None and not document.clean
+
+
+class UnsavedWork(FormDialog):
+    """The dialog; to save is what it proposes.
+
+    Attributes:
+        save_button: Goes back, and opens what saves a project.
+    """
+
+    def __init__(self, window: WindowApi, act: Callable[[], None], closes: bool = False) -> None:
+        """Ask in a window; `act` leaves the work, `closes` says that it closes the window."""
+        document = window.document
+        words = self.tr(
+            "Your unsaved work on {name} is only on {host}, and is deleted there when this window closes. Save a "
+            "project or export the model to keep it."
+        )
+        super().__init__(
+            window.as_widget(),
+            self.tr("Unsaved work"),
+            words.format(name=document.model_name, host=document.engine.place),
+            self.tr("Close without saving") if closes else self.tr("Open without saving"),
+        )
+        self.cancel_button.setText(self.tr("Go back"))
+        self.accept_button.setDefault(False)
+        set_role(self.accept_button, "")
+        self.save_button.setDefault(True)
+        self.save_button.setFocus()
+        self.save_button.clicked.connect(self._save)
+        self._window, self.act = window, act
+
+    def _buttons(self) -> QHBoxLayout:
+        row = super()._buttons()
+        self.save_button = PrimaryButton(self.tr("Save project..."))
+        row.addWidget(self.save_button)
+        return row
+
+    @Slot()
+    def _save(self) -> None:
+        self.reject()
+        self._window.run_command("file.save")
+
+
+def leave(window: WindowApi, act: Callable[[], None], closes: bool = False) -> None:
+    """Do what replaces the open model, or `closes` it; where that leaves unsaved work behind, ask first."""
+    if leaves_work(window.document):
+        UnsavedWork(window, act, closes).open()
+    else:
+        act()

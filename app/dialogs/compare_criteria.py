@@ -21,12 +21,10 @@ from ..text.translate import sentence
 from ..theme import tokens
 from ..widgets.buttons import button
 from ..widgets.fields import ComboBox
-from ..widgets.header import elide_titles
 from ..widgets.labels import label
 from ..widgets.plot import Plot
-from ..widgets.score_map import ScoreMap
-from ..widgets.score_range import ScoreRange
-from ..widgets.score_scale import ScoreScale
+from ..widgets.score_map import ScoreMap, ScoreRange, ScoreScale
+from ..widgets.table import elide_titles
 from .window_api import WindowApi
 
 SHOWN = frozenset(

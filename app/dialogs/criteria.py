@@ -68,6 +68,6 @@ def _status(document: Document, criterion: Criterion) -> str:
     return QCoreApplication.translate(CONTEXT, "Not available. {reason}").format(reason=sentence(reason))
 
 
-def show_criteria(window: WindowApi) -> None:
+def ask(window: WindowApi) -> None:
     """Open the page over a window."""
     Criteria(window).open()

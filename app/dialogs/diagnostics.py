@@ -167,6 +167,6 @@ class Diagnostics(QDialog):
         self.copy.setText(QCoreApplication.translate(CONTEXT, "Copied"))
 
 
-def show_diagnostics(window: WindowApi) -> None:
+def ask(window: WindowApi) -> None:
     """Open the page over a window."""
     Diagnostics(window).open()

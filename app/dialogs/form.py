@@ -1,5 +1,9 @@
-"""The frame of every dialog that asks: a sentence, a form, what is missing, one button worded with what it does."""
+"""The frame of every dialog that asks: a sentence, a form, what is missing, one button worded with what it does.
 
+A dialog that writes a folder is a `FolderDialog`.
+"""
+
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,12 +28,13 @@ from PySide6.QtWidgets import (
 from ..jobs.remote_files import RemoteFiles
 from ..storage import settings
 from ..storage.open_target import is_folder
+from ..storage.user_folders import home
 from ..theme import px
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.fields import LineEdit
 from ..widgets.labels import label
-from .choose_path import choose
-from .remote_paths import RemotePaths
+from .paths import RemotePaths, choose, path_problem
+from .window_api import WindowApi
 
 WIDE = 640
 """Width of a dialog at first, for text of the first size, in device-independent pixels."""
@@ -390,3 +395,31 @@ def _taken(path: Path) -> bool:
 
 def _now(given: str | Callable[[], str]) -> str:
     return given if isinstance(given, str) else given()
+
+
+class FolderDialog(FormDialog):
+    """Asks for a folder that may be new.
+
+    Attributes:
+        path: The folder to write.
+    """
+
+    def __init__(self, window: WindowApi, title: str, sentence: str, action: str, what: str) -> None:
+        """Ask in a window; the folder offered is called by the model and by what it will be."""
+        super().__init__(window.as_widget(), title, sentence, action)
+        name = re.sub(r"[^\w.-]+", "-", window.document.model_name or "model")  # a name that every system takes
+        self.path = self.add_path(self.tr("Folder"), str(home() / f"{name} {what}"), pick="folder")
+        self.problem = self._problem
+
+    def _problem(self) -> str:
+        return path_problem(self.path.text(), self._folder_problem)
+
+    def _folder_problem(self, path: Path) -> str:
+        """What speaks against a folder; raises OSError where it cannot be read."""
+        if not self.path.text() or not path.parent.is_dir():
+            return self.tr("Enter a folder. Its parent folder must exist.")
+        if path.is_file():
+            return self.tr("{path} is a file. Choose a folder.").format(path=path)
+        if path.is_dir():
+            next(path.iterdir(), None)  # what lies there is looked at before it is replaced
+        return ""

@@ -9,8 +9,7 @@ from secateur.engine.planning.protocol import KindLimit, kind_limit_of
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.text.notation import SHARE_OR_COUNT
 
-from ..text.costs import cost_words
-from ..text.structures import counted, many_of
+from ..text.structures import cost_words, counted, many_of
 from ..widgets.fields import DoubleSpinBox
 from .form import FormDialog
 from .window_api import WindowApi

@@ -17,7 +17,7 @@ from ..text.translate import counted, sentence
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .form import FormDialog
-from .form_parsing import is_valid, numbers
+from .settings_fields import is_valid, numbers
 from .window_api import WindowApi
 
 MARK, UNMARK, LOCK, UNLOCK = "mark", "unmark", "lock", "unlock"

@@ -1,5 +1,14 @@
-"""Open a model: where it comes from, its checkpoint, its input shape, and the data that evaluates it."""
+"""Open a model: where it comes from, its checkpoint, its input shape, and the data that evaluates it.
 
+The kinds of sources, the names that are completed, and which kind a path or name is, are here too.
+"""
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QStringListModel, Qt, QTimer, Slot
@@ -8,32 +17,131 @@ from PySide6.QtWidgets import QCompleter, QLineEdit, QSizePolicy, QWidget
 from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import DESCRIPTION, ModelSpec
 
-from ..storage.open_target import CHECKPOINT, GRAPHS, is_file, is_hugging_face, is_missing
+from ..storage.open_target import (
+    BUNDLE,
+    CHECKPOINT,
+    GRAPHS,
+    HUGGING_FACE,
+    WEIGHTS,
+    is_file,
+    is_folder,
+    is_hugging_face,
+    is_missing,
+    is_ultralytics,
+)
+from ..text.translate import QT_TRANSLATE_NOOP
 from ..widgets.fields import ComboBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
-from .data_rows import DataRows
+from .attach_data import DataRows
 from .form import FormDialog
-from .form_parsing import is_valid, model_inputs, words
-from .python_callables import callables_in
-from .settings_fields import check_field, settings_line
-from .source_kinds import (
-    CONTEXT,
-    FILE,
-    FOLDER,
-    GRAPH,
-    HUB,
-    HUGGING_FACE_FOLDER,
-    KINDS,
-    SAMPLE,
-    TIMM,
-    TORCHVISION,
-    YOLO_FILE,
-    Kind,
-    detect,
-    known_names,
-)
+from .settings_fields import check_field, is_valid, model_inputs, settings_line, words
 from .window_api import WindowApi
+
+CONTEXT = "OpenModel"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of source.
+
+    Attributes:
+        title: What the combo box shows.
+        prefix: What stands before its name in a `ModelSpec`.
+        example: A name of this kind.
+        pick: What it is looked for as on disk: "file", "folder", or "" where it does not lie there.
+    """
+
+    title: str
+    prefix: str
+    example: str
+    pick: str = ""
+
+
+FILE = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Python file and callable"), "", "path/to/model.py:make_model", "file")
+GRAPH = Kind(QT_TRANSLATE_NOOP(CONTEXT, "ONNX, torch.export or GGUF file"), "", "path/to/model.onnx", "file")
+TORCHVISION = Kind(QT_TRANSLATE_NOOP(CONTEXT, "torchvision, by name"), "torchvision:", "resnet50")
+TIMM = Kind(QT_TRANSLATE_NOOP(CONTEXT, "timm, by name"), "timm:", "resnet18.a1_in1k")
+YOLO_FILE = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Ultralytics file (.pt, .yaml)"), "", "path/to/best.pt", "file")
+YOLO = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Ultralytics, by name"), "ultralytics:", "yolo11n")
+HUGGING_FACE_FOLDER = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face folder"), "", "path/to/folder", "folder")
+HUB = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face, by name"), "hf:", "org/name")
+SAMPLE = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet")
+FOLDER = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Secateur project or export"), "", "path/to/folder", "folder")
+KINDS = (FILE, GRAPH, TORCHVISION, TIMM, YOLO_FILE, YOLO, HUGGING_FACE_FOLDER, HUB, SAMPLE, FOLDER)
+SAMPLES = ("resnet", "vit")
+PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/(?!(?:datasets|spaces|docs)/)([\w.-]+/[\w.-]+)")
+"""Address of a model's page on the Hub."""
+REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+FILES = (*GRAPHS, *DESCRIPTION, *WEIGHTS, BUNDLE, ".json", ".py")
+"""Endings that no repository has."""
+CALLABLE = re.compile(r"(.+\.py):[\w.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What a text means.
+
+    Attributes:
+        kind: The source, None for a checkpoint, which needs one beside it.
+        name: What stands in the field of that kind, or of the checkpoint.
+        others: Kinds that know the same name.
+        guessed: It only looks like the name of a repository; a path that is not there looks the same.
+    """
+
+    kind: Kind | None
+    name: str
+    others: tuple[Kind, ...] = ()
+    guessed: bool = False
+
+
+@cache
+def known_names(kind: Kind) -> tuple[str, ...]:
+    """Names of a kind that can be completed, () where there is no list of them."""
+    if kind is SAMPLE:
+        return SAMPLES
+    if kind not in (TORCHVISION, TIMM):
+        return ()
+    lists = json.loads((files("secateur.resources") / "data" / "model_names.json").read_text(encoding="utf-8"))
+    return tuple(lists[kind.prefix.removesuffix(":")])
+
+
+def detect(text: str) -> Detected | None:
+    """The source that a pasted path, name or address means, None where nothing says that."""
+    text = text.strip().strip("\"'").removeprefix("file://")
+    if not text:
+        return None
+    prefixed = next((kind for kind in KINDS if kind.prefix and text.startswith(kind.prefix)), None)
+    if prefixed is not None:
+        return Detected(prefixed, text.removeprefix(prefixed.prefix))
+    if (page := PAGE.match(text)) is not None:
+        return Detected(HUB, page[1])
+    return _on_disk(text) or _by_name(text)
+
+
+def _on_disk(text: str) -> Detected | None:
+    python, there = CALLABLE.fullmatch(text), is_file(text)
+    path = Path(text).expanduser() if there or is_folder(text) else Path(text)
+    if is_folder(text):
+        return Detected(HUGGING_FACE_FOLDER if is_hugging_face(str(path)) else FOLDER, text)
+    if there and path.name in HUGGING_FACE and is_hugging_face(str(path.parent)):
+        return Detected(HUGGING_FACE_FOLDER, str(path.parent))
+    if path.suffix == ".py" or (python is not None and is_file(python[1])):
+        return Detected(FILE, text)
+    if path.suffix.lower() in GRAPHS or (there and is_ultralytics(path)):
+        return Detected(GRAPH if path.suffix.lower() in GRAPHS else YOLO_FILE, text)
+    if path.suffix.lower() == BUNDLE and there:
+        return Detected(FOLDER, text)
+    return Detected(None, text) if path.suffix.lower() in WEIGHTS and there else None
+
+
+def _by_name(text: str) -> Detected | None:
+    known = [kind for kind in (TORCHVISION, TIMM) if text in known_names(kind)]
+    if known:
+        return Detected(known[0], text, tuple(known[1:]))
+    repository = REPOSITORY.fullmatch(text) and not text.lower().endswith(FILES)
+    return Detected(HUB, text, guessed=True) if repository else None
+
 
 LIBRARIES = (TORCHVISION, TIMM)
 """Sources whose library offers weights."""
@@ -405,3 +513,39 @@ def _title(kind: Kind) -> str:
 def ask(window: WindowApi, source: str = "") -> None:
     """Open the dialog over a window."""
     OpenModel(window, source).open()
+
+
+LARGEST = 4_000_000
+"""Bytes of a file that is read."""
+
+
+def callables_in(file: Path) -> tuple[str, ...]:
+    """Functions and classes at the top of a file that can be called with nothing: what may make a model.
+
+    Args:
+        file: A Python file; one that cannot be read or parsed has none.
+
+    Returns:
+        Names in the order of the file, functions first. A class counts where it is derived from something.
+    """
+    try:
+        if file.stat().st_size > LARGEST:
+            return ()
+        body = ast.parse(file.read_bytes()).body
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return ()
+    functions = [one.name for one in body if isinstance(one, ast.FunctionDef) and _asks_nothing(one, bound=0)]
+    classes = [one.name for one in body if isinstance(one, ast.ClassDef) and _made_of_nothing(one)]
+    return tuple(name for name in (*functions, *classes) if not name.startswith("_") and name != "main")
+
+
+def _made_of_nothing(one: ast.ClassDef) -> bool:
+    made = next((part for part in one.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"), None)
+    return bool(one.bases) and (made is None or _asks_nothing(made, bound=1))
+
+
+def _asks_nothing(one: ast.FunctionDef, bound: int) -> bool:
+    """Whether all arguments but the `bound` first have a default."""
+    given = one.args
+    by_place = len(given.posonlyargs) + len(given.args) - bound - len(given.defaults)
+    return by_place <= 0 and all(default is not None for default in given.kw_defaults)

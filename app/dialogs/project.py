@@ -6,8 +6,8 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.sharing.project_files import in_the_way
 
-from .choose_path import choose
-from .folder import FolderDialog
+from .form import FolderDialog
+from .paths import choose
 from .window_api import WindowApi
 
 CONTEXT = "Project"

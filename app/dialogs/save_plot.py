@@ -12,7 +12,7 @@ from ..storage.user_folders import home
 from ..widgets.fields import ComboBox
 from ..widgets.plot_export import FORMATS, Drawing
 from .form import FormDialog
-from .typed_path import path_problem
+from .paths import path_problem
 from .window_api import WindowApi
 
 CONTEXT = "SavePlot"

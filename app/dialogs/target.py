@@ -9,8 +9,7 @@ from ..document.contents import Contents
 from ..text.translate import engine_words
 from ..widgets.fields import ComboBox
 from .form import FormDialog
-from .form_parsing import is_valid, shape
-from .settings_fields import SettingsFields, explain, settings_line
+from .settings_fields import SettingsFields, explain, is_valid, settings_line, shape
 from .window_api import WindowApi
 
 

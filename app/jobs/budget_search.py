@@ -14,9 +14,9 @@ from secateur.engine.workflows.prune import PruneSettings
 
 from ..document.contents import SearchTrial
 from ..document.document import Document
-from ..text.costs import cost_words
 from ..text.metrics import metric_of, metric_text
-from ..text.search import loss_words, trial_sentence
+from ..text.structures import cost_words
+from ..text.verdicts import loss_words, trial_sentence
 from .cost_estimator import UNKNOWN, CostEstimator, Estimate
 from .job_runner import JobRunner
 from .state_jobs import StateJobs

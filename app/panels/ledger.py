@@ -13,7 +13,7 @@ from ..theme import px, theme
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import ElidedLabel, label, set_role
-from ..widgets.share_bar import ShareBar
+from ..widgets.progress import ShareBar
 from .ledger_figures import Figure, ledger_figures
 from .missing_data import attach_data
 

@@ -5,8 +5,7 @@ from PySide6.QtCore import QCoreApplication
 from secateur.engine.scoring.partial_scores import Step
 
 from ..document.document import Document
-from ..widgets.score_range import ScoreRange
-from ..widgets.score_scale import ScoreScale
+from ..widgets.score_map import ScoreRange, ScoreScale
 
 
 def show_scores(legend: ScoreRange, document: Document, scale: ScoreScale | None) -> None:

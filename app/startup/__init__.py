@@ -1,1 +1,1 @@
-"""Starting the program: application object, hook for unexpected errors, translations, loading of panels."""
+"""Starting the program: the application and its first window, and the hook for unexpected errors."""

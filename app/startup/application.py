@@ -1,12 +1,17 @@
-"""Starts the application: look, workbench, window, then the model that was asked for."""
+"""Starts the application: look, translation, workbench, window, then the model that was asked for.
 
+What lives as long as the application is here too: its garbage collection, and the files that macOS hands to it.
+"""
+
+import gc
 import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal, Slot
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QCoreApplication, QEvent, QLibraryInfo, QLocale, QObject, QTimer, QTranslator, Signal, Slot
+from PySide6.QtGui import QFileOpenEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from secateur.engine.sources.protocol import ModelSpec
@@ -19,10 +24,103 @@ from ..storage import settings
 from ..storage.background import BackgroundTasks
 from ..window.main_window import MainWindow
 from ..window.taskbar import DESKTOP_FILE
-from . import translations
 from .exception_hook import ExceptionHook
-from .file_opener import FileOpener
-from .gc_timer import GcTimer
+
+
+class FileOpener(QObject):
+    """Opens the files that macOS hands to the program: a double click there sends an event, and no argument.
+
+    Before the window is painted, only the file that came last is opened.
+    """
+
+    def __init__(self, application: QObject, window: MainWindow) -> None:
+        """Listen for as long as the application lives."""
+        super().__init__(application)
+        self._waiting = ""
+        self.serve(window)
+        application.installEventFilter(self)
+
+    def serve(self, window: MainWindow) -> None:
+        """Open in that window from now on."""
+        self._window, self._painted = window, False
+        window.painted.connect(self._open_waiting)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take what asks for a file."""
+        if isinstance(event, QFileOpenEvent) and event.file():
+            self._waiting = event.file()
+            if self._painted:
+                self._open_waiting()
+            return True
+        return super().eventFilter(watched, event)
+
+    def _open_waiting(self) -> None:
+        self._painted = True
+        path, self._waiting = self._waiting, ""
+        if path:
+            self._window.open_source(path)
+
+
+PAUSE = 500
+"""Milliseconds between two looks."""
+
+
+class GcTimer(QObject):
+    """Collects garbage in the interface's thread only, for as long as it lives.
+
+    Python collects cycles in whichever thread happens to allocate. One that holds a widget or a timer must not be
+    destroyed in a thread of the engine's link or of the autosave: Qt ends the program then. So automatic collection is
+    off, and a timer collects here, generation by generation, as Python would.
+    """
+
+    def __init__(self, parent: QObject) -> None:
+        """Take over from Python."""
+        super().__init__(parent)
+        self._thresholds = gc.get_threshold()
+        gc.disable()
+        self.freeze()
+        self._timer = QTimer(self, interval=PAUSE)
+        self._timer.timeout.connect(self.collect)
+        self._timer.start()
+
+    @Slot()
+    def freeze(self) -> None:
+        """What is there now stays, and is not looked through again: that would take longer than a few frames."""
+        gc.freeze()
+
+    @Slot()
+    def collect(self) -> None:
+        """Collect the oldest generation that is due."""
+        counts = gc.get_count()
+        due = [age for age, (count, limit) in enumerate(zip(counts, self._thresholds)) if count > limit]
+        if due:
+            gc.collect(due[-1])
+
+    def stop(self) -> None:
+        """Give back to Python."""
+        self._timer.stop()
+        gc.enable()
+
+
+FOLDER = Path(__file__).parents[1] / "translations"
+"""Files `secateur_de.qm` and the like; how they are made says `packaging/strings.py`."""
+
+
+def install_translations(
+    application: QCoreApplication, locale: QLocale | None = None, folder: Path = FOLDER
+) -> list[QTranslator]:
+    """Load what there is for a language: our words, and Qt's own for its dialogs; English needs neither."""
+    locale = locale or QLocale.system()
+    qt = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
+    found: list[QTranslator] = []
+    for name, place in (("secateur", str(folder)), ("qtbase", qt)):
+        translator = QTranslator(application)
+        if (not found and name == "qtbase") or not translator.load(locale, name, "_", place):
+            translator.deleteLater()
+            continue
+        application.installTranslator(translator)
+        found.append(translator)
+    return found
 
 
 def make_application() -> QApplication:
@@ -35,7 +133,7 @@ def make_application() -> QApplication:
     application.setApplicationDisplayName("")
     if application.findChild(GcTimer) is None:
         GcTimer(application)
-    translations.install(application)
+    install_translations(application)
     look = theme.apply(application, settings.theme_choice(), settings.value("text", 0))
     look.reduce_motion(settings.value(settings.STILL, False))
     return application

@@ -1,18 +1,19 @@
-"""What structures are called on the screen, and names shortened for rows."""
+"""Names of structures and costs on the screen, and names shortened for rows."""
 
 from collections.abc import Iterable
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.planning.protocol import KindLimit
+from secateur.engine.planning.protocol import Cost, KindLimit
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 
 from .format import share
 
+say = QCoreApplication.translate
+
 
 def one_of(kind: Kind) -> str:
     """The name of one structure: "filter"."""
-    say = QCoreApplication.translate
     return {
         Kind.FILTER: say("kinds", "filter"),
         Kind.NEURON: say("kinds", "neuron"),
@@ -30,7 +31,6 @@ def one_of(kind: Kind) -> str:
 
 def many_of(kind: Kind) -> str:
     """The name of many structures: "filters"."""
-    say = QCoreApplication.translate
     return {
         Kind.FILTER: say("kinds", "filters"),
         Kind.NEURON: say("kinds", "neurons"),
@@ -48,7 +48,7 @@ def many_of(kind: Kind) -> str:
 
 def title_of(kind: Kind) -> str:
     """The name of a coupled set: "residual width"."""
-    return QCoreApplication.translate("kinds", "residual width") if kind is Kind.WIDTH else many_of(kind)
+    return say("kinds", "residual width") if kind is Kind.WIDTH else many_of(kind)
 
 
 def counted(kind: Kind, number: int) -> str:
@@ -58,7 +58,6 @@ def counted(kind: Kind, number: int) -> str:
 
 def kept_words(kept: Iterable[KindLimit]) -> str:
     """What a goal keeps of single kinds: "70 % of heads, 10 blocks"."""
-    say = QCoreApplication.translate
     return ", ".join(
         counted(one.kind, one.count)
         if one.count
@@ -78,3 +77,14 @@ def short_path(path: str) -> str:
     """The last part of a module path, with the one before where it is only a number: "layer2.1"."""
     parts = path.split(".")
     return ".".join(parts[-2:]) if parts[-1].isdigit() and len(parts) > 1 else parts[-1]
+
+
+def cost_words(cost: Cost) -> str:
+    """A cost as it stands behind "of the"."""
+    return {
+        Cost.MACS: say("costs", "MACs"),
+        Cost.PARAMETERS: say("costs", "parameters"),
+        Cost.SIZE: say("costs", "file size"),
+        Cost.PEAK: say("costs", "memory"),
+        Cost.LATENCY: say("costs", "latency"),
+    }[cost]

@@ -1,8 +1,7 @@
 """How the window looks: tokens, palette, style sheet, score colours; follows the system and switches live."""
 
-from .design_tokens import CONTRAST, DARK, LIGHT, Sizes, Tokens, contrast, ink
-from .scores import score_colour, score_colours, score_table
-from .theme import Scheme, Theme, apply, px, sizes, theme, tokens
+from .application_theme import Scheme, Theme, apply, px, sizes, theme, tokens
+from .design_tokens import CONTRAST, DARK, LIGHT, Sizes, Tokens, contrast, ink, score_colour, score_colours, score_table
 
 __all__ = [
     "CONTRAST",

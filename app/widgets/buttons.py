@@ -1,15 +1,26 @@
 """Buttons: the one that acts, those of a fixed width, menus, links, filter chips. Scarce room elides their words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QMenu, QPushButton, QSizePolicy, QStyle, QStyleOptionButton, QStylePainter, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QHBoxLayout,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionButton,
+    QStylePainter,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ..theme import tokens
 from .availability import is_available
-from .chevron import chevron
 from .elide import Eliding
+from .painting import chevron
 
 PADDING = 26
 """Width in device-independent pixels that the style sheet leaves around a button's text, borders included."""
@@ -153,3 +164,24 @@ class Chip(Button):
         self.setText(text)
         self.setAccessibleName(f"{self.title}, {counted}")
         self.setToolTip(counted)
+
+
+def lay_out_question(dialog: QDialog, lines: Sequence[QWidget], buttons: Sequence[QPushButton]) -> None:
+    """Fill a dialog.
+
+    Args:
+        dialog: Is empty.
+        lines: From top to bottom.
+        buttons: From left to right.
+    """
+    layout = QVBoxLayout(dialog)
+    layout.setContentsMargins(20, 18, 20, 16)
+    layout.setSpacing(12)
+    for line in lines:
+        layout.addWidget(line)
+    layout.addStretch(1)
+    row = QHBoxLayout()
+    row.addStretch(1)
+    for one in buttons:
+        row.addWidget(one)
+    layout.addLayout(row)

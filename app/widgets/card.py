@@ -1,7 +1,11 @@
-"""A card: the surface that panels lie on, rounded with a hairline."""
+"""Surfaces: the card that panels lie on, rounded with a hairline; a popup of fields; the bar of an error."""
 
-from PySide6.QtCore import QRect, QSize
-from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
+from PySide6.QtCore import QRect, QSize, Qt, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
+
+from .buttons import button
+from .labels import label
 
 
 class Card(QFrame):
@@ -34,3 +38,77 @@ def corner_place(card: Card, room: QSize, width: int, gap: int, right: bool = Tr
     card.body.activate()
     height = max(card.heightForWidth(wide), card.body.minimumHeightForWidth(wide))
     return QRect(room.width() - wide - gap if right else gap, room.height() - height - gap, wide, height)
+
+
+class Popup(QFrame):
+    """Holds a widget that has no place of its own at the moment; a click elsewhere or Escape closes it."""
+
+    def __init__(self, parent: QWidget) -> None:
+        """Start empty."""
+        super().__init__(parent, Qt.WindowType.Popup)
+        self.setProperty("role", "card")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 10, 10, 10)
+
+    def hold(self, widget: QWidget) -> None:
+        """Take a widget in."""
+        layout = self.layout()
+        assert layout is not None
+        layout.addWidget(widget)
+        widget.show()
+
+    def open_below(self, button: QWidget) -> None:
+        """Show it under a button."""
+        self.adjustSize()
+        self.move(button.mapToGlobal(button.rect().bottomLeft()))
+        self.show()
+        held = self.findChild(QWidget)
+        if held is not None and (first := held.nextInFocusChain()) is not None:
+            first.setFocus(Qt.FocusReason.PopupFocusReason)
+
+
+class ErrorBar(Card):
+    """Hidden until `show_error`; stays until it is closed or replaced."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start hidden."""
+        super().__init__(parent, margin=8, role="error")
+        self.sentence = label(wrap=True)
+        self.details = QPlainTextEdit()
+        self.details.setReadOnly(True)
+        self.details.setMaximumHeight(140)
+        self.details.setAccessibleName(self.tr("Details of the error"))
+        self.fold = button(self.tr("Details"), "link")
+        self.copy = button(self.tr("Copy"), "link", self.tr("Copy the message and its details"))
+        self.dismiss = button(self.tr("Close"), "link")
+        row = QHBoxLayout()
+        row.addWidget(self.sentence, 1)
+        for each in (self.fold, self.copy, self.dismiss):
+            row.addWidget(each)
+        self.body.addLayout(row)
+        self.body.addWidget(self.details)
+        self.fold.clicked.connect(self._toggle)
+        self.copy.clicked.connect(self._copy)
+        self.dismiss.clicked.connect(self.hide)
+        self.hide()
+
+    def show_error(self, sentence: str, details: str = "") -> None:
+        """Show a sentence; details stay folded."""
+        self.sentence.setText(sentence)
+        self.sentence.setAccessibleName(self.tr("Error: {0}").format(sentence))
+        self.details.setPlainText(details)
+        self.details.hide()
+        self.fold.setText(self.tr("Details"))
+        self.fold.setVisible(bool(details))
+        self.show()
+
+    @Slot()
+    def _toggle(self) -> None:
+        folded = self.details.isHidden()
+        self.details.setVisible(folded)
+        self.fold.setText(self.tr("Hide details") if folded else self.tr("Details"))
+
+    @Slot()
+    def _copy(self) -> None:
+        text = "\n\n".join(t for t in (self.sentence.text(), self.details.toPlainText()) if t)
+        QGuiApplication.clipboard().setText(text)

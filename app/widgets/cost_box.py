@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QWidget
 
 from secateur.engine.planning.protocol import Cost
 
-from ..text.costs import cost_words
+from ..text.structures import cost_words
 from .fields import ComboBox
 
 ORDER = (Cost.MACS, Cost.PARAMETERS, Cost.SIZE, Cost.PEAK, Cost.LATENCY)

@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
 
 from ..theme import tokens
 from .availability import is_available
-from .chevron import chevron
 from .elide import Eliding, least
+from .painting import chevron
 
 if TYPE_CHECKING:
     Widget = QDoubleSpinBox

@@ -1,11 +1,16 @@
-"""A plot in the colours of the window: recolours itself when the look switches, and leaves mouse gestures to panels."""
+"""A plot in the colours of the window, labels that keep clear of its points, and which point lies under the mouse.
 
-from collections.abc import Generator
+It recolours itself when the look switches, and leaves mouse gestures to panels.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import Qt, Slot
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, Slot
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QGuiApplication, QPen, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
@@ -128,3 +133,130 @@ def line(colour: str, dashed: bool = False, width: float = 1.5) -> QPen:
     if dashed:
         pen.setStyle(Qt.PenStyle.DashLine)
     return pen
+
+
+NEAR = 14.0
+"""How near a point the mouse must be."""
+Floats = NDArray[np.float64]
+
+
+def nearest_point(xs: Floats, ys: Floats, preferred: NDArray[np.bool_], where: QPointF) -> int:
+    """The point beside a place, -1 where none is near; of two about as near a preferred one wins.
+
+    Args:
+        xs: [P] places of all points.
+        ys: [P] the same.
+        preferred: [P] points of the line that is selected.
+        where: The mouse.
+    """
+    if not len(xs):
+        return -1
+    distances = np.hypot(xs - where.x(), ys - where.y()) + np.where(preferred, 0.0, 1.0)
+    point = int(np.argmin(distances))
+    return point if distances[point] < NEAR else -1
+
+
+def line_at(lines: Iterable[tuple[Floats, Floats]], where: QPointF) -> int:
+    """The line ([P] x, rising, and [P] y of its points) that passes a place, -1 for none."""
+    best, found = NEAR / 2, -1
+    for number, (xs, ys) in enumerate(lines):
+        distance = abs(float(np.interp(where.x(), xs, ys, left=np.inf, right=np.inf)) - where.y())
+        if distance < best:
+            best, found = distance, number
+    return found
+
+
+LEAST = 20
+"""A plot lower than this has no room for words."""
+
+
+class PlotLabels:
+    """The labels of one plot.
+
+    Attributes:
+        boxes: Where they are, in pixels of the scene.
+    """
+
+    def __init__(self, plot: Plot) -> None:
+        """Start without any."""
+        self._plot = plot
+        self._items: list[pg.TextItem] = []
+        self.boxes: list[QRectF] = []
+
+    @property
+    def room(self) -> bool:
+        """Whether the plot is tall enough for labels."""
+        return self._plot.getViewBox().height() >= LEAST
+
+    @property
+    def area(self) -> QRectF:
+        """Where labels may lie, in pixels of the scene."""
+        return self._plot.getViewBox().sceneBoundingRect().adjusted(4, 2, -4, -2)
+
+    def clear(self) -> None:
+        """Take all away."""
+        for item in self._items:
+            self._plot.getViewBox().removeItem(item)
+        self._items, self.boxes = [], []
+
+    def place(self, texts: Sequence[tuple[str, QPointF, str]], taken: Sequence[QRectF] = ()) -> None:
+        """Show other labels.
+
+        Args:
+            texts: Of each the words, its point in pixels of the scene, and its colour.
+            taken: What they keep off where they can.
+        """
+        self.clear()
+        box, font = self._plot.getViewBox(), self._plot.getAxis("left").style["tickFont"]
+        measure = QFontMetricsF(font or self._plot.font())
+        room = max(self.area.width() - 4, 0)
+        shown = [measure.elidedText(text, Qt.TextElideMode.ElideMiddle, room) for text, _, _ in texts]
+        sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text in shown]
+        self.boxes = spread([point for _, point, _ in texts], sizes, self.area, taken)
+        for (whole, _, colour), text, where in zip(texts, shown, self.boxes, strict=True):
+            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(translucent(tokens().panel)))
+            item.setToolTip(whole if text != whole else "")
+            item.textItem.document().setDocumentMargin(0)
+            item.setFont(font)
+            item.setPos(box.mapSceneToView(where.topLeft()))
+            box.addItem(item, ignoreBounds=True)
+            self._items.append(item)
+
+
+GAP = 11.0
+"""From a point to its label, in pixels."""
+
+
+def spread(
+    points: Sequence[QPointF], sizes: Sequence[QSizeF], area: QRectF, taken: Sequence[QRectF] = ()
+) -> list[QRectF]:
+    """A rectangle for each label: the first free place right, left, above or below its point, then further away.
+
+    Where all places lie on what is taken, only other labels and points are kept off.
+    """
+    dots = [QRectF(p.x() - 5, p.y() - 5, 10, 10) for p in points]
+    placed: list[QRectF] = []
+    for point, size in zip(points, sizes, strict=True):
+        places = [_inside(QRectF(corner, size), area) for corner in _corners(point, size)]
+        legible = [p for p in places if not any(p.intersects(o) for o in (*placed, *dots))]
+        free = [p for p in legible if not any(p.intersects(o) for o in taken)]
+        placed.append((free or legible or places)[0])
+    return placed
+
+
+def _corners(point: QPointF, size: QSizeF) -> list[QPointF]:
+    """Upper left corners to try, best first."""
+    beside = point.y() - size.height() / 2
+    right, left = point.x() + GAP, point.x() - GAP - size.width()
+    middle = point.x() - size.width() / 2
+    first = [QPointF(right, beside), QPointF(left, beside)]
+    first += [QPointF(middle, point.y() - GAP - size.height()), QPointF(middle, point.y() + GAP)]
+    steps = [s * size.height() for n in range(1, 7) for s in (n, -n)]
+    return first + [QPointF(x, beside + s) for s in steps for x in (right, left)]
+
+
+def _inside(rect: QRectF, area: QRectF) -> QRectF:
+    """Moved so that it lies in the area."""
+    x = min(max(rect.left(), area.left()), max(area.left(), area.right() - rect.width()))
+    y = min(max(rect.top(), area.top()), max(area.top(), area.bottom() - rect.height()))
+    return QRectF(QPointF(x, y), rect.size())

@@ -1,17 +1,74 @@
-"""All structures of a coupled set as small cells in their own order, coloured by score; a click selects one."""
+"""Scores as colours: the cells of a coupled set, the scale that all share, and the legend."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import (
+    QColor,
+    QImage,
+    QKeyEvent,
+    QLinearGradient,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
-from ..theme import Tokens, ink, score_colours, tokens
-from .focus_frame import paint_focus
-from .padlock import WIDTH, padlock
-from .rubber_band import paint_band
+from ..text.format import MINUS, three_digits
+from ..theme import Tokens, ink, px, score_colour, score_colours, tokens
+from .painting import WIDTH, padlock, paint_band, paint_focus
+
+DECIMALS = ((0.5, 2), (0.05, 3), (0.005, 4), (0.001, 5))
+"""From which top on how many decimals say enough."""
+SAMPLE = 20_000
+"""About how many scores decide the scale: it is asked for at every move of a threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreScale:
+    """From scores to 0..1.
+
+    Attributes:
+        top: The score at which a bar is full: the 99th percentile, so that a few outliers do not empty all others.
+    """
+
+    top: float
+
+    @classmethod
+    def of(cls, scores: NDArray[np.float64] | None) -> "ScoreScale":
+        """The scale of a model's scores; 1 when there are none."""
+        finite = np.zeros(0) if scores is None else scores[np.isfinite(scores)]
+        finite = finite[:: max(1, len(finite) // SAMPLE)]
+        top = float(np.percentile(finite, 99)) if len(finite) else 0.0
+        if len(finite) and top <= 0:
+            top = float(finite.max())
+        return cls(top if top > 0 else 1.0)
+
+    def fractions(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[n] lengths 0..1, NaN where the score is unknown."""
+        return np.clip(scores / self.top, 0.0, 1.0)
+
+    def fraction(self, score: float) -> float:
+        """The same of one score."""
+        return min(max(score / self.top, 0.0), 1.0) if score == score else score
+
+    def text(self, score: float) -> str:
+        """The number beside a bar, never wider than its column: the same decimals for all where that says enough."""
+        if score != score:
+            return ""
+        decimals = next((n for least, n in DECIMALS if least <= self.top), 0)
+        if decimals and self.top < 100:
+            return f"{score:.{decimals}f}"
+        if self.top >= 100 or score == 0:
+            return three_digits(score)
+        digits, exponent = f"{score:.1e}".split("e")
+        return f"{digits}e{int(exponent)}".replace("-", MINUS)
+
 
 LARGEST, LARGEST_IMAGE, SMALLEST = 22, 34, 3
 """Side of a cell with its gap, in device-independent pixels."""
@@ -245,3 +302,101 @@ def _image(pixels: NDArray[np.uint8]) -> QImage:
 
 def _rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+RANGE, LEAST, HEIGHT = 96, 24, 20
+"""Width of the colours, also where room is scarce, and height of a line, in device-independent pixels."""
+
+
+class CaptionLine(QWidget):
+    """Words and what they are about, in one line of captions."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start empty."""
+        super().__init__(parent)
+        self.setProperty("role", "small")
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """As wide as its words and signs."""
+        return QSize(int(self.room()) + 2, px(HEIGHT))
+
+    def room(self) -> float:
+        """Width of all."""
+        raise NotImplementedError
+
+    def width_of(self, text: str) -> float:
+        """Width of a text."""
+        return float(self.fontMetrics().horizontalAdvance(text))
+
+    def say(self, painter: QPainter, left: float, text: str) -> float:
+        """Write from the left; where it ends."""
+        painter.setPen(tokens().muted)
+        area = QRectF(left, 0, self.width_of(text) + 2, px(HEIGHT))
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+        return left + self.width_of(text)
+
+
+class ScoreRange(CaptionLine):
+    """The colours from the lowest score to the highest.
+
+    Attributes:
+        ends: Both, in words.
+        so_far: Below them, how much the scores are made of while they are; "" for all.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start without scores."""
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.ends, self.so_far = ("0", ""), ""
+        self.setAccessibleName(self.tr("Colours of the scores"))
+
+    def show_ends(self, low: str, high: str, so_far: str = "") -> None:
+        """Say the range, and where scores are still made, of how much they are."""
+        self.say_ends(self.tr("score {0}").format(low), high, so_far)
+
+    def say_ends(self, low: str, high: str, so_far: str = "") -> None:
+        """Say both ends in words."""
+        ends = (low, high)
+        if (ends, so_far) == (self.ends, self.so_far):
+            return  # saying it again lays out all around it
+        self.ends, self.so_far = ends, so_far
+        words = self.tr("Colours: {0} to {1}").format(*self.ends)
+        self.setAccessibleName(f"{words}, {so_far}" if so_far else words)
+        self.updateGeometry()
+        self.update()
+
+    def room(self) -> float:
+        """Words at both sides of the colours."""
+        return max(self._words() + RANGE, self.width_of(self.so_far))
+
+    def _words(self) -> float:
+        """Of a line all but the colours."""
+        return self.width_of(self.ends[0]) + 10 + self.width_of(self.ends[1]) + 12
+
+    def sizeHint(self) -> QSize:
+        """A line more where scores are still made."""
+        one = super().sizeHint()
+        return QSize(one.width(), one.height() * (2 if self.so_far else 1))
+
+    def minimumSizeHint(self) -> QSize:
+        """In a narrow place there are fewer colours."""
+        return QSize(int(self._words() + LEAST) + 2, self.sizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw them."""
+        painter, wide = QPainter(self), min(RANGE, self.width() - self._words())
+        left = self.say(painter, 0, self.ends[0]) + 5
+        paint_scores(painter, QRectF(left, 5, wide, px(HEIGHT) - 10))
+        self.say(painter, left + wide + 5, self.ends[1])
+        painter.translate(0, px(HEIGHT))
+        self.say(painter, 0, self.fontMetrics().elidedText(self.so_far, Qt.TextElideMode.ElideRight, self.width()))
+
+
+def paint_scores(painter: QPainter, area: QRectF) -> None:
+    """The colours from the lowest score to the highest."""
+    gradient = QLinearGradient(area.topLeft(), area.topRight())
+    for step in range(11):
+        gradient.setColorAt(step / 10, QColor(*score_colour(step / 10)))
+    painter.fillRect(area, gradient)

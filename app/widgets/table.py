@@ -1,13 +1,13 @@
-"""Tables of rows to look at: what all of them have in common."""
+"""Tables and lists: rows to look at, headings that elide, a first row that stays in its place, type-ahead."""
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QAbstractItemModel, QEvent, Slot
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from PySide6.QtCore import QAbstractItemModel, QElapsedTimer, QEvent, QObject, QPersistentModelIndex, QPoint, Qt, Slot
+from PySide6.QtGui import QHelpEvent, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QStyle, QStyleOptionHeader, QTableView
 
-from ..theme import px
-from .header import elide_titles
+from ..theme import px, theme
+from .elide import tell_whole
 
 ROW, LEAST = 24, 56
 """Height of a row, and the least width of a column, in pixels."""
@@ -84,3 +84,96 @@ class RowsTable(QTableView):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch if alone else QHeaderView.ResizeMode.Fixed)
         if not alone:
             header.resizeSection(0, min(name, max(room - sum(shown.values()), LEAST)))
+
+
+class _Teller(QObject):
+    """Tells titles that do not fit; a child of the header."""
+
+    def __init__(self, header: QHeaderView) -> None:
+        super().__init__(header)
+        header.viewport().installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Answer a mouse at rest."""
+        header = self.parent()
+        if not isinstance(event, QHelpEvent) or not isinstance(header, QHeaderView):
+            return False
+        section = header.logicalIndexAt(event.pos())
+        own = header.model().headerData(section, header.orientation(), Qt.ItemDataRole.ToolTipRole)
+        return not own and tell_whole(event, header, _hidden(header, section))
+
+
+def elide_titles(header: QHeaderView) -> None:
+    """Have a header elide its titles; where a column has a tooltip of its own, that is shown."""
+    header.setTextElideMode(Qt.TextElideMode.ElideRight)
+    _Teller(header)
+
+
+def _hidden(header: QHeaderView, section: int) -> str:
+    """A column's title where it does not fit; "" where it does."""
+    if section < 0:
+        return ""
+    title = str(header.model().headerData(section, header.orientation()) or "")
+    option = QStyleOptionHeader()
+    header.initStyleOption(option)
+    option.rect.setWidth(header.sectionSize(section))
+    room = header.style().subElementRect(QStyle.SubElement.SE_HeaderLabel, option, header).width()
+    return title if header.fontMetrics().horizontalAdvance(title) > room else ""
+
+
+class TopRow(QObject):
+    """Keeps a view's first row in its place through a change of the look."""
+
+    def __init__(self, view: QAbstractItemView) -> None:
+        """Belong to the view."""
+        super().__init__(view)
+        self._view = view
+        self._row: QPersistentModelIndex | None = None
+        self._hidden = 0.0  # of the row's height
+        theme().changing.connect(self._hold)
+        theme().changed.connect(self._show)
+
+    @Slot()
+    def _hold(self) -> None:
+        """Note what is at the top; a change on the way to another one finds it noted already."""
+        if self._row is None:
+            first = self._view.indexAt(QPoint(0, 0))
+            place = self._view.visualRect(first)
+            self._row, self._hidden = QPersistentModelIndex(first), -place.top() / max(place.height(), 1)
+
+    @Slot()
+    def _show(self) -> None:
+        row, self._row = self._row, None
+        if row is not None and row.isValid():
+            self._view.scrollTo(row, QAbstractItemView.ScrollHint.PositionAtTop)
+            bar = self._view.verticalScrollBar()
+            bar.setValue(bar.value() + round(self._hidden * self._view.visualRect(row).height()))
+
+
+class TypeAhead:
+    """The letters that were typed one soon after the other, and the row that they lead to."""
+
+    def __init__(self) -> None:
+        """Nothing is typed."""
+        self._typed = ""
+        self._clock = QElapsedTimer()
+
+    def find(self, typed: str, paths: Sequence[str], current: int) -> int:
+        """The next row whose path, or a part of it, begins with what is typed; -1 for none.
+
+        Args:
+            typed: The new letters.
+            paths: Of the rows.
+            current: The row to start from, -1 for none. A letter typed again goes on to the next row.
+        """
+        late = not self._clock.isValid() or self._clock.elapsed() > QApplication.keyboardInputInterval()
+        self._typed = typed.lower() if late else self._typed + typed.lower()
+        self._clock.start()
+        again = len(set(self._typed)) == 1
+        start = self._typed[0] if again else self._typed
+        first = current + 1 if again else max(current, 0)
+        for step in range(len(paths)):
+            row = (first + step) % len(paths)
+            if f".{start}" in f".{paths[row].lower()}":
+                return row
+        return -1

@@ -5,7 +5,7 @@ import time
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, Slot
 from PySide6.QtWidgets import QMenu
 
-from ..dialogs.unsaved_work import leave
+from ..dialogs.closing import leave
 from ..dialogs.window_api import WindowApi
 from ..document.document import Document
 from ..storage.autosave.session_folders import Draft

@@ -29,7 +29,7 @@ from ..storage.autosave.remote_engine import RemoteEngine
 from ..storage.open_target import source_of
 from ..storage.recent_files import RecentFiles, spec_of
 from ..text.translate import sentence
-from ..widgets.error_bar import ErrorBar
+from ..widgets.card import ErrorBar
 from ..widgets.pane import Pane
 from ..widgets.plot_export import Drawing
 from .command_palette import CommandPalette
@@ -195,7 +195,7 @@ class MainWindow(QMainWindow):
 
     def open(self, spec: ModelSpec) -> None:
         """Open a model, unless unsaved work would be lost by that and is stayed with."""
-        from ..dialogs.unsaved_work import leave
+        from ..dialogs.closing import leave
 
         leave(self, lambda: self._open(spec))
 
@@ -236,7 +236,7 @@ class MainWindow(QMainWindow):
             ask(self, source)
 
     def _restore_session(self, folder: Path) -> None:
-        from ..dialogs.unsaved_work import leave
+        from ..dialogs.closing import leave
 
         def restore() -> None:
             self.errors.hide()
@@ -372,7 +372,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _ask_to_cancel(self, job: Any) -> None:
-        from ..dialogs.cancel_job import CancelJob
+        from ..dialogs.closing import CancelJob
 
         CancelJob(self, job.id).open()
 
@@ -487,8 +487,7 @@ class MainWindow(QMainWindow):
             self.open_source(paths[0])
 
     def _asks_first(self) -> bool:
-        from ..dialogs.closing import Closing, jobs_to_confirm
-        from ..dialogs.unsaved_work import UnsavedWork, leaves_work
+        from ..dialogs.closing import Closing, UnsavedWork, jobs_to_confirm, leaves_work
 
         if not self.isVisible():
             return False

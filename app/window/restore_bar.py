@@ -5,7 +5,7 @@ from typing import Any
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from ..dialogs.unsaved_work import leave
+from ..dialogs.closing import leave
 from ..dialogs.window_api import WindowApi
 from ..storage.autosave.session_folders import Draft
 from ..widgets.buttons import PrimaryButton, button

@@ -11,7 +11,7 @@ from secateur.engine.device_list import CPU
 from ..document.aspects import Aspect
 from ..jobs.workbench import Workbench
 from ..text.format import about
-from ..text.verification import verified_text, verified_tip
+from ..text.metrics import verified_text, verified_tip
 from ..widgets.buttons import button
 from ..widgets.labels import ElidedLabel, label
 from ..widgets.progress import ProgressBar

@@ -14,8 +14,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QSizePoli
 from secateur.engine.targets.protocol import TargetSpec
 
 from ..commands.command import say
-from ..commands.next_step import next_step
-from ..commands.registry import command_named
+from ..commands.registry import command_named, next_step
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..text.metrics import details
@@ -23,11 +22,11 @@ from ..text.structures import kept_words
 from ..theme import theme
 from ..widgets.availability import set_available
 from ..widgets.buttons import ElidedButton, MenuButton, button
+from ..widgets.card import Popup
 from ..widgets.cost_box import CostBox
 from ..widgets.cover import show_or_cover
 from ..widgets.fields import DoubleSpinBox, ElidedComboBox
 from ..widgets.labels import label
-from ..widgets.popup import Popup
 
 GAP, SPACE = 11, 5
 """Between what one has, what one wants and what comes next; and between their parts."""

@@ -38,7 +38,7 @@ def make(kind: type[QWidget], window: Any) -> QWidget:
 
 
 def _cancel(window: Any) -> QDialog:
-    from secateur.app.dialogs.cancel_job import CancelJob
+    from secateur.app.dialogs.closing import CancelJob
 
     return CancelJob(window, next((job.id for job in window.document.jobs), 0))
 
@@ -111,13 +111,13 @@ def _recovery(window: Any) -> QDialog:
 
 
 def _hand_on(window: Any) -> QDialog:
-    from secateur.app.dialogs.share import Share
+    from secateur.app.dialogs.export import Share
 
     return Share(window, "report")
 
 
 def _mishap(window: Any) -> QDialog:
-    from secateur.app.dialogs.unexpected_error import UnexpectedError
+    from secateur.app.startup.exception_hook import UnexpectedError
 
     return UnexpectedError(window, "ValueError: not a number")
 
@@ -131,7 +131,7 @@ def _browser(window: Any) -> QDialog:
 
 
 def _send(window: Any) -> QDialog:
-    from secateur.app.dialogs.send_file import SendFile
+    from secateur.app.dialogs.remote_browser import SendFile
     from tests.app.remote.disk import Disk
 
     disk: Any = Disk({})
@@ -139,13 +139,13 @@ def _send(window: Any) -> QDialog:
 
 
 def _unsaved(window: Any) -> QDialog:
-    from secateur.app.dialogs.unsaved_work import UnsavedWork
+    from secateur.app.dialogs.closing import UnsavedWork
 
     return UnsavedWork(window, lambda: None)
 
 
 def _install(window: Any) -> QDialog:
-    from secateur.app.dialogs.install_there import InstallThere
+    from secateur.app.dialogs.connect import InstallThere
     from secateur.engine.errors import SecateurError
     from secateur.engine.subprocesses.ssh import Address
 

@@ -6,8 +6,7 @@ from PySide6.QtCore import QItemSelectionModel, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 
-from secateur.app.commands.next_step import next_step
-from secateur.app.commands.registry import command_named
+from secateur.app.commands.registry import command_named, next_step
 from secateur.app.document.aspects import Goal
 from secateur.app.text.verdicts import goal_short
 from secateur.app.widgets.availability import is_available

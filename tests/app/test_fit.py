@@ -13,8 +13,8 @@ from secateur.app.theme import Scheme, Sizes, apply, theme
 from secateur.app.widgets.buttons import button
 from secateur.app.widgets.check_boxes import CheckBox
 from secateur.app.widgets.fields import ComboBox, LineEdit
-from secateur.app.widgets.header import elide_titles
 from secateur.app.widgets.labels import label
+from secateur.app.widgets.table import elide_titles
 from secateur.app.window.main_window import TITLE_BAR
 from tests.app.demo_analysis import llama, within
 from tests.app.painted_text import cut

@@ -29,10 +29,10 @@ from PySide6.QtWidgets import (
 
 from ...document.document import Document, Selection
 from ...theme import px, tokens
-from ...widgets.chevron import chevron
 from ...widgets.elide import shortened
-from ...widgets.header import elide_titles
 from ...widgets.labels import ElidedLabel
+from ...widgets.painting import chevron
+from ...widgets.table import elide_titles
 from ..tree.expanded_rows import OpenRows
 from .cell_text import Column
 from .difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER

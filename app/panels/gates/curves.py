@@ -14,7 +14,7 @@ from secateur.engine.structures.types import Kind
 
 from ...theme import px, theme
 from ...widgets.plot import Plot, colour_of, line
-from ...widgets.score_range import HEIGHT, CaptionLine
+from ...widgets.score_map import HEIGHT, CaptionLine
 
 NEAR = 0.5
 """Per cent up to which a curve covers another."""

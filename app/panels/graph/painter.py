@@ -8,9 +8,7 @@ from PySide6.QtGui import QBrush, QColor, QFont, QPainter, QPen
 
 from ...theme import Tokens, score_colour
 from ...theme.design_tokens import BODY, CAPTION
-from ...widgets.chevron import chevron
-from ...widgets.padlock import WIDTH, padlock
-from ...widgets.width_bar import paint_width
+from ...widgets.painting import WIDTH, chevron, padlock, paint_width
 from .layout import HEAD
 from .lines import Lines, rectangle
 from .model import Figures, GraphModel

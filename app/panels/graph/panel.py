@@ -18,7 +18,7 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.fields import FilterLine
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.score_range import ScoreRange
+from ...widgets.score_map import ScoreRange
 from ..plot_tables import graph_table
 from ..score_legend import show_scores
 from .boxes import Boxes, boxes_of

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QAbstractItemView, QApplication, QListView, QWidge
 
 from ...theme import px, sizes, tokens
 from ...theme.design_tokens import BODY
-from ...widgets.type_ahead import TypeAhead
+from ...widgets.table import TypeAhead
 from .layout import HEAD
 from .lines import Lines, rectangle
 from .model import GraphModel

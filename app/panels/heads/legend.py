@@ -5,7 +5,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...widgets.flow import FlowLayout
-from ...widgets.score_range import CaptionLine
+from ...widgets.score_map import CaptionLine
 from . import paint
 
 SWATCH = 18

@@ -7,7 +7,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 
 from ...document.document import Document
 from ...text.structures import structure_name
-from ...widgets.score_scale import ScoreScale
+from ...widgets.score_map import ScoreScale
 from .grid import HeadRow, heads_of
 
 Index = QModelIndex | QPersistentModelIndex

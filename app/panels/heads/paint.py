@@ -6,7 +6,7 @@ from PySide6.QtCore import QLineF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
 from ...theme import ink, score_colour, tokens
-from ...widgets.padlock import padlock
+from ...widgets.painting import padlock
 
 
 def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:

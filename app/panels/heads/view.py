@@ -16,9 +16,8 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResize
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QTableView, QWidget
 
 from ...theme import px
-from ...widgets.rubber_band import paint_band
-from ...widgets.top_row import TopRow
-from ...widgets.type_ahead import TypeAhead
+from ...widgets.painting import paint_band
+from ...widgets.table import TopRow, TypeAhead
 from .delegate import HeadsDelegate
 from .header import HeadsHeader
 from .model import HeadsModel, Place

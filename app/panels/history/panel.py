@@ -33,13 +33,13 @@ from ...text.metrics import (
     measured_tip,
     timing_of,
     value_text,
+    verified_tip,
 )
 from ...text.receipts import format_called, receipt_facts
-from ...text.verification import verified_tip
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
-from ...widgets.header import elide_titles
 from ...widgets.labels import label
+from ...widgets.table import elide_titles
 from .rows import PlanRow, Plans, plan_name, plan_tip, receipts
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES, Aspect.MARKS, Aspect.GOAL})

@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, 
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from ...theme import tokens
-from ...widgets.focus_frame import paint_focus
+from ...widgets.painting import paint_focus
 from .coupling_graph import Box, Flow
 
 BOX, GAP, MIDDLE = 20, 5, 46

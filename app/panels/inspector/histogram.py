@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from secateur.engine.structures.analysis import Mask
 
 from ...theme import px
-from ...widgets.focus_frame import paint_focus
-from ...widgets.score_scale import ScoreScale
+from ...widgets.painting import paint_focus
+from ...widgets.score_map import ScoreScale
 from . import histogram_paint as paint
 
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 16, 20

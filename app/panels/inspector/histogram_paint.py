@@ -11,7 +11,7 @@ from secateur.engine.structures.analysis import Mask
 
 from ...text.format import three_digits
 from ...theme import px, score_colours, sizes, tokens
-from ...widgets.score_scale import ScoreScale
+from ...widgets.score_map import ScoreScale
 
 BAR = 7
 """Least width of a bar in device-independent pixels."""

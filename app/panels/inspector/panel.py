@@ -24,8 +24,7 @@ from ...widgets.fields import SpinBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import ElidedLabel, label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.score_map import ScoreMap
-from ...widgets.score_scale import ScoreScale
+from ...widgets.score_map import ScoreMap, ScoreScale
 from ..plot_tables import set_table
 from .coupling_graph import Flows, set_shown
 from .coupling_graph_view import FlowView

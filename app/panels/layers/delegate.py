@@ -5,8 +5,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
 from ...theme import Tokens, tokens
-from ...widgets.padlock import WIDTH, padlock
-from ...widgets.width_bar import paint_width
+from ...widgets.painting import WIDTH, padlock, paint_width
 from .cell_text import Cells, Column
 from .model import LayersModel
 

@@ -10,7 +10,7 @@ from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, kept_sizes
 
-from ...widgets.score_scale import ScoreScale
+from ...widgets.score_map import ScoreScale
 from ..tree.figures import Figures
 from ..tree.rows import Rows
 from .ties import Tie, ties_of

@@ -6,9 +6,7 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from ...theme import Tokens, px, tokens
-from ...widgets.header import elide_titles
-from ...widgets.top_row import TopRow
-from ...widgets.type_ahead import TypeAhead
+from ...widgets.table import TopRow, TypeAhead, elide_titles
 from .cell_text import Column
 from .delegate import LayersDelegate
 from .model import LayersModel

@@ -10,9 +10,7 @@ from PySide6.QtWidgets import QGraphicsItem, QWidget
 
 from ...document.sensitivity_curves import Curve
 from ...theme import tokens
-from ...widgets.hit_test import Floats, line_at, nearest_point
-from ...widgets.plot import Plot, line
-from ...widgets.plot_labels import PlotLabels
+from ...widgets.plot import Floats, Plot, PlotLabels, line, line_at, nearest_point
 
 RIGHT = 112.0
 """Where the axis of removed shares ends, %: behind 100 there is room for names."""

@@ -13,8 +13,7 @@ from secateur.engine.session.states import StateKind, state_of
 
 from ...text.format import three_digits
 from ...theme import px, tokens
-from ...widgets.plot import Plot, line
-from ...widgets.plot_labels import PlotLabels
+from ...widgets.plot import Plot, PlotLabels, line
 from .points import BASELINES, TRIAL, Cost, Point, TradeOff
 
 BORDER, STEP = 0.05, 0.1

@@ -27,7 +27,7 @@ from ...text.metrics import (
     timing_of,
     timing_tip,
 )
-from ...text.search import trial_label, trial_sentence
+from ...text.verdicts import trial_label, trial_sentence
 
 say = QCoreApplication.translate
 TRIAL = "trial"

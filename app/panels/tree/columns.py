@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QHeaderView, QMenu, QTreeView
 from ...storage import settings
 from ...text.format import share
 from ...theme import px
-from ...widgets.header import elide_titles
+from ...widgets.table import elide_titles
 from .delegate import ASIDE
 from .model import Column, TreeModel
 

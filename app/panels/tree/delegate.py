@@ -6,8 +6,7 @@ from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOpti
 
 from ...theme import Tokens, tokens
 from ...widgets.elide import shortened
-from ...widgets.padlock import WIDTH, padlock
-from ...widgets.score_bar import paint_score_bar
+from ...widgets.painting import WIDTH, padlock, paint_score_bar
 from .cell_text import Cells
 from .model import Column, TreeModel
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs, kept_sizes
 
-from ...widgets.score_scale import ScoreScale
+from ...widgets.score_map import ScoreScale
 from .rows import Rows, nearest
 
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ from ...widgets.fields import FilterLine
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing
-from ...widgets.score_range import ScoreRange
+from ...widgets.score_map import ScoreRange
 from ..plot_tables import structures_table
 from ..score_legend import show_scores
 from .criterion import CriterionBox

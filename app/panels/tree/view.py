@@ -10,9 +10,9 @@ from PySide6.QtWidgets import QAbstractItemView, QMenu, QTreeView, QWidget
 from ...dialogs.save_plot import asks_to_save
 from ...document.document import Document, Selection
 from ...theme import tokens
-from ...widgets.chevron import chevron
+from ...widgets.painting import chevron
 from ...widgets.plot_export import Drawing, actions
-from ...widgets.top_row import TopRow
+from ...widgets.table import TopRow
 from .columns import Columns
 from .delegate import TreeDelegate
 from .expanded_rows import OpenRows

@@ -1,5 +1,8 @@
 """The table of commands, and what is made from it."""
 
+import ast
+from importlib import import_module
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
@@ -7,12 +10,13 @@ from PySide6.QtWidgets import QDialog, QLabel
 
 from secateur.app.commands import COMMANDS, command_named
 from secateur.app.commands.actions import Actions
-from secateur.app.commands.next_step import next_step
+from secateur.app.commands.registry import next_step
 from secateur.app.document.aspects import Goal
 from secateur.app.panels.recovery.panel import RecoveryPanel
 from secateur.app.window.command_palette import CommandPalette, rank
 from secateur.app.window.shortcut_sheet import ShortcutSheet
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from tests.conftest import ROOT
 
 from .. import stand_in
 from ..playing import Window as FakeWindow
@@ -38,6 +42,18 @@ def test_no_two_commands_share_an_id_or_a_shortcut():
     ids = [one.id for one in COMMANDS]
     keys = [QKeySequence(one.shortcut).toString() for one in COMMANDS if one.shortcut]
     assert len(set(ids)) == len(ids) and len(set(keys)) == len(keys)
+
+
+def test_every_dialog_that_a_command_opens_is_there():
+    opened = [
+        [argument.value for argument in node.args[:2] if isinstance(argument, ast.Constant)]
+        for path in sorted((ROOT / "app" / "commands").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "opens"
+    ]
+    assert len(opened) > 30
+    for module, function in ([*names, "ask"][:2] for names in opened):
+        assert callable(getattr(import_module(f"secateur.app.dialogs.{module}"), function))
 
 
 def test_every_command_says_in_a_sentence_what_it_does():

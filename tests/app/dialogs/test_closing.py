@@ -6,9 +6,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from secateur.app.commands.registry import command_named
-from secateur.app.dialogs.closing import Closing
+from secateur.app.dialogs.closing import Closing, UnsavedWork
 from secateur.app.dialogs.project import SaveProject
-from secateur.app.dialogs.unsaved_work import UnsavedWork
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled
 from secateur.engine.recovery.protocol import RecoverySettings

@@ -9,9 +9,8 @@ import pytest
 from PySide6.QtWidgets import QDialog, QLabel
 
 from secateur.app.dialogs import connect as module
-from secateur.app.dialogs import install_there
-from secateur.app.dialogs.connect import Connect, ask, disconnect, go_on
-from secateur.app.dialogs.unsaved_work import UnsavedWork
+from secateur.app.dialogs.closing import UnsavedWork
+from secateur.app.dialogs.connect import Connect, InstallThere, ask, disconnect, go_on
 from secateur.app.storage import settings
 from secateur.app.storage.autosave.remote_engine import RemoteEngine
 from secateur.engine.errors import EngineLost, SecateurError
@@ -175,14 +174,14 @@ def test_what_is_missing_or_of_another_version_there_is_installed_after_a_questi
         if len(asked) == 1:
             raise SecateurError("install.failed", "No room on gpu.")
 
-    monkeypatch.setattr(install_there, "install_there", install)
+    monkeypatch.setattr(module, "install_there", install)
     dialog.host.setText("gpu")
     dialog.accept_button.click()
     code = "remote.version" if there else "remote.no_program"
     made[0].events.append(Refused(EngineLost(code, "Not so.", there=there)))
     qtbot.waitUntil(lambda: dialog.install.isVisible())
     dialog.install.click()
-    question = dialog.findChild(install_there.InstallThere)
+    question = dialog.findChild(InstallThere)
     assert question is not None and asked == [] and "gpu" in question.sentence.text()
     assert ("It replaces Secateur 0.1.0." in question.sentence.text()) == bool(there)
     question.install_button.click()

@@ -16,9 +16,8 @@ from secateur.app.dialogs.consent import ConsentDialog
 from secateur.app.dialogs.consent import ask as ask_consent
 from secateur.app.dialogs.export import ExportDialog
 from secateur.app.dialogs.form import FormDialog, Replace
-from secateur.app.dialogs.form_parsing import numbers, shape
-from secateur.app.dialogs.open_model import OpenModel
-from secateur.app.dialogs.source_kinds import KINDS
+from secateur.app.dialogs.open_model import KINDS, OpenModel
+from secateur.app.dialogs.settings_fields import numbers, shape
 from secateur.app.dialogs.target import TargetDialog
 from secateur.app.document.consent_request import ConsentRequest
 from secateur.app.window.top_bar import target_words

@@ -11,17 +11,14 @@ from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QPushButton
 
 from secateur.app.dialogs.apply_recipe import ApplyRecipe
 from secateur.app.dialogs.attach_data import AttachData
-from secateur.app.dialogs.attach_weights import AttachWeights
 from secateur.app.dialogs.baselines import Baselines
-from secateur.app.dialogs.checkpoint import ChooseCheckpoint
-from secateur.app.dialogs.choose_path import choose
+from secateur.app.dialogs.checkpoint import AttachWeights, ChooseCheckpoint
 from secateur.app.dialogs.form import FormDialog
-from secateur.app.dialogs.open_model import OpenModel
+from secateur.app.dialogs.open_model import FILE, FOLDER, GRAPH, HUGGING_FACE_FOLDER, KINDS, Kind, OpenModel
+from secateur.app.dialogs.paths import choose
 from secateur.app.dialogs.project import ask_bundle, ask_folder
 from secateur.app.dialogs.relocate_file import RelocateFile
-from secateur.app.dialogs.remote_browser import RemoteBrowser
-from secateur.app.dialogs.send_file import SendFile
-from secateur.app.dialogs.source_kinds import FILE, FOLDER, GRAPH, HUGGING_FACE_FOLDER, KINDS, Kind
+from secateur.app.dialogs.remote_browser import RemoteBrowser, SendFile
 from secateur.engine.baselines.protocol import BaselineKind
 from secateur.engine.errors import SecateurError
 from secateur.engine.sources.protocol import ModelSpec

@@ -13,8 +13,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
-from secateur.app.dialogs.open_model import OpenModel
-from secateur.app.dialogs.source_kinds import (
+from secateur.app.dialogs.open_model import (
     FILE,
     FOLDER,
     GRAPH,
@@ -27,6 +26,7 @@ from secateur.app.dialogs.source_kinds import (
     YOLO,
     YOLO_FILE,
     Kind,
+    OpenModel,
     detect,
     known_names,
 )
@@ -203,7 +203,7 @@ def test_names_are_completed_from_any_part_of_them(dialog: OpenModel) -> None:
 
 def test_the_list_of_names_needs_no_torch() -> None:
     code = (
-        "import sys; from secateur.app.dialogs.source_kinds import TIMM, known_names; known_names(TIMM); "
+        "import sys; from secateur.app.dialogs.open_model import TIMM, known_names; known_names(TIMM); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'timm', 'torchvision')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import trade_off
-from secateur.app.text.search import trial_label
+from secateur.app.text.verdicts import trial_label
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal import suggest
 from secateur.engine.planning.protocol import KINDS_WITH_BLOCKS, Cost, Limit

@@ -7,7 +7,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
-from secateur.app.dialogs.cancel_job import CancelJob
+from secateur.app.dialogs.closing import CancelJob
 from secateur.app.panels.jobs import JobsPanel
 from secateur.app.panels.recovery import RecoveryPanel
 from secateur.app.window.main_window import MainWindow

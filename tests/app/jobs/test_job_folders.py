@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 
 from secateur.app.commands import command_named
-from secateur.app.dialogs.job_folder import WriteJob, ask_results
+from secateur.app.dialogs.remote_bench import WriteJob, ask_job_results
 from secateur.app.widgets.check_boxes import CheckBox
 from secateur.engine.session.states import StateKind
 
@@ -55,7 +55,7 @@ def test_results_become_the_present_state_once(player, window, tmp_path: Path) -
     cut, document = cut_state(player), player.document
     curve = ({"step": 10.0, "loss": 0.5}, {"step": 10.0, "metric": 0.8})
     recovered = replace(cut, id="s2", parent="s1", kind=StateKind.RECOVERED, weights="b" * 64, curve=curve)
-    ask_results(window)
+    ask_job_results(window)
     dialog = window.findChild(QFileDialog)
     assert dialog is not None
     dialog.fileSelected.emit(str(tmp_path))

@@ -7,8 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 
 from secateur.app.commands import command_named
-from secateur.app.dialogs.measure_over_ssh import MeasureOverSsh
-from secateur.app.dialogs.remote_bench import WriteBench, ask_results
+from secateur.app.dialogs.remote_bench import MeasureOverSsh, WriteBench, ask_results
 from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.window.top_bar import TopBar
 from secateur.engine.subprocesses.ssh import read_address

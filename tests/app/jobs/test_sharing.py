@@ -11,7 +11,7 @@ from PySide6.QtGui import QGuiApplication
 
 from secateur.app.commands import COMMANDS, command_named
 from secateur.app.dialogs.apply_recipe import ApplyRecipe, ChooseMode
-from secateur.app.dialogs.share import Share
+from secateur.app.dialogs.export import Share
 from secateur.app.document.document import ALL
 from secateur.app.jobs.recipes import ReplayRequest
 from secateur.app.panels.recipe import RecipePanel

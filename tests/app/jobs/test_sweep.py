@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDoubleSpinBox
 
 from secateur.app.commands import command_named
-from secateur.app.dialogs.form_parsing import shares
+from secateur.app.dialogs.settings_fields import shares
 from secateur.app.dialogs.sweep import SweepDialog
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost as Axis

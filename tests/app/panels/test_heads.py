@@ -15,7 +15,7 @@ from secateur.app.panels.heads import HeadsPanel
 from secateur.app.panels.heads.grid import heads_of
 from secateur.app.panels.heads.model import HeadsModel
 from secateur.app.theme import tokens
-from secateur.app.widgets.score_scale import ScoreScale
+from secateur.app.widgets.score_map import ScoreScale
 from secateur.engine import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from tests.app.panels.screen_reader import spoken

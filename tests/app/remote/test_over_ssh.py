@@ -9,8 +9,8 @@ import pytest
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication
 
+from secateur.app.dialogs.closing import UnsavedWork
 from secateur.app.dialogs.connect import Connect
-from secateur.app.dialogs.unsaved_work import UnsavedWork
 from secateur.app.jobs.state_jobs import StateJobs
 from secateur.app.startup.application import WindowHolder, make_application
 from secateur.engine.recovery.protocol import Repair, Teacher

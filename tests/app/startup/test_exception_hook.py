@@ -10,8 +10,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 
-from secateur.app.dialogs.unexpected_error import UnexpectedError
-from secateur.app.startup.exception_hook import ExceptionHook
+from secateur.app.startup.exception_hook import ExceptionHook, UnexpectedError
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -111,8 +110,7 @@ PROGRAM = """
 import sys
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QListView
-from secateur.app.dialogs.unexpected_error import UnexpectedError
-from secateur.app.startup.exception_hook import ExceptionHook
+from secateur.app.startup.exception_hook import ExceptionHook, UnexpectedError
 from tests.app.startup.test_exception_hook import Painter, Rows, dialogs
 
 application = QApplication([])

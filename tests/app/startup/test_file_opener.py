@@ -3,7 +3,7 @@
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, QUrl, Signal
 from PySide6.QtGui import QFileOpenEvent
 
-from secateur.app.startup.file_opener import FileOpener
+from secateur.app.startup.application import FileOpener
 
 
 class Window(QObject):

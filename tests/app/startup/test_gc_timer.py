@@ -6,7 +6,7 @@ import weakref
 
 from PySide6.QtCore import QObject
 
-from secateur.app.startup.gc_timer import GcTimer
+from secateur.app.startup.application import GcTimer
 
 
 class Knot:

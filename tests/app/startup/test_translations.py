@@ -27,11 +27,11 @@ from PySide6.QtWidgets import (
 )
 
 from secateur.app.commands import COMMANDS, command_named
-from secateur.app.dialogs.measure_over_ssh import PROVIDERS
+from secateur.app.dialogs.remote_bench import PROVIDERS
 from secateur.app.panels.state_strip import Step
-from secateur.app.startup.translations import install
+from secateur.app.startup.application import install_translations
+from secateur.app.text.metrics import verified_tip
 from secateur.app.text.translate import sentence
-from secateur.app.text.verification import verified_tip
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from secateur.engine.errors import Message, PlanError
 from secateur.engine.jobs import Progress, finish
@@ -236,14 +236,14 @@ def test_a_translated_file_is_loaded_and_speaks(qapp, tmp_path) -> None:
     (tmp_path / "de.ts").write_text(words.replace(before, after), encoding="utf-8")
     command = [lrelease, str(tmp_path / "de.ts"), "-qm", str(tmp_path / "secateur_de.qm")]
     subprocess.run(command, check=True, capture_output=True, timeout=180)
-    loaded = install(qapp, QLocale(QLocale.Language.German), tmp_path)
+    loaded = install_translations(qapp, QLocale(QLocale.Language.German), tmp_path)
     try:
         assert command_named("edit.suggest").shown(full()) == "Plan vorschlagen"
         assert command_named("run.cut").told(StandIn().workbench) == "Open a model first."
     finally:
         for translator in loaded:
             qapp.removeTranslator(translator)
-    assert install(qapp, QLocale(QLocale.Language.Korean), tmp_path) == []
+    assert install_translations(qapp, QLocale(QLocale.Language.Korean), tmp_path) == []
 
 
 def templates(message: Message) -> Iterator[str]:

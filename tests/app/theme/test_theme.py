@@ -24,9 +24,9 @@ from secateur.app.theme import (
     LIGHT,
     Scheme,
     Sizes,
+    application_theme,
     apply,
     contrast,
-    dressing,
     score_colours,
     score_table,
     theme,
@@ -212,7 +212,7 @@ def test_a_look_that_is_worn_already_is_not_put_on_again(app, qtbot, monkeypatch
 
 
 def test_a_look_replaces_a_switch_that_has_only_taken_the_old_one_away(app, qtbot, monkeypatch) -> None:
-    monkeypatch.setattr(dressing, "PART", 1)
+    monkeypatch.setattr(application_theme, "PART", 1)
     apply(app, Scheme.LIGHT)
     card = QWidget()
     rows = QVBoxLayout(card)
@@ -234,7 +234,7 @@ def test_a_switch_to_what_is_there_changes_nothing(app, qtbot) -> None:
 
 
 def test_a_style_sheet_that_is_put_on_in_parts_looks_as_one_that_qt_puts_on(app, qtbot, monkeypatch) -> None:
-    monkeypatch.setattr(dressing, "PART", 2)
+    monkeypatch.setattr(application_theme, "PART", 2)
     apply(app, Scheme.LIGHT)
     card = QWidget()
     rows = QVBoxLayout(card)
@@ -257,7 +257,7 @@ def test_a_style_sheet_that_is_put_on_in_parts_looks_as_one_that_qt_puts_on(app,
     told = [Told(part) for part in parts]
     for one in ("", sheet):
         parts[1].hide()
-        turns = dressing.dress(app, one)
+        turns = application_theme.dress(app, one)
         next(turns)
         parts[1].show()  # in the midst of it
         for _ in turns:

@@ -9,8 +9,8 @@ from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur import app
-from secateur.app.dialogs.form_parsing import numbers, shares
 from secateur.app.dialogs.mark import MarkDialog
+from secateur.app.dialogs.settings_fields import numbers, shares
 from secateur.app.panels.tree.query import parse
 from secateur.app.widgets.fields import DoubleSpinBox, SpinBox
 from secateur.app.window.top_bar import TopBar

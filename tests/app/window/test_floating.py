@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QApplication, QMenu, QPushButton, QWidget
 
 import secateur.app
 from secateur.app.dialogs.compare_criteria import CompareCriteria
+from secateur.app.dialogs.export import Share
 from secateur.app.dialogs.mark import MarkDialog
 from secateur.app.dialogs.recovery_settings import RecoverySettingsDialog
 from secateur.app.dialogs.save_plot import SavePlot
-from secateur.app.dialogs.share import Share
 from tests.app.whole import full, window_of
 
 LEFT = Qt.MouseButton.LeftButton

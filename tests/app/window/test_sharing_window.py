@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.dialogs.apply_recipe import ApplyRecipe, ChooseMode
-from secateur.app.dialogs.share import Share
+from secateur.app.dialogs.export import Share
 from secateur.app.jobs import state_jobs
 from secateur.app.startup import application as program
 from secateur.app.window.main_window import MainWindow

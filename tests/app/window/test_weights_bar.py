@@ -6,8 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
-from secateur.app.commands.next_step import next_step
-from secateur.app.commands.registry import command_named
+from secateur.app.commands.registry import command_named, next_step
 from secateur.app.dialogs import consent
 from secateur.app.dialogs.checkpoint import ChooseCheckpoint, take_pretrained
 from secateur.app.document.message_log import Level

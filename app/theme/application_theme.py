@@ -1,21 +1,114 @@
 """The present look: follows the system or a choice, switches live, and tells plots to recolour.
 
-Widgets that paint themselves read `tokens()` in their `paintEvent` (a new style sheet repaints them); only what keeps
+Widgets that paint themselves read `tokens()` in their `paintEvent` (a new style sheet repaints them). Only what keeps
 colours of its own, as plots do, listens to `Theme.changed`.
+
+A switch takes several turns of the event loop, so that the window answers in between. Where the application's style
+sheet is replaced, Qt dresses each widget once for itself and once for each of its ancestors. One that is taken away and
+then set again costs a third, and both go in parts. Meanwhile windows keep their picture: none is seen half switched.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from typing import TypeAlias
 
-from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QFont, QFontDatabase
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
+from shiboken6 import isValid
 
 from .design_tokens import CONTRAST, DARK, LARGEST, LIGHT, SMALLEST, Sizes, Tokens
-from .dressing import dress
-from .palette import palette
-from .style import style_sheet
-from .switching import Step, Switching, take_all
+from .style import palette, style_sheet
+
+Step: TypeAlias = Callable[[], Iterator[None] | None]
+"""What is done at once, or in parts."""
+PAUSE = 1
+"""Milliseconds between two steps: other timers, and what a step has others do, come before the next."""
+_DONE = object()
+
+
+class Switching(QObject):
+    """Takes the steps of a switch, one a turn, or one part of a step."""
+
+    def __init__(self, parent: QObject) -> None:
+        """Nothing is under way."""
+        super().__init__(parent)
+        self._steps: list[Step] = []
+        self._parts: Iterator[None] = iter(())
+        self._still: list[QWidget] = []
+        self._turns = QTimer(self, interval=PAUSE, singleShot=True)
+        self._turns.timeout.connect(self._turn)
+
+    @property
+    def busy(self) -> bool:
+        """Steps are left, or windows stand still."""
+        return self._turns.isActive()
+
+    def begin(self, steps: Iterable[Step]) -> None:
+        """Take these steps from the next turn on; those that an earlier switch has not begun are dropped."""
+        self._steps = list(steps)
+        for window in QApplication.topLevelWidgets():
+            if window.isVisible() and window.updatesEnabled():
+                window.setUpdatesEnabled(False)
+                self._still.append(window)
+        self._turns.start()
+
+    def end(self) -> None:
+        """Finish the step that was begun, drop what is left; windows are painted again."""
+        self._turns.stop()
+        self._steps.clear()
+        take_all(self._parts)
+        still, self._still = self._still, []
+        for window in still:
+            if isValid(window):
+                window.setUpdatesEnabled(True)
+
+    @Slot()
+    def _turn(self) -> None:
+        self._turns.start()
+        if next(self._parts, _DONE) is not _DONE:
+            return
+        if self._steps:
+            self._parts = self._steps.pop(0)() or iter(())
+        else:
+            self.end()
+
+
+def take_all(parts: Iterator[None] | None) -> None:
+    """All parts of a step at once."""
+    for _ in parts or ():
+        pass
+
+
+PART = 120
+"""Widgets that are dressed at a time: under 10 ms."""
+_OWN_STYLE, _POLISHED = Qt.WidgetAttribute.WA_SetStyle, Qt.WidgetAttribute.WA_WState_Polished
+
+
+def dress(app: QApplication, sheet: str) -> Iterator[None]:
+    """Put a style sheet on, in parts; has to be gone through to its end.
+
+    Args:
+        app: The application.
+        sheet: The style sheet, "" to take it away.
+    """
+    later = [one for one in app.allWidgets() if one.testAttribute(_POLISHED) and not one.testAttribute(_OWN_STYLE)]
+    for one in later:
+        _set_aside(one, True)
+    app.setStyleSheet(sheet)
+    for start in range(0, len(later), PART):
+        yield
+        for one in later[start : start + PART]:
+            if isValid(one):
+                _set_aside(one, False)
+                app.style().polish(one)
+                QCoreApplication.sendEvent(one, QEvent(QEvent.Type.StyleChange))
+                one.update()
+
+
+def _set_aside(widget: QWidget, aside: bool) -> None:
+    widget.setAttribute(_OWN_STYLE, aside)
+    widget.setAttribute(_POLISHED, not aside)
 
 
 class Scheme(StrEnum):
