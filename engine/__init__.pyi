@@ -123,6 +123,7 @@ from .sources.protocol import ModelSpec as ModelSpec
 from .sources.protocol import SourceModel as SourceModel
 from .structures.analyse import analyse as analyse
 from .structures.analysis import Analysis as Analysis
+from .structures.analysis import Kind as Kind
 from .structures.analysis import from_identities as from_identities
 from .structures.analysis import identities as identities
 from .structures.costs import costs as costs
@@ -130,10 +131,9 @@ from .structures.costs import marginal as marginal
 from .structures.index_ranges import indices_of as indices_of
 from .structures.index_ranges import marks_of as marks_of
 from .structures.index_ranges import ranges_of as ranges_of
-from .structures.memory.peak import Memory as Memory
-from .structures.memory.peak import memory as memory
+from .structures.memory import Memory as Memory
+from .structures.memory import memory as memory
 from .structures.rules import register_rule as register_rule
-from .structures.types import Kind as Kind
 from .surgery.cut.cut import cut as cut
 from .surgery.cut.edits import Edits as Edits
 from .surgery.cut.edits import Verification as Verification

@@ -179,7 +179,7 @@ def titles() -> Iterator[str]:
     from secateur.engine.recovery.expected_result import benchmark_points
     from secateur.engine.scoring.criteria import CRITERIA
     from secateur.engine.session.project_file import Role
-    from secateur.engine.structures.types import Kind
+    from secateur.engine.structures.analysis import Kind
     from secateur.engine.surgery.cut.edits import CHECKS
     from secateur.engine.tasks.detect_normalisation import WAYS
     from secateur.engine.tasks.purposes.table import PURPOSES

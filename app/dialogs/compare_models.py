@@ -11,7 +11,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QTableView, QVBoxLayout
 
-from secateur.engine.structures.model_layers import LayerRow, ModelLayers
+from secateur.engine.structures.costs import LayerRow, ModelLayers
 
 from ..text.format import change, scaled
 from ..text.translate import counted

@@ -5,8 +5,7 @@ from enum import StrEnum
 
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.protocol import KINDS_WITH_BLOCKS, Cost
-from secateur.engine.structures.analysis import Mask
-from secateur.engine.structures.types import Kind
+from secateur.engine.structures.analysis import Kind, Mask
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Metric
 

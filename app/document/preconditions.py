@@ -6,7 +6,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.planning.share_exchange import has_fixed_shares
 from secateur.engine.scoring.criteria import CRITERIA
-from secateur.engine.structures.types import Kind
+from secateur.engine.structures.analysis import Kind
 
 from .document import Document
 

@@ -23,7 +23,7 @@ from secateur.engine.scoring.criteria import CRITERIA, context_of
 from secateur.engine.sensitivity.protocol import SHARES
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
-from secateur.engine.structures.memory.peak import SINGLE, Memory, sample_memory, training_bytes
+from secateur.engine.structures.memory import SINGLE, Memory, sample_memory, training_bytes
 from secateur.engine.targets.protocol import WRITING
 from secateur.engine.workflows.prune import PruneSettings
 from secateur.engine.workflows.sweep import at_share

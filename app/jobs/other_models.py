@@ -6,7 +6,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.structures.model_layers import ModelLayers, layers_of
+from secateur.engine.structures.costs import ModelLayers, layers_of
 
 from ..document.consent_request import ConsentRequest
 from ..document.document import Document

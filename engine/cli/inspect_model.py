@@ -15,7 +15,7 @@ from ..session.session import Session
 from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
-from ..structures.memory.peak import Memory, memory
+from ..structures.memory import Memory, memory
 from ..workflows.domain_losses import domain_losses
 from ..workflows.latency_table import forget_latencies, latency_table
 from .compute_device import use_threads

@@ -22,8 +22,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..scoring.weight_roles import roles_of
-from ..scoring.weight_slices import owned
+from ..scoring.weight_slices import owned, roles_of
 from ..structures.analysis import Analysis, CoupledSet, Kind, StandInSpec, TensorInfo
 from ..structures.reasons import at_least
 from ..surgery.cut.skip_block import without

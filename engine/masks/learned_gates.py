@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.types import Kind
+from ..structures.analysis import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import Message, PlanError
 from ..messages import all_of, listed, module_named
-from ..structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
+from ..structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask, inside
 from ..structures.costs import kept_sizes
-from ..structures.types import inside
 
 LAST = np.inf
 

@@ -10,7 +10,7 @@ from math import isfinite
 
 from ..errors import Message
 from ..messages import Phrase, clauses, title
-from ..structures.types import Kind
+from ..structures.analysis import Kind
 from ..tasks.metric_loss import ROUNDING, lost
 from ..tasks.protocol import Metric, Split
 from ..text.format import signed

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import PlanError
 from ..messages import title
-from ..structures.analysis import Analysis, Kind, Mask
-from ..structures.types import inside
+from ..structures.analysis import Analysis, Kind, Mask, inside
 from .block_pruning import weakest_blocks
 from .infeasibility import too_many
 from .isomorphic_classes import RemovalOption, held_by_blocks, isomorphic_class, removal_options

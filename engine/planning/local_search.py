@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
-from ..structures.memory.peak import memory, peaks
+from ..structures.memory import memory, peaks
 from .cost_meter import Amounts, CostMeter
 from .isomorphic_classes import RemovalOption
 

@@ -6,8 +6,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ..errors import PlanError
-from ..structures.analysis import Analysis, Mask
-from ..structures.types import inside
+from ..structures.analysis import Analysis, Mask, inside
 from .protocol import DEFAULT_KINDS, Goal
 
 

@@ -25,7 +25,7 @@ from ..scoring.share_search import SearchedPlan
 from ..sensitivity.protocol import Sensitivity, SensitivityPoint
 from ..session.filter_images import Filters
 from ..session.states import OpenedModel, State
-from ..structures.model_layers import ModelLayers
+from ..structures.costs import ModelLayers
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskInfo
 from ..workflows.budget_search import SearchResult, Trial

@@ -20,7 +20,7 @@ from ..batch_parts import PassLimit, in_fitting_parts, input_parts
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import Inputs, batch_size, call
 from ..scoring.cancellable_autograd import interruptible
-from ..scoring.own_batches import own_batches
+from ..scoring.samples import own_batches
 from ..structures.transition import KeptIndices
 from ..tasks.evaluate_on import first_inputs
 from ..tasks.portion import EMPTY, Portion

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..distributed import Group
 from ..masks.learned_masks import LearnedMasks
-from ..scoring.own_batches import own_batches
+from ..scoring.samples import own_batches
 from ..tasks.portion import Portion
 from ..tasks.protocol import Task
 from ..tracing.isolated_forward import seeded

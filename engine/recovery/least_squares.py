@@ -40,7 +40,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import Inputs, batch_size, call, few, filled, mapped, named_arrays
 from ..scoring.cancellable_autograd import interruptible
-from ..scoring.symmetric_products import add_products, whole_products
+from ..scoring.input_moments import add_products, whole_products
 from ..structures.transition import KeptIndices
 from ..tasks.evaluate_on import first_inputs
 from ..tasks.protocol import Split, Task

@@ -18,7 +18,7 @@ from ..model_inputs import call, filled
 from ..structures.analysis import Kind, StandInSpec
 from .gradients import each_batch, forward_cost
 from .protocol import Criterion, Needs, RatedModel, ScoringContext
-from .weight_roles import roles_of
+from .weight_slices import roles_of
 from .weights import shape_of
 
 

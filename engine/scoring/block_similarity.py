@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..model_inputs import rows_of
 from ..structures.analysis import StandInSpec
-from ..structures.blocks.residual_branches import ADDS, KEEPS_ZERO
+from ..structures.removable_blocks import ADDS, KEEPS_ZERO
 from ..surgery.cut.skip_block import argument
 from ..tracing.operator_mode import OperatorMode
 from ..tracing.tree import tensors_of

@@ -23,7 +23,7 @@ from ..structures.analysis import Analysis, Mask
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task, TaskInfo
 from .ablation import ABLATION
-from .aggregate import fill_blocks
+from .aggregate import fill_blocks, normalised
 from .batchnorm import BATCHNORM
 from .block_influence import INFLUENCE
 from .fisher import FISHER
@@ -33,7 +33,6 @@ from .geometric_median import GEOMETRIC_MEDIAN
 from .l1 import L1
 from .l2 import L2
 from .lamp import LAMP
-from .normalisation import normalised
 from .partial_scores import finished_scores
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, no_loss
 from .random_draw import RANDOM
@@ -41,11 +40,9 @@ from .score_options import Choices, Combine, Slices
 from .share_search import SearchedPlan, search_shares
 from .structured_obs import STRUCTURED_OBS
 from .taylor import TAYLOR
-from .tied_weights import further_uses
 from .wanda import WANDA
-from .weight_roles import factors_of
-from .weight_slices import WeightSlices, slices_of
-from .weights import parameters_of
+from .weight_slices import WeightSlices, factors_of, slices_of
+from .weights import further_uses, parameters_of
 
 CRITERIA: dict[str, Criterion] = {
     one.name: one
@@ -56,7 +53,7 @@ CRITERIA: dict[str, Criterion] = {
 }  # fmt: skip
 """To add a criterion: a file beside `l1.py`, and its value here."""
 DEFAULTS = ("taylor", "l1")
-"""What rates structures where nobody has said it: the first of these that is available."""
+"""What rates structures by default: the first of these that is available."""
 REPAIRED = ("obs", *DEFAULTS)
 """The same where what is chosen counts on a repair by least squares."""
 
@@ -108,7 +105,7 @@ def unavailable(rule: Criterion, context: ScoringContext) -> Message | None:
 
 
 def default_criterion(analysis: Analysis, removed: Mask, task: TaskInfo | None, repaired: bool = False) -> str:
-    """What rates structures where nobody has said it: the best that the task allows.
+    """What rates structures by default: the best that the task allows.
 
     Args:
         analysis: Of the original model.
@@ -120,7 +117,7 @@ def default_criterion(analysis: Analysis, removed: Mask, task: TaskInfo | None, 
 
 
 def search_helps(criterion: str, task: TaskInfo | None, repaired: bool) -> bool:
-    """Whether a search of shares is worth its time where nobody asked for one: in our benchmarks it was so on text.
+    """Whether a search of shares is worth its time by default: in our benchmarks it was so on text.
 
     Args:
         criterion: What the plan is by.
@@ -299,7 +296,7 @@ def _on_rated(
 
 
 def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], slices: WeightSlices) -> dict[str, Any]:
-    """The weights that run where layers make them; raises where a factor counts and nobody sees what is made of it."""
+    """The weights that run where layers make them; raises where a factor counts and what is made of it is not seen."""
     from .reparametrised_weights import running_weights
 
     made = running_weights(model, parameters)

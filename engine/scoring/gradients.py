@@ -18,10 +18,9 @@ from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split
-from .own_batches import own_batches
 from .partial_scores import Step, with_partial_scores
 from .protocol import PassCost, RatedModel, ScoringContext, no_loss
-from .samples import samples_of
+from .samples import own_batches, samples_of
 from .score_options import Choices
 
 BATCHES = 32
@@ -53,7 +52,7 @@ def forward_cost(context: ScoringContext, choices: Choices) -> PassCost:
 
 
 def batches_of(context: ScoringContext, choices: Choices) -> int:
-    """How many batches are looked at; as many as asked for where nobody knows how many there are."""
+    """How many batches are looked at; as many as asked for where it is unknown how many there are."""
     asked = choices.batches or BATCHES
     return min((context.batches or {}).get(Split.TRAIN, 0) or asked, asked)
 
@@ -145,7 +144,7 @@ def changes_of(rated: RatedModel, batch: Any, token: CancelToken) -> WeightChang
 
     from ..tracing.model_state import model_state_restored
     from .cancellable_autograd import interruptible
-    from .tied_weights import untied_weights
+    from .weights import untied_weights
 
     names = sorted({p.tensor for p in rated.slices.slices})
     interrupted = interruptible(token, [rated.parameters[n] for n in names])

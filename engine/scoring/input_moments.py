@@ -22,11 +22,11 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import batch_size, call, filled
 from ..structures.analysis import Analysis, Kind
 from ..structures.costs import costs
-from ..structures.memory.peak import sample_memory
+from ..structures.memory import sample_memory
 from ..tasks.protocol import Split
 from .gradients import no_batch_error
 from .protocol import RatedModel
-from .weight_roles import roles_of
+from .weight_slices import roles_of
 
 BATCHES = 32
 """Calibration batches to look at, at most."""
@@ -42,6 +42,9 @@ LEAST, SAMPLES = 2, 64
 """Calibration batches to gather moments from, whatever that takes; samples that do where each gives but one row."""
 WORK = 1e12
 """Multiply-accumulates that gathering moments should take."""
+
+PANEL = 512
+"""Columns that are computed together, from the diagonal downwards."""
 
 
 @dataclass(slots=True)
@@ -78,8 +81,6 @@ class InputMoments:
         """Take in rows [n, k]."""
         import torch
 
-        from .symmetric_products import add_products
-
         columns = columns.to(self.products.device)
         self.rows += len(columns)
         self.sums += columns.sum(0, dtype=torch.float64)
@@ -89,8 +90,6 @@ class InputMoments:
         """[k, k] mean products of the inputs, of centred ones where a bias can hold the mean."""
         import torch
 
-        from .symmetric_products import whole_products
-
         found = whole_products(self.products) / self.rows
         return found if self.bias is None else found - torch.outer(self.mean, self.mean)
 
@@ -98,6 +97,31 @@ class InputMoments:
     def mean(self) -> Any:
         """[k] of the inputs."""
         return self.sums / self.rows
+
+
+def add_products(total: Any, columns: Any) -> None:
+    """Add columns^T columns to a total, in place: on and below the diagonal, and above it what its panels hold.
+
+    Args:
+        total: [k, k].
+        columns: [n, k] of the same type.
+    """
+    for first in range(0, columns.shape[1], PANEL):
+        last = first + PANEL
+        total[first:last, :last].addmm_(columns[:, first:last].T, columns[:, :last])
+
+
+def whole_products(total: Any) -> Any:
+    """[k, k] in float64, of a total that `add_products` made or a sum of such."""
+    import torch
+
+    found = total.to(torch.float64, copy=True)
+    for first in range(0, len(found), PANEL):
+        last = first + PANEL
+        found[:first, first:last] = found[first:last, :first].T
+        block = found[first:last, first:last]
+        block.copy_(block.tril() + block.tril(-1).T)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +310,7 @@ def gathered_moments(
     from ..tracing.isolated_forward import quiet_forward
     from ..tracing.weight_products import WeightProduct, WeightProducts
     from .cancellable_autograd import interruptible
-    from .tied_weights import untied_weights
+    from .weights import untied_weights
 
     assert rated.task is not None
     batches = needed = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)

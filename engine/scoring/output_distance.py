@@ -78,7 +78,7 @@ class OutputDistance:
         from ..tracing.isolated_forward import quiet_forward
         from ..tracing.tree import copied_inputs
         from .cancellable_autograd import interruptible
-        from .tied_weights import untied_weights
+        from .weights import untied_weights
 
         with untied_weights(self._rated), quiet_forward(self._rated.model), interruptible(self._token), inside:
             return call(self._rated.model, copied_inputs(inputs))

@@ -39,7 +39,7 @@ from .output_distance import OutputDistance
 from .partial_scores import Step, with_partial_scores
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext
 from .score_options import Choices
-from .weight_roles import roles_of
+from .weight_slices import roles_of
 from .weights import Elementwise
 
 LEVELS = {8: 64, 4: 16, 2: 1, 1: 1}

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job
-from .features import rate_by
 from .gradients import forward_cost
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
@@ -18,6 +17,8 @@ from .score_options import Combine, Slices
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w| times the root mean square of the feature that it multiplies."""
+    from .features import rate_by
+
     return (yield from rate_by(rated, token, _importance))
 
 

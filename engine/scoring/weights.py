@@ -1,6 +1,7 @@
 """The parameters of a model by the names of the analysis, and as numpy arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..errors import AnalysisError
 from ..structures.analysis import Analysis, TensorInfo
 from ..structures.transition import KeptIndices
 from .protocol import RatedModel
+from .weight_slices import WeightSlices
 
 BLOCK = 1 << 17
 """Elements of a weight that are computed with at a time: they stay in a core's cache."""
@@ -91,3 +93,36 @@ def to_array(tensor: Any) -> NDArray[np.float32]:
 def _shape_now(tensor: TensorInfo, kept: KeptIndices) -> tuple[int, ...]:
     dims = kept.get(tensor.name) or (None,) * len(tensor.shape)
     return tuple(n if k is None else len(k) for n, k in zip(tensor.shape, dims, strict=True))
+
+
+def further_uses(parameters: dict[str, Any], slices: WeightSlices, measured: bool) -> dict[str, Any]:
+    """Name of each further use -> the tied parameter; where data is measured, one of its own with the same values."""
+    there = {one.names[0]: parameters[one.tensor] for one in slices.tied if one.tensor in parameters}
+    if not measured:  # an embedding is the largest weight of many models
+        return there
+    from torch import nn
+
+    return {name: nn.Parameter(one.detach().clone(), one.is_floating_point()) for name, one in there.items()}
+
+
+@contextmanager
+def untied_weights(rated: RatedModel) -> Generator[None]:
+    """The modules of a further use have its copy inside, and the tied parameter afterwards."""
+    found = list(_further_uses(rated)) if rated.slices.tied else []
+    try:
+        for module, attribute, _, copy in found:
+            setattr(module, attribute, copy)
+        yield
+    finally:
+        for module, attribute, parameter, _ in found:
+            setattr(module, attribute, parameter)
+
+
+def _further_uses(rated: RatedModel) -> Iterator[tuple[Any, str, Any, Any]]:
+    """(module, attribute, tied parameter, its copy), as far as the model still has them."""
+    modules = dict(rated.model.named_modules())
+    for one in rated.slices.tied:
+        for path, _, attribute in (name.rpartition(".") for name in one.names):
+            parameter = getattr(modules.get(path), attribute, None)
+            if parameter is not None and parameter is rated.parameters.get(one.tensor):
+                yield modules[path], attribute, parameter, rated.parameters[one.names[0]]

@@ -12,7 +12,7 @@ from ..sources.protocol import ModelSpec
 from ..sources.weight_size import weight_bytes
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs
-from ..structures.memory.peak import gathered_parameters, sample_memory, training_bytes
+from ..structures.memory import gathered_parameters, sample_memory, training_bytes
 from ..text.format import byte_size
 
 
@@ -44,7 +44,7 @@ def training_memory(
     processes: int = 1,
     taught: bool = True,
 ) -> TrainingMemory:
-    """What a training needs, counted as `structures/memory/peak.py` says.
+    """What a training needs, counted as `structures/memory.py` says.
 
     Args:
         analysis: Of the original, which teaches.

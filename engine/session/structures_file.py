@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import OpenError
 from ..storage.serialization import decoded
-from ..structures.analysis import NO_KNOWN_REPAIRS, Analysis
-from ..structures.types import NOTHING_HELD
+from ..structures.analysis import NO_KNOWN_REPAIRS, NOTHING_HELD, Analysis
 
 SCHEMA = 1
 STRUCTURES = "structures.json"

@@ -1,8 +1,14 @@
 """Analyses a model: records a run, applies the rules, solves, builds the `Analysis`. Loads torch."""
 
-from collections.abc import Callable, Mapping, Sequence
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any
 
 from torch import nn
 
@@ -12,16 +18,13 @@ from ..jobs import CancelToken, NeverCancelled, check
 from ..tracing.record import Record
 from ..tracing.recorder import record
 from ..tracing.saved_tensors import saved_tensors
-from ..tracing.tree import Inputs
+from ..tracing.tree import Inputs, modules_of
 from .analysis import Analysis
 from .apply_rules import apply_rules
-from .blocks.blocks import find_blocks
 from .build_analysis import build
-from .compiled import compiled_notes
-from .quantised_layers import packed_notes
-from .reparameterised_blocks import merging_notes
+from .model_notes import model_notes
+from .removable_blocks import find_blocks
 from .solver.solve import solve
-from .training_branches import branches_on_training
 from .unread_parameters import UnreadParameters, names_of, unread_parameters, unused_note
 
 
@@ -94,7 +97,7 @@ def record_runs(
         with suppress(AnalysisError):  # it trains on other inputs: what is unused in evaluation stays so
             training = record(model, inputs, training=True)
             unused = unread_parameters(model, [run, training])
-    notes = (*merging_notes(model), *packed_notes(model), *compiled_notes(model), *unused_note(unused, ignore_unused))
+    notes = (*model_notes(model), *unused_note(unused, ignore_unused))
     return RecordedRuns(run, training, notes, unused, ignore_unused)
 
 
@@ -116,3 +119,79 @@ def solve_runs(seen: RecordedRuns, name: str, token: CancelToken) -> Callable[[M
         return replace(made, trained=trained, notes=notes, unused=names_of(seen.unused), compared_sizes=compared)
 
     return make
+
+
+HARMLESS = ("drop", "norm", "rrelu", "stochastic", "train")
+"""Functions with one of these in their names are what they are in both modes, but for what they drop or average."""
+NORMS = nn.modules.batchnorm._NormBase  # pyright: ignore[reportPrivateUsage] - the common class of all
+DOING = (ast.Call, ast.Return, ast.BinOp, ast.AugAssign)
+"""What a branch that computes something has in it; one that chooses a number for dropout has none."""
+Switch = frozenset[str]
+"""Attributes of `self` that have to be true too for a branch to be taken."""
+
+
+def branches_on_training(model: nn.Module) -> bool:
+    """Whether code of the model's own computes something in training alone, by the text of its forwards.
+
+    Most code reads `training` to switch dropout on or off; a second run would show nothing new. Code that calls,
+    returns or assigns something in one mode alone may read tensors there that evaluation never touches.
+    """
+    kinds: dict[Any, list[nn.Module]] = {}
+    for module in modules_of(model).values():
+        kinds.setdefault(type(module), []).append(module)
+    for kind, modules in kinds.items():
+        if issubclass(kind, NORMS):  # they differ in their statistics, which are compared
+            continue
+        for switches in _class_switches(kind):
+            if any(all(getattr(one, name, True) for name in switches) for one in modules):
+                return True
+    return False
+
+
+@cache
+def _class_switches(kind: Any) -> tuple[Switch, ...]:
+    """For each branch on the mode in the methods of a class: what else it asks for."""
+    found: list[Switch] = []
+    bases: tuple[type, ...] = kind.__mro__
+    for base in bases:
+        if base.__module__.partition(".")[0] == "torch":
+            continue
+        methods: dict[str, Any] = dict(vars(base))
+        for value in methods.values():
+            function: Any = inspect.unwrap(value) if callable(value) else None
+            if isinstance(function, FunctionType) and "training" in _names(function.__code__):
+                found += _function_switches(function)
+    return tuple(found)
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (one for one in code.co_consts if isinstance(one, CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _function_switches(function: FunctionType) -> Iterator[Switch]:
+    """The same of one method; nothing where the mode only chooses a number or is handed to dropout and the like."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError, TypeError):  # without its text it may do anything
+        yield frozenset()
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.If, ast.IfExp, ast.While)) and any(map(_is_mode, ast.walk(node.test))):
+            parts = [one for part in (node.body, node.orelse) for one in (part if isinstance(part, list) else [part])]
+            if not any(isinstance(one, DOING) for part in parts for one in ast.walk(part)):
+                continue
+            # `self.training and self.jitter > 0` computes something only where the jitter is true as well.
+            test = node.test
+            terms = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else []
+            terms = [t.left if isinstance(t, ast.Compare) and isinstance(t.ops[0], ast.Gt) else t for t in terms]
+            named = (t for t in terms if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name))
+            yield frozenset(t.attr for t in named if ast.unparse(t.value) == "self" and not _is_mode(t))
+        elif isinstance(node, ast.Call):
+            handed = any(map(_is_mode, (*node.args, *(word.value for word in node.keywords))))
+            if handed and not any(part in ast.unparse(node.func).lower() for part in HARMLESS):
+                yield frozenset()
+
+
+def _is_mode(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "training"

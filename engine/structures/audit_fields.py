@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from ..tracing.record import OperatorCall
+from .analysis import AuditStep
 from .op_sequence import changes_layout_only
 from .rules import attention
-from .types import AuditStep
 
 SAME = {
     "aten.addmm": "aten.mm",
@@ -76,5 +76,5 @@ def measures(call: OperatorCall, shapes: Sequence[tuple[int, ...]]) -> tuple[int
 
 
 def may_be_absent(step: AuditStep, sizes: Sequence[int]) -> bool:
-    """A slice that leaves out nothing is none to torch; one for nobody may leave out nothing in a cut model."""
+    """A slice that leaves out nothing is none to torch; one in dead code may leave out nothing in a cut model."""
     return step.op == "aten.slice" and (step.dead or not any(sizes[-2:]))

@@ -1,12 +1,10 @@
 """Numbers the axes: every distinct array of components that a dimension of a tensor has."""
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from .solver.labels import Dim, LabelArray
-from .solver.solve import Solution
+from .solver.labels import Dim
+from .solver.solve import Solution, joined_ranges
 
 
 class AxisTable:
@@ -35,18 +33,17 @@ class AxisTable:
         if dim is None:
             return -1, 1
         known = self._counted.get(id(dim))
-        if known is None:
-            known = self._counted[id(dim)] = (dim, self._count(dim))
-        return known[1]
-
-    def _count(self, dim: LabelArray) -> tuple[int, int]:
+        if known is not None:
+            return known[1]
         components = self._solution.component[dim.ravel()]
-        if (components[1:] > components[:-1]).all():  # most are: each component once
-            return self.number(dim), 1
-        distinct, counts = np.unique(components, return_counts=True)
-        if counts[0] > 1 and (counts == counts[0]).all():
-            return self._find(distinct), int(counts[0])
-        return self.number(dim), 1
+        found = None
+        if not (components[1:] > components[:-1]).all():  # most have each component once
+            distinct, counts = np.unique(components, return_counts=True)
+            if counts[0] > 1 and (counts == counts[0]).all():
+                found = self._find(distinct), int(counts[0])
+        found = found or (self.number(dim), 1)
+        self._counted[id(dim)] = dim, found
+        return found
 
     def _find(self, components: NDArray[np.int64]) -> int:
         key = components.tobytes()
@@ -66,23 +63,13 @@ class AxisTable:
         if not self.arrays:
             return np.zeros((2, 0), dtype=np.int64)
         components = np.concatenate(self.arrays)
-        low, high = self._solution.base_start[components], self._solution.base_start[components + 1]
-        lengths = high - low
-        begin = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        index = np.repeat(low - begin, lengths) + np.arange(int(lengths.sum()))
-        return np.stack([self._solution.base[index], np.repeat(np.arange(len(components)), lengths)])
+        low = self._solution.base_start[components]
+        lengths = self._solution.base_start[components + 1] - low
+        bases = self._solution.base[joined_ranges(low, lengths)]
+        return np.stack([bases, np.repeat(np.arange(len(components)), lengths)])
 
 
 def csr(owner: NDArray[np.int64], count: int, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Values sorted by owner, and where each owner's begin ([count + 1])."""
     order = np.lexsort((values, owner))
     return np.searchsorted(owner[order], np.arange(count + 1)).astype(np.int64), values[order]
-
-
-def sources_of(numbers: Iterable[tuple[int, int, int]]) -> dict[int, list[tuple[int, int]]]:
-    """From (tensor, dim, axis) triples: axis to its (tensor, dim) pairs."""
-    found: dict[int, list[tuple[int, int]]] = {}
-    for tensor, dim, axis in numbers:
-        if axis >= 0:
-            found.setdefault(axis, []).append((tensor, dim))
-    return found

@@ -6,7 +6,7 @@ of a residual branch, a concatenation, a gate, the products of an attention. All
 no class of module is known here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import prod
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tracing.record import OperatorCall, Record
-from .liveness import VIEWS, SharedMemory, changed, shared_memory
+from .value_uses import VIEWS, SharedMemory, changed_values, paths_around, shared_memory
 
 LOOK_UPS = frozenset({"aten.embedding", "aten._embedding_bag", "aten.index_select"})
 """Products with rows of the identity, which cost nothing."""
@@ -81,7 +81,7 @@ class _Walk:
         sizes: Elements of each piece of memory.
         nodes: (kind, module, operator) of each node so far.
         edges: Pairs of nodes.
-        made_by: Nodes that wrote what lies in a piece of memory.
+        made_by: Nodes that wrote what is in a piece of memory.
         before: For each node those from which a way leads to it, itself among them, as bits.
         read: Nodes that another one has read.
         joins: Joins by module, operator and streams, so that a loop makes each of them once.
@@ -108,28 +108,46 @@ class _Walk:
         for value, shape in enumerate(record.shapes):
             place = self.memory.of(value)
             self.sizes[place] = max(self.sizes.get(place, 0), prod(shape))
-        weights = self._weights()
-        layers, numbers = self._layers(weights), dict[str, int]()
-        whole = layers - {above for path in layers for above in _above(path)}
-        choosing = self._inputs()
+        # Parameters and buffers, and what is made of these alone (casts, a mask on a weight).
+        weights = {source.value for source in record.sources}
+        for call in record.calls:
+            refs = set(call.refs())
+            if refs and refs <= weights:
+                weights.update(call.outputs)
+        weighted = {n for n, call in enumerate(record.calls) if self._reads_weight(n, weights)}
+        layers, numbers = {record.calls[n].module for n in weighted}, dict[str, int]()
+        whole = layers - {above for path in layers for above in paths_around(path) if above != path}
+        choosing = self._add_inputs()
         for number, call in enumerate(record.calls):
             if call.op in VIEWS or call.op in SHAPE_ONLY or not (call.outputs or call.op.endswith("_")):
                 continue
             sources = self._sources(call.refs())
-            layer = self._layer(call, number, layers, whole, weights)
-            if layer is not None:
+            # All that runs in a layer belongs to it; where there are layers below (a model that multiplies by its own
+            # embedding again), only the product itself does.
+            inside = (path for path in paths_around(call.module) if path in whole)
+            layer = call.module if number in weighted and call.module not in whole else next(inside, None)
+            if layer is None:
+                streams = sources - choosing
+                made = self._join(call, number, streams) if len(streams) > 1 else streams or sources
+            else:
                 if layer not in numbers:
                     numbers[layer] = self._add(NodeKind.LAYER, layer)
                 made = self._lead(sources, numbers[layer])
-            else:
-                streams = sources - choosing
-                made = self._joined(call, number, streams) if len(streams) > 1 else streams or sources
-            for value in (*call.outputs, *(changed(call) - set(call.outputs))):
-                self._write(call, value, made)
+            for value in (*call.outputs, *(changed_values(call) - set(call.outputs))):
+                # A change of a part of a tensor leaves the rest of it as it was.
+                place = self.memory.of(value)
+                part = value in call.reads and prod(record.shapes[value]) < self.sizes[place]
+                self.made_by[place] = made | self.made_by.get(place, frozenset()) if part else made
         self._lead(self._sources(record.outputs), self._add(NodeKind.OUTPUT))
-        return self._connected()
+        # Without inputs that lead nowhere.
+        used = {node for edge in self.edges for node in edge}
+        kept = [n for n, (kind, _, _) in enumerate(self.nodes) if kind is NodeKind.LAYER or n in used]
+        place_of = {node: n for n, node in enumerate(kept)}
+        edges = sorted((place_of[a], place_of[b]) for a, b in self.edges)
+        kinds, modules, ops = zip(*(self.nodes[n] for n in kept), strict=True) if kept else ((), (), ())
+        return LayerGraph(kinds, modules, ops, np.array(edges, np.int32).reshape(-1, 2))
 
-    def _inputs(self) -> frozenset[int]:
+    def _add_inputs(self) -> frozenset[int]:
         """Nodes for all inputs; those of whole numbers choose rows and masks, and are no stream that meets another."""
         choosing = set[int]()
         for value in self.record.inputs:
@@ -139,42 +157,14 @@ class _Walk:
                 choosing.add(node)
         return frozenset(choosing)
 
+    def _reads_weight(self, number: int, weights: set[int]) -> bool:
+        """A call multiplies by weights, or looks rows of them up."""
+        call, refs = self.record.calls[number], set(self.record.calls[number].refs())
+        return (number in self.products or call.op in LOOK_UPS) and bool(refs & weights) and not refs <= weights
+
     def _sources(self, values: Iterable[int]) -> frozenset[int]:
         nothing = frozenset[int]()
         return nothing.union(*(self.made_by.get(self.memory.of(value), nothing) for value in values))
-
-    def _weights(self) -> set[int]:
-        """Parameters and buffers, and what is made of these alone (casts, a mask on a weight)."""
-        found = {source.value for source in self.record.sources}
-        for call in self.record.calls:
-            refs = set(call.refs())
-            if refs and refs <= found:
-                found.update(call.outputs)
-        return found
-
-    def _layers(self, weights: set[int]) -> frozenset[str]:
-        """Modules that multiply by parameters, or look rows of them up."""
-        calls = enumerate(self.record.calls)
-        return frozenset(call.module for number, call in calls if self._weighted(call, number, weights))
-
-    def _weighted(self, call: OperatorCall, number: int, weights: set[int]) -> bool:
-        refs = set(call.refs())
-        return (number in self.products or call.op in LOOK_UPS) and bool(refs & weights) and not refs <= weights
-
-    def _layer(
-        self, call: OperatorCall, number: int, layers: frozenset[str], whole: frozenset[str], weights: set[int]
-    ) -> str | None:
-        """The layer to which a call belongs, None for what lies between layers.
-
-        All that runs in a layer belongs to it; where there are layers below (a model that multiplies by its own
-        embedding again), only the product itself does.
-        """
-        module = call.module
-        if module in layers and module not in whole and self._weighted(call, number, weights):
-            return module
-        while module and module not in whole:
-            module = module.rpartition(".")[0]
-        return module if module in whole else None
 
     def _add(self, kind: NodeKind, module: str = "", op: str = "") -> int:
         self.nodes.append((kind, module, op))
@@ -190,7 +180,7 @@ class _Walk:
                 self.before[node] |= self.before[source]
         return frozenset({node})
 
-    def _joined(self, call: OperatorCall, number: int, streams: frozenset[int]) -> frozenset[int]:
+    def _join(self, call: OperatorCall, number: int, streams: frozenset[int]) -> frozenset[int]:
         """The node where streams meet: a new one, or that of the same module with the same streams.
 
         The products of an attention follow each other in one module (queries by keys, then by values) and are one
@@ -210,25 +200,3 @@ class _Walk:
         if product:
             self.open[call.module] = made
         return self._lead(streams, made)
-
-    def _write(self, call: OperatorCall, value: int, made: frozenset[int]) -> None:
-        """A result; a change of a part of a tensor leaves the rest of it as it was."""
-        place = self.memory.of(value)
-        part = value in call.reads and prod(self.record.shapes[value]) < self.sizes[place]
-        self.made_by[place] = made | self.made_by.get(place, frozenset()) if part else made
-
-    def _connected(self) -> LayerGraph:
-        """Without inputs that lead nowhere."""
-        used = {node for edge in self.edges for node in edge}
-        kept = [n for n, (kind, _, _) in enumerate(self.nodes) if kind is NodeKind.LAYER or n in used]
-        place = {node: n for n, node in enumerate(kept)}
-        edges = sorted((place[a], place[b]) for a, b in self.edges)
-        kinds, modules, ops = zip(*(self.nodes[n] for n in kept), strict=True) if kept else ((), (), ())
-        return LayerGraph(kinds, modules, ops, np.array(edges, np.int32).reshape(-1, 2))
-
-
-def _above(path: str) -> Iterator[str]:
-    """Paths of all modules around one, the model itself too."""
-    while path:
-        path = path.rpartition(".")[0]
-        yield path

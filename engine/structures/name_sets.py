@@ -1,18 +1,16 @@
 """Groups solved components into coupled sets, and gives these names and an order."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .analysis import Kind
-from .axes import AxisTable, sources_of
+from .axes import AxisTable
 from .rules import Context
-from .solver.solve import Solution
+from .solver.solve import Solution, joined_ranges
 
 PRIORITY = (
     Kind.KV_GROUP,
@@ -57,24 +55,40 @@ def name_sets(
     """The coupled sets in order of their first parameter; structures of parts that are counted apart are apart."""
     counted = {axes.number(part) for one in context.labels.counted for part in one.parts} - {-1}
     kinds = _kinds(context, solution)
-    on_axis = sources_of((t, d, a) for t, dims in enumerate(tensor_axes) for d, a in enumerate(dims))
-    pairs = axes.pairs()
-    axis_of = np.repeat(np.arange(len(axes.arrays)), [len(a) for a in axes.arrays])[pairs[1]]
-    signature = _signatures(len(solution.reason), pairs[0], axis_of, on_axis, counted, kinds)
+    on_axis: dict[int, list[tuple[int, int]]] = {}
+    for tensor, dims in enumerate(tensor_axes):
+        for dim, axis in enumerate(dims):
+            if axis >= 0:
+                on_axis.setdefault(axis, []).append((tensor, dim))
+    base, at_position = axes.pairs()
+    axis_of = np.repeat(np.arange(len(axes.arrays)), [len(a) for a in axes.arrays])[at_position]
+    offset = at_position - axes.start()[axis_of]
+    position = np.full(len(solution.reason), np.iinfo(np.int64).max, dtype=np.int64)  # the smallest of each component
+    np.minimum.at(position, solution.component, context.labels.position)
+    signature = _signatures(len(solution.reason), base, axis_of, on_axis, counted, kinds)
     touched = np.flatnonzero(signature)
-    offset = pairs[1] - axes.start()[axis_of]
-    position = _label_index(context, solution)
-    found: list[NamedSet] = []
     order = np.argsort(signature[touched], kind="stable")
     groups = np.split(touched[order], np.flatnonzero(np.diff(signature[touched][order])) + 1) if len(touched) else []
-    by_base = np.argsort(pairs[0], kind="stable")
-    sorted_base = pairs[0][by_base]
-    rank = _ranking(context)
+    by_base = np.argsort(base, kind="stable")
+    sorted_base = base[by_base]
+    makers = {dim.item(0) for _, dim in context.producers if dim is not None}
+
+    @cache
+    def rank(touch: tuple[int, int]) -> tuple[bool, bool, int, int]:
+        """What makes an axis comes before what reads it."""
+        source = context.record.sources[touch[0]]
+        dim = context.dims[source.value][touch[1]]
+        return (dim is None or dim.item(0) not in makers, not source.parameter, *touch)
+
+    found: list[NamedSet] = []
     waiting = groups[::-1]
     while waiting:
         bases = waiting.pop()
-        owner, member = _members(sorted_base, by_base, bases)
-        touches = _touches(rank, set(axis_of[member[owner == 0]].tolist()), on_axis)
+        low = np.searchsorted(sorted_base, bases, "left")
+        lengths = np.searchsorted(sorted_base, bases, "right") - low
+        owner, member = np.repeat(np.arange(len(bases)), lengths), by_base[joined_ranges(low, lengths)]
+        first_axes = set(axis_of[member[owner == 0]].tolist())
+        touches = tuple(sorted((t for axis in first_axes for t in on_axis.get(axis, [])), key=rank))
         index = position[bases]
         if PRIORITY[kinds[bases[0]]] not in FACTORS:  # not a factor: its index on the first parameter
             at = axis_of[member] == tensor_axes[touches[0][0]][touches[0][1]]
@@ -82,16 +96,20 @@ def name_sets(
             np.minimum.at(index, owner[at], offset[member[at]])
         arranged = np.argsort(index, kind="stable")
         bases, index = bases[arranged], index[arranged]
-        parts = [] if (index[1:] > index[:-1]).all() else _by_factor(context, solution, bases)
+        parts = [] if (index[1:] > index[:-1]).all() else _split_by_factor(context, solution, bases)
         if parts:
             waiting += parts[::-1]
         else:
             found.append(NamedSet(PRIORITY[kinds[bases[0]]], touches, bases, index))
     found.sort(key=lambda s: (*s.touches[0], PRIORITY.index(s.kind), int(s.index[0]), len(s.bases)))
-    return [replace(one, part=part) for one, part in zip(found, _parts(found), strict=True)]
+    seen: Counter[tuple[Kind, tuple[int, int]]] = Counter()
+    for number, one in enumerate(found):
+        found[number] = replace(one, part=seen[one.kind, one.touches[0]])
+        seen[one.kind, one.touches[0]] += 1
+    return found
 
 
-def _by_factor(context: Context, solution: Solution, bases: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _split_by_factor(context: Context, solution: Solution, bases: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Bases that share indices, by the factor of an axis that each is: a square one has rows and columns."""
     for relation in context.labels.relations:
         inside = [np.isin(bases, solution.component[factor]) for factor in relation.factors]
@@ -100,13 +118,6 @@ def _by_factor(context: Context, solution: Solution, bases: NDArray[np.int64]) -
             rest = ~np.logical_or.reduce(inside)
             return [bases[one] for one in (*inside, rest) if one.any()]
     return []
-
-
-def _parts(sets: list[NamedSet]) -> Iterator[int]:
-    seen: Counter[tuple[Kind, tuple[int, int]]] = Counter()
-    for one in sets:
-        yield seen[one.kind, one.touches[0]]
-        seen[one.kind, one.touches[0]] += 1
 
 
 def _kinds(context: Context, solution: Solution) -> NDArray[np.int64]:
@@ -152,45 +163,3 @@ def _signatures(
     np.add.at(parts, base, part_hash[axis_of])
     signature[signature != 0] += (kind_hash[kinds] + parts)[signature != 0]
     return signature
-
-
-Rank: TypeAlias = Callable[[tuple[int, int]], tuple[bool, bool, int, int]]
-
-
-def _ranking(context: Context) -> Rank:
-    """How (tensor, dim) pairs stand: what makes an axis before what reads it."""
-    makers = {dim.item(0) for _, dim in context.producers if dim is not None}
-
-    @cache
-    def rank(touch: tuple[int, int]) -> tuple[bool, bool, int, int]:
-        source = context.record.sources[touch[0]]
-        dim = context.dims[source.value][touch[1]]
-        makes = dim is not None and dim.item(0) in makers
-        return (not makes, not source.parameter, *touch)
-
-    return rank
-
-
-def _touches(
-    rank: Rank, member_axes: set[int], on_axis: dict[int, list[tuple[int, int]]]
-) -> tuple[tuple[int, int], ...]:
-    """(tensor, dim) pairs in order."""
-    return tuple(sorted((t for axis in member_axes for t in on_axis.get(axis, [])), key=rank))
-
-
-def _label_index(context: Context, solution: Solution) -> NDArray[np.int64]:
-    """[components] smallest position of its labels on the axes for which they were made."""
-    position = np.full(len(solution.reason), np.iinfo(np.int64).max, dtype=np.int64)
-    np.minimum.at(position, solution.component, context.labels.position)
-    return position
-
-
-def _members(
-    sorted_base: NDArray[np.int64], by_base: NDArray[np.int64], bases: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(place in `bases`, pair) of every pair that has one of these bases; `by_base` sorts the pairs by base."""
-    low = np.searchsorted(sorted_base, bases, "left")
-    lengths = np.searchsorted(sorted_base, bases, "right") - low
-    begin = np.cumsum(lengths) - lengths
-    member = by_base[np.repeat(low - begin, lengths) + np.arange(int(lengths.sum()))]
-    return np.repeat(np.arange(len(bases)), lengths), member

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from ..runtime.load_pruned import FILLED, SCALED
 from ..tracing.record import FunctionCall, LiteralArgument
+from .analysis import AuditStep, Literal
 from .axes import AxisTable
 from .rules import Context
 from .solver.labels import Dim
-from .types import AuditStep, Literal
 
 Counted: TypeAlias = Iterator[tuple[LiteralArgument, Dim]]
 """Numbers with the labels that each of them counts."""

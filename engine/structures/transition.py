@@ -6,9 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .analysis import Analysis, Mask
+from .analysis import Analysis, Mask, StandInSpec
 from .costs import kept_sizes
-from .types import StandInSpec
 
 KeptIndices = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
 """By tensor, for those that a mask changes: per dimension the original indices that stay (None: all of them).

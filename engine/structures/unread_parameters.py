@@ -19,7 +19,7 @@ from ..tracing.record import Record
 from ..tracing.tree import modules_of
 from . import reasons
 from .solver.labels import Dim, LabelArray, Labels
-from .value_uses import innermost_calls
+from .value_uses import innermost_calls, paths_around
 
 MODULES_NAMED = 4
 """Modules that a sentence names."""
@@ -59,35 +59,23 @@ def unread_parameters(model: nn.Module, runs: Sequence[Record]) -> tuple[UnreadP
     ]
     owners = [tuple(dict.fromkeys(name.rpartition(".")[0] for name in (one.name, *one.aliases))) for one in sources]
     running = {call.path for run in runs for call in run.module_calls}
-    running.update(p for some, one in zip(owners, known, strict=True) if one for own in some for p in _around(own))
+    running.update(p for some, one in zip(owners, known, strict=True) if one for own in some for p in paths_around(own))
     found: list[UnreadParameters] = []
     for source, own, one in zip(sources, owners, known, strict=True):
         module = modules.get(source.module.partition(PARAMETRISED)[0])
         if one or not source.floating or not source.parameter:
             continue
-        idle = [path for path in _around(source.module) if path and path not in running]
+        idle = [path for path in paths_around(source.module) if path and path not in running]
         reads, makes = _sizes(module, source.shape)
         found.append(UnreadParameters(idle[-1] if idle else source.name, own, reads, makes))
     for path, module in modules.items():
         if isinstance(module, NORMS) and path not in running and next(module.parameters(), None) is None:
-            idle = [one for one in _around(path) if one and one not in running]
-            found.append(UnreadParameters(idle[-1], (path,), _normalised(module)))
+            idle = [one for one in paths_around(path) if one and one not in running]
+            norm: Any = module  # torch has no common type for the sizes of norms
+            shape: tuple[int, ...] = getattr(norm, "normalized_shape", ())
+            size = getattr(norm, "num_channels", 0) or getattr(norm, "num_features", 0)
+            found.append(UnreadParameters(idle[-1], (path,), tuple(int(n) for n in (*shape, size) if n > 1)))
     return tuple(found)
-
-
-def _normalised(norm: Any) -> tuple[int, ...]:
-    """Sizes of what a norm takes."""
-    shape: tuple[int, ...] = getattr(norm, "normalized_shape", ())
-    size = getattr(norm, "num_channels", 0) or getattr(norm, "num_features", 0)
-    return tuple(int(one) for one in (*shape, size) if one > 1)
-
-
-def _around(path: str) -> Iterator[str]:
-    """A module and those around it, the innermost first, the model ("") last."""
-    while path:
-        yield path
-        path = path.rpartition(".")[0]
-    yield ""
 
 
 def _sizes(module: nn.Module | None, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -151,18 +139,18 @@ class _Seen:
             if dim is not None:
                 self.sizes.add(len(dim))
 
-    def fitting(self, sizes: Iterable[int]) -> list[LabelArray]:
+    def of_sizes(self, sizes: Iterable[int]) -> list[LabelArray]:
         """Axes of these sizes."""
         return [one for size in sizes for one in self.axes.get(size, [])]
 
-    def related(self, size: int) -> list[LabelArray]:
+    def near(self, size: int) -> list[LabelArray]:
         """Axes of which one of a size may be put together, or that it may be a part of."""
         near = [s for s in self.sizes if size % s == 0 or s % size == 0 or size - s in self.sizes]
-        return self.fitting(near)
+        return self.of_sizes(near)
 
     def every(self) -> list[LabelArray]:
         """All axes."""
-        return self.fitting(self.sizes)
+        return self.of_sizes(self.sizes)
 
 
 def keep_unused(labels: Labels, runs: Sequence[LabelledRun], unused: Sequence[UnreadParameters]) -> None:
@@ -176,8 +164,8 @@ def keep_unused(labels: Labels, runs: Sequence[LabelledRun], unused: Sequence[Un
         runs: Each run with the labels of its values.
         unused: The parameters.
     """
-    holders = [list(dict.fromkeys(path for module in one.modules for path in _around(module))) for one in unused]
-    seen = _seen(runs, {path for paths in holders for path in paths})
+    holders = [list(dict.fromkeys(path for module in one.modules for path in paths_around(module))) for one in unused]
+    seen = _collect_seen(runs, {path for paths in holders for path in paths})
     holders = [[path for path in paths if path in seen] for paths in holders]
     made: dict[str, set[int]] = {}
     for one, (nearest, *_) in zip(unused, holders, strict=True):
@@ -185,9 +173,9 @@ def keep_unused(labels: Labels, runs: Sequence[LabelledRun], unused: Sequence[Un
     found: dict[str, list[LabelArray]] = {}
     for one, paths in zip(unused, holders, strict=True):
         places = [seen[path] for path in paths]
-        fitting = [axis for place in places for axis in place.fitting((*one.reads, *one.makes))]
+        fitting = [axis for place in places for axis in place.of_sizes((*one.reads, *one.makes))]
         if one.reads and made[paths[0]].union(*(place.axes for place in places)).isdisjoint(one.reads):
-            related = [[axis for size in one.reads for axis in place.related(size)] for place in places]
+            related = [[axis for size in one.reads for axis in place.near(size)] for place in places]
             others = [axes for axes in (*related, *(place.every() for place in places)) if axes]
             fitting += others[0] if others else []
         found.setdefault(one.name, []).extend(fitting)
@@ -200,7 +188,7 @@ def keep_unused(labels: Labels, runs: Sequence[LabelledRun], unused: Sequence[Un
         labels.fix(every_label, reasons.unused_reader(listed(names, MODULES_NAMED)), names[0])
 
 
-def _seen(runs: Sequence[LabelledRun], wanted: set[str]) -> dict[str, _Seen]:
+def _collect_seen(runs: Sequence[LabelledRun], wanted: set[str]) -> dict[str, _Seen]:
     """What the code of modules saw: of those that are wanted and ran."""
     seen: dict[str, _Seen] = {}
     for record, dims in runs:

@@ -1,11 +1,114 @@
 """An index of values: which call makes each, which calls read it, and which module calls hold it."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from ..tracing.record import ModuleCall, Record
-from .liveness import changed, shared_memory
+from ..tracing.record import ModuleCall, OperatorCall, Record
+
+VIEWS = frozenset(
+    f"aten.{name}"
+    for name in (
+        "view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "unsqueeze", "squeeze",
+        "expand", "as_strided", "view_as_real", "view_as_complex", "slice", "select", "split", "split_with_sizes",
+        "unbind", "diagonal", "unfold", "detach", "alias", "real", "imag", "_conj", "lift_fresh",
+    )
+)  # fmt: skip
+"""Operators whose results share memory with what they show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Which calls of a record have something to say about labels.
+
+    Attributes:
+        live: [calls] an output or the model's own state depends on it, through changes of shared memory in place too.
+        idle: [calls] nothing depends on it, but it is a product or runs on weights, or leads to such a call.
+        read: Values that any of these calls reads, the outputs, and what is handed on beyond torch.
+    """
+
+    live: tuple[bool, ...]
+    idle: tuple[bool, ...]
+    read: frozenset[int]
+
+
+def liveness(record: Record) -> Liveness:
+    """Look which calls matter."""
+    weights, shared = {s.value for s in record.sources if s.floating}, shared_memory(record)
+    runs: list[bool] = []
+    for call in record.calls:
+        refs = set(call.reads)
+        runs.append(call.flops > 0 or (not refs.isdisjoint(weights) and not refs <= weights))
+        if refs and refs <= weights:
+            weights.update(call.outputs)
+    changes = [[shared.of(v) for v in changed_values(call)] for call in record.calls]
+    live = _needed_calls(record, shared, changes, [False] * len(record.calls))
+    every = _needed_calls(record, shared, changes, runs) if any(runs) else live
+    read = {v for number, call in enumerate(record.calls) if every[number] for v in call.refs()}
+    idle = tuple(one and not needed for one, needed in zip(every, live, strict=True))
+    return Liveness(tuple(live), idle, frozenset(read.union(record.outputs, record.exposed)))
+
+
+def changed_values(call: OperatorCall) -> set[int]:
+    """Values that a call changes in place: what it returns too, and all that it takes if it returns nothing."""
+    if not call.outputs:
+        return set(call.reads)
+    found = set(call.outputs).intersection(call.reads)
+    if call.op.endswith("_"):
+        found.update(call.reads[:1])
+    return found
+
+
+def shared_memory(record: Record) -> "SharedMemory":
+    """Which values share memory: views, and what is changed in place."""
+    shared = SharedMemory()
+    for call in record.calls:
+        if call.op in VIEWS:
+            shared.join([next(call.refs()), *call.outputs])
+        elif found := changed_values(call):
+            shared.join([*found, *call.outputs])
+    return shared
+
+
+def _needed_calls(record: Record, shared: "SharedMemory", changes: list[list[int]], also: list[bool]) -> list[bool]:
+    """Calls that the outputs, parameters and buffers that are changed, and `also` these calls depend on.
+
+    `changes` are the classes of memory that each call changes.
+    """
+    needed = {*record.outputs, *record.exposed, *(value for _, value in record.replaced)}
+    memory = {shared.of(v) for v in (*needed, *(s.value for s in record.sources))}
+    live = [False] * len(record.calls)
+    for number in range(len(record.calls) - 1, -1, -1):
+        call = record.calls[number]
+        if also[number] or not memory.isdisjoint(changes[number]) or not needed.isdisjoint(call.outputs):
+            live[number] = True
+            needed.update(call.reads)
+            memory.update([shared.of(v) for v in call.reads])
+    return live
+
+
+class SharedMemory:
+    """Values in classes of shared memory (union-find)."""
+
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+
+    def of(self, value: int) -> int:
+        """The class of a value."""
+        if value not in self._parent:
+            return value
+        root = value
+        while self._parent.get(root, root) != root:
+            root = self._parent[root]
+        while self._parent.get(value, value) != root:
+            self._parent[value], value = root, self._parent[value]
+        return root
+
+    def join(self, values: Iterable[int]) -> None:
+        """Put values into one class."""
+        first, *others = [self.of(v) for v in values]
+        for other in others:
+            self._parent[other] = first
 
 
 class ValueUses:
@@ -41,13 +144,13 @@ class ValueUses:
                     self.makers.setdefault(value, []).append(call)
         self.tensors: dict[str, list[int]] = {}
         for number, source in enumerate(record.sources):
-            for path in _upwards(source.name.rpartition(".")[0]):
+            for path in paths_around(source.name.rpartition(".")[0]):
                 self.tensors.setdefault(path, []).append(number)
         self._inside = innermost_calls(record)
         self._memory = shared_memory(record)
-        self._changes = {self._memory.of(v): n for n, call in enumerate(record.calls) for v in changed(call)}
+        self._changes = {self._memory.of(v): n for n, call in enumerate(record.calls) for v in changed_values(call)}
 
-    def written(self, value: int, before: int) -> int:
+    def last_write(self, value: int, before: int) -> int:
         """The last call before `before` that made or changed a value, -1 for one that was there from the start."""
         writes = self.writes[value]
         place = bisect_left(writes, before)
@@ -62,24 +165,21 @@ class ValueUses:
         """True where a call from `last` on reads a value, or the model returns it."""
         return value in self.answers or (bool(self.uses[value]) and self.uses[value][-1] >= last)
 
-    def overwritten(self, value: int, last: int) -> bool:
+    def is_overwritten(self, value: int, last: int) -> bool:
         """True where a call from `last` on changes a value in place, itself or through a view."""
         return self._changes.get(self._memory.of(value), -1) >= last
 
-    def closed(self, call: ModuleCall) -> bool:
+    def is_closed(self, call: ModuleCall) -> bool:
         """Nothing made inside is used outside, except the results; nothing from outside is changed in place."""
         made = {o for c in self.record.calls[call.first : call.last] for o in c.outputs} - set(call.outputs)
+        changed = {v for v in call.inputs if self.last_write(v, call.last) >= call.first}  # also if returned too
         return not any(
-            v in call.inputs or self.needed_after(v, call.last) or self._older(v, call.first)
-            for v in made.union(self._changed(call))
+            v in call.inputs
+            or self.needed_after(v, call.last)
+            or (bool(self.uses[v]) and self.uses[v][0] < call.first)
+            or self.last_write(v, call.first) >= 0
+            for v in made | changed
         )
-
-    def _changed(self, call: ModuleCall) -> set[int]:
-        """Inputs that are changed in place inside; those that are returned too among them."""
-        return {v for v in call.inputs if self.written(v, call.last) >= call.first}
-
-    def _older(self, value: int, first: int) -> bool:
-        return (bool(self.uses[value]) and self.uses[value][0] < first) or self.written(value, first) >= 0
 
     def modules_around(self, number: int) -> Iterator[ModuleCall]:
         """The module calls in which an operator call ran, the innermost first."""
@@ -101,19 +201,8 @@ class ValueUses:
         return inside
 
 
-class ScopeSums:
-    """Sums of a number per call over ranges of calls."""
-
-    def __init__(self, calls: int, numbers: Mapping[int, int]) -> None:
-        """Take how many calls there are, and the numbers of those that have one."""
-        self._sums = [0, *accumulate(numbers.get(n, 0) for n in range(calls))]
-
-    def over(self, ranges: Iterable[tuple[int, int]]) -> int:
-        """The sum over the calls first..last (exclusive) of each range."""
-        return sum(self._sums[last] - self._sums[first] for first, last in ranges)
-
-
-def _upwards(path: str) -> Iterator[str]:
+def paths_around(path: str) -> Iterator[str]:
+    """A module and those around it, the innermost first, the model ("") last."""
     while path:
         yield path
         path = path.rpartition(".")[0]

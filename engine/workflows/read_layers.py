@@ -12,7 +12,7 @@ from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
 from ..structures.analyse import analyse
 from ..structures.analysis import from_identities
-from ..structures.model_layers import ModelLayers, layers_of
+from ..structures.costs import ModelLayers, layers_of
 
 NEVER = NeverCancelled()
 NO_INPUT = "open.no_input"

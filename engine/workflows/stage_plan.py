@@ -30,7 +30,7 @@ from ..scoring.protocol import ScoringContext
 from ..session.memory_needs import training_memory
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs
-from ..structures.memory.peak import SINGLE, memory, sample_memory
+from ..structures.memory import SINGLE, memory, sample_memory
 from .prune import PruneSettings
 from .stages import Stage, StageName
 

@@ -45,7 +45,7 @@ def _cancel(window: Any) -> QDialog:
 
 def _compare_models(window: Any) -> QDialog:
     from secateur.app.dialogs.compare_models import CompareModels
-    from secateur.engine.structures.model_layers import layers_of
+    from secateur.engine.structures.costs import layers_of
 
     found = layers_of(window.document.analysis)
     return CompareModels(window, found, replace(found, name="net", rows=found.rows[1:]))

@@ -19,7 +19,7 @@ from secateur.engine.recovery.batchnorm import trainable_batches
 from secateur.engine.recovery.gradient_sharing import GradientSharing
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.training import Training
-from secateur.engine.scoring.own_batches import own_batches
+from secateur.engine.scoring.samples import own_batches
 from secateur.engine.tasks.arrays import open_arrays
 from secateur.engine.tasks.distillation_batch import DistillationBatch
 from secateur.engine.tasks.portion import EMPTY, Portion

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from secateur.engine.masks.learned_gates import GateCount
-from secateur.engine.structures.types import Kind
+from secateur.engine.structures.analysis import Kind
 
 from ...theme import px, theme
 from ...widgets.plot import Plot, colour_of, line

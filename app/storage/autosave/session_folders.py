@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.engine.storage.folder_lock import ENGINE, WINDOW, FolderLock
-from secateur.engine.structures.types import Kind
+from secateur.engine.structures.analysis import Kind
 
 from ...document.job_state import UnfinishedJob
 from .remembered import Remembered

@@ -8,14 +8,11 @@ from collections.abc import Callable
 from . import (
     attention,
     convolution,
-    distances,
     elementwise,
     embeddings,
     factories,
     joining,
-    loss_functions,
     norms,
-    parametrised,
     patches,
     pooling,
     products,
@@ -24,7 +21,6 @@ from . import (
     reductions,
     routing,
     slicing,
-    spectral,
     views,
     vision,
 )
@@ -32,7 +28,7 @@ from .context import Context, Rule
 
 FAMILIES = (
     views, slicing, joining, factories, products, attention, convolution, norms, pooling, patches, reductions,
-    embeddings, routing, recurrent, parametrised, spectral, vision, elementwise, distances, loss_functions, quantised,
+    embeddings, routing, recurrent, vision, elementwise, quantised,
 )  # fmt: skip
 RULES: dict[str, Rule] = {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 """Operator ("aten.view") to rule."""

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ...errors import Message
 from ...tracing.record import OperatorCall, PassedConstant, Record, Ref
+from .. import reasons
 from ..solver.labels import Dim, Dims, LabelArray, Labels
 
 
@@ -92,6 +94,14 @@ class Context:
         """Shape of a result."""
         return self.record.shapes[self.call.outputs[number]]
 
+    def fix(self, dim: Dim, reason: Message) -> None:
+        """The labels of an axis must stay because of the call at hand; nothing to do for an untracked one."""
+        self.labels.fix(dim, reason, self.call.module)
+
+    def meet(self, dims: list[Dim], reason: Message | None = None) -> Dim:
+        """Axes of equal length that the call at hand combines index by index: all tracked, or all must stay."""
+        return self.labels.meet(dims, reason or reasons.combined(self.call.op), self.call.module)
+
     def cost(self, *dims: Dim, macs: int | None = None) -> None:
         """The call at hand costs a product of axes; `macs` where these are one summand of all that it costs."""
         self.costs.append(OperatorCost(self.number, dims, self.call.flops // 2 if macs is None else macs))
@@ -100,6 +110,11 @@ class Context:
         """Set the labels of a result."""
         assert len(dims) == len(self.out_shape(number)), f"{self.call.op} has another number of axes"
         self.dims[self.call.outputs[number]] = list(dims)
+
+    def give_all(self, dims: Sequence[Dim]) -> None:
+        """Set the same labels for every result."""
+        for number in range(len(self.call.outputs)):
+            self.give(dims, number)
 
     def give_untracked(self, first: int = 0) -> None:
         """The results from `first` on are untracked."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import reasons
 from ..analysis import Kind
 from ..solver.labels import Dims
 from .context import Context
@@ -38,15 +37,15 @@ def pointwise(context: Context) -> None:
 
 def broadcast(context: Context, operands: Sequence[int], shape: Sequence[int] | None = None) -> Dims:
     """The axes of values that are combined index by index, the last ones beside each other."""
-    call, labels = context.call, context.labels
     shape = np.broadcast_shapes(*(context.record.shapes[v] for v in operands)) if shape is None else shape
     result: Dims = []
     for dim, size in enumerate(shape):
         behind = len(shape) - dim
-        meeting = [(v, context.dims[v][-behind]) for v in operands if _size(context, v, behind) == size]
-        joined = None if size == 1 else labels.meet([d for _, d in meeting], reasons.combined(call.op), call.module)
-        if call.op in SUMS and joined is not None and len(_streams(context, [v for v, _ in meeting])) > 1:
-            labels.hint(Kind.WIDTH, joined)
+        shaped = ((v, context.record.shapes[v]) for v in operands)
+        meeting = [(v, context.dims[v][-behind]) for v, own in shaped if behind <= len(own) and own[-behind] == size]
+        joined = None if size == 1 else context.meet([d for _, d in meeting])
+        if context.call.op in SUMS and joined is not None and len(_streams(context, [v for v, _ in meeting])) > 1:
+            context.labels.hint(Kind.WIDTH, joined)
         result.append(joined)
     return result
 
@@ -55,11 +54,6 @@ def _streams(context: Context, operands: Sequence[int]) -> set[frozenset[int]]:
     """What the operands were computed from, each once: `x` and `x ** 3` are one, a block's input and output are two."""
     values = [v for v in operands if v not in context.parameters]
     return {context.origins.get(v, frozenset((v,))) for v in values}
-
-
-def _size(context: Context, value: int, behind: int) -> int:
-    dims = context.dims[value]
-    return context.record.shapes[value][-behind] if behind <= len(dims) else -1
 
 
 def compare_whole(context: Context) -> None:

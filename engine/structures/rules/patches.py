@@ -51,7 +51,7 @@ def _outer(context: Context, dim: Dim, inside: int) -> Dim:
     if dim is None:
         return None
     outer, inner = context.labels.split(dim, (len(dim) // inside, inside))
-    context.labels.fix(inner, reasons.kernel(), context.call.module)
+    context.fix(inner, reasons.kernel())
     return outer
 
 

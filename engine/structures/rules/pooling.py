@@ -25,12 +25,17 @@ def _spatial(count: int) -> Rule:
     def rule(context: Context) -> None:
         """Leading axes pass; those of space pass where each index stays by itself, else they are fixed."""
         dims = context.of("self" if context.value("self") is not None else "input")
+        settings = [context.get(name) for name in ("kernel_size", "stride", "padding")]
         places = any(value in context.used for value in context.call.outputs[1:])
-        passes = [not places and _each_alone(context, axis) for axis in range(count)]
-        space: Dims = [dim if passed else None for dim, passed in zip(dims[-count:], passes, strict=True)]
-        for dim, passed in zip(dims[-count:], passes, strict=True):
-            if not passed:
-                context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
+        space: Dims = []
+        for axis, dim in enumerate(dims[-count:]):
+            # A kernel of one index that steps over none leaves this axis as it is; an empty stride is the kernel's.
+            kernel, stride, padding = (given[axis % len(given)] if given else None for given in settings)
+            if not places and kernel == 1 and stride in (1, None) and not padding:
+                space.append(dim)
+            else:
+                context.fix(dim, reasons.reduced(context.call.op))
+                space.append(None)
         context.give([*dims[:-count], *space])
         for number in range(1, len(context.call.outputs)):
             context.give([*dims[:-count], *[None] * count], number)
@@ -43,25 +48,11 @@ def unpool(context: Context) -> None:
     values, places = context.of("self"), context.of("indices")
     leading = len(values) - len(context.get("output_size"))
     for dim in (*values[leading:], *places[leading:]):
-        context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
+        context.fix(dim, reasons.reduced(context.call.op))
     context.give(
-        [
-            context.labels.meet([value, place], reasons.combined(context.call.op), context.call.module)
-            for value, place in zip(values[:leading], places[:leading], strict=True)
-        ]
+        [context.meet([value, place]) for value, place in zip(values[:leading], places[:leading], strict=True)]
         + [None] * (len(values) - leading)
     )
-
-
-def _each_alone(context: Context, axis: int) -> bool:
-    """The kernel of a pooling covers one index of this axis of space, and steps over none."""
-
-    def at(name: str, default: int) -> int:
-        given: list[int] = context.get(name) or [default]
-        return given[axis % len(given)]
-
-    kernel = at("kernel_size", 0)
-    return kernel == 1 and at("stride", kernel) == 1 and at("padding", 0) == 0
 
 
 def pad(context: Context) -> None:
@@ -72,7 +63,7 @@ def pad(context: Context) -> None:
         before, after = widths[2 * behind - 2], widths[2 * behind - 1]
         dim = dims[-behind]
         if dim is not None and min(before, after) < 0:
-            context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+            context.fix(dim, reasons.sliced(context.call.op))
             dims[-behind] = None
         elif dim is not None and (before or after):
             dims[-behind] = np.concatenate([_edge(context, before), dim, _edge(context, after)])
@@ -81,7 +72,7 @@ def pad(context: Context) -> None:
 
 def _edge(context: Context, width: int) -> LabelArray:
     made = context.labels.new(width)
-    context.labels.fix(made, reasons.sliced(context.call.op), context.call.module)
+    context.fix(made, reasons.sliced(context.call.op))
     return made
 
 
@@ -89,9 +80,9 @@ def grid_sample(context: Context) -> None:
     """Input [N, C, ...] at the points of a grid [N, ..., coordinates] -> [N, C, ...]; N may be samples times heads."""
     first, channels, *space = context.of("input")
     own, *points = context.of("grid")
-    first = context.labels.meet([first, own], reasons.combined(context.call.op), context.call.module)
+    first = context.meet([first, own])
     for dim in (*space, *points):
-        context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
+        context.fix(dim, reasons.reduced(context.call.op))
     context.give([first, channels, *[None] * len(space)])
 
 

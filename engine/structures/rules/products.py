@@ -9,31 +9,24 @@ from .context import Context
 
 
 def mm(context: Context) -> None:
-    """[n, k] @ [k, m]."""
-    _product(context, "self", "mat2")
-
-
-def addmm(context: Context) -> None:
-    """[n, k] @ [k, m] + bias."""
-    _product(context, "mat1", "mat2")
-    _add(context)
-
-
-def _product(context: Context, left: str, right: str) -> None:
-    (n, k), (k2, m) = context.of(left), context.of(right)
+    """[n, k] @ [k, m] (+ bias)."""
+    left = "mat1" if context.value("mat1") is not None else "self"
+    (n, k), (k2, m) = context.of(left), context.of("mat2")
     inner = contract(context, k, k2)
-    for name, dim in ((left, n), (right, m)):
+    for name, dim in ((left, n), ("mat2", m)):
         if context.value(name) in context.parameters:
             context.producers.append(("neuron", dim))
     context.cost(n, inner, m)
     context.give([n, m])
+    if left == "mat1":
+        _add_self(context)
 
 
 def bmm(context: Context) -> None:
     """[b, n, k] @ [b, k, m] (+ bias): products of attention have their heads on b."""
     left, right = ("self", "mat2") if context.value("mat2") is not None else ("batch1", "batch2")
     (b, n, k), (b2, k2, m) = context.of(left), context.of(right)
-    batch = context.labels.meet([b, b2], reasons.combined(context.call.op), context.call.module)
+    batch = context.meet([b, b2])
     inner = contract(context, k, k2)
     if batch is not None and not {context.value(left), context.value(right)} & context.parameters:
         for dim in (b, b2):
@@ -46,7 +39,7 @@ def bmm(context: Context) -> None:
     context.cost(batch, n, inner, m)
     context.give([batch, n, m])
     if left == "batch1":
-        _add(context)
+        _add_self(context)
 
 
 def mv(context: Context) -> None:
@@ -56,7 +49,7 @@ def mv(context: Context) -> None:
     contract(context, k, context.of("vec")[0])
     context.give([n])
     if matrix == "mat":
-        _add(context)
+        _add_self(context)
 
 
 def dot(context: Context) -> None:
@@ -71,28 +64,19 @@ def outer(context: Context) -> None:
     first = "vec1" if context.value("vec1") is not None else "self"
     context.give([context.of(first)[0], context.of("vec2")[0]])
     if first == "vec1":
-        _add(context)
+        _add_self(context)
 
 
 def trilinear(context: Context) -> None:
     """i1 * i2 * i3 over axes that each lacks some of, summed over the named ones (nn.Bilinear)."""
     aligned: list[Dims] = []
     for tensor, absent in (("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")):
-        dims, axes = list(context.of(tensor)), list[int](context.get(absent))
-        sizes = list(context.shape(tensor))
-        for axis in sorted(axes):
-            dims.insert(axis, None)
-            sizes.insert(axis, 1)
-        aligned.append([d if s > 1 else _ABSENT for d, s in zip(dims, sizes, strict=True)])
-    result: Dims = []
-    joint: Dims = []
-    summed = set[int](context.get("sumdim"))
-    for axis, meeting in enumerate(zip(*aligned, strict=True)):
-        there = [d for d in meeting if d is not _ABSENT]
-        joined = context.labels.meet(there, reasons.combined(context.call.op), context.call.module)
-        joint.append(joined)
-        if axis not in summed:
-            result.append(joined)
+        dims: Dims = [d if s > 1 else _ABSENT for d, s in zip(context.of(tensor), context.shape(tensor), strict=True)]
+        for axis in sorted(list[int](context.get(absent))):
+            dims.insert(axis, _ABSENT)
+        aligned.append(dims)
+    joint = [context.meet([d for d in meeting if d is not _ABSENT]) for meeting in zip(*aligned, strict=True)]
+    result = [dim for axis, dim in enumerate(joint) if axis not in context.get("sumdim")]
     if context.value("i2") in context.parameters:
         context.producers.append(("neuron", context.of("i2")[0]))
     context.cost(*joint)
@@ -101,17 +85,15 @@ def trilinear(context: Context) -> None:
 
 def contract(context: Context, first: Dim, second: Dim) -> Dim:
     """The axis that two operands are summed over."""
-    return context.labels.meet([first, second], reasons.model_input(context.call.op), context.call.module)
+    return context.meet([first, second], reasons.model_input(context.call.op))
 
 
-def _add(context: Context) -> None:
+def _add_self(context: Context) -> None:
     """The result meets what is added to it."""
     out, added = context.dims[context.call.outputs[0]], context.of("self")
     for behind in range(1, len(added) + 1):
         if context.shape("self")[-behind] > 1:
-            out[-behind] = context.labels.meet(
-                [out[-behind], added[-behind]], reasons.combined(context.call.op), context.call.module
-            )
+            out[-behind] = context.meet([out[-behind], added[-behind]])
 
 
 _ABSENT: Dim = np.zeros(0, dtype=np.int64)
@@ -119,8 +101,8 @@ _ABSENT: Dim = np.zeros(0, dtype=np.int64)
 
 RULES = {
     "aten.mm": mm,
-    "aten.addmm": addmm,
-    "aten._sparse_addmm": addmm,
+    "aten.addmm": mm,
+    "aten._sparse_addmm": mm,
     "aten.bmm": bmm,
     "aten.baddbmm": bmm,
     "aten.mv": mv,

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from ...tracing.record import Record, Ref
-from .. import reasons
 from .context import Context
 
 
@@ -14,27 +13,26 @@ def per_tensor(context: Context) -> None:
 
 def per_channel(context: Context) -> None:
     """A scale and a zero point [C] for each index of one axis."""
-    _tie(context, context.get("axis"), ("scale", "zero_point"))
+    _meet_scales(context, context.get("axis"), ("scale", "zero_point"))
     _give_rounded(context)
 
 
-def observed(context: Context) -> None:
+def per_moving_average(context: Context) -> None:
     """The same with running extremes of what it is given, which change in place; one each, or one a channel."""
     if context.get("per_row_fake_quant"):
-        _tie(context, context.get("ch_axis"), ("running_min", "running_max", "scale", "zero_point"))
+        _meet_scales(context, context.get("ch_axis"), ("running_min", "running_max", "scale", "zero_point"))
     _give_rounded(context)
 
 
-def _tie(context: Context, axis: int, names: Iterable[str]) -> None:
+def _meet_scales(context: Context, axis: int, names: Iterable[str]) -> None:
     dims = context.of("self")
     given = [context.of(name)[0] for name in names if context.shape(name) == (context.shape("self")[axis],)]
-    context.labels.meet([dims[axis], *given], reasons.combined(context.call.op), context.call.module)
+    context.meet([dims[axis], *given])
 
 
 def _give_rounded(context: Context) -> None:
     """A rounded weight is a weight."""
-    for number in range(len(context.call.outputs)):
-        context.give(context.of("self"), number)
+    context.give_all(context.of("self"))
     if context.value("self") in context.parameters:
         context.parameters.update(context.call.outputs[:1])
 
@@ -58,5 +56,5 @@ RULES = {
     "aten._fake_quantize_learnable_per_tensor_affine": per_tensor,
     "aten.fake_quantize_per_channel_affine_cachemask": per_channel,
     "aten._fake_quantize_learnable_per_channel_affine": per_channel,
-    "aten._fused_moving_avg_obs_fq_helper": observed,
+    "aten._fused_moving_avg_obs_fq_helper": per_moving_average,
 }

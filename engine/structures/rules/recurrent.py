@@ -14,16 +14,15 @@ def lstm_layer(context: Context) -> None:
 
     A unit has one row in each of the four gates, its column in the recurrent weight, and its states.
     """
-    labels, op, module = context.labels, context.call.op, context.call.module
     *steps, features = context.of("input")
     rows, reads = context.of("weight0")
     gates, units = context.of("weight1")
-    labels.meet([features, reads], reasons.model_input(op), module)
+    context.meet([features, reads], reasons.model_input(context.call.op))
     four = None if units is None else np.tile(units, GATES["LSTM"])
     biases = [context.of(n)[0] for n in ("weight2", "weight3") if context.value(n) is not None]
-    labels.meet([four, rows, gates, *biases], reasons.combined(op), module)
+    context.meet([four, rows, gates, *biases])
     for state in ("hx_", "cx_"):
-        units = labels.meet([units, context.of(state)[-1]], reasons.combined(op), module)
+        units = context.meet([units, context.of(state)[-1]])
     for name, read in (("weight0", features), ("weight1", units)):
         context.cost(rows, read, macs=prod(context.shape("input")[:-1]) * prod(context.shape(name)))
     context.give([*steps, units])

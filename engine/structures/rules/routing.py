@@ -8,7 +8,7 @@ the axis may shrink: the choice is then made among those that remain. Any other 
 from ...tracing.record import Ref
 from .. import reasons
 from ..analysis import Kind
-from ..solver.labels import Dims, LabelArray
+from ..solver.labels import Dim, Dims, LabelArray
 from . import slicing, views
 from .context import Context, Rule
 
@@ -23,7 +23,7 @@ def topk(context: Context) -> None:
     whole = dims[axis]
     least: int = context.get("k")
     if whole is not None and len(whole) <= least:
-        context.labels.fix(whole, reasons.chosen(context.call.op), context.call.module)
+        context.fix(whole, reasons.chosen(context.call.op))
         whole = None
     elif whole is not None:
         context.labels.count_least(whole, least, reasons.at_least(context.call.op, least), context.call.module)
@@ -39,31 +39,25 @@ def grouped_mm(context: Context) -> None:
     rows, stack = context.of("self"), context.of("mat2")
     if len(rows) != 2 or len(stack) != 3 or context.value("offs") is None:
         for dim in (d for value in context.call.refs() for d in context.dims[value]):
-            context.labels.fix(dim, reasons.no_rule(f"{context.call.op} of these shapes"), context.call.module)
+            context.fix(dim, reasons.no_rule(f"{context.call.op} of these shapes"))
         context.give_untracked()
         return
     (expert,) = context.of("offs")
-    expert = context.labels.meet([expert, stack[0]], reasons.combined(context.call.op), context.call.module)
+    expert = context.meet([expert, stack[0]])
     context.labels.hint(Kind.EXPERT, expert)
-    _in_pieces(context, [rows[1], *stack[1:]])
-    inner = context.labels.meet([rows[1], stack[1]], reasons.model_input(context.call.op), context.call.module)
+    number = PIECES.get(context.record.dtypes[context.call.arguments["self"].value], 1)
+    for dim in (rows[1], *stack[1:]):  # the kernel reads rows in pieces of 16 bytes
+        if dim is not None and number > 1 and len(dim) % number == 0:
+            reason = reasons.multiple(context.call.op, number)
+            context.labels.count_multiple(dim, number, reason, context.call.module)
+    inner = context.meet([rows[1], stack[1]], reasons.model_input(context.call.op))
     if context.value("mat2") in context.parameters:
         context.producers.append(("neuron", stack[2]))
     context.cost(rows[0], inner, stack[2])
     context.give([rows[0], stack[2]])
 
 
-def _in_pieces(context: Context, dims: Dims) -> None:
-    """The kernel reads rows in pieces of 16 bytes."""
-    value = context.value("self")
-    number = PIECES.get("" if value is None else context.record.dtypes[value], 1)
-    for dim in dims:
-        if dim is not None and number > 1 and len(dim) % number == 0:
-            reason = reasons.multiple(context.call.op, number)
-            context.labels.count_multiple(dim, number, reason, context.call.module)
-
-
-def pointed(context: Context) -> Rule | None:
+def pointer_rule(context: Context) -> Rule | None:
     """The rule of a call that is given numbers of a labelled axis; None when it is given none."""
     if not any(value in context.points for value in context.call.refs()):
         return None
@@ -84,9 +78,9 @@ def _fix(context: Context) -> None:
     """The numbers themselves are used."""
     for value in context.call.refs():
         if value in context.points:
-            context.labels.fix(context.points[value], reasons.chosen(context.call.op), context.call.module)
+            context.fix(context.points[value], reasons.chosen(context.call.op))
         for dim in context.dims[value]:
-            context.labels.fix(dim, reasons.chosen(context.call.op), context.call.module)
+            context.fix(dim, reasons.chosen(context.call.op))
     context.give_untracked()
 
 
@@ -103,27 +97,29 @@ def _count(context: Context) -> None:
 def _look_up(context: Context) -> None:
     """x[:, i] with one index: the axis that is looked up in is the one that it points into."""
     given: list[Ref | None] = context.get("indices")
-    axes = [n for n, ref in enumerate(given) if ref is not None]
-    if len(axes) != 1 or context.value("self") in context.points:
-        (_keep if len(axes) == 1 and _number(given[axes[0]]) not in context.points else _fix)(context)
+    named = [(axis, ref.value) for axis, ref in enumerate(given) if ref is not None]
+    if len(named) != 1:
+        _fix(context)
         return
-    index = _number(given[axes[0]])
-    dims = _tied(context, context.of("self"), axes[0], context.points[index])
-    context.give([*dims[: axes[0]], *[None] * len(context.record.shapes[index]), *dims[axes[0] + 1 :]])
-
-
-def _number(given: Ref | None) -> int:
-    return -1 if given is None else given.value
+    ((axis, index),) = named
+    if index not in context.points:
+        _keep(context)
+    elif context.value("self") in context.points:
+        _fix(context)
+    else:
+        dims = context.of("self")
+        _tie_axis(context, dims[axis], context.points[index])
+        context.give([*dims[:axis], *[None] * len(context.record.shapes[index]), *dims[axis + 1 :]])
 
 
 def _gather(context: Context) -> None:
     """Along an axis by numbers that point into it; the other axes pass."""
     index = context.value("index")
     axis: int = context.get("dim") % len(context.shape("self"))
-    if index not in context.points or _others(context, axis):
+    if index not in context.points or _has_other_labels(context, axis):
         _fix(context)
         return
-    _tied(context, context.of("self"), axis, context.points[index])
+    _tie_axis(context, context.of("self")[axis], context.points[index])
     context.give_untracked()
 
 
@@ -132,33 +128,31 @@ def _scatter(context: Context) -> None:
     index = context.value("index")
     axis: int = context.get("dim") % len(context.shape("self"))
     whole = None if index is None else context.points.get(index)
-    if whole is None or context.value("src") is not None or _others(context, axis):
+    if whole is None or context.value("src") is not None or _has_other_labels(context, axis):
         _fix(context)
         return
     dims: Dims = [None] * len(context.shape("self"))
     if context.of("self")[axis] is not None:
-        _tied(context, context.of("self"), axis, whole)
+        _tie_axis(context, context.of("self")[axis], whole)
     dims[axis] = whole if context.shape("self")[axis] == len(whole) else None
     if dims[axis] is None:
-        context.labels.fix(whole, reasons.chosen(context.call.op), context.call.module)
+        context.fix(whole, reasons.chosen(context.call.op))
     context.give(dims)
 
 
-def _others(context: Context, axis: int) -> bool:
+def _has_other_labels(context: Context, axis: int) -> bool:
     """An axis besides this one has labels."""
     dims = context.of("self")
     return any(d is not None and not context.labels.is_spread(d) for n, d in enumerate(dims) if n != axis)
 
 
-def _tied(context: Context, dims: Dims, axis: int, whole: LabelArray) -> Dims:
-    """The axes of a value of which one is looked up with numbers that point into `whole`."""
-    own = dims[axis]
+def _tie_axis(context: Context, own: Dim, whole: LabelArray) -> None:
+    """An axis that is looked up with numbers that point into `whole` has its labels."""
     if own is None or len(own) != len(whole):
-        context.labels.fix(whole, reasons.combined(context.call.op), context.call.module)
-        context.labels.fix(own, reasons.combined(context.call.op), context.call.module)
+        context.fix(whole, reasons.combined(context.call.op))
+        context.fix(own, reasons.combined(context.call.op))
     else:
         context.labels.tie(own, whole)
-    return dims
 
 
 PIECES = {"float64": 2, "float32": 4, "bfloat16": 8, "float16": 8}

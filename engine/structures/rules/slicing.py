@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...tracing.record import Ref
 from .. import reasons
-from ..solver.labels import Dim, Dims, LabelArray
+from ..solver.labels import Dim, Dims
 from .context import Context
 from .elementwise import broadcast
 from .views import keep_parameter
@@ -20,48 +20,46 @@ def slice_(context: Context) -> None:
         start, end, _ = slice(context.get("start"), context.get("end"), 1).indices(len(whole))
         dims[axis] = whole[start:end:step]
         if len(whole) > 1 == len(whole[start:end:step]):  # nothing would be left of it
-            context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
+            context.fix(dims[axis], reasons.sliced(context.call.op))
             dims[axis] = None
-        if step > 1:
-            _keep_steps(context, whole, step)
-        else:
+        if step == 1:
             context.counts[context.number] = whole[:start], whole[max(start, end) :]
+        elif len(whole) % step:
+            context.fix(whole, reasons.sliced(context.call.op))
+        else:
+            # Runs of `step` indices go as one, so that those that remain keep their places in theirs.
+            runs = whole.reshape(-1, step)
+            for place in range(1, step):
+                context.labels.tie(runs[:, 0], runs[:, place])
     context.give(dims)
     keep_parameter(context)
 
 
-def _keep_steps(context: Context, whole: LabelArray, step: int) -> None:
-    """Every second index: runs of `step` indices go as one, so that those that remain keep their places in theirs."""
-    if len(whole) % step:
-        context.labels.fix(whole, reasons.sliced(context.call.op), context.call.module)
-        return
-    runs = whole.reshape(-1, step)
-    for place in range(1, step):
-        context.labels.tie(runs[:, 0], runs[:, place])
-
-
 def select(context: Context) -> None:
-    """One index of an axis is taken: it must stay, and so must its position; for nobody, it must be there."""
+    """One index of an axis is taken: it must stay, and so must its position; in dead code it must be there."""
     dims = list(context.of("self"))
     gone = dims.pop(context.get("dim"))
     place: int = context.get("index")
     least = place + 1 if place >= 0 else -place
-    if gone is not None and context.labels.idle and least > 1:
+    if gone is not None and context.labels.in_dead_code and least > 1:
         context.labels.count_least(gone, least, reasons.at_least(context.call.op, least), context.call.module)
-    context.labels.fix(gone, reasons.sliced(context.call.op), context.call.module)
+    context.fix(gone, reasons.sliced(context.call.op))
     context.give(dims)
 
 
 def split(context: Context) -> None:
     """Parts of one size (split, chunk) lose as many indices each; a shorter last one stays, and is never the longer."""
     split_with_sizes(context)
-    axis: int = context.get("dim", 0) % len(context.of("self"))
-    if context.labels.idle:
-        _split_for_nothing(context, axis)
-        return
-    parts = [d for d in (context.dims[o][axis] for o in context.call.outputs) if d is not None]
     call, labels = context.call, context.labels
+    axis: int = context.get("dim", 0) % len(context.of("self"))
+    parts = [d for d in (context.dims[o][axis] for o in call.outputs) if d is not None]
     if len(parts) < 2:
+        return
+    if labels.in_dead_code:
+        # Dead code that works out the size of its parts does so after a cut, too: as long as the axis divides.
+        one = labels.equal_part(parts) if len({len(d) for d in parts}) == 1 else None
+        for output in call.outputs:
+            context.dims[output][axis] = one
         return
     reason = reasons.equal_parts(call.op, len(parts))
     if len(parts[-1]) < len(parts[0]):
@@ -70,17 +68,6 @@ def split(context: Context) -> None:
         labels.count_least(parts[0], len(last), reasons.last_part(call.op, len(last)), call.module)
     if len(parts) > 1:
         labels.count_equal(parts, reason, call.module)
-
-
-def _split_for_nothing(context: Context, axis: int) -> None:
-    """Code that works out the size of its parts does so after a cut, too: as long as the axis divides."""
-    parts = [context.dims[output][axis] for output in context.call.outputs]
-    tracked = [d for d in parts if d is not None]
-    if len(tracked) < 2:
-        return
-    one = context.labels.one_of(tracked) if len({len(d) for d in tracked}) == 1 else None
-    for output in context.call.outputs:
-        context.dims[output][axis] = one
 
 
 def split_with_sizes(context: Context) -> None:
@@ -101,9 +88,8 @@ def unbind(context: Context) -> None:
     """Every index of an axis becomes a tensor: the axis must stay."""
     dims = list(context.of("self"))
     gone = dims.pop(context.get("dim", 0))
-    context.labels.fix(gone, reasons.sliced(context.call.op), context.call.module)
-    for number in range(len(context.call.outputs)):
-        context.give(dims, number)
+    context.fix(gone, reasons.sliced(context.call.op))
+    context.give_all(dims)
 
 
 def flip(context: Context) -> None:
@@ -153,9 +139,9 @@ def gather(context: Context) -> None:
         if n == axis:
             dims[n] = index[n]
         elif length == context.shape("index")[n]:
-            dims[n] = context.labels.meet([whole, index[n]], reasons.combined(context.call.op), context.call.module)
+            dims[n] = context.meet([whole, index[n]])
         else:
-            context.labels.fix(whole, reasons.sliced(context.call.op), context.call.module)
+            context.fix(whole, reasons.sliced(context.call.op))
             dims[n] = None
     context.give(dims)
 
@@ -168,13 +154,11 @@ def scatter(context: Context) -> None:
         if context.value(name) is not None and len(context.shape(name)) == len(dims):
             for n, (part, length) in enumerate(zip(context.of(name), context.shape(name), strict=True)):
                 if n != axis and length == context.shape("self")[n]:
-                    dims[n] = context.labels.meet(
-                        [dims[n], part], reasons.combined(context.call.op), context.call.module
-                    )
+                    dims[n] = context.meet([dims[n], part])
                 else:
-                    context.labels.fix(part, reasons.sliced(context.call.op), context.call.module)
+                    context.fix(part, reasons.sliced(context.call.op))
                     if n != axis:
-                        context.labels.fix(dims[n], reasons.sliced(context.call.op), context.call.module)
+                        context.fix(dims[n], reasons.sliced(context.call.op))
     context.give(dims)
 
 
@@ -189,9 +173,7 @@ def index_put(context: Context) -> None:
     values, sizes = context.of("values"), context.shape("values")
     for behind in range(1, min(len(values), len(taken)) + 1):
         if sizes[-behind] > 1:
-            context.labels.meet(
-                [taken[-behind], values[-behind]], reasons.combined(context.call.op), context.call.module
-            )
+            context.meet([taken[-behind], values[-behind]])
     places = _places(context)
     context.give([None if n in places else d for n, d in enumerate(context.of("self"))])
 
@@ -210,9 +192,9 @@ def masked_scatter(context: Context) -> None:
     for behind in range(1, shared + 1):
         meeting = [dims[-behind], source[-behind], *([mask[-behind]] if behind <= len(mask) else [])]
         meeting = [d for n, d in enumerate(meeting) if n < 2 or d is not None]
-        made[-behind] = context.labels.meet(meeting, reasons.combined(context.call.op), context.call.module)
+        made[-behind] = context.meet(meeting)
     for dim in (*dims[: len(dims) - shared], *source[: len(source) - shared], *mask[: max(0, len(mask) - shared)]):
-        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+        context.fix(dim, reasons.sliced(context.call.op))
     context.give(made)
 
 
@@ -236,7 +218,7 @@ def _indexed(context: Context) -> Dims:
     """Axes of x[i, :, j]."""
     dims, places = list(context.of("self")), _places(context)
     for axis in places:
-        context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
+        context.fix(dims[axis], reasons.sliced(context.call.op))
     values = list(dict.fromkeys(places.values()))
     masked = any(_is_mask(context, value) for value in values)
     rest = [n for n in range(len(dims)) if n not in places]
@@ -254,7 +236,7 @@ def _fixed_at(context: Context, axes: Sequence[int] | int) -> Dims:
     dims = list(context.of("self"))
     for axis in [axes] if isinstance(axes, int) else axes:
         if dims:
-            context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
+            context.fix(dims[axis], reasons.sliced(context.call.op))
             dims[axis] = None
     return dims
 

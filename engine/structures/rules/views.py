@@ -11,32 +11,24 @@ from .context import Context
 def reshape(context: Context) -> None:
     """Axes are split and merged: both shapes are cut at all their common boundaries, then put together again."""
     before, after = context.shape("self"), context.out_shape()
-    dims = context.of("self")
     result: Dims = []
     for old, new in segments(before, after):
-        result += _reshaped(context, dims[old], before[old], after[new])
+        dims, parts = context.of("self")[old], refine(before[old], after[new])
+        if parts is None or all(d is None for d in dims):
+            for dim in dims:
+                context.fix(dim, reasons.sliced(context.call.op))
+            result += [None] * len(after[new])
+            continue
+        refined: Dims = []
+        for dim, sizes in zip(dims, parts[0], strict=True):
+            refined += context.labels.split(dim, sizes) if len(sizes) != 1 else [dim]
+        start = 0
+        for sizes in parts[1]:
+            taken = refined[start : start + len(sizes)]
+            result.append(taken[0] if len(sizes) == 1 else context.labels.merge(taken, sizes))
+            start += len(sizes)
     context.give(result)
     keep_parameter(context)
-
-
-def _reshaped(context: Context, dims: Dims, before: tuple[int, ...], after: tuple[int, ...]) -> Dims:
-    if all(d is None for d in dims):
-        return [None] * len(after)
-    parts = refine(before, after)
-    if parts is None:
-        for dim in dims:
-            context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
-        return [None] * len(after)
-    refined: Dims = []
-    for dim, sizes in zip(dims, parts[0], strict=True):
-        refined += context.labels.split(dim, sizes) if len(sizes) != 1 else [dim]
-    result: Dims = []
-    start = 0
-    for sizes in parts[1]:
-        taken = refined[start : start + len(sizes)]
-        result.append(taken[0] if len(sizes) == 1 else context.labels.merge(taken, sizes))
-        start += len(sizes)
-    return result
 
 
 def permute(context: Context) -> None:
@@ -108,34 +100,23 @@ def repeat(context: Context) -> None:
 
 def as_strided(context: Context) -> None:
     """Sizes and strides as given: an axis that all others step past, or stay within, is what it was (windows)."""
-    before, after = list[int](context.get("strides")), list[int](context.get("stride"))
-    dims, sizes = context.of("self"), context.shape("self")
-    steps = [(size, stride) for size, stride in zip(context.out_shape(), after, strict=True) if size > 1]
+    strides, after = list[int](context.get("strides")), list[int](context.get("stride"))
+    shape, steps = context.shape("self"), list(zip(context.out_shape(), after, strict=True))
     made: Dims = [None] * len(after)
-    for n, dim in enumerate(dims):
-        outer = min((t for s, t in zip(sizes, before, strict=True) if s > 1 and t > before[n]), default=0)
+    for dim, size, stride in zip(context.of("self"), shape, strides, strict=True):
         if dim is None:
             continue
-        if context.get("storage_offset") is None and _passes((sizes[n], before[n]), outer, steps):
-            at = next(m for m, size in enumerate(context.out_shape()) if (size, after[m]) == (sizes[n], before[n]))
-            made[at] = dim
+        # No step but its own may lead from one index of the axis to another: all others stay within an index, or are
+        # multiples of the stride of the next axis around it.
+        outer = min((t for s, t in zip(shape, strides, strict=True) if s > 1 and t > stride), default=0)
+        own = [place for place, step in enumerate(steps) if step == (size, stride)]
+        inner = [(s, t) for s, t in steps if s > 1 and (s, t) != (size, stride) and (not outer or t % outer)]
+        within = sum((s - 1) * t for s, t in inner) < stride
+        if context.get("storage_offset") is None and len(own) == 1 and within:
+            made[own[0]] = dim
         else:
-            context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+            context.fix(dim, reasons.sliced(context.call.op))
     context.give(made)
-
-
-def _passes(axis: tuple[int, int], outer: int, steps: list[tuple[int, int]]) -> bool:
-    """No step but its own leads from one index of an axis to another.
-
-    Args:
-        axis: (size, stride) of an axis of the tensor.
-        outer: Stride of the next one around it, 0 for none.
-        steps: (size, stride) of the axes of what is made.
-    """
-    others = [one for one in steps if one != axis]
-    inner = [(size, stride) for size, stride in others if not outer or stride % outer]
-    within = sum((size - 1) * stride for size, stride in inner) < axis[1]
-    return len(others) == len(steps) - 1 and within
 
 
 def resize(context: Context) -> None:
@@ -145,7 +126,7 @@ def resize(context: Context) -> None:
         context.give(dims)
         return
     for dim in dims:
-        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+        context.fix(dim, reasons.sliced(context.call.op))
     context.give_untracked()
 
 
@@ -157,7 +138,7 @@ def view_as_real(context: Context) -> None:
 def view_as_complex(context: Context) -> None:
     """The last axis, real and imaginary part, goes."""
     *dims, pair = context.of("self")
-    context.labels.fix(pair, reasons.reduced(context.call.op), context.call.module)
+    context.fix(pair, reasons.reduced(context.call.op))
     context.give(dims)
 
 

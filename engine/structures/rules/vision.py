@@ -1,7 +1,6 @@
 """Operators of torchvision: deformable convolution, region pooling, suppression."""
 
 from .. import reasons
-from ..solver.labels import Dim
 from .context import Context
 from .convolution import read_channels
 
@@ -11,34 +10,30 @@ def deform_conv2d(context: Context) -> None:
 
     Every group of offsets moves an equal share of the channels: what goes from one goes from each.
     """
-    channels, op, module = context.of("input")[1], context.call.op, context.call.module
+    channels, op = context.of("input")[1], context.call.op
     for name in ("offset", "mask"):
-        dim = context.of(name)[1]
-        context.labels.fix(dim, reasons.sliced(op), module)
+        context.fix(context.of(name)[1], reasons.sliced(op))
     shares = context.get("offset_groups")
     if channels is not None and shares > 1:
         share, _ = context.labels.split(channels, (shares, len(channels) // shares))
-        context.labels.fix(share, reasons.sliced(op), module)
+        context.fix(share, reasons.sliced(op))
     made = read_channels(context)
-    context.labels.meet([made, context.of("bias")[0]], reasons.combined(op), module)
+    context.meet([made, context.of("bias")[0]])
     context.cost(context.of("input")[0], *context.of("weight")[:2])
     context.give([context.of("input")[0], made, None, None])
 
 
 def roi_pool(context: Context) -> None:
     """Input [N, C, H, W], regions [R, 5] -> [R, C, h, w]."""
-    channels = context.of("input")[1]
     for dim in context.of("rois"):
-        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
-    for number in range(len(context.call.outputs)):
-        context.give([None, channels, None, None], number)
+        context.fix(dim, reasons.sliced(context.call.op))
+    context.give_all([None, context.of("input")[1], None, None])
 
 
 def suppression(context: Context) -> None:
     """Boxes [R, 4] and scores [R] -> numbers of those that stay."""
-    dims: list[Dim] = [*context.of("dets"), *context.of("scores")]
-    for dim in dims:
-        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+    for dim in (*context.of("dets"), *context.of("scores")):
+        context.fix(dim, reasons.sliced(context.call.op))
     context.give_untracked()
 
 

@@ -65,7 +65,7 @@ class CountLabels:
 
 @dataclass(frozen=True, slots=True)
 class SeparateLabels:
-    """An axis that code takes into equal parts for nobody.
+    """An axis that dead code takes into equal parts.
 
     Attributes:
         one: Labels that stand for each of the parts.
@@ -91,8 +91,8 @@ class Labels:
         counted: How many must stay, whichever.
         hints: (kind, labels): what the structures on these labels are called.
         shared: Labels of which every index stands for several of a flat axis (key/value heads with their query heads).
-        refined: (relation, relation, shift) of relations that got common factors (`split_relations.py`).
-        apart: What code that runs for nobody takes apart.
+        refined: (relation, relation, shift) of relations that got common factors (`solve.py`).
+        apart: What dead code takes apart.
         axes: Labels of the axes of parameters, of each of which something stays.
         position: Index that each label stands for on the axis for which it was made.
     """
@@ -111,7 +111,7 @@ class Labels:
         self.axes: list[LabelArray] = []
         self._positions: list[LabelArray] = []
         self._repeated: list[tuple[LabelArray, Dims, Dims]] = []
-        self._for_nothing: str | None = None
+        self._dead_module: str | None = None
         self._spread: list[tuple[int, int]] = []
         self._factors: dict[tuple[int, tuple[int, ...]], tuple[LabelArray, Dims]] = {}
 
@@ -153,7 +153,7 @@ class Labels:
 
     def fix(self, dim: Dim, reason: Message, module: str) -> None:
         """The labels of an axis must stay; nothing to do for an untracked one."""
-        if dim is not None and self._for_nothing is None:
+        if dim is not None and self._dead_module is None:
             self.fixed.append(FixedLabels(dim.ravel(), reason, module))
 
     def count_equal(self, parts: Sequence[LabelArray], reason: Message, module: str) -> None:
@@ -178,25 +178,25 @@ class Labels:
             self.fix(first, counted.reason, counted.module)
 
     @contextmanager
-    def for_nothing(self, module: str) -> Generator[None]:
-        """Inside stands what a module runs for nobody: it fixes nothing, but sizes must allow it to run.
+    def dead_code(self, module: str) -> Generator[None]:
+        """Statements inside are of a module's code on which no output depends: it fixes nothing, but it must run.
 
         What is equal counts, and how many must stay. An axis that is taken apart stays divisible.
         """
-        self._for_nothing = module
+        self._dead_module = module
         try:
             yield
         finally:
-            self._for_nothing = None
+            self._dead_module = None
 
     @property
-    def idle(self) -> bool:
-        """What is said is for code that runs for nobody."""
-        return self._for_nothing is not None
+    def in_dead_code(self) -> bool:
+        """What is stated is of code on which no output depends."""
+        return self._dead_module is not None
 
     def hint(self, kind: Kind, dim: Dim) -> None:
-        """What structures on this axis are called; code that runs for nobody tells nothing of that."""
-        if dim is not None and self._for_nothing is None:
+        """What structures on this axis are called; dead code says nothing of that."""
+        if dim is not None and self._dead_module is None:
             self.hints.append((kind, dim.ravel()))
 
     def meet(self, dims: list[Dim], reason: Message, module: str) -> Dim:
@@ -219,46 +219,31 @@ class Labels:
         known = self._factors.get((id(dim), sizes))
         if known is not None:
             return list(known[1])
-        if self._for_nothing is not None:
-            return self._split_for_nothing(dim, sizes)
-        factors = self._split(dim, sizes)
-        self._factors[id(dim), sizes] = dim, list(factors)
-        return factors
-
-    def _split(self, dim: LabelArray, sizes: tuple[int, ...]) -> Dims:
-        grid, varying = dim.reshape(sizes), varying_factors(dim, sizes)
+        grid = dim.reshape(sizes)
+        varying = [a for a in range(len(sizes)) if sizes[a] > 1 and bool((grid != grid.take([0], axis=a)).any())]
         flat = grid[tuple(slice(None) if a in varying else 0 for a in range(len(sizes)))]
         factors: Dims = [None] * len(sizes)
         if len(varying) == 1:
             factors[varying[0]] = flat
+        elif varying and self.in_dead_code:
+            # The smallest factor is taken for the one that the code says (groups, heads): it works out the other
+            # itself. Where that is another one, a cut that does not run is refused.
+            said = min(range(len(varying)), key=lambda n: flat.shape[n])
+            worked_out = self.equal_part(list(np.moveaxis(flat, said, 0).reshape(flat.shape[said], -1)))
+            if len(varying) == 2:
+                factors[varying[1 - said]] = worked_out
         elif varying:
             made = tuple(self.new(sizes[a]) for a in varying)
             self.relations.append(Relation(flat, made))
             for axis, factor in zip(varying, made, strict=True):
                 factors[axis] = factor
+        if not self.in_dead_code:
+            self._factors[id(dim), sizes] = dim, list(factors)
         return factors
 
-    def _split_for_nothing(self, dim: LabelArray, sizes: tuple[int, ...]) -> Dims:
-        """The smallest factor is taken for the one that the code says (groups, heads): it works out the other itself.
-
-        Where that is another one, a cut that does not run is refused.
-        """
-        varying = varying_factors(dim, sizes)
-        grid = dim.reshape(sizes)[tuple(slice(None) if a in varying else 0 for a in range(len(sizes)))]
-        factors: Dims = [None] * len(sizes)
-        if len(varying) == 1:
-            factors[varying[0]] = grid
-        elif varying:
-            said = min(range(len(varying)), key=lambda n: grid.shape[n])
-            parts = list(np.moveaxis(grid, said, 0).reshape(grid.shape[said], -1))
-            worked_out = self.one_of(parts)
-            if len(varying) == 2:
-                factors[varying[1 - said]] = worked_out
-        return factors
-
-    def one_of(self, parts: Sequence[LabelArray]) -> LabelArray:
-        """Fresh labels for each of equal parts into which code that runs for nobody takes an axis, which divides."""
-        module, reason = self._for_nothing or "", reasons.split(len(parts))
+    def equal_part(self, parts: Sequence[LabelArray]) -> LabelArray:
+        """Fresh labels that stand for each of the equal parts into which dead code takes an axis, which divides."""
+        module, reason = self._dead_module or "", reasons.split(len(parts))
         self.count_multiple(np.concatenate(parts), len(parts), reason, module)
         made = self.new(len(parts[0]))
         self.apart.append(SeparateLabels(made, tuple(parts), reason, module))
@@ -271,11 +256,14 @@ class Labels:
         `settle`): key/value heads are spread over their query heads, which all go with their group, and the j-th of
         every group may go alone. Before one that does not (a batch) the repeats are as many as they are.
         """
-        telling = [n for n, d in enumerate(dims) if d is not None and not self.is_spread(d)]
-        if telling:
-            dims = [self._settled(d) if n < telling[0] and self.is_spread(d) else d for n, d in enumerate(dims)]
-        if self._for_nothing is not None:  # a product of two sizes is no count
-            dims = [d if n in telling and len(telling) == 1 else None for n, d in enumerate(dims)]
+        own = [n for n, d in enumerate(dims) if d is not None and not self.is_spread(d)]
+        dims = list(dims)
+        for n, dim in enumerate(dims[: own[0]] if own else []):
+            if self.is_spread(dim):
+                self.fix(dim, reasons.repeated(), "")
+                dims[n] = None
+        if self.in_dead_code:  # a product of two sizes is no count
+            dims = [d if n in own and len(own) == 1 else None for n, d in enumerate(dims)]
         tracked = [a for a, d in enumerate(dims) if d is not None]
         if not tracked:
             return None
@@ -287,11 +275,11 @@ class Labels:
             flat = self.new(int(np.prod(kept))).reshape(kept)
             self.relations.append(Relation(flat, factors))
         repeats: Dims = [d for d in dims if self.is_spread(d)]
-        if telling and repeats:
-            self._repeated.append((flat.ravel(), repeats, [d for n, d in enumerate(dims) if n in telling]))
+        if own and repeats:
+            self._repeated.append((flat.ravel(), repeats, [d for n, d in enumerate(dims) if n in own]))
         shape = tuple(sizes[a] if a in tracked else 1 for a in range(len(sizes)))
         made = np.ascontiguousarray(np.broadcast_to(flat.reshape(shape), sizes)).ravel()
-        if self._for_nothing is None:
+        if not self.in_dead_code:
             self._factors[id(made), sizes] = made, list(dims)
         return made
 
@@ -306,18 +294,4 @@ class Labels:
                 self.shared += [d.ravel() for d in shared if d is not None]
             else:
                 for dim in repeats:
-                    self._settled(dim)
-
-    def _settled(self, dim: Dim) -> None:
-        self.fix(dim, reasons.repeated(), "")
-
-
-def varying_factors(dim: LabelArray, sizes: tuple[int, ...]) -> list[int]:
-    """Which factors of an axis have labels of their own, and do not repeat those of the others."""
-    grid = dim.reshape(sizes)
-    return [a for a in range(len(sizes)) if sizes[a] > 1 and not _repeats(grid, a)]
-
-
-def _repeats(grid: LabelArray, axis: int) -> bool:
-    first = grid.take([0], axis=axis)
-    return bool((grid == first).all())
+                    self.fix(dim, reasons.repeated(), "")

@@ -5,15 +5,17 @@ every label, the *bases* whose removal removes it: one for a plain channel, seve
 heads times head dimensions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .components import merged_components
 from .labels import LabelArray, Labels, Relation
-from .split_relations import apply_relation, flat_positions, grids
+from .shape_factors import refine
 
+Numbers: TypeAlias = NDArray[np.int64]
 MAX_ROUNDS = 64
 
 
@@ -29,10 +31,10 @@ class Solution:
         base: Components whose removal removes the component (itself, for a plain one); none for fixed ones.
     """
 
-    component: NDArray[np.int64]
-    reason: NDArray[np.int64]
-    base_start: NDArray[np.int64]
-    base: NDArray[np.int64]
+    component: Numbers
+    reason: Numbers
+    base_start: Numbers
+    base: Numbers
 
 
 def solve(labels: Labels) -> Solution:
@@ -55,22 +57,23 @@ def _is_plain(solution: Solution, labels: LabelArray) -> bool:
 
 
 def _solve(labels: Labels) -> Solution:
-    edges: list[NDArray[np.int64]] = []
-    if labels.equal:
-        edges.append(np.stack([np.concatenate(side) for side in zip(*labels.equal, strict=True)]))
-    forced: list[tuple[LabelArray, NDArray[np.int64]]] = []
+    component, edges = np.arange(labels.count, dtype=np.int64), _equal_pairs(labels)
+    forced: list[tuple[LabelArray, Numbers]] = []
     if labels.fixed:
         lengths = [len(f.labels) for f in labels.fixed]
         forced.append((np.concatenate([f.labels for f in labels.fixed]), np.repeat(np.arange(len(lengths)), lengths)))
-    component = np.arange(labels.count, dtype=np.int64)
     reason = np.zeros(0, dtype=np.int64)
     for _ in range(MAX_ROUNDS):
-        component = _joined(_grown(component, labels.count), edges)
+        # Labels that were made in the last round are components of their own.
+        fresh = int(component.max(initial=-1)) + 1 + np.arange(labels.count - len(component), dtype=np.int64)
+        component = _join(np.concatenate([component, fresh]), edges)
         reason = _reasons(component, forced)
-        edges, new_forced = _relate(labels, component, reason)
-        if not edges and not new_forced:
+        found = _Round(labels, component, reason)
+        found.relate()
+        if not found.edges and not found.forced:
             break
-        forced += new_forced
+        edges = found.edges
+        forced += found.forced
     else:
         # Not settled: what the relations touch stays, which is never wrong.
         everything = [r.flat.ravel() for r in labels.relations] + [f for r in labels.relations for f in r.factors]
@@ -80,20 +83,16 @@ def _solve(labels: Labels) -> Solution:
     return Solution(component, reason, start, base)
 
 
-def components(labels: Labels) -> NDArray[np.int64]:
+def components(labels: Labels) -> Numbers:
     """[labels] which are said to be equal, before any conclusion."""
-    alone = np.arange(labels.count, dtype=np.int64)
-    edges = [np.stack([np.concatenate(side) for side in zip(*labels.equal, strict=True)])] if labels.equal else []
-    return _joined(alone, edges)
+    return _join(np.arange(labels.count, dtype=np.int64), _equal_pairs(labels))
 
 
-def _grown(component: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Labels that were made while solving are components of their own."""
-    fresh = int(component.max(initial=-1)) + 1 + np.arange(count - len(component), dtype=np.int64)
-    return np.concatenate([component, fresh])
+def _equal_pairs(labels: Labels) -> list[Numbers]:
+    return [np.stack([np.concatenate(side) for side in zip(*labels.equal, strict=True)])] if labels.equal else []
 
 
-def _joined(component: NDArray[np.int64], edges: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _join(component: Numbers, edges: list[Numbers]) -> Numbers:
     """Components of the labels when the pairs of labels in `edges` are the same too."""
     if not edges:
         return component
@@ -101,7 +100,28 @@ def _joined(component: NDArray[np.int64], edges: list[NDArray[np.int64]]) -> NDA
     return merged_components(int(component.max(initial=-1)) + 1, first, second)[component]
 
 
-def _reasons(component: NDArray[np.int64], forced: list[tuple[LabelArray, NDArray[np.int64]]]) -> NDArray[np.int64]:
+def merged_components(count: int, first: Numbers, second: Numbers) -> Numbers:
+    """[count] the component of each number when `first` and `second` [pairs] are the same, in order of their least.
+
+    Roots hang themselves below smaller neighbours until no pair has two (Shiloach and Vishkin 1982). Each round leaves
+    at most half of the roots of a component that is not done. In numpy, as scipy takes longer to import than most
+    models to be analysed.
+    """
+    root = np.arange(count, dtype=np.int64)
+    a, b = first, second
+    while True:
+        apart = a != b
+        if not apart.any():
+            # Roots are the least of their component; they are numbered in order.
+            return (np.cumsum(root == np.arange(count)) - 1)[root]
+        low, high = np.minimum(a, b)[apart], np.maximum(a, b)[apart]
+        np.minimum.at(root, high, low)
+        while not np.array_equal(further := root[root], root):
+            root = further
+        a, b = root[low], root[high]
+
+
+def _reasons(component: Numbers, forced: list[tuple[LabelArray, Numbers]]) -> Numbers:
     """The first statement that fixes each component, -1 for none."""
     far = np.iinfo(np.int64).max
     found = np.full(int(component.max(initial=-1)) + 1, far, dtype=np.int64)
@@ -111,98 +131,186 @@ def _reasons(component: NDArray[np.int64], forced: list[tuple[LabelArray, NDArra
     return found
 
 
-def _relate(
-    labels: Labels, component: NDArray[np.int64], reason: NDArray[np.int64]
-) -> tuple[list[NDArray[np.int64]], list[tuple[LabelArray, NDArray[np.int64]]]]:
-    """What the relations add, given what is known so far."""
-    edges: list[NDArray[np.int64]] = []
-    forced: list[tuple[LabelArray, NDArray[np.int64]]] = []
-    for axis in labels.axes:
-        _keep_whole(axis, component, reason, len(labels.fixed) + 1, forced)
-    for relation in labels.relations:
-        _spread_fixed(relation, component, reason, forced)
-        _refuse_squares(relation, component, reason, len(labels.fixed), forced)
-        _collapse(relation, component, reason, edges, forced)
-        for factor in relation.factors:
-            _keep_whole(factor, component, reason, len(labels.fixed), forced)
-    if not edges and not forced:
-        apply_relation(labels, component, reason, edges, forced)
-    return edges, forced
+@dataclass(slots=True)
+class _Round:
+    """What the relations add, given what is known so far.
+
+    Attributes:
+        labels: All statements; may get more.
+        component: [labels] component of each label.
+        reason: [components] as `Solution.reason`.
+        edges: Pairs of labels that are the same too.
+        forced: Labels that must stay too, and why.
+    """
+
+    labels: Labels
+    component: Numbers
+    reason: Numbers
+    edges: list[Numbers] = field(default_factory=list[Numbers])
+    forced: list[tuple[LabelArray, Numbers]] = field(default_factory=list[tuple[LabelArray, Numbers]])
+
+    def why(self, labels: LabelArray) -> Numbers:
+        """What fixes each of some labels, -1 for nothing."""
+        return self.reason[self.component[labels]]
+
+    def force(self, labels: LabelArray, why: int) -> None:
+        """These labels must stay."""
+        self.forced.append((labels, np.full(len(labels), why, dtype=np.int64)))
+
+    def relate(self) -> None:
+        """Draw the conclusions of every axis and relation by itself; of two on one axis when there are no others."""
+        conflict = len(self.labels.fixed)
+        for axis in self.labels.axes:
+            self._keep_whole(axis, conflict + 1)
+        for relation in self.labels.relations:
+            self._relate_factors(relation, conflict)
+            for factor in relation.factors:
+                self._keep_whole(factor, conflict)
+        if not self.edges and not self.forced:
+            self._combine_relations()
+
+    def _keep_whole(self, axis: LabelArray, why: int) -> None:
+        """An axis or factor whose indices are all the same could only go as a whole, and everything with it."""
+        one = self.component[axis[0]]
+        if self.reason[one] < 0 and self.component[axis[-1]] == one and (self.component[axis] == one).all():
+            self.force(axis, why)
+
+    def _relate_factors(self, relation: Relation, conflict: int) -> None:
+        """What the flat axis says of its factors, and the other way round."""
+        spread, flat_why = grids(relation), self.why(relation.flat)
+        # A flat index that must stay keeps every factor's index.
+        if (flat_why >= 0).any():
+            for grid in spread:
+                at = (flat_why >= 0) & (self.why(grid) < 0)
+                if at.any():
+                    self.forced.append((grid[at], flat_why[at]))
+        # An axis flattened with itself (all products of channels) must stay: an index would be on both factors.
+        for number, factor in enumerate(relation.factors):
+            for other in relation.factors[:number]:
+                both = factor[np.isin(self.component[factor], self.component[other]) & (self.why(factor) < 0)]
+                if len(both):
+                    self.force(both, conflict)
+        # Where all factors but one must stay, the flat index is that one; where all must stay, so must it.
+        why = np.stack([self.why(grid) for grid in spread])
+        free = (why < 0).sum(axis=0)
+        none_free = (free == 0) & (flat_why < 0)
+        if none_free.any():
+            self.forced.append((relation.flat[none_free], why.max(axis=0)[none_free]))
+        for number, grid in enumerate(spread):
+            at = (free == 1) & (why[number] < 0) & (self.component[relation.flat] != self.component[grid])
+            if at.any():
+                self.edges.append(np.stack([relation.flat[at], grid[at]]))
+
+    def _combine_relations(self) -> None:
+        """Flat indices that are the same fall into the same factors.
+
+        Equal factorings are tied, those that nest (4 heads of 16, 2 groups of 32) get their common factors. Of two
+        others the smallest factor of each must stay, until an axis is left that both divide in one way.
+        """
+        labels, component, relations = self.labels, self.component, list(self.labels.relations)
+        flat, number, place = _flat_positions(relations, component, self.reason)
+        if not len(flat):
+            return
+        order = np.argsort(flat, kind="stable")
+        flat, number, place = flat[order], number[order], place[order]
+        leader = np.searchsorted(flat, flat, side="left")
+        same = leader != np.arange(len(flat))
+        pairs: list[int] = np.unique(number[leader[same]] * len(relations) + number[same]).tolist()
+        for first, second in (divmod(pair, len(relations)) for pair in pairs):
+            at = same & (number == second) & (number[leader] == first)
+            one, other = relations[first], relations[second]
+            if one.flat.shape == other.flat.shape:
+                for grid, grid2 in zip(grids(one), grids(other), strict=True):
+                    a, b = grid.ravel()[place[leader[at]]], grid2.ravel()[place[at]]
+                    differs = component[a] != component[b]
+                    if differs.any():
+                        self.edges.append(np.stack([a[differs], b[differs]]))
+                continue
+            shifts = np.unique(place[at] - place[leader[at]])
+            shared = _share_factors(labels, first, second, component, int(shifts[0])) if len(shifts) == 1 else None
+            if shared is None:
+                for relation in (one, other):
+                    free = [f[self.why(f) < 0] for f in relation.factors]
+                    self.force(min((f for f in free if len(f)), key=len), len(labels.fixed))
+                continue
+            self.edges += [np.stack([a, b]) for a, b in shared]
+            for a, b in shared:  # said once; whoever solves again needs it, too
+                labels.tie(a, b)
 
 
-def _keep_whole(
-    axis: LabelArray,
-    component: NDArray[np.int64],
-    reason: NDArray[np.int64],
-    why: int,
-    forced: list[tuple[LabelArray, NDArray[np.int64]]],
-) -> None:
-    """An axis or factor whose indices are all the same could only go as a whole, and everything with it."""
-    one = component[axis[0]]
-    if reason[one] < 0 and component[axis[-1]] == one and (component[axis] == one).all():
-        forced.append((axis, np.full(len(axis), why, dtype=np.int64)))
+def _share_factors(
+    labels: Labels, first: int, second: int, component: Numbers, shift: int
+) -> list[tuple[LabelArray, LabelArray]] | None:
+    """Give two relations of one flat axis common factors.
+
+    Args:
+        labels: All statements; gets new labels and relations.
+        first: Number of a relation.
+        second: Number of another, of another shape.
+        component: Component of each label.
+        shift: Place in the second flat axis minus place in the first, where they meet.
+
+    Returns:
+        Labels that are equal, none where that was said already; None where the two do not fit together.
+    """
+    if shift < 0:
+        first, second, shift = second, first, -shift
+    one, other = labels.relations[first], labels.relations[second]
+    row = prod(other.flat.shape[1:])
+    if (first, second, shift) in labels.refined:
+        return []
+    if shift % row or one.flat.size % row:
+        return None
+    rows = slice(shift // row, (shift + one.flat.size) // row)
+    within = other.flat[rows]
+    if within.size != one.flat.size or (component[within.ravel()] != component[one.flat.ravel()]).any():
+        return None
+    parts = refine(one.flat.shape, within.shape)
+    if parts is None:
+        return None
+    labels.refined.add((first, second, shift))
+    pieces: list[list[LabelArray]] = []
+    for factors, sizes in ((one.factors, parts[0]), ((other.factors[0][rows], *other.factors[1:]), parts[1])):
+        divided: list[LabelArray] = []
+        for factor, own in zip(factors, sizes, strict=True):
+            if len(own) < 2:  # a factor of one index is none
+                divided += [factor] if own else []
+                continue
+            # Also where the factor's labels repeat, which the solver finds out.
+            made = tuple(labels.new(size) for size in own)
+            labels.relations.append(Relation(factor.reshape(own), made))
+            divided += made
+        pieces.append(divided)
+    return list(zip(pieces[0], pieces[1], strict=True))
 
 
-def _spread_fixed(
-    relation: Relation,
-    component: NDArray[np.int64],
-    reason: NDArray[np.int64],
-    forced: list[tuple[LabelArray, NDArray[np.int64]]],
-) -> None:
-    """A flat index that must stay keeps every factor's index."""
-    why = reason[component[relation.flat]]
-    if (why < 0).all():
-        return
-    for grid in grids(relation):
-        at = (why >= 0) & (reason[component[grid]] < 0)
-        if at.any():
-            forced.append((grid[at], why[at]))
+def grids(relation: Relation) -> list[LabelArray]:
+    """Each factor's labels spread over the flat grid."""
+    rank = relation.flat.ndim
+    return [
+        np.broadcast_to(f.reshape([-1 if a == n else 1 for a in range(rank)]), relation.flat.shape)
+        for n, f in enumerate(relation.factors)
+    ]
 
 
-def _refuse_squares(
-    relation: Relation,
-    component: NDArray[np.int64],
-    reason: NDArray[np.int64],
-    conflict: int,
-    forced: list[tuple[LabelArray, NDArray[np.int64]]],
-) -> None:
-    """An axis flattened with itself (all products of channels) must stay: an index would stand on both factors."""
-    for number, factor in enumerate(relation.factors):
-        for other in relation.factors[:number]:
-            both = factor[np.isin(component[factor], component[other]) & (reason[component[factor]] < 0)]
-            if len(both):
-                forced.append((both, np.full(len(both), conflict, dtype=np.int64)))
+def _flat_positions(relations: list[Relation], component: Numbers, reason: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """(component, relation, place in it) of every free flat index with at least two free factors."""
+    empty = np.zeros(0, dtype=np.int64)
+    parts: list[tuple[Numbers, Numbers, Numbers]] = [(empty, empty, empty)]
+    for number, relation in enumerate(relations):
+        free = np.stack([reason[component[g]] < 0 for g in grids(relation)]).sum(axis=0).ravel()
+        place = np.flatnonzero((free >= 2) & (reason[component[relation.flat.ravel()]] < 0))
+        parts.append((component[relation.flat.ravel()[place]], np.full(len(place), number, dtype=np.int64), place))
+    joined = [np.concatenate(p) for p in zip(*parts, strict=True)]
+    return joined[0], joined[1], joined[2]
 
 
-def _collapse(
-    relation: Relation,
-    component: NDArray[np.int64],
-    reason: NDArray[np.int64],
-    edges: list[NDArray[np.int64]],
-    forced: list[tuple[LabelArray, NDArray[np.int64]]],
-) -> None:
-    """Where all factors but one must stay, the flat index is that one; where all must stay, so must it."""
-    spread = grids(relation)
-    why = np.stack([reason[component[g]] for g in spread])
-    free = (why < 0).sum(axis=0)
-    flat_why = reason[component[relation.flat]]
-    none_free = (free == 0) & (flat_why < 0)
-    if none_free.any():
-        forced.append((relation.flat[none_free], why.max(axis=0)[none_free]))
-    for number, grid in enumerate(spread):
-        at = (free == 1) & (why[number] < 0) & (component[relation.flat] != component[grid])
-        if at.any():
-            edges.append(np.stack([relation.flat[at], grid[at]]))
-
-
-def _bases(
-    labels: Labels, component: NDArray[np.int64], reason: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _bases(labels: Labels, component: Numbers, reason: Numbers) -> tuple[Numbers, Numbers]:
     """CSR of the bases: derived components stand for those of their factors, down to plain ones."""
     count = len(reason)
-    flat, number, place = flat_positions(labels.relations, component, reason)
+    flat, number, place = _flat_positions(labels.relations, component, reason)
     first = np.unique(flat, return_index=True)[1]
-    pairs: list[NDArray[np.int64]] = [np.zeros((2, 0), dtype=np.int64)]
+    pairs: list[Numbers] = [np.zeros((2, 0), dtype=np.int64)]
     for relation_number in map(int, np.unique(number[first])):
         at = first[number[first] == relation_number]
         for grid in grids(labels.relations[relation_number]):
@@ -214,24 +322,23 @@ def _bases(
     plain = np.flatnonzero(~derived & (reason < 0))
     known = np.concatenate([*pairs, np.stack([plain, plain])], axis=1)
     for _ in range(8):
-        nested = derived[known[1]]
-        if not nested.any():
+        nested = known[:, derived[known[1]]]
+        if not nested.size:
             break
-        known = np.concatenate([known[:, ~nested], _expand(known[:, nested], known)], axis=1)
+        # Each (component, derived) pair becomes (component, the factors of the derived one).
+        order = np.argsort(known[0], kind="stable")
+        owner, factor = known[0][order], known[1][order]
+        low = np.searchsorted(owner, nested[1], "left")
+        lengths = np.searchsorted(owner, nested[1], "right") - low
+        expanded = np.stack([np.repeat(nested[0], lengths), factor[joined_ranges(low, lengths)]])
+        known = np.concatenate([known[:, ~derived[known[1]]], expanded], axis=1)
     known = known[:, ~derived[known[1]]]
     known = np.stack(np.divmod(np.unique(known[0] * max(1, count) + known[1]), max(1, count)))
     start = np.searchsorted(known[0], np.arange(count + 1))
     return start.astype(np.int64), known[1]
 
 
-def _expand(nested: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Replace each (component, derived) pair by (component, its factors)."""
-    order = np.argsort(known[0], kind="stable")
-    owner: NDArray[np.int64] = known[0][order]
-    factor: NDArray[np.int64] = known[1][order]
-    derived: NDArray[np.int64] = nested[1]
-    low = np.searchsorted(owner, derived, "left")
-    lengths = np.searchsorted(owner, derived, "right") - low
-    begin = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    index = np.repeat(low - begin, lengths) + np.arange(int(lengths.sum()))
-    return np.stack([np.repeat(nested[0], lengths), factor[index]])
+def joined_ranges(first: Numbers, lengths: Numbers) -> Numbers:
+    """The numbers of ranges behind each other: for each of them `first`, `first + 1` ... as many as its length."""
+    begin = np.cumsum(lengths) - lengths
+    return np.repeat(first - begin, lengths) + np.arange(int(lengths.sum()))

@@ -16,7 +16,7 @@ class Edits:
 
     Attributes:
         blocks: (module path, what it returns): modules of removed blocks, in whose place one stands that computes
-            nothing; what it returns as in `structures.types.StandInSpec`.
+            nothing; what it returns as in `structures.analysis.StandInSpec`.
         attributes: (module path, attribute, value): what a module remembers of its sizes.
         attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
             (path, number of heads, head dimension of the original for the scale).

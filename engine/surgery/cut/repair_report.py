@@ -67,7 +67,7 @@ RETURNED = {
 
 
 def _returned(result: Any) -> str:
-    """What a stand-in returns, a key above; `structures.types.StandInSpec` says what `result` holds."""
+    """What a stand-in returns, a key above; `structures.analysis.StandInSpec` says what `result` holds."""
     kind = next(iter(cast("dict[str, Any]", result)), "") if isinstance(result, dict) else ""
     if kind in ("input", "copy"):
         return "input"

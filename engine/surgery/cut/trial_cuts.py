@@ -20,9 +20,8 @@ from ...messages import Phrase
 from ...planning.count_balance import balanced
 from ...structures import reasons
 from ...structures.analyse import record_runs, solve_runs
-from ...structures.analysis import Analysis, CoupledSet, Kind, Mask
+from ...structures.analysis import Analysis, CoupledSet, Kind, Mask, inside
 from ...structures.transition import Transition
-from ...structures.types import inside
 from ...tracing.recorder import attempt
 from ...tracing.shadow_model import weightless_copy
 from ...tracing.tree import Inputs

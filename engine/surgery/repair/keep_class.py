@@ -20,7 +20,7 @@ from ...planning.count_balance import all_bundles
 from ...runtime import load_pruned
 from ...structures.analysis import Analysis, Kind, KnownRepairs, Literal, Mask
 from ...structures.costs import kept_sizes
-from ...structures.count_constraints.extend import constrained
+from ...structures.count_constraints import constrain
 from ...structures.transition import Transition
 from ...tracing.recorder import attempt
 from ...tracing.tree import Inputs
@@ -63,9 +63,9 @@ def keep_own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: 
         if shown and not any(one.foreign for one in shown):
             return found if turn else analysis
         before = found.constraints
-        found = constrained(found, equal_sizes(found, shown))
+        found = constrain(found, equal_sizes(found, shown))
         if found.constraints == before:
-            found = constrained(found, all_stay(found, shown))
+            found = constrain(found, all_stay(found, shown))
         if found.constraints == before:
             break
     raise VerificationError(

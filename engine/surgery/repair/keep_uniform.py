@@ -20,7 +20,7 @@ from ...planning.count_balance import all_bundles, weakest_first
 from ...planning.protocol import Goal, KindLimit
 from ...planning.target_shape import shape_between, with_shape_planned
 from ...structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
-from ...structures.count_constraints.extend import constrained
+from ...structures.count_constraints import constrain
 from ..cut.cut import shapes
 from .config_fields import ConfigFields, FieldEffect, Path, fields_of
 from .config_fit import fits, is_transformers
@@ -76,7 +76,7 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
     if whole:
         reason = Message("counted.no_field", "The model's configuration has no field for this size.")
         added.append(Constraint(CountRule.WHOLE, (), 0, tuple(whole), reason, ""))
-    return constrained(analysis, added)
+    return constrain(analysis, added)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ A guess is never trusted: the audit confirms all of it at once, or it is undone.
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from ...structures.analysis import KnownRepairs
-from ...structures.types import inside
+from ...structures.analysis import KnownRepairs, inside
 from ..cut.edits import Edits
 from .candidates import AxisSizes, Site
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ...runtime.load_pruned import set_remembered
-from ...structures.reparameterised_blocks import merge_method
-from ...structures.types import inside
+from ...structures.analysis import inside
+from ...structures.model_notes import merge_method
 from ...tracing.attribute_reads import AttributeReads
 from ...tracing.tree import modules_of
 from ..cut.module_attributes import module_attributes

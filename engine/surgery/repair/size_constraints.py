@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from ...errors import Message
 from ...structures import reasons
-from ...structures.analysis import Analysis, Constraint, CountRule, Kind, KnownRepairs, Literal
-from ...structures.types import inside
+from ...structures.analysis import Analysis, Constraint, CountRule, Kind, KnownRepairs, Literal, inside
 from .candidates import ancestor_paths
 
 

@@ -8,7 +8,7 @@ from secateur.app.dialogs.consent import ConsentDialog
 from secateur.app.dialogs.open_model import OpenModel
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.errors import OpenError
-from secateur.engine.structures.model_layers import LayerRow, ModelLayers, layers_of
+from secateur.engine.structures.costs import LayerRow, ModelLayers, layers_of
 from tests.app.playing import Player
 
 LEFT = Qt.MouseButton.LeftButton

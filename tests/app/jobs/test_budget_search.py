@@ -17,7 +17,7 @@ from secateur.engine.errors import Message
 from secateur.engine.planning.goal import suggest
 from secateur.engine.planning.protocol import KINDS_WITH_BLOCKS, Cost, Limit
 from secateur.engine.session.states import State, StateKind
-from secateur.engine.structures.types import Kind
+from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import Metric, Split
 from secateur.engine.workflows.budget_search import LossLimit, SearchResult, Trial
 from secateur.engine.workflows.prune import PruneSettings

@@ -15,10 +15,11 @@ from secateur.app.text.format import count
 from secateur.app.widgets.score_map import ScoreMap
 from secateur.engine.errors import Message
 from secateur.engine.sensitivity.protocol import SensitivityPoint
-from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, FixedAxis, Kind, RecordedOutput
+from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, FixedAxis, Kind
 from secateur.engine.structures.costs import marginal
 from secateur.engine.structures.reasons import equal_parts
 from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.tracing.record import RecordedOutput
 from tests.app.stand_in import opened
 from tests.app.turns import settle
 from tests.engine.builders import tiny_analysis, tiny_scores

@@ -18,7 +18,7 @@ from secateur.engine.recovery.budget import Budget, Unit
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 from secateur.engine.sources.protocol import InputSpec
-from secateur.engine.structures.types import Kind
+from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.text.notation import read_amount, write_amount
 

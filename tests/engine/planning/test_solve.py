@@ -21,7 +21,7 @@ from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
-from secateur.engine.structures.memory.peak import memory
+from secateur.engine.structures.memory import memory
 from tests.engine.builders import tiny_analysis, tiny_scores
 from tests.engine.planning.stacks import stack
 

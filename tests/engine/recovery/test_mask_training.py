@@ -22,8 +22,8 @@ from secateur.engine.recovery.reference_losses import read_references
 from secateur.engine.recovery.training_curve import domains_of
 from secateur.engine.recovery.training_trials import RATE_TRIALS
 from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
-from secateur.engine.structures.types import Kind
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Split
 from tests.engine.recovery.continued_training import Llama, text_task, write_texts

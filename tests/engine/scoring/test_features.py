@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.activation_statistics import FeatureStatistics
 from secateur.engine.scoring.criteria import score
+from secateur.engine.scoring.features import FeatureStatistics
 from secateur.engine.scoring.score_options import Choices, Normalise
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from secateur.engine.jobs import finish
 from secateur.engine.scoring.criteria import score
 from secateur.engine.scoring.score_options import Choices, Slices
-from secateur.engine.scoring.tied_weights import further_uses
 from secateur.engine.scoring.weight_slices import slices_of
-from secateur.engine.scoring.weights import parameters_of
+from secateur.engine.scoring.weights import further_uses, parameters_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from tests.engine.scoring.given_task import GivenTask

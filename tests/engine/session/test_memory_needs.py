@@ -25,7 +25,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.sources.weight_size import weight_bytes
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
-from secateur.engine.structures.memory.peak import gathered_parameters, memory
+from secateur.engine.structures.memory import gathered_parameters, memory
 from tests.engine.builders import tiny_net
 from tests.engine.session.small import write_project
 from tests.engine.toy_task import ToyTask

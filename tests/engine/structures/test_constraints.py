@@ -15,7 +15,7 @@ from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures import reasons
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CountRule
-from secateur.engine.structures.count_constraints.bundles import CountStatement, bundles
+from secateur.engine.structures.count_constraints import CountStatement, bundles
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.trial_cuts import settle
 from tests.engine.structures.rules.proof import prove

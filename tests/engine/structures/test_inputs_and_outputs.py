@@ -13,10 +13,11 @@ from torch import nn
 from secateur.engine.errors import AnalysisError
 from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Analysis, RecordedOutput
+from secateur.engine.structures.analysis import Analysis
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.tracing.record import RecordedOutput
 from secateur.engine.tracing.tree import outputs_of
 
 

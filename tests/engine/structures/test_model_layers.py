@@ -17,7 +17,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.weight_store import WeightStore
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.structures.model_layers import layers_of
+from secateur.engine.structures.costs import layers_of
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.workflows.read_layers import read_layers
 from tests.engine.session.small import write_project

@@ -21,7 +21,7 @@ from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
-from secateur.engine.structures.memory.peak import gathered_parameters
+from secateur.engine.structures.memory import gathered_parameters
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Split, Task
 from secateur.engine.workflows.prune import PruneSettings

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.structures.memory.peak import Memory, memory, sample_memory
+from secateur.engine.structures.memory import Memory, memory, sample_memory
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tracing.recorder import quiet_forward
 from tests.engine.nets import Concat, Ghost, Residual, Rotary, Tied, TorchAttention, Transformer, image, rows, tokens

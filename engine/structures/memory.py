@@ -10,7 +10,7 @@ model's own code holds it.
 
 Exact where the cut model runs the same operators: `nn.MultiheadAttention` without some of its heads or width runs
 others. Not seen are what oneDNN's recurrent layers keep for themselves while they train, and gradients that a model's
-own `autograd.Function` defines; results that nobody uses keep their sizes.
+own `autograd.Function` defines; results that nothing uses keep their sizes.
 """
 
 import re
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import Analysis, Mask
-from ..costs import costs, kept_sizes
+from .analysis import Analysis, Mask
+from .costs import costs, kept_sizes
 
 SINGLE = 4
 """Bytes of a weight in single precision."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csgraph
 
-from secateur.engine.structures.solver.components import merged_components
+from secateur.engine.structures.solver.solve import merged_components
 
 
 @st.composite

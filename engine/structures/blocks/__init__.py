@@ -1,1 +1,0 @@
-"""Finds residual branches and blocks that can be removed as a whole."""

@@ -1,1 +1,0 @@
-"""Constraints on counts: sets that must keep equal or divisible numbers of structures."""
