@@ -94,7 +94,7 @@ from .scoring.score_options import Choices as Choices
 from .scoring.score_options import Combine as Combine
 from .scoring.score_options import Normalise as Normalise
 from .scoring.score_options import Slices as Slices
-from .scripting import Session as Session
+from .session.session import Session as Session
 from .session.states import MaskIntent as MaskIntent
 from .session.states import OpenedModel as OpenedModel
 from .session.states import PlanIntent as PlanIntent
@@ -179,7 +179,7 @@ from .workflows.latency_table import (
 from .workflows.learn_masks import masked_state as masked_state
 from .workflows.measure import measure_states as measure_states
 from .workflows.plan import search_shares as search_shares
-from .workflows.prune import PruneSettings as PruneSettings
+from .workflows.prune import PruneRequest as PruneRequest
 from .workflows.prune import prune_state as prune_state
 from .workflows.remote_bench import read_remote_bench as read_remote_bench
 from .workflows.remote_bench import write_remote_bench as write_remote_bench

@@ -1,23 +1,21 @@
 """Prune a model in one call: `prune` analyses, scores, plans, cuts and verifies, and recovers where that is asked for.
 
 It takes a live module, which is left exactly as it was found, or the name of a source, and gives a `Pruned`: a smaller
-live module of the same class, a report, and methods that export. Everything stays in memory. `session/session.py` does
-the same step by step and keeps every state on disk; it also plans for latency.
+live module of the same class, a report, and methods that export. It is `workflows/prune.py` on a session that keeps its
+weights in memory; a session with a folder keeps every state on disk, and also plans for latency.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from .adapters.torchvision_detection import with_maps, with_own_class
-from .batch_parts import PassLimit
-from .devices import CPU, device_named
+from .devices import CPU
 from .distributed import LEADER, launched
 from .errors import DataError, Message, PlanError, SecateurError, TaskError
 from .export.original_trial import export_or_compare
@@ -26,8 +24,7 @@ from .export.staged_output import require_free
 from .export.table import exporter_named
 from .jobs import CancelToken, Job, NeverCancelled, Progress, check, finish
 from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
-from .planning.budget_schedule import goals_of, require_way
-from .planning.goal import exchange_of, reached, solve
+from .planning.goal import reached
 from .planning.infeasibility import goal_text
 from .planning.protocol import (
     MASK_STEPS,
@@ -42,37 +39,27 @@ from .planning.protocol import (
     kind_limit_of,
     kind_named,
 )
-from .planning.scope import outside_scope, touching
-from .planning.share_exchange import plans_to_measure, require_search
 from .planning.target_shape import forced_sizes
-from .recovery.checkpoint import Checkpoint, KeptTeacher
-from .recovery.mask_training import learn_masks
-from .recovery.protocol import RecoverySettings, chosen_by_repair, require_possible
-from .recovery.recover import recover
+from .recovery.protocol import RecoverySettings, require_possible
 from .runtime.load_pruned import load_pruned
-from .scoring.criteria import default_criterion, ranked, score, search, search_helps
 from .scoring.score_options import Choices
-from .session.open_model import Prepared, analysed, first_look, prepare, run_evaluation, runs
-from .session.states import Exported
+from .session.open_model import Prepared, run_evaluation, runs
+from .session.session import Session
+from .session.states import Exported, State, StateKind
 from .sources.exported_folder import SHAPES, WEIGHTS
-from .sources.open import named_by_hand
-from .sources.protocol import ModelSpec, SourceModel
-from .structures.analysis import Analysis, Mask, identities
+from .sources.protocol import ModelSpec
+from .structures.analysis import identities
 from .structures.costs import Costs, costs
-from .structures.transition import Transition
-from .surgery.cut.cut import copy_model, cut
+from .surgery.cut.cut import copy_model
 from .surgery.cut.edits import Edits, Verification
 from .surgery.cut.repair_report import explain
 from .surgery.repair.config_fit import with_fitting_config
-from .surgery.repair.keep_class import require_own_class
-from .surgery.repair.keep_uniform import fitting_plan, require_shape
-from .surgery.verify.verify import require_verified, verify
 from .tasks.metric_text import metric_value
 from .tasks.open import task_at
-from .tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
-from .tasks.texts import require_known_text
+from .tasks.protocol import Metric, Split, TaskSpec
 from .text.format import percent, size, thousands
 from .tracing.tree import as_tensors, modules_of
+from .workflows.prune import PruneRequest, plan_prune, prune_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,24 +359,20 @@ def prune(
         uniform=uniform or spec.uniform,
         ignore_unused=ignore_unused or spec.ignore_unused,
     )
-    request = _Request(
-        spec=spec,
-        module=module,
-        examples=_examples(inputs),
-        goal=asked,
-        lock=_paths(lock, module),
-        criterion=criterion,
-        choices=choices or Choices(),
-        recovery=recovery,
-        rounds=rounds,
+    request = PruneRequest(
+        asked,
+        criterion or "",
+        recovery,
+        rounds=max(1, rounds),
         choose=_choose(choose),
         mask_steps=mask_steps,
-        search_shares=search_shares,
-        accept_preprocessing=accept_preprocessing,
         seed=seed,
-        device=device_named(device),
+        search=search_shares,
+        lock=_paths(lock, module),
+        choices=choices or Choices(),
     )
-    return finish(_pruned(request, token or NeverCancelled()), on_progress)
+    job = _pruned(spec, module, _examples(inputs), request, accept_preprocessing, device, token or NeverCancelled())
+    return finish(job, on_progress)
 
 
 def _goal(
@@ -466,247 +449,66 @@ def _paths(lock: Sequence[str | nn.Module], module: nn.Module | None) -> tuple[s
     return tuple(one if isinstance(one, str) else known[id(one)] for one in lock)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """What `prune` was asked for, checked."""
-
-    spec: ModelSpec
-    module: nn.Module | None
-    examples: Inputs
-    goal: Goal
-    lock: tuple[str, ...]
-    criterion: str | None
-    choices: Choices
-    recovery: RecoverySettings | None
-    rounds: int
-    choose: Choose
-    mask_steps: int
-    search_shares: int | None
-    accept_preprocessing: bool
-    seed: int
-    device: str
-
-
-def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
-    """All steps from the model to the smaller one."""
-    examples = asked.examples
-    if asked.module is not None and examples and batch_size(examples) == 1:
-        examples = _in_pairs(asked.module, examples)
-    prepared = yield from prepare(asked.spec, token, named_by_hand(asked.spec), asked.module, examples)
-    require_known_text(prepared.task)
-    original, task, inputs = prepared.opened.model, prepared.task, prepared.inputs
-    if asked.recovery is not None and task is None:
-        raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
-    require_way(asked.choose, asked.rounds, task is not None)
-    require_search(asked.search_shares or None, asked.goal, task is not None, asked.spec.uniform)
-    before, info = (None, None) if task is None else (yield from _evaluated(asked, task, prepared.opened, token))
-    analysis = yield from analysed(prepared, token)
-    outside_scope(analysis, asked.goal)
-    locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    asked, criterion = _decided(asked, analysis, info)
-    model, removed, edits, verification = original, nothing, Edits(), Verification()
-    notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
-    whole, taught, passes = ranked(asked.goal, criterion), KeptTeacher(), PassLimit(device=asked.device)
-    require_shape(original, analysis, whole, nothing, locked, asked.spec.uniform, asked.rounds)
-    for goal in _goals(asked, analysis, whole):
-        scores = yield from score(
-            model,
-            analysis,
-            removed,
-            criterion,
-            task,
-            choices=asked.choices,
-            seed=asked.seed,
-            device=asked.device,
-            limit=passes,
-            token=token,
-        )
-        after = _plan(asked, original, analysis, scores, goal, whole, removed, locked, notes)
-        after = yield from _searched(
-            asked, model, task, info, analysis, scores, goal, removed, locked, after, notes, passes, token
-        )
-        if (after == removed).all():
-            continue
-        if asked.choose is Choose.MASKS and task is not None:
-            model, after = yield from _masked(asked, original, task, analysis, after, scores, locked, token)
-        yield Progress("Cutting")
-        done = cut(model, analysis, after, inputs, before=removed, edits=edits)
-        if asked.spec.own_class:
-            require_own_class(done.edits)
-        verification = yield from verify(
-            model,
-            done.model,
-            analysis,
-            after,
-            inputs,
-            before=removed,
-            factors=done.factors,
-            edits=done.edits,
-            token=token,
-        )
-        require_verified(verification)
-        if asked.recovery is not None and task is not None:
-            recovered = yield from recover(
-                done.model,
-                original,
-                task,
-                asked.recovery,
-                outputs=analysis.outputs,
-                kept=analysis.kept_indices(after),
-                reference=(model, Transition(analysis, removed, after).kept_of_before),
-                checkpoint=Checkpoint(None, teacher=taught),
-                device=asked.device,
-                passes=passes,
-                token=token,
-            )
-            done.model.load_state_dict(recovered.state_dict)
-            notes += [*recovered.messages, *([] if recovered.stopped is None else [recovered.stopped])]
-        model, removed, edits = done.model, after, done.edits
-    if not removed.any():
-        template = "The model meets this goal already ({asked}). Choose a lower limit."
-        raise PlanError("prune.met", template, asked=goal_text(asked.goal))
-    metric = None
-    if task is not None:
-        metric = yield from run_evaluation(
-            task, model, Split.TEST, token, "Evaluating the result", asked.device, passes
-        )
-    check(token)
+def _pruned(
+    spec: ModelSpec,
+    module: nn.Module | None,
+    examples: Inputs,
+    request: PruneRequest,
+    accept_preprocessing: bool,
+    device: str,
+    token: CancelToken,
+) -> Job[Pruned]:
+    """All steps from the model to the smaller one, in a session that keeps its weights in memory."""
+    with closing(Session(in_memory=True)) as session:
+        session.use_device(device)
+        if module is not None and examples and batch_size(examples) == 1:
+            examples = _in_pairs(module, examples)
+        opened = yield from session.open_live(spec, module, examples, token)
+        info, prepared, analysis = opened.task, session.prepared, session.analysis
+        if request.recovery is not None and info is None:
+            raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
+        if info is not None and info.better is not None and not accept_preprocessing:
+            template = "{finding} Give the task mean={mean} and std={std}, or pass accept_preprocessing=True."
+            mean, std = str(info.better.mean), str(info.better.std)
+            raise DataError("prune.preprocessing", template, finding=info.finding, mean=mean, std=std)
+        plan = yield from plan_prune(session, opened.state.id, request, token=token)
+        made = yield from prune_state(session, opened.state.id, plan.request, token=token, plan=plan)
+        if not made:
+            template = "The model meets this goal already ({asked}). Choose a lower limit."
+            raise PlanError("prune.met", template, asked=goal_text(request.goal))
+        check(token)
+        result, (cut, *_) = made[-1], [one for one in reversed(made) if one.kind is StateKind.CUT]
+        model, removed = session.model(result.id), session.removed(result.id)
+    assert cut.verification is not None
+    notes = [*opened.notes, *([] if plan.note is None else [plan.note])]
+    for state in made:
+        said = (*state.repaired, state.stopped, state.searched)
+        notes += [one for one in said if one is not None]
     report = PruningReport(
-        name=prepared.opened.name,
+        name=opened.name,
         before=costs(analysis),
         after=costs(analysis, removed),
-        goal=whole,
-        reached=reached(analysis, whole, removed),
-        criterion=criterion,
+        goal=plan.request.goal,
+        reached=reached(analysis, plan.request.goal, removed),
+        criterion=plan.request.criterion,
         removed=identities(analysis, removed),
-        verification=verification,
-        repairs=explain(edits, original),
-        metric_before=before,
-        metric_after=metric,
-        notes=(*notes, *forced_sizes(analysis, whole, nothing, removed)),
+        verification=cut.verification,
+        repairs=explain(result.edits, prepared.opened.model),
+        metric_before=_tested(opened.state),
+        metric_after=_tested(result),
+        notes=(*notes, *forced_sizes(analysis, plan.request.goal, analysis.empty(), removed)),
     )
-    result = (
-        with_fitting_config(with_own_class(model), prepared.inputs) if asked.spec.uniform else with_own_class(model)
-    )
-    if asked.module is not None:
-        _as_it_came(result, asked.module)
-    return Pruned(model=result, report=report, _prepared=prepared, _edits=edits, _is_object=asked.module is not None)
+    smaller = with_own_class(model)
+    if spec.uniform:
+        smaller = with_fitting_config(smaller, prepared.inputs)
+    if module is not None:
+        _as_it_came(smaller, module)
+    return Pruned(model=smaller, report=report, _prepared=prepared, _edits=result.edits, _is_object=module is not None)
 
 
-def _decided(asked: _Request, analysis: Analysis, info: TaskInfo | None) -> tuple[_Request, str]:
-    """The request with what hangs on model and data decided where nobody said it, and the criterion."""
-    repaired = chosen_by_repair(asked.recovery, info)
-    criterion = asked.criterion or default_criterion(analysis, analysis.empty(), info, repaired)
-    helps = asked.choose is Choose.SCORES and asked.rounds <= 1 and search_helps(criterion, info, repaired)
-    plans, recovery = plans_to_measure(asked.search_shares, asked.goal, helps, asked.spec.uniform), asked.recovery
-    if recovery is not None and info is not None:
-        recovery = recovery.suited_to(costs(analysis).macs, info.batch)
-    return replace(asked, search_shares=plans, recovery=recovery), criterion
-
-
-def _goals(asked: _Request, analysis: Analysis, whole: Goal) -> list[Goal]:
-    """Those of the rounds."""
-    return goals_of(analysis, whole, analysis.empty(), asked.choose, max(1, asked.rounds))
-
-
-def _plan(
-    asked: _Request,
-    original: nn.Module,
-    analysis: Analysis,
-    scores: NDArray[np.float64],
-    goal: Goal,
-    whole: Goal,
-    removed: Mask,
-    locked: Mask,
-    notes: list[Message],
-) -> Mask:
-    """[S] the plan for the goal of a round; a note says what another multiple would reach."""
-    if goal != whole:  # what the last round cannot reach is refused before the first one cuts
-        solve(analysis, scores, whole, removed, locked)
-    planned = solve(analysis, scores, goal, removed, locked)
-    plan = planned.removed
-    notes += [planned.note] if goal == whole and planned.note is not None else []
-    if asked.spec.uniform and (goal == whole or not goal.shape):  # a shape fits when it is reached
-        plan = fitting_plan(original, analysis, plan, scores, locked, goal.shape)
-    return plan
-
-
-def _searched(
-    asked: _Request,
-    model: nn.Module,
-    task: Task | None,
-    info: TaskInfo | None,
-    analysis: Analysis,
-    scores: NDArray[np.float64],
-    goal: Goal,
-    removed: Mask,
-    locked: Mask,
-    plan: Mask,
-    notes: list[Message],
-    passes: PassLimit,
-    token: CancelToken,
-) -> Job[Mask]:
-    """[S] the plan of a round, with its shares searched where that is to be; a note says what came of it."""
-    if not asked.search_shares or task is None or info is None:
-        return plan
-    found = yield from search(
-        model,
-        analysis,
-        removed,
-        task,
-        exchange_of(analysis, scores, goal, plan, removed, locked),
-        plan,
-        text=info.tokens > 0,
-        measurements=asked.search_shares,
-        seed=asked.seed,
-        device=asked.device,
-        limit=passes,
-        token=token,
-    )
-    notes.append(found.message)
-    return found.removed
-
-
-def _masked(
-    asked: _Request,
-    original: nn.Module,
-    task: Task,
-    analysis: Analysis,
-    plan: Mask,
-    scores: NDArray[np.float64],
-    locked: Mask,
-    token: CancelToken,
-) -> Job[tuple[nn.Module, Mask]]:
-    """A copy of the original that was trained with masks, and what these say should go: as many as the plan removes."""
-    settings = asked.recovery or RecoverySettings(seed=asked.seed)
-    job = learn_masks(
-        original,
-        original,
-        task,
-        analysis,
-        plan,
-        scores,
-        settings,
-        asked.mask_steps,
-        locked=locked,
-        outputs=analysis.outputs,
-        device=asked.device,
-        token=token,
-    )
-    learned = yield from job
-    model = copy_model(original)
-    model.load_state_dict(learned.state_dict)
-    return model, learned.removed
-
-
-def _evaluated(asked: _Request, task: Task, opened: SourceModel, token: CancelToken) -> Job[tuple[Metric, TaskInfo]]:
-    """What the original scores; raises DataError for data that another normalisation clearly suits better."""
-    (metric,), info = yield from first_look(task, opened.model, token, opened.untrained, asked.device)
-    if info.better is not None and not asked.accept_preprocessing:
-        template = "{finding} Give the task mean={mean} and std={std}, or pass accept_preprocessing=True."
-        mean, std = str(info.better.mean), str(info.better.std)
-        raise DataError("prune.preprocessing", template, finding=info.finding, mean=mean, std=std)
-    return metric, info
+def _tested(state: State) -> Metric | None:
+    """What a state scored on the test split, None where nothing was measured."""
+    return next((one for one in state.metrics if one.split is Split.TEST), None)
 
 
 def _in_pairs(module: nn.Module, examples: Inputs) -> Inputs:

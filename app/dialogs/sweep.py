@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 from secateur.engine.planning.protocol import Choose, Cost, Goal
 from secateur.engine.recovery.budget import Budget, Unit
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 from secateur.engine.workflows.sweep import BUDGETS
 
 from ..document.document import Document
@@ -47,7 +47,7 @@ class WayFields:
     ) -> None:
         """Add the rows; `changed` is called when one of them is."""
         self._document = document
-        self._way = SettingsFields(PruneSettings(Goal(()), ""), add_row, ("choose", "mask_steps"))
+        self._way = SettingsFields(PruneRequest(Goal(()), ""), add_row, ("choose", "mask_steps"))
         self.choose = cast("ComboBox", self._way.widgets["choose"])
         self.steps = cast("SpinBox", self._way.widgets["mask_steps"])
         self.recovery = ComboBox(say("Recovery"))
@@ -71,7 +71,7 @@ class WayFields:
         for each in (self.steps, self.length):
             each.valueChanged.connect(changed)
 
-    def show(self, settings: PruneSettings) -> None:
+    def show(self, settings: PruneRequest) -> None:
         """Show how a goal was reached before, so that a run that was stopped goes on."""
         self.choose.setCurrentIndex(self.choose.findData(settings.choose))
         self.steps.setValue(settings.mask_steps)
@@ -159,7 +159,7 @@ class SweepDialog(FormDialog):
         self.way.enable()
         self.estimate.setText("" if self.problem() else self._estimate())
 
-    def swept(self) -> PruneSettings:
+    def swept(self) -> PruneRequest:
         """What is done for each budget."""
         settings = self._workbench.sweep.settings(self.cost.cost, self.way.settings())
         return replace(settings, choose=self.way.way)

@@ -33,7 +33,7 @@ from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo
 from secateur.engine.workflows.budget_search import Trial
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 
 from ..text.translate import sentence
 from .aspects import Goal, Listing, Selection, Side
@@ -147,7 +147,7 @@ class Contents:
     )
     trials: dict[str, SearchTrial] = field(default_factory=dict[str, SearchTrial])
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
-    pruning: PruneSettings | None = None
+    pruning: PruneRequest | None = None
     selection: Selection = field(default_factory=Selection)
     hovered: int = -1
     compared: tuple[Side | None, Side | None] = (None, None)

@@ -10,7 +10,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.workflows.budget_search import LossLimit, SearchResult, Trial
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 
 from ..document.contents import SearchTrial
 from ..document.document import Document
@@ -32,7 +32,7 @@ class BudgetSearchJobs(QObject):
         self._tried: list[tuple[float, bool]] = []
         estimator.take("lowest", self._estimate)
 
-    def _estimate(self, _state: str, settings: PruneSettings, loss_limit: LossLimit, *_rest: Any) -> Estimate:
+    def _estimate(self, _state: str, settings: PruneRequest, loss_limit: LossLimit, *_rest: Any) -> Estimate:
         """Of a search; its work is not said, because what was made before is not made again."""
         recovery = settings.recovery
         return Estimate(seconds=UNKNOWN if recovery is None else self.seconds(loss_limit, recovery) or UNKNOWN)
@@ -63,7 +63,7 @@ class BudgetSearchJobs(QObject):
             shape=(),
             target=document.target if loss_limit.cost is Cost.LATENCY else None,
         )
-        settings = PruneSettings(
+        settings = PruneRequest(
             goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices
         )
         began, self._tried = contents.present, []

@@ -25,7 +25,7 @@ from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory import SINGLE, Memory, sample_memory, training_bytes
 from secateur.engine.targets.protocol import WRITING
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 from secateur.engine.workflows.sweep import at_share
 
 from ..document.document import Document
@@ -347,7 +347,7 @@ class CostEstimator:
         work = len(states) + WRITING * len(fresh)
         return Estimate(work, UNKNOWN if self._known("measure") else target.seconds * work, need)
 
-    def _sweep(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...], *_rest: Any) -> Estimate:
+    def _sweep(self, name: str, prune_settings: PruneRequest, shares: tuple[float, ...], *_rest: Any) -> Estimate:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
         settings = prune_settings.recovery
         seconds = sum(self.evaluation_seconds("test", one) for one in shares)
@@ -358,7 +358,7 @@ class CostEstimator:
         need = self._recover(name, settings).bytes
         return Estimate(UNKNOWN, seconds or UNKNOWN, need)
 
-    def rounds(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...]) -> tuple[int, ...]:
+    def rounds(self, name: str, prune_settings: PruneRequest, shares: tuple[float, ...]) -> tuple[int, ...]:
         """In how many cuts a sweep from a state gets to each share; the settings are those of the sweep."""
         analysis, state = self._document.analysis, self._state(name)
         if prune_settings.choose is not Choose.ROUNDS or analysis is None or state is None:

@@ -11,7 +11,7 @@ from secateur.engine.planning.budget_schedule import rounds_to
 from secateur.engine.planning.protocol import Choose
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import PlanIntent, State
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
 from ..document.document import Document
@@ -108,7 +108,7 @@ class ShapeJobs(QObject):
         """
         document, contents = self._document, self._document.contents
         locked, by_hand = contents.decided()
-        settings = contents.pruning = PruneSettings(
+        settings = contents.pruning = PruneRequest(
             contents.wanted,
             document.criterion,
             recovery,

@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject
 
 from secateur.engine.planning.protocol import MASK_STEPS, Choose, Cost, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 from secateur.engine.workflows.sweep import BUDGETS, Sweep
 
 from ..document.document import Document
@@ -46,14 +46,12 @@ class SweepJobs(QObject):
         if begun:
             document.expect_curve(document.contents.present)
 
-    def settings(self, cost: Cost, recovery: RecoverySettings | None) -> PruneSettings:
+    def settings(self, cost: Cost, recovery: RecoverySettings | None) -> PruneRequest:
         """What a sweep does for each of its budgets."""
         document, contents = self._document, self._document.contents
         locked, by_hand = contents.decided()
         goal = replace(contents.wanted, limits=(Limit(cost, 1.0),), shape=())
-        return PruneSettings(
-            goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices
-        )
+        return PruneRequest(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices)
 
     def _swept(self, done: Sweep) -> None:
         document = self._document

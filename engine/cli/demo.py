@@ -11,18 +11,19 @@ from ..storage.atomic_files import write
 from ..storage.serialization import to_json, to_plain
 from ..targets.protocol import TargetSpec, Timing
 from ..workflows.measure import measure_states
+from ..workflows.prune import PruneRequest
 from .output import Reporter, standard_output_kept
 from .prune import PruneOutcome, check_export, pruned, write_export
-from .prune_request import PruneRequest
+from .prune_request import DEFAULT
 from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verified
 
 BATCH = 64
 """Batch size that the demonstration measures at."""
 
 
-def demo(folder: Path, asked: PruneRequest | None = None) -> int:
+def demo(folder: Path, asked: PruneRequest = DEFAULT) -> int:
     """Prune `bundled:resnet` to half of its MACs, recover, measure, export; returns an exit code."""
-    asked, reporter = asked or PruneRequest(), Reporter()
+    reporter = Reporter()
     folder.mkdir(parents=True, exist_ok=True)
     onnx = str(folder / "resnet-pruned.onnx")
     check_export(onnx, overwrite=True)

@@ -18,7 +18,7 @@ from ..targets.protocol import TargetSpec
 from ..targets.table import TARGETS
 from ..tasks.protocol import TaskSpec
 from ..tasks.purposes.table import PURPOSES
-from ..workflows.prune import PruneSettings
+from ..workflows.prune import PruneRequest
 from .settings import Arguments, add_setting, add_settings, group, parsed_by
 
 RUN = "run and output"
@@ -68,7 +68,7 @@ def about_choice(command: argparse.ArgumentParser) -> None:
     """What is rated, what competes, and which plans are allowed."""
     about_scores(command)
     add_settings(command, Goal, PLAN, apart=("limits", "ranking"))
-    add_settings(command, PruneSettings, PLAN, apart=("criterion",))
+    add_settings(command, PruneRequest, PLAN, apart=("criterion",))
 
 
 def about_recovery(command: argparse.ArgumentParser) -> None:
@@ -90,7 +90,7 @@ def about_log(command: argparse.ArgumentParser) -> None:
 
 def about_scores(command: argparse.ArgumentParser) -> None:
     """How structures are rated."""
-    add_settings(command, PruneSettings, SCORES, only=("criterion",))
+    add_settings(command, PruneRequest, SCORES, only=("criterion",))
     add_settings(command, Choices, SCORES)
     add_settings(command, Goal, SCORES, only=("ranking",))
 

@@ -1,7 +1,6 @@
 """`secateur prune`: the whole road from a model to a smaller one that is verified, recovered and exported."""
 
 import argparse
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,32 +10,31 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
+from ..errors import ExportError, Message, SecateurError, TaskError
 from ..export.hugging_face import is_own_folder
 from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of, require, samples_refusal
-from ..jobs import Job, NeverCancelled
-from ..planning.goal import reached, solve
+from ..jobs import NeverCancelled
+from ..planning.goal import reached
 from ..planning.goal_verdict import GoalVerdict, goal_verdict
 from ..planning.infeasibility import goal_text
-from ..planning.protocol import Cost, Goal, Limit, Planned, Reached
-from ..planning.scope import outside_scope, touching
+from ..planning.protocol import Cost, Limit, Reached
 from ..recovery.budget import Unit
 from ..recovery.expected_result import cut_model, expectation
-from ..recovery.protocol import RecoverySettings, Repair, chosen_by_repair, require_mixable, require_tokens
-from ..scoring.criteria import DEFAULTS, default_criterion
+from ..recovery.protocol import RecoverySettings, Repair, require_mixable, require_tokens
+from ..scoring.criteria import DEFAULTS
 from ..session.measurement_cache import user_cache
+from ..session.open_model import Prepared
 from ..session.session import Session
 from ..session.state_history import is_project
 from ..session.states import OpenedModel, State, StateKind
 from ..sharing.project_files import in_the_way
 from ..storage.serialization import to_plain
-from ..structures.analysis import Mask, from_identities, identities
-from ..workflows.budget_search import LossLimit, SearchResult, brief_limit, search_budget
+from ..workflows.budget_search import SearchResult, brief_limit, search_budget
 from ..workflows.export import BROKEN_PROMISE, export_usual
-from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
-from ..workflows.prune import PruneSettings, prune_state, require_shape_of
+from ..workflows.latency_limit import LatencyOutcome, latency_in
+from ..workflows.prune import PrunePlan, PruneRequest, criterion_of, decide_request, plan_prune, prune_state
 from ..workflows.shape_answer import ShapePlan
 from ..workflows.shape_plan import configuration_notes, shape_plan
 from .autosave import kept, saved, saved_if_stopped
@@ -46,7 +44,7 @@ from .latency_text import flat_note, latency_content, latency_lines, loss_lines,
 from .model_args import model_spec, require_preprocessing
 from .output import Outcome, Reporter, Verdict
 from .project_request import options_of, own_files, request_of, resumed, start_of
-from .prune_request import PruneRequest, limits_of, request_from
+from .prune_request import limits_of, request_as_json, request_from
 from .settings import read_settings
 from .shape_text import shape_content, shape_lines
 from .tables import (
@@ -122,11 +120,8 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         require_domains(session, arguments)
         require_export_samples(opened, arguments.export)
         require_preprocessing(opened, arguments)
-        locks = touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
-        outside_scope(opened.analysis, asked.goal)  # and so is a scope
         start = start_of(session, arguments)
-        locked = replace(asked.settings, locked=identities(opened.analysis, locks))
-        require_shape_of(session, (start or session.present).id, locked)
+        decide_request(session, start.id, replace(asked, recovery=None, search=asked.search or 0))  # refuses early
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         with saved_if_stopped(session, arguments.save, reporter):
             request = request_of(arguments, start, files)
@@ -136,7 +131,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             session.history.ask(replace(request, result=done.result.id))
         project = saved(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
-    return _outcome(arguments.command, done, result, asked, exported, project)
+    return _outcome(arguments, done, result, asked, exported, project)
 
 
 def pruned(
@@ -154,26 +149,28 @@ def pruned(
     begun, notes = start or session.present, list[str]()
     for note in opened.notes:
         reporter.note(with_hint(note))
-    scores, criterion = scored(session, opened, begun, asked, reporter, notes)
-    settings = asked.settings_on(opened.analysis, criterion, opened.task is not None)
-    loss_limit = brief_limit(asked.loss, asked.lowered, settings.recovery) if asked.loss else None
-    expected = None
+    scores, criterion = score_start(session, opened, begun, asked, reporter, notes)
+    has_data = opened.task is not None
+    request = replace(asked, criterion=criterion, recovery=asked.recovery if has_data else None)
+    plan, expected = None, None
     if begun is not session.present:
         words = "What it finished with the same settings is not repeated."
         reporter.note(f"Resuming an earlier run from {begun.id}. {words}")
-    elif not asked.loss:
-        planned, prepared = _plan_ahead(session, begun, settings, scores, reporter), session.prepared
-        if planned is not None and planned.note is not None:
-            notes.append(str(planned.note))
-        recovers = settings.recovery is not None and session.has_task
-        plan = planned.removed if planned is not None and recovers else None
-        expected = _expected(settings, plan, opened)
-        if plan is not None and not prepared.spec.uniform:
-            for note in configuration_notes(prepared.opened.model, opened.analysis, plan):
-                reporter.note(with_hint(note))
-    if expected is not None:
-        reporter.note(str(expected))
-    goal, found, made = _made(session, begun, settings, loss_limit, scores, partial(kept, session, folder, reporter))
+    elif not asked.lose:
+        plan = reporter.finish(plan_prune(session, begun.id, request, scores))
+        notes += [] if plan.note is None else [str(plan.note)]
+        expected = _note_outlook(opened, session.prepared, plan, reporter)
+    goal, found, run = request.goal, None, partial(kept, session, folder, reporter)
+    if asked.lose:
+        limit = brief_limit(asked.lose, asked.lowered, request.recovery)
+        found = run(search_budget(session, begun.id, request, limit, scores))
+        if not found.states:
+            raise no_budget_error(found, limit.loss)
+        made = found.states
+        others = tuple(one for one in goal.limits if one.cost is not limit.cost)
+        goal = replace(goal, limits=(Limit(limit.cost, found.trials[-1].share), *others))
+    else:
+        made = run(prune_state(session, begun.id, request, scores, plan=plan))
     if not made:
         words = goal_text(asked.goal)
         template = "The model already meets the goal ({asked}). Nothing was removed."
@@ -193,49 +190,27 @@ def pruned(
     return PruneOutcome(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found, shape)
 
 
-def _plan_ahead(
-    session: Session, start: State, settings: PruneSettings, scores: NDArray[Any], reporter: Reporter
-) -> Planned | None:
-    """The plan for the whole goal; None where none is possible."""
-    locked, _ = from_identities(session.analysis, settings.locked)
-    table = reporter.finish(table_for(session, settings.goal, NeverCancelled()))
-    try:
-        return solve(session.analysis, scores, settings.goal, session.removed(start.id), locked, table)
-    except PlanError:  # the pruning itself will say it
+def _note_outlook(opened: OpenedModel, prepared: Prepared, plan: PrunePlan, reporter: Reporter) -> Message | None:
+    """Say what our benchmarks saw of such a cut and its recovery, if any, and which configurations describe it."""
+    recovery = plan.request.recovery
+    if recovery is None or opened.task is None:
         return None
-
-
-def _expected(settings: PruneSettings, plan: Mask | None, opened: OpenedModel) -> Message | None:
-    """What our benchmarks saw of such a cut and its recovery; None without one, or where no benchmark is alike."""
-    if settings.recovery is None or opened.task is None or plan is None:
-        return None
-    recovery = settings.recovery.suited_to(opened.state.macs, opened.task.batch)
-    return expectation(cut_model(opened.analysis, plan, opened.task.metric, len(opened.task.classes)), recovery)
-
-
-def _made(
-    session: Session,
-    start: State,
-    settings: PruneSettings,
-    loss_limit: LossLimit | None,
-    scores: NDArray[Any] | None,
-    run: Callable[[Job[Any]], Any],
-) -> tuple[Goal, SearchResult | None, tuple[State, ...]]:
-    """The goal that was reached, what a search for it found, and the states on the way."""
-    if loss_limit is None:
-        return settings.goal, None, run(prune_state(session, start.id, settings, scores))
-    found: SearchResult = run(search_budget(session, start.id, settings, loss_limit, scores))
-    if not found.states:
-        raise no_budget_error(found, loss_limit.loss)
-    others = tuple(limit for limit in settings.goal.limits if limit.cost is not loss_limit.cost)
-    limits = (Limit(loss_limit.cost, found.trials[-1].share), *others)
-    return replace(settings.goal, limits=limits), found, found.states
+    classes = len(opened.task.classes)
+    expected = expectation(cut_model(opened.analysis, plan.removed, opened.task.metric, classes), recovery)
+    if expected is not None:
+        reporter.note(str(expected))
+    if not prepared.spec.uniform:
+        for note in configuration_notes(prepared.opened.model, opened.analysis, plan.removed):
+            reporter.note(with_hint(note))
+    return expected
 
 
 def at_liked_multiple(session: Session, asked: PruneRequest, given: int | None, reporter: Reporter) -> PruneRequest:
     """With the multiple that saves time on the target, where latency counts and none was given."""
     target = asked.goal.target
-    return asked if given or target is None else asked.at_multiple(multiple_for(session, target, reporter))
+    if given or target is None:
+        return asked
+    return replace(asked, goal=replace(asked.goal, multiple=multiple_for(session, target, reporter), finer=False))
 
 
 def check_export(path: str, overwrite: bool) -> None:
@@ -305,22 +280,19 @@ def require_domains(session: Session, arguments: argparse.Namespace) -> None:
 
 
 def note_no_recovery(asked: PruneRequest, opened: OpenedModel, notes: list[str]) -> None:
-    """Say that nothing was recovered, where that was not asked for."""
-    if opened.task is None and asked.epochs != 0:
+    """Say that nothing was recovered, where a recovery was asked for."""
+    if opened.task is None and asked.recovery is not None and asked.recovery.trains:
         notes.append("No data, so nothing was recovered. Add --task to recover.")
 
 
-def scored(
+def score_start(
     session: Session, opened: OpenedModel, start: State, asked: PruneRequest, reporter: Reporter, notes: list[str]
 ) -> tuple[NDArray[Any], str]:
     """Scores and the criterion they are by: the one asked for or the default; a note says what the data has not got."""
-    given, choices, seed = asked.settings.criterion, asked.settings.choices, asked.settings.seed
-    best, data = DEFAULTS[0], opened.task is not None
+    given, best, data = asked.criterion, DEFAULTS[0], opened.task is not None
     criterion = given
     if not given or (given == best and not data):
-        recovery = asked.settings_by(given, data).recovery
-        repaired = chosen_by_repair(recovery, opened.task)
-        criterion = default_criterion(opened.analysis, session.removed(start.id), opened.task, repaired)
+        criterion = criterion_of(session, start.id, replace(asked, criterion=""))
         template = "No data, so structures were scored by {criterion}. Add --task to score by what the data shows."
         if given:
             template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
@@ -328,7 +300,7 @@ def scored(
             template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
         notes += [template.format(criterion=criterion, best=best)] if criterion == DEFAULTS[-1] else []
         _note_other_cuts(session, start, criterion, reporter)
-    return reporter.finish(session.score(start.id, criterion, choices=choices, seed=seed)), criterion
+    return reporter.finish(session.score(start.id, criterion, asked.choices, asked.seed)), criterion
 
 
 def _note_other_cuts(session: Session, start: State, criterion: str, reporter: Reporter) -> None:
@@ -351,7 +323,7 @@ def _judged(done: PruneOutcome, result: State, asked: PruneRequest) -> GoalVerdi
         else one
         for one in done.reached
     )
-    return goal_verdict(costs, reported(done.opened.state), reported(result), asked.loss or None)
+    return goal_verdict(costs, reported(done.opened.state), reported(result), asked.lose)
 
 
 def regression(judged: GoalVerdict | None) -> bool:
@@ -360,7 +332,12 @@ def regression(judged: GoalVerdict | None) -> bool:
 
 
 def _outcome(
-    command: str, done: PruneOutcome, result: State, asked: PruneRequest, exported: Exported | None, saved: str
+    arguments: argparse.Namespace,
+    done: PruneOutcome,
+    result: State,
+    asked: PruneRequest,
+    exported: Exported | None,
+    saved: str,
 ) -> Outcome:
     original = done.opened.state
     got = result.macs / max(original.macs, 1)
@@ -368,13 +345,13 @@ def _outcome(
     judged = _judged(done, result, asked)
     lost = f"{judged.sentence}." if judged is not None and regression(judged) else ""
     content = {
-        "command": command,
+        "command": arguments.command,
         "model": done.opened.name,
         "goal": goal_of(judged),
         **outputs_of(done.opened.analysis),
         "before": costs_of(original),
         "after": costs_of(result),
-        "asked": asked.as_json(),
+        "asked": request_as_json(arguments, asked),
         "got": {"keep_macs": got, "criterion": done.criterion, "removed": removed, "costs": to_plain(done.reached)},
         "verification": verification_of(done.cut.verification),
         "repairs": repairs_of(done.cut.repairs),

@@ -1,6 +1,7 @@
 """`secateur shear`: cut a model to a target shape, one number a kind in all layers, as LLM-Shearing does."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from ..sources.hugging_face import names_configuration
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
+from ..workflows.prune import PruneRequest
 from ..workflows.shape_plan import ShapePlan, planned_shape
 from ..workflows.stage_plan import StagePlanner
 from ..workflows.stages import Devices
 from .model_args import model_spec
 from .output import Outcome, Reporter
 from .prune import prune
-from .prune_request import PruneRequest, request_from
+from .prune_request import request_from
 from .settings import given_settings, read_settings
 from .shape_text import shape_content, shape_lines
 from .stage_text import stage_lines, stages_content
@@ -57,15 +59,13 @@ def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 
 def _planned(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespace) -> Outcome:
     """What the shape comes to, and what the stages take where there is data."""
-    ways = asked.settings
-    plan = planned_shape(spec, asked.goal, named_by_hand(spec), asked.locks, choose=ways.choose, rounds=ways.rounds)
+    plan = planned_shape(spec, asked.goal, named_by_hand(spec), asked.lock, choose=asked.choose, rounds=asked.rounds)
     devices, batch = read_settings(Devices, arguments), arguments.batch or setting_of(TaskSpec, "batch").default
-    recovery = asked.settings_by(ways.criterion, data=True).recovery
     known = ScoringContext(plan.analysis, plan.analysis.empty(), {}, batch)
-    repaired = recovery is not None and recovery.counts_on_repair(text=plan.tokens > 0)
-    criterion = ways.criterion or best_criterion(known, repaired)
+    repaired = asked.recovery is not None and asked.recovery.counts_on_repair(text=plan.tokens > 0)
+    criterion = asked.criterion or best_criterion(known, repaired)
     planner = StagePlanner(plan.analysis, batch, plan.tokens, devices.processes)
-    stages = planner.stages(plan.plans, asked.settings_by(criterion, data=True))
+    stages = planner.stages(plan.plans, replace(asked, criterion=criterion))
     content = _content(plan.shape) | stages_content(planner, stages, devices)
     return Outcome(content, "\n".join([_text(plan.shape), *stage_lines(planner, stages, devices)]))
 
@@ -79,10 +79,10 @@ def _streamed(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespac
         asked.goal,
         Path(arguments.export),
         named_by_hand(spec),
-        criterion=asked.settings.criterion or CRITERION,
-        choices=asked.settings.choices,
-        locks=asked.locks,
-        seed=asked.settings.seed,
+        criterion=asked.criterion or CRITERION,
+        choices=asked.choices,
+        locks=asked.lock,
+        seed=asked.seed,
         overwrite=arguments.overwrite,
     )
     done: ShearedFolder = reporter.finish(job)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..planning.protocol import Cost, Limit
-from ..planning.scope import outside_scope, touching
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..session.states import State
+from ..workflows.prune import decide_request
 from ..workflows.sweep import MET, SweepPoint, sweep_budgets
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_log_folder, use_threads
@@ -17,8 +17,8 @@ from .flag_hints import with_hint
 from .model_args import model_spec, require_preprocessing
 from .output import INFEASIBLE_CODES, Outcome, Reporter, Verdict
 from .project_request import continued, request_of, resumed
-from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, require_domains, reserved, scored
-from .prune_request import request_from
+from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, require_domains, reserved, score_start
+from .prune_request import request_as_json, request_from
 from .tables import (
     columns,
     costs_of,
@@ -51,15 +51,16 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         require_data(opened, arguments)
         require_domains(session, arguments)
         require_preprocessing(opened, arguments)
-        touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
-        outside_scope(opened.analysis, asked.goal)  # and so is a scope
+        start = session.states()[0]
+        decide_request(session, start.id, replace(asked, recovery=None, search=asked.search or 0))  # refuses early
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
-        notes, start = list[str](), session.states()[0]
+        notes = list[str]()
         with saved_if_stopped(session, arguments.save, reporter):
-            scores, criterion = scored(session, opened, start, asked, reporter, notes)
-            settings = asked.settings_on(opened.analysis, criterion, opened.task is not None)
+            scores, criterion = score_start(session, opened, start, asked, reporter, notes)
+            recovery = asked.recovery if opened.task is not None else None
+            decided = replace(asked, criterion=criterion, recovery=recovery)
             session.history.ask(request := request_of(arguments, start))
-            job = sweep_budgets(session, start.id, settings, tuple(arguments.budgets), scores)
+            job = sweep_budgets(session, start.id, decided, tuple(arguments.budgets), scores)
             done = kept(session, arguments.save, reporter, job)
             last = done.states[-1] if done.states else start
             session.history.ask(replace(request, result=last.id))
@@ -75,7 +76,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "model": opened.name,
         "cost": arguments.cost,
         "before": costs_of(states[start.id]) | _metric(states[start.id]),
-        "asked": asked.as_json() | {"budgets": list(arguments.budgets), "criterion": criterion},
+        "asked": request_as_json(arguments, asked) | {"budgets": list(arguments.budgets), "criterion": criterion},
         "points": [_point(*row) for row in rows],
         "files": [arguments.save] if arguments.save else [],
         "notes": [*map(str, opened.notes), *notes],

@@ -29,6 +29,7 @@ from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
 from ..masks.gates import StructureGates
+from ..model_inputs import Inputs
 from ..planning.marks import check_locks
 from ..planning.share_exchange import ShareExchange
 from ..recovery.budget import Budget, Unit
@@ -113,6 +114,7 @@ class Session:
         cache: Path | None = None,
         exclusive: bool = False,
         holder: Holder | None = None,
+        in_memory: bool = False,
     ) -> None:
         """Work in a folder, or in a temporary one that `close` removes.
 
@@ -122,8 +124,9 @@ class Session:
             cache: Where measurements by content go.
             exclusive: No other process may write to a project either that was opened or saved, until another one is.
             holder: What other processes are told that may not write meanwhile; this process by default.
+            in_memory: The weights of the states stay in memory, and only of the last ones: nothing is reopened.
         """
-        self.location = SessionFolder(folder, disk_bound, cache, exclusive, holder)
+        self.location = SessionFolder(folder, disk_bound, cache, exclusive, holder, in_memory)
         self.history = StateHistory(self.folder)
         self.device: str = CPU
         self.passes = PassLimit()
@@ -332,6 +335,19 @@ class Session:
                 return replace((yield from self._open_project(spec, token, same_weights)), has_history=True)
             return (yield from self._open(spec, evaluate, token, named_by_hand(spec) if consent is None else consent))
 
+    def open_live(
+        self, spec: ModelSpec, module: nn.Module | None, examples: Inputs = (), token: CancelToken = NEVER
+    ) -> Job[OpenedModel]:
+        """Open what the caller has in memory: a live module, which is left as it was found, or example inputs.
+
+        Args:
+            spec: What to open; of a live module it names no source, but task, outputs and what plans must keep to.
+            module: On any device and in any mode; None where `spec` names the model.
+            examples: Inputs [N, ...], () for those of the task or the source.
+            token: Cancels.
+        """
+        return (yield from self._open(as_found(spec), True, token, named_by_hand(spec), module, examples))
+
     def restore(
         self,
         folder: str = "",
@@ -383,12 +399,20 @@ class Session:
             self.history, self._loaded, self.passes = before
             raise
 
-    def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken, consent: Consent) -> Job[OpenedModel]:
+    def _open(
+        self,
+        spec: ModelSpec,
+        evaluate: bool,
+        token: CancelToken,
+        consent: Consent,
+        module: nn.Module | None = None,
+        examples: Inputs = (),
+    ) -> Job[OpenedModel]:
         began = time.time()
         if is_bundle(spec.source):
             return replace((yield from self._open_bundle(spec, token)), has_history=True)
-        scarce = yield from room_to_open(spec, self.device)
-        prepared = yield from prepare(spec, token, consent)
+        scarce = () if module is not None else (yield from room_to_open(spec, self.device))
+        prepared = yield from prepare(spec, token, consent, module, examples)
         require_known_text(prepared.task)
         prepared = replace(prepared, opened=replace(prepared.opened, notes=(*scarce, *prepared.opened.notes)))
         metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model

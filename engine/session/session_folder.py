@@ -14,7 +14,7 @@ from ..storage.atomic_files import removed_unless_finished
 from ..storage.folder_lock import ENGINE, FolderLock, Holder
 from ..storage.paths import require_no_links
 from ..storage.temporary_folders import TemporaryFolder
-from ..storage.weight_store import WeightStore
+from ..storage.weight_store import MemoryStore, WeightStore
 
 
 class SessionFolder:
@@ -27,12 +27,18 @@ class SessionFolder:
     """
 
     def __init__(
-        self, folder: Path | None, disk_bound: int, cache: Path | None, exclusive: bool, holder: Holder | None
+        self,
+        folder: Path | None,
+        disk_bound: int,
+        cache: Path | None,
+        exclusive: bool,
+        holder: Holder | None,
+        in_memory: bool = False,
     ) -> None:
         """Take a folder, which need not exist, or a temporary one; see `Session`."""
         self._temporary = TemporaryFolder() if folder is None else None
         self.path: Path = self._temporary.path if self._temporary is not None else Path(folder or "")
-        self.store: WeightStore = WeightStore(self.path / "weights", disk_bound)
+        self.store: WeightStore = MemoryStore() if in_memory else WeightStore(self.path / "weights", disk_bound)
         self.cache: Path = cache or self.path
         self.exclusive = exclusive
         self._holder = holder

@@ -7,6 +7,7 @@ Tied tensors are written once, with their other names.
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,8 @@ from .safetensors_io import write_tensors
 
 GIGABYTE = 1_000_000_000
 _ALIASES = "secateur.aliases"
+HELD = 3
+"""State dicts that a `MemoryStore` holds besides the first: before a cut, after it, and recovered."""
 
 
 class WeightStore:
@@ -101,6 +104,36 @@ class WeightStore:
                 size -= path.stat().st_size
                 path.unlink()
         return size
+
+
+class MemoryStore(WeightStore):
+    """Weights that are never written: the tensors of the models themselves, without a copy.
+
+    It holds the first state dict, the original's, and the last few. A pruning that only goes forward needs no others,
+    and in many rounds all of them would fill the memory.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        super().__init__(Path())
+        self._held: dict[str, dict[str, torch.Tensor]] = {}
+        self._names = (f"{number:064x}" for number in count())
+
+    def put(self, state_dict: Mapping[str, torch.Tensor]) -> str:
+        """Hold a state dict; returns a name that looks like a sha256 and is not one."""
+        name = next(self._names)
+        self._held[name] = dict(state_dict)
+        for old in [*self._held][1:-HELD]:
+            del self._held[old]
+        return name
+
+    def get(self, digest: str, owner: str = "") -> dict[str, torch.Tensor]:
+        """The tensors themselves; raises KeyError for those that are no longer held."""
+        return self._held[digest]
+
+    def collect(self, needed: set[str]) -> int:
+        """Nothing is on disk."""
+        return 0
 
 
 def _aliases(path: Path) -> dict[str, str]:

@@ -28,7 +28,7 @@ from ..tasks.metric_loss import ROUNDING, lost
 from ..tasks.protocol import Metric, Split
 from ..text.notation import SHARE
 from .latency_limit import latency_in, table_for
-from .prune import PruneSettings
+from .prune import PruneRequest
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -141,7 +141,7 @@ class SearchResult:
 def search_budget(
     session: "Session",
     state: str,
-    settings: PruneSettings,
+    settings: PruneRequest,
     limit: LossLimit,
     scores: NDArray[np.float64] | None = None,
     token: CancelToken = NEVER,
@@ -184,7 +184,7 @@ def search_budget(
     return SearchResult(tuple(search.trials), original, ())
 
 
-def _training(settings: PruneSettings) -> float:
+def _training(settings: PruneRequest) -> float:
     """The amount of a recovery's budget."""
     return 0 if settings.recovery is None else settings.recovery.budget.amount
 
@@ -195,7 +195,7 @@ class _Search:
 
     session: "Session"
     state: str
-    settings: PruneSettings
+    settings: PruneRequest
     limit: LossLimit
     original: Metric
     token: CancelToken
@@ -278,7 +278,7 @@ class _Search:
         """Whether a loss is tolerated."""
         return loss <= self.limit.loss + ROUNDING
 
-    def at(self, share: float, brief: bool) -> PruneSettings:
+    def at(self, share: float, brief: bool) -> PruneRequest:
         """The settings that lead to a budget."""
         settings, cost = self.settings, self.limit.cost
         others = tuple(one for one in settings.goal.limits if one.cost is not cost)

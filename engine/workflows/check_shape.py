@@ -22,7 +22,7 @@ from ..planning.protocol import DEFAULT_KINDS, Goal, KindLimit
 from ..planning.target_shape import KindSize, shape_of
 from ..session.states import PlanIntent
 from ..structures.analysis import Kind, Mask, from_identities
-from .plan import planned
+from .plan import plan_masks
 from .shape_answer import ShapeAnswer, ShapePlan, ShapeProblem
 from .shape_plan import JOINT, shape_plan
 
@@ -101,7 +101,8 @@ class _Plans:
         """[S] the plan for a goal; raises PlanError."""
         check(self._token)
         intent = replace(self._intent, goal=goal)
-        return planned(self._session, self._state, intent, goal, self._scores, self._table, self._token)
+        solved = plan_masks(self._session, self._state, intent, goal, self._scores, self._table, self._token)
+        return solved.removed
 
     def fault(self, shape: tuple[KindLimit, ...]) -> PlanError | None:
         """Why no plan has a shape."""

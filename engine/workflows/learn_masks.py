@@ -9,7 +9,7 @@ from ..jobs import CancelToken, Job, NeverCancelled
 from ..latency.protocol import LatencyTable
 from ..session.states import MaskIntent, State
 from .latency_limit import table_for
-from .plan import planned, searched
+from .plan import plan_masks, searched
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -45,6 +45,6 @@ def masked_state(
         latencies = yield from table_for(session, plan.goal, token)
     if scores is None:
         scores = yield from session.score(state, plan.criterion, plan.choices, plan.seed, token)
-    removed = planned(session, state, plan, plan.goal, scores, latencies)
+    removed = plan_masks(session, state, plan, plan.goal, scores, latencies).removed
     removed, _ = yield from searched(session, state, plan, scores, removed, latencies, token)
     return (yield from session.learn_masks(state, removed, scores, intent, token))

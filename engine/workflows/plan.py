@@ -11,7 +11,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed
 from ..latency.protocol import LatencyTable
 from ..planning.goal import exchange_of, solve
-from ..planning.protocol import Goal
+from ..planning.protocol import Goal, Planned
 from ..planning.share_exchange import require_search
 from ..scoring.share_search import SearchedPlan
 from ..session.states import PlanIntent
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NEVER = NeverCancelled()
 
 
-def planned(
+def plan_masks(
     session: "Session",
     state: str,
     plan: PlanIntent,
@@ -31,8 +31,8 @@ def planned(
     scores: NDArray[np.float64],
     latencies: LatencyTable | None,
     token: CancelToken | None = None,
-) -> Mask:
-    """[S] the plan for a goal from a state, that one configuration describes where that is asked for.
+) -> Planned:
+    """The plan for a goal from a state, that one configuration describes where that is asked for.
 
     Args:
         session: With the model.
@@ -50,13 +50,14 @@ def planned(
     locked, _ = from_identities(session.analysis, plan.locked)
     marked, _ = from_identities(session.analysis, plan.marked)
     gone = session.removed(state) | marked
-    removed = solve(session.analysis, scores, goal, gone, locked, latencies).removed
+    solved = solve(session.analysis, scores, goal, gone, locked, latencies)
     if session.prepared.spec.uniform and not (goal.shape and goal != plan.goal):  # a shape fits when it is reached
         from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
 
         model = session.prepared.opened.model
-        removed = fitting_plan(model, session.analysis, removed, scores, locked, goal.shape, token)
-    return removed
+        fitting = fitting_plan(model, session.analysis, solved.removed, scores, locked, goal.shape, token)
+        solved = replace(solved, removed=fitting)
+    return solved
 
 
 def searched(
@@ -122,7 +123,7 @@ def search_shares(
     """
     assert intent.asked is not None
     require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
-    plan = planned(session, state, intent, intent.asked, scores, latencies)
+    plan = plan_masks(session, state, intent, intent.asked, scores, latencies).removed
     return (yield from _search(session, state, intent, scores, plan, latencies, token))
 
 

@@ -18,8 +18,8 @@ from ..latency.protocol import LatencyTable
 from ..options import Option
 from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
-from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Goal
-from ..planning.scope import outside_scope
+from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Cost, Goal
+from ..planning.scope import outside_scope, touching
 from ..planning.share_exchange import PLANS, plans_to_measure, require_search
 from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import (
@@ -31,14 +31,14 @@ from ..recovery.protocol import (
     require_possible,
     require_whole,
 )
-from ..scoring.criteria import CRITERIA, ranked, search_helps
+from ..scoring.criteria import CRITERIA, default_criterion, ranked, search_helps
 from ..scoring.score_options import Choices
 from ..session.states import MaskIntent, PlanIntent, State
-from ..structures.analysis import from_identities
+from ..structures.analysis import Mask, from_identities, identities
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
 from .learn_masks import masked_state
-from .plan import planned, searched
+from .plan import plan_masks, searched
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -52,22 +52,24 @@ ROUNDS, CUT = 0.95, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class PruneSettings:
-    """How a goal is reached from a state.
+class PruneRequest:
+    """What is asked of a pruning: made once, by the command line, the API, the window or a recipe.
 
     Attributes:
         goal: What to reach.
-        criterion: What rates structures.
+        criterion: What rates structures; "" for the best that is possible.
         recovery: How each cut is recovered, None for not at all.
         rounds: How often to score, cut and recover on the way, with budgets in between (geometric).
         seed: Of what is random in the scores.
         search: Plans to measure at most to move shares between layers, 0 for no search; None for one where it helps.
-        locked: What must not be removed, by set key, original indices.
+        lock: Modules that stay as they are, with all below them: paths or patterns.
+        locked: What must not be removed either, by set key, original indices.
         marked: What goes in any case, by set key, original indices.
         choices: About the scores.
         choose: How it is chosen which structures stay.
         mask_steps: Updates in which masks are learned.
-        lose: What of the metric may be lost, as `LossLimit.loss` counts, None where nobody said it: for the record.
+        lose: What of the metric may be lost, as `LossLimit.loss` counts; None where the request does not say.
+        lowered: The cost that is made as low as that loss allows, where the goal does not say how much goes.
     """
 
     goal: Goal
@@ -80,7 +82,7 @@ class PruneSettings:
             automatic="obs where cuts are repaired, taylor without repair or for long on text, l1 without data",
             group=SCORES,
         ),
-    ]
+    ] = ""
     recovery: RecoverySettings | None = None
     rounds: Annotated[
         int,
@@ -129,8 +131,8 @@ class PruneSettings:
             metavar="N",
         ),
     ] = None
-    locked: Annotated[
-        dict[str, list[int]],
+    lock: Annotated[
+        tuple[str, ...],
         Option(
             title="Locked",
             help="leave this as it is: a module with all below it, or a pattern (*.conv1)",
@@ -139,10 +141,12 @@ class PruneSettings:
             flag="--lock",
             metavar="MODULE",
         ),
-    ] = field(default_factory=dict[str, list[int]])
+    ] = ()
+    locked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
     lose: float | None = None
+    lowered: Cost = Cost.MACS
 
     @property
     def mask_intent(self) -> MaskIntent:
@@ -170,82 +174,182 @@ class PruneSettings:
         )
 
 
+def decide_request(session: "Session", state: str, request: PruneRequest) -> PruneRequest:
+    """Decide what a request leaves open on the model and data of a session, and refuse what cannot be.
+
+    Nothing is scored or cut here, so that a wrong request costs no work. What is decided already stays as it is.
+
+    Raises:
+        PlanError: Its scope holds nothing that can be removed, a lock touches nothing, no plan has its shape, or no
+            rounds lead to its goal.
+        TaskError: It needs data, and there is none.
+        SecateurError: No training can have the settings of the recovery.
+    """
+    analysis, info, uniform = session.analysis, session.loaded.info, session.prepared.spec.uniform
+    outside_scope(analysis, request.goal)
+    if request.lock:
+        locked = from_identities(analysis, request.locked)[0] | touching(analysis, request.lock)
+        request = replace(request, locked=identities(analysis, locked), lock=())
+    if request.recovery is not None:
+        require_possible(request.recovery)
+        if session.has_task:
+            require_mixable(request.recovery, session.task)
+            request = replace(request, recovery=session.suited(request.recovery))
+    if request.choose is Choose.MASKS:
+        require_whole(request.mask_intent.recovery, session.processes)
+    require_way(request.choose, request.rounds, session.has_task)
+    criterion = criterion_of(session, state, request)
+    repaired = chosen_by_repair(request.recovery, info)
+    at_once = request.choose is Choose.SCORES and request.rounds == 1
+    helps = at_once and search_helps(criterion, info, repaired)
+    search = plans_to_measure(request.search, request.goal, helps, uniform)
+    require_search(search or None, request.goal, session.has_task, uniform)
+    request = replace(request, criterion=criterion, search=search, goal=ranked(request.goal, criterion))
+    if request.goal.shape:
+        from ..surgery.repair.keep_uniform import require_shape  # brings torch
+
+        model, gone = session.prepared.opened.model, _gone(session, state, request)
+        locked, _ = from_identities(analysis, request.locked)
+        require_shape(model, analysis, request.goal, gone, locked, uniform, request.rounds)
+    return request
+
+
+def criterion_of(session: "Session", state: str, request: PruneRequest) -> str:
+    """What a request rates structures by: what it names, or the best that the model and the data of a session allow."""
+    info = session.loaded.info
+    repaired = chosen_by_repair(request.recovery, info)
+    return request.criterion or default_criterion(session.analysis, session.removed(state), info, repaired)
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """A plan for the whole goal of a request, and what it was made of.
+
+    Attributes:
+        request: As `decide_request` left it.
+        state: Where it starts.
+        scores: [S] of that state.
+        removed: [S] what is gone where the goal is reached in one cut, without a search of shares.
+        note: What another multiple of widths would reach, None where that is no better.
+    """
+
+    request: PruneRequest
+    state: str
+    scores: NDArray[np.float64]
+    removed: Mask
+    note: Message | None = None
+
+
+def plan_prune(
+    session: "Session",
+    state: str,
+    request: PruneRequest,
+    scores: NDArray[np.float64] | None = None,
+    token: CancelToken = NEVER,
+) -> Job[PrunePlan]:
+    """Decide, score and plan: all of a pruning that comes before the first cut.
+
+    Args:
+        session: With the model.
+        state: Where to start.
+        request: What is asked for.
+        scores: [S] of the state by the request's criterion, where they are known.
+        token: Cancels.
+
+    Raises:
+        PlanError: The goal cannot be reached; and whatever `decide_request` raises.
+    """
+    request = decide_request(session, state, request)
+    table = yield from table_for(session, request.goal, token)
+    if scores is None:
+        scores = yield from session.score(state, request.criterion, request.choices, request.seed, token)
+    solved = plan_masks(session, state, request.intent(request.goal), request.goal, scores, table, token)
+    return PrunePlan(request, state, scores, solved.removed, solved.note)
+
+
 def prune_state(
     session: "Session",
     state: str,
-    settings: PruneSettings,
+    request: PruneRequest,
     scores: NDArray[np.float64] | None = None,
     token: CancelToken = NEVER,
     report: bool = True,
+    plan: PrunePlan | None = None,
 ) -> Job[tuple[State, ...]]:
     """Score, plan, cut, recover and evaluate until the goal is reached; returns the states on the way.
 
     Args:
         session: Gets the states.
         state: Where to start.
-        settings: What to do.
+        request: What to do.
         scores: [S] of the state by the criterion, where they are known.
         token: Cancels.
         report: Measure the metric of the result on the test split.
+        plan: Of this request from this state, where it is made already.
 
     Raises:
-        PlanError: The goal cannot be reached; nothing was cut then. Its scope holds nothing that can be removed;
-            nothing was scored then.
-        SecateurError: No training can have the settings of the recovery; nothing was scored or cut then.
+        PlanError: The goal cannot be reached; nothing was cut then.
+        SecateurError: What `decide_request` raises; nothing was scored or cut then.
     """
-    outside_scope(session.analysis, settings.goal)
-    if settings.recovery is not None:
-        require_possible(settings.recovery)
-        if session.has_task:
-            require_mixable(settings.recovery, session.task)
-            settings = replace(settings, recovery=session.suited(settings.recovery))
-    if settings.choose is Choose.MASKS:
-        require_whole(settings.mask_intent.recovery, session.processes)
-    settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
-    require_way(settings.choose, settings.rounds, session.has_task)
-    settings = replace(settings, search=_plans_to_measure(session, settings))
-    require_search(settings.search or None, settings.goal, session.has_task, session.prepared.spec.uniform)
-    require_shape_of(session, state, settings)
-    made, now = list[State](), session.history.state(state)
+    request = decide_request(session, state, request) if plan is None else plan.request
+    if plan is not None:
+        scores = plan.scores
+    table = yield from table_for(session, request.goal, token)
     rated = {} if scores is None else {state: scores}
-    table = yield from table_for(session, settings.goal, token)
-    marked, _ = from_identities(session.analysis, settings.marked)
-    gone, begun = session.removed(state) | marked, 0.0
-    goals = goals_of(session.analysis, settings.goal, gone, settings.choose, settings.rounds, table)
-    if settings.choose is Choose.MASKS:
-        begun = mask_share(session, settings) * ROUNDS
-        now = yield from spanning(_masked(session, now, settings, rated, table, token), 0.0, begun)
+    made, now, begun = list[State](), session.history.state(state), 0.0
+    gone = _gone(session, state, request)
+    goals = goals_of(session.analysis, request.goal, gone, request.choose, request.rounds, table)
+    learns = request.choose is Choose.MASKS
+    asked = None if request.recovery is None else request.recovery.as_asked
+
+    def recovered_alike(one: State) -> bool:
+        return one.recovery is not None and one.recovery.as_asked == asked
+
+    if learns:
+        intent = request.mask_intent
+        known = made_before(session, now, lambda one: _is_alike(one.masks, intent))
+        if known is None:
+            begun = mask_share(session, request) * ROUNDS
+            learning = masked_state(session, now.id, intent, scores, table, token)
+            known = yield from spanning(learning, 0.0, begun)
+        now = known
         made.append(now)
         yield Progress("Masks learned", made=now)
     for number, goal in enumerate(goals):
         begin, end = (begun + (ROUNDS - begun) * each / len(goals) for each in (number, number + 1))
-        between = end if settings.recovery is None else begin + CUT * (end - begin)
+        between = end if request.recovery is None else begin + CUT * (end - begin)
         said = partial(_in_round, number=number + 1, rounds=len(goals))
-        cutting = said(_cut(session, now, settings, goal, token, rated, table))
-        cut = yield from spanning(cutting, begin, between)
-        learned = settings.choose is Choose.MASKS  # as many as the table said
-        if cut is not None and table is not None and goal == settings.goal and not learned:
-            again = partial(_cut, session, now, settings, token=token, rated=rated, table=table)
-            cut = yield from in_time(session, cut, goal, table, again, token)
-        if cut is not None:
-            made.append(cut)
-            yield Progress("Cut", made=cut)
-            if settings.recovery is not None:
-                recovering = said(_recovered(session, cut, settings.recovery, token))
-                made.append((yield from spanning(recovering, between, end)))
-                yield Progress("Recovered", made=made[-1])
-            now = made[-1]
+        cut_to = partial(_cut, session, now, request, token=token, rated=rated, table=table, plan=plan)
+        cut = yield from spanning(said(cut_to(goal)), begin, between)
+        # Learned masks leave as many structures as the table said: a slower cut than predicted cannot be corrected.
+        if cut is not None and table is not None and goal == request.goal and not learns:
+            cut = yield from in_time(session, cut, goal, table, cut_to, token)
+        if cut is None:
+            continue
+        now = cut
+        made.append(now)
+        yield Progress("Cut", made=now)
+        if request.recovery is not None:
+            known = made_before(session, now, recovered_alike)
+            if known is None:
+                recovering = session.recover(now.id, request.recovery, token)
+                known = yield from spanning(said(recovering), between, end)
+            now = known
+            made.append(now)
+            yield Progress("Recovered", made=now)
     if report and made and session.has_task:
         yield from spanning(session.evaluate_once(now.id, Split.TEST, token), ROUNDS, 1.0)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
 
 
-def _plans_to_measure(session: "Session", settings: PruneSettings) -> int:
-    """In a search of shares; 0 for no search."""
-    info, at_once = session.loaded.info, settings.choose is Choose.SCORES and settings.rounds == 1
-    helps = at_once and search_helps(settings.criterion, info, chosen_by_repair(settings.recovery, info))
-    return plans_to_measure(settings.search, settings.goal, helps, session.prepared.spec.uniform)
+def mask_share(session: "Session", request: PruneRequest) -> float:
+    """About what share of learning masks, cutting and recovering goes into the masks: an update of each takes alike."""
+    recovery = request.recovery
+    if recovery is None or not recovery.trains:
+        return MASKING_ALONE
+    updates = recovery.updates(session.task.batch_count(Split.TRAIN))
+    return request.mask_steps / (request.mask_steps + updates) if updates else MASKING
 
 
 def _in_round(job: Job[Made], number: int, rounds: int) -> Job[Made]:
@@ -253,112 +357,64 @@ def _in_round(job: Job[Made], number: int, rounds: int) -> Job[Made]:
     if rounds == 1:
         return (yield from job)
 
-    def told(progress: Progress) -> Iterator[Progress]:
+    def name_round(progress: Progress) -> Iterator[Progress]:
         fields = {"number": number, "rounds": rounds, "step": progress.message}
         yield replace(progress, text=Message("progress.round", "Round {number} of {rounds}: {step}", fields))
 
-    return (yield from followed(job, told))
+    return (yield from followed(job, name_round))
 
 
-def mask_share(session: "Session", settings: PruneSettings) -> float:
-    """About what share of learning masks, cutting and recovering goes into the masks: an update of each takes alike."""
-    recovery = settings.recovery
-    if recovery is None or not recovery.trains:
-        return MASKING_ALONE
-    updates = recovery.updates(session.task.batch_count(Split.TRAIN))
-    return settings.mask_steps / (settings.mask_steps + updates) if updates else MASKING
-
-
-def require_shape_of(session: "Session", state: str, settings: PruneSettings) -> None:
-    """Refuse a target shape that no plan has, or that no rounds lead to; it takes no scores.
-
-    Args:
-        session: With the model.
-        state: Where to start.
-        settings: With the goal.
-
-    Raises:
-        PlanError: No plan has this shape; says which numbers are nearest.
-    """
-    if not settings.goal.shape:
-        return
-    from ..surgery.repair.keep_uniform import require_shape  # brings torch
-
-    locked, _ = from_identities(session.analysis, settings.locked)
-    marked, _ = from_identities(session.analysis, settings.marked)
-    require_shape(
-        session.prepared.opened.model,
-        session.analysis,
-        settings.goal,
-        session.removed(state) | marked,
-        locked,
-        session.prepared.spec.uniform,
-        settings.rounds,
-    )
+def _gone(session: "Session", state: str, request: PruneRequest) -> Mask:
+    """[S] what is removed in a state, and what a hand has marked."""
+    return session.removed(state) | from_identities(session.analysis, request.marked)[0]
 
 
 def _cut(
     session: "Session",
     now: State,
-    settings: PruneSettings,
+    request: PruneRequest,
     goal: Goal,
     token: CancelToken,
     rated: dict[str, NDArray[np.float64]],
-    table: LatencyTable | None = None,
+    table: LatencyTable | None,
+    plan: PrunePlan | None,
 ) -> Job[State | None]:
     """The cut of a round, made before or now; None where the state meets the round's goal already.
 
     `rated` holds scores by state, and gets those of this one.
     """
-    intent = settings.intent(goal)
-    before = made_before(
-        session, now, lambda one: one.plan is not None and replace(one.plan, lose=intent.lose) == intent
-    )
+    intent = request.intent(goal)
+    before = made_before(session, now, lambda one: _is_alike(one.plan, intent))
     if before is not None:
         return before
     if now.chosen:
         chosen, _ = from_identities(session.analysis, now.chosen)
         return (yield from session.cut(now.id, chosen, intent, token))
     if now.id not in rated:
-        rated[now.id] = yield from session.score(now.id, settings.criterion, settings.choices, settings.seed, token)
+        rated[now.id] = yield from session.score(now.id, request.criterion, request.choices, request.seed, token)
     scores = rated[now.id]
-    marked, _ = from_identities(session.analysis, settings.marked)
-    gone = session.removed(now.id)
-    if goal != settings.goal:  # What the last round cannot reach is refused before the first one cuts.
-        locked, _ = from_identities(session.analysis, settings.locked)
-        solve(session.analysis, scores, settings.goal, gone | marked, locked, table)
-    plan = planned(session, now.id, settings.intent(settings.goal), goal, scores, table)
-    plan, outcome = yield from searched(session, now.id, intent, scores, plan, table, token)
-    return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token, outcome))
+    if plan is not None and (now.id, goal) == (plan.state, plan.request.goal):
+        removed = plan.removed
+    else:
+        if goal != request.goal and plan is None:  # What the last round cannot reach is refused before the first cuts.
+            locked, _ = from_identities(session.analysis, request.locked)
+            solve(session.analysis, scores, request.goal, _gone(session, now.id, request), locked, table)
+        removed = plan_masks(session, now.id, request.intent(request.goal), goal, scores, table).removed
+    removed, outcome = yield from searched(session, now.id, intent, scores, removed, table, token)
+    if (removed == session.removed(now.id)).all():
+        return None
+    return (yield from session.cut(now.id, removed, intent, token, outcome))
 
 
-def _masked(
-    session: "Session",
-    now: State,
-    settings: PruneSettings,
-    rated: dict[str, NDArray[np.float64]],
-    table: LatencyTable | None,
-    token: CancelToken,
-) -> Job[State]:
-    """The state with learned masks, made before or now."""
-    intent = settings.mask_intent
-    before = made_before(
-        session,
-        now,
-        lambda one: (
-            one.masks is not None and replace(one.masks, plan=replace(one.masks.plan, lose=intent.plan.lose)) == intent
-        ),
-    )
-    if before is not None:
-        return before
-    return (yield from masked_state(session, now.id, intent, rated.get(now.id), table, token))
-
-
-def _recovered(session: "Session", cut: State, recovery: RecoverySettings, token: CancelToken) -> Job[State]:
-    before = made_before(
-        session, cut, lambda one: one.recovery is not None and one.recovery.as_asked == recovery.as_asked
-    )
-    return (yield from session.recover(cut.id, recovery, token)) if before is None else before
+def _is_alike(made_for: PlanIntent | MaskIntent | None, intent: PlanIntent | MaskIntent) -> bool:
+    """Whether a state was made for an intent, whatever loss it was to allow."""
+    match made_for, intent:
+        case PlanIntent(), PlanIntent():
+            return replace(made_for, lose=intent.lose) == intent
+        case MaskIntent(), MaskIntent():
+            return replace(made_for, plan=replace(made_for.plan, lose=intent.plan.lose)) == intent
+        case _:
+            return False
 
 
 def made_before(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:

@@ -31,7 +31,7 @@ from ..session.memory_needs import training_memory
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs
 from ..structures.memory import SINGLE, memory, sample_memory
-from .prune import PruneSettings
+from .prune import PruneRequest
 from .stages import Stage, StageName
 
 FORWARD, BACKWARD = 1, 2
@@ -54,7 +54,7 @@ class StagePlanner:
     tokens: int
     processes: int = 1
 
-    def stages(self, plans: Sequence[Mask], settings: PruneSettings) -> tuple[Stage, ...]:
+    def stages(self, plans: Sequence[Mask], settings: PruneRequest) -> tuple[Stage, ...]:
         """What a pruning with data takes.
 
         Args:
@@ -82,7 +82,7 @@ class StagePlanner:
             before = plan
         return _summed(found)
 
-    def _scores(self, removed: Mask, settings: PruneSettings) -> Stage:
+    def _scores(self, removed: Mask, settings: PruneRequest) -> Stage:
         """One rating of the model without what is removed."""
         rule, count = CRITERIA[settings.criterion], costs(self.analysis, removed)
         cost = rule.cost(ScoringContext(self.analysis, removed, {}, self.batch), settings.choices)
@@ -98,7 +98,7 @@ class StagePlanner:
         ran = memory(self.analysis).peak + memory(self.analysis, removed).peak
         return [Stage(StageName.CUT, held, 0, 0), Stage(StageName.VERIFICATION, held, ran, None)]
 
-    def _masks(self, settings: PruneSettings) -> Stage:
+    def _masks(self, settings: PruneRequest) -> Stage:
         """Masks are learned on the whole model, of which each process has a copy."""
         intent = settings.mask_intent
         require_whole(intent.recovery, self.processes)

@@ -14,7 +14,7 @@ from ..planning.protocol import Cost, Limit
 from ..planning.scope import outside_scope
 from ..session.states import State
 from .latency_limit import latency_in
-from .prune import PruneSettings, prune_state
+from .prune import PruneRequest, criterion_of, prune_state
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -52,7 +52,7 @@ class Sweep:
 def sweep_budgets(
     session: "Session",
     state: str,
-    settings: PruneSettings,
+    settings: PruneRequest,
     shares: tuple[float, ...] = BUDGETS,
     scores: NDArray[np.float64] | None = None,
     token: CancelToken = NEVER,
@@ -68,6 +68,7 @@ def sweep_budgets(
         token: Cancels.
     """
     outside_scope(session.analysis, settings.goal)
+    settings = replace(settings, criterion=criterion_of(session, state, settings))
     if scores is None:
         scores = yield from session.score(state, settings.criterion, settings.choices, settings.seed, token)
     points: list[SweepPoint] = []
@@ -81,7 +82,7 @@ def sweep_budgets(
     return Sweep(tuple(points), tuple(ends))
 
 
-def at_share(settings: PruneSettings, share: float) -> PruneSettings:
+def at_share(settings: PruneRequest, share: float) -> PruneRequest:
     """Settings whose goal keeps this share of every cost that it limits; of the MACs where it limits none.
 
     Shares of layers are searched for each point only where somebody asked for that.
@@ -93,7 +94,7 @@ def at_share(settings: PruneSettings, share: float) -> PruneSettings:
 def _point(
     session: "Session",
     state: str,
-    settings: PruneSettings,
+    settings: PruneRequest,
     share: float,
     token: CancelToken,
     scores: NDArray[np.float64],

@@ -53,7 +53,7 @@ def cell(name: str) -> dict[str, Any]:
     from secateur.engine.session.session import Session
     from secateur.engine.sources.protocol import ModelSpec
     from secateur.engine.workflows.export import export_state
-    from secateur.engine.workflows.prune import PruneSettings, prune_state
+    from secateur.engine.workflows.prune import PruneRequest, prune_state
 
     from .breadth.shrink import tiny
 
@@ -65,7 +65,7 @@ def cell(name: str) -> dict[str, Any]:
         kind: Any = getattr(transformers, name)
         kind(tiny(kind.config_class)).save_pretrained(folder)
         opened = finish(session.open(ModelSpec(str(folder), uniform=True), evaluate=False))
-        settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, KEEP),)), "l1")
+        settings = PruneRequest(Goal((Limit(Cost.PARAMETERS, KEEP),)), "l1")
         (state,) = finish(prune_state(session, "s0", settings))
         exported = finish(export_state(session, state.id, "hugging-face", str(out)))
         live = session.model(state.id)

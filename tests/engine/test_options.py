@@ -19,7 +19,7 @@ from secateur.engine.session.state_text import _settings
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.text.notation import SHARES
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 
 Capture = pytest.CaptureFixture[str]
 
@@ -37,7 +37,7 @@ def test_a_new_field_is_an_option_of_the_command_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(groups, "RecoverySettings", Smoothed)
     monkeypatch.setattr(prune_request, "RecoverySettings", Smoothed)
     given = parser().parse_args(["prune", "m", "--smoothing", "0.2"])
-    recovery: Any = prune_request.request_from(given, prune_request.limits_of(given)).settings.recovery
+    recovery: Any = prune_request.request_from(given, prune_request.limits_of(given)).recovery
     assert recovery.smoothing == 0.2
     with pytest.raises(SystemExit) as stopped:
         parser().parse_args(["prune", "m", "--smoothing", "0.9"])
@@ -50,7 +50,7 @@ def test_a_new_field_is_an_option_of_the_command_line(monkeypatch: pytest.Monkey
 
 
 @dataclass(frozen=True, slots=True)
-class Shuffled(PruneSettings):
+class Shuffled(PruneRequest):
     """A setting more than there is."""
 
     shuffled: Annotated[
@@ -61,11 +61,11 @@ class Shuffled(PruneSettings):
 def test_a_new_field_of_a_pruning_is_an_option_under_its_heading(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(groups, "PruneSettings", Shuffled)
-    monkeypatch.setattr(prune_request, "PruneSettings", Shuffled)
+    monkeypatch.setattr(groups, "PruneRequest", Shuffled)
+    monkeypatch.setattr(prune_request, "PruneRequest", Shuffled)
     for command in (["prune", "m"], ["sweep", "m"]):
         given = parser().parse_args([*command, "--shuffled", "50%,20%"])
-        settings: Any = prune_request.request_from(given, (prune_request.HALF,)).settings_by("l1", data=False)
+        settings: Any = prune_request.request_from(given, (prune_request.HALF,))
         assert settings.shuffled == (0.5, 0.2)
     with pytest.raises(SystemExit):
         parser().parse_args(["prune", "--help"])
@@ -120,7 +120,7 @@ def test_a_range_is_said_in_words_and_never_holds_what_is_no_number(option: Opti
     assert option.holds(5) and not (option.holds(-1) and option.holds(10))
 
 
-@pytest.mark.parametrize("kind", [Goal, ModelSpec, PruneSettings, RecoverySettings, TaskSpec])
+@pytest.mark.parametrize("kind", [Goal, ModelSpec, PruneRequest, RecoverySettings, TaskSpec])
 def test_words_that_the_window_shows_too_name_no_flag_of_the_command_line(kind: type) -> None:
     for one in settings_of(kind):
         option = one.option

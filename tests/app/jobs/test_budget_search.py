@@ -20,7 +20,7 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import Metric, Split
 from secateur.engine.workflows.budget_search import LossLimit, SearchResult, Trial
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 
 from ..playing import Player, top1
 from ..stand_in import state_of
@@ -71,7 +71,7 @@ def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
 def test_a_search_is_expected_to_take_as_long_as_all_its_trials(player):
     workbench, recovery = player.workbench, replace(player.document.recovery, minutes=20.0)
     limit = LossLimit(0.005, Cost.MACS, 3, minutes=8.0)
-    asked = PruneSettings(player.document.contents.wanted, "l1", recovery)
+    asked = PruneRequest(player.document.contents.wanted, "l1", recovery)
     seconds = workbench.estimator.estimate("lowest", "s0", asked, limit, None).seconds
     assert seconds == workbench.search.seconds(limit, recovery) >= 60 * (3 * 8 + 20)
 

@@ -46,7 +46,7 @@ from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.surgery.cut.edits import OTHER_INPUTS, Check, Verification
 from secateur.engine.workflows.baselines import compare_with_baselines
 from secateur.engine.workflows.export import export_state
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 from secateur.engine.workflows.sensitivity import measure_sensitivity
 from secateur.engine.workflows.sweep import MET, sweep_budgets
 from tests.app.demo_analysis import scores_of, small_resnet
@@ -265,7 +265,7 @@ def test_all_that_jobs_say_of_themselves_is_given_to_translators(tmp_path):
     finish(session.open(write_project(tmp_path / "mine")), hear)
     for criterion in ("l1", "taylor", "fisher", "wanda", "batchnorm"):
         finish(session.score("s0", criterion), hear)
-    settings = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1", RecoverySettings(epochs=1, threads=1))
+    settings = PruneRequest(Goal((Limit(Cost.MACS, 0.5),)), "l1", RecoverySettings(epochs=1, threads=1))
     swept = finish(sweep_budgets(session, "s0", settings, (0.8, 0.5)), hear)
     finish(measure_sensitivity(session, "s0", "l1", (0.5,)), hear)
     finish(export_state(session, swept.states[-1].id, "pytorch", str(tmp_path / "out")), hear)

@@ -40,7 +40,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import Metric, Split, Task, TaskSpec
 from secateur.engine.workflows.baselines import standing_of
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 
 from . import harness, models
 
@@ -129,7 +129,7 @@ class Mirrored:
 
 def _ours(session: Session, keep: float, criterion: str, settings: RecoverySettings) -> harness.Result:
     """The program's own cut and recovery, which knows what was cut and repairs it where the settings say so."""
-    goal = PruneSettings(Goal((Limit(Cost.MACS, keep),)), criterion, settings, seed=settings.seed)
+    goal = PruneRequest(Goal((Limit(Cost.MACS, keep),)), criterion, settings, seed=settings.seed)
     cut, recovered = finish(prune_state(session, "s0", goal), harness.say)
     original, state = session.history.state("s0"), session.history.state(recovered.id)
     return {

@@ -24,7 +24,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import Split, TaskSpec
 from secateur.engine.workflows.baselines import standing_of
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 
 from . import cifar, fashion, harness, models
 
@@ -65,7 +65,7 @@ def run(cell: str, protocol: str) -> harness.Result:
     selection, _, name = way.partition("-")
     epochs = 1 if protocol == "tiny" else EPOCHS[net]
     recovery = replace(RecoverySettings(epochs=epochs, seed=int(seed), threads=1), **RECOVERIES[name])
-    settings = PruneSettings(Goal((Limit(Cost.MACS, 0.5),), multiple=MULTIPLE), selection, recovery, seed=int(seed))
+    settings = PruneRequest(Goal((Limit(Cost.MACS, 0.5),), multiple=MULTIPLE), selection, recovery, seed=int(seed))
     with closing(Session(cache=harness.work() / "teachers")) as session:
         opened = finish(session.open(_spec(net, protocol), evaluate=False), harness.say)
         original = finish(session.evaluate("s0", Split.TEST), harness.say)

@@ -34,7 +34,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import Split, TaskSpec
 from secateur.engine.workflows.baselines import standing_of
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 
 from . import cifar, harness, packages
 
@@ -74,7 +74,7 @@ def run(cell: str, protocol: str) -> harness.Result:
             others = {one["setting"]: round(one["metric"]["value"], 4) for one in found}
             return {**best, "kept": best["macs"] / whole, "all": others, "cpu seconds": round(process_time() - begun)}
         repaired = RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES, threads=1)
-        settings = PruneSettings(Goal((Limit(Cost.MACS, KEEP[cut]),)), "obs", repaired)
+        settings = PruneRequest(Goal((Limit(Cost.MACS, KEEP[cut]),)), "obs", repaired)
         made = finish(prune_state(session, "s0", settings, report=False), harness.say)
         seconds, state = process_time() - begun, session.history.state(made[-1].id)
         return {

@@ -39,7 +39,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import Split, TaskSpec
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 
 from . import harness, models, packages
 from .language_training import TEMPERATURE, trained_language_model
@@ -192,7 +192,7 @@ def _made(session: Session, way: str, seed: int, steps: int, much: Protocol, mix
     )
     if way == "uncut":
         return (finish(session.recover("s0", recovery), harness.say),)
-    settings = PruneSettings(_goal(way, much), "taylor", recovery, seed=seed)
+    settings = PruneRequest(_goal(way, much), "taylor", recovery, seed=seed)
     match way:
         case "obs" | "random":
             settings = replace(settings, criterion=way)
@@ -209,7 +209,7 @@ def _made(session: Session, way: str, seed: int, steps: int, much: Protocol, mix
     return finish(prune_state(session, "s0", settings, report=False), harness.say)
 
 
-def _from_scratch(session: Session, settings: PruneSettings, recovery: RecoverySettings) -> tuple[State, ...]:
+def _from_scratch(session: Session, settings: PruneRequest, recovery: RecoverySettings) -> tuple[State, ...]:
     """The shape with fresh weights, which training begins from."""
     cut = finish(prune_state(session, "s0", settings, report=False), harness.say)[-1]
     model = session.model(cut.id)

@@ -22,7 +22,7 @@ from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
 from secateur.engine.workflows.baselines import make_baseline
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 from secateur.resources import fashion_mnist
 
 from . import harness, models
@@ -76,7 +76,7 @@ def run(cell: str, protocol: str) -> harness.Result:
         goal = Goal((Limit(Cost.MACS, keep),), multiple=1 if kinds else 16, kinds=tuple(kinds))
         try:
             made = finish(
-                prune_state(session, "s0", PruneSettings(goal, criterion, settings, seed=int(seed))), harness.say
+                prune_state(session, "s0", PruneRequest(goal, criterion, settings, seed=int(seed))), harness.say
             )
         except (PlanError, TaskError) as refused:
             return {"refused": str(refused)}
@@ -89,7 +89,7 @@ def run(cell: str, protocol: str) -> harness.Result:
 def _baseline(session: Session, net: str, kind: BaselineKind, settings: RecoverySettings) -> harness.Result:
     """A baseline beside half of the MACs; the state itself need not be trained for it."""
     goal = Goal((Limit(Cost.MACS, 0.5),), multiple=16)
-    (cut,) = finish(prune_state(session, "s0", PruneSettings(goal, "taylor", None)), harness.say)
+    (cut,) = finish(prune_state(session, "s0", PruneRequest(goal, "taylor", None)), harness.say)
     none = replace(settings, epochs=0)
     state = finish(session.recover(cut.id, none), harness.say)
     source = f"{models.__file__}:{net}_stock" if kind is BaselineKind.STOCK else ""

@@ -18,7 +18,7 @@ from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import Split, TaskSpec
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 
 from . import harness, models, packages
 from .language_training import TEMPERATURE, trained_language_model
@@ -75,7 +75,7 @@ def _made(session: Session, net: str, way: str, seed: int, epochs: int) -> tuple
     )
     if way == "uncut":
         return finish(session.recover("s0", recovery), harness.say).id, epochs * a_pass
-    settings = PruneSettings(KEEP[net], "random" if way == "random" else "taylor", recovery, seed=seed)
+    settings = PruneRequest(KEEP[net], "random" if way == "random" else "taylor", recovery, seed=seed)
     if way == "rounds":
         settings = replace(settings, recovery=replace(recovery, epochs=1), rounds=epochs)
     if way == "masks":

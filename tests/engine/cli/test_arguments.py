@@ -77,13 +77,8 @@ def test_choices_about_scores_reach_the_course_and_ranking_the_goal() -> None:
     given = ["--combine", "max", "--slices", "all", "--normalise", "l2", "--ranking", "model", "--seed", "3"]
     arguments = parser().parse_args(["prune", "m", "--criterion", "l2", *given])
     asked = request_from(arguments, limits_of(arguments))
-    settings = asked.settings_by("l2", False)
-    assert settings.choices == Choices(Combine.MAX, Slices.ALL, Normalise.L2)
-    assert (settings.goal.ranking, settings.seed, settings.intent(settings.goal).choices) == (
-        "model",
-        3,
-        settings.choices,
-    )
+    assert asked.choices == Choices(Combine.MAX, Slices.ALL, Normalise.L2)
+    assert (asked.goal.ranking, asked.seed, asked.intent(asked.goal).choices) == ("model", 3, asked.choices)
 
 
 def test_masks_of_a_divided_model_are_refused_before_it_is_opened(
@@ -123,10 +118,7 @@ def test_arguments_make_one_goal() -> None:
     assert asked.goal.limits == limits and asked.goal.scope == ("layer1", "*.conv1") and asked.goal.dtype == "float16"
     assert (asked.goal.least, asked.goal.least_share, asked.goal.multiples) == (1, 0.25, {"head": 2})
     assert Kind.BLOCK in asked.goal.kinds and Kind.FILTER in asked.goal.kinds and asked.goal.multiple == 8
-    settings = asked.settings_by("l1", data=True)
-    assert (settings.rounds, settings.recovery.epochs) == (3, 2) and asked.settings_by(
-        "l1", data=False
-    ).recovery is None  # type: ignore[union-attr]
+    assert asked.rounds == 3 and asked.recovery is not None and asked.recovery.epochs == 2
 
 
 def test_half_of_the_macs_are_kept_where_nothing_is_limited() -> None:
@@ -162,7 +154,7 @@ def test_usage_loads_neither_torch_nor_qt() -> None:
 @pytest.mark.parametrize(("text", "tokens"), [("10M", 10_000_000), ("2.5k", 2500), ("1B", 10**9), ("70001", 70_001)])
 def test_tokens_take_the_place_of_epochs(text: str, tokens: int) -> None:
     words = ["shear", "m", "--tokens", text, "--accumulate", "4", "--evaluate-every", "200", "--shape", "heads=4"]
-    recovery = request_from(parser().parse_args(words), ()).settings.recovery
+    recovery = request_from(parser().parse_args(words), ()).recovery
     assert recovery is not None and recovery.budget == Budget(Unit.TOKENS, tokens)
     assert (recovery.accumulate, recovery.evaluate_every) == (4, 200)
     assert read_amount(write_amount(tokens)) == tokens
@@ -178,16 +170,16 @@ def test_amounts_are_read_by_their_decimals() -> None:
 
 def test_minutes_take_the_place_of_epochs() -> None:
     arguments = parser().parse_args(["prune", "m", "--minutes", "2.5"])
-    recovery = request_from(arguments, limits_of(arguments)).settings_by("l1", True).recovery
+    recovery = request_from(arguments, limits_of(arguments)).recovery
     assert recovery is not None and recovery.minutes == 2.5 and recovery.passes is None
 
 
 def test_a_repair_without_training_is_a_recovery_of_no_epochs() -> None:
     given = parser().parse_args(["prune", "bundled:vit", "--no-recover", "--repair", "least-squares"])
-    recovery = request_from(given, limits_of(given)).settings_by("l1", data=True).recovery
+    recovery = request_from(given, limits_of(given)).recovery
     assert recovery is not None and (recovery.epochs, recovery.repair) == (0, Repair.LEAST_SQUARES)
     plain = parser().parse_args(["prune", "bundled:vit", "--no-recover"])
-    assert request_from(plain, limits_of(plain)).settings_by("l1", data=True).recovery is None
+    assert request_from(plain, limits_of(plain)).recovery is None
 
 
 def test_how_to_train_is_taken_into_the_settings() -> None:
@@ -197,7 +189,7 @@ def test_how_to_train_is_taken_into_the_settings() -> None:
     wanted = RecoverySettings(
         3, 0.1, 1.0, 4.0, 0.01, optimizer=Optimizer.SGD, warm_up=0.1, patience=2, features=0.5, mirror=True, half=True
     )
-    assert request_from(given, limits_of(given)).settings_by("l1", data=True).recovery == wanted
+    assert request_from(given, limits_of(given)).recovery == wanted
 
 
 def test_a_training_that_cannot_be_is_refused_before_anything_is_opened() -> None:

@@ -17,7 +17,7 @@ from secateur.engine.sharing import session_files
 from secateur.engine.sharing.project_files import UNFINISHED, in_the_way
 from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 from tests.engine.session.small import write_project
 
 
@@ -81,7 +81,7 @@ def test_a_first_save_that_was_killed_hands_nothing_of_others_over(
 def test_every_state_is_in_the_project_as_soon_as_it_is_made(tmp_path: Path) -> None:
     session, folder, seen = Session(tmp_path / "session"), tmp_path / "project", list[int]()
     finish(session.open(write_project(tmp_path / "mine")))
-    settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1", rounds=2)
+    settings = PruneRequest(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1", rounds=2)
 
     def watched() -> Job[None]:
         for progress in prune_state(session, "s0", settings):
@@ -98,7 +98,7 @@ def test_a_project_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     session, taken = Session(tmp_path / "session"), tmp_path / "taken"
     finish(session.open(write_project(tmp_path / "mine")))
     taken.write_text("a file")
-    job = prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1"))
+    job = prune_state(session, "s0", PruneRequest(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1"))
     assert kept(session, str(taken), Reporter(quiet=True), job)
     assert taken.read_text() == "a file"
 

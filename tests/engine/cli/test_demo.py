@@ -1,6 +1,7 @@
 """Where there is no display the demonstration leaves a report and a file that runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,15 @@ import onnxruntime
 import pytest
 
 from secateur.engine.cli.demo import demo
-from secateur.engine.cli.prune_request import PruneRequest
+from secateur.engine.cli.prune_request import DEFAULT
+from secateur.engine.recovery.protocol import RecoverySettings
 
 
 @pytest.mark.slow
 def test_the_demonstration_says_why_and_writes_report_and_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert demo(tmp_path / "demo", PruneRequest(epochs=0, threads=1)) == 0
+    assert demo(tmp_path / "demo", replace(DEFAULT, recovery=RecoverySettings(epochs=0, threads=1))) == 0
     assert "No display found" in capsys.readouterr().err
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert report["after"]["macs"] <= 0.5 * report["before"]["macs"] and len(report["timings"]) == 2

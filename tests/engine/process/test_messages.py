@@ -42,7 +42,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.tasks.protocol import Metric, Split
 from secateur.engine.workflows.budget_search import LossLimit, Trial
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 
 STATE = State("s1", "s0", StateKind.CUT, {"a": [1]}, Edits(), "f00", 3, 4, curve=({"step": 1.0, "loss": 2.0},))
 
@@ -135,7 +135,7 @@ def test_requests_come_back_with_arguments_of_the_declared_types() -> None:
     for one in (Begin("/a"), Cancel(3), Close()):
         assert read_request(request(one)) == one
     goal, limit = Goal((Limit(Cost.MACS, 0.5),)), LossLimit(0.01, Cost.MACS)
-    settings_ = PruneSettings(goal, "l1", recovery=RecoverySettings(epochs=2))
+    settings_ = PruneRequest(goal, "l1", recovery=RecoverySettings(epochs=2))
     asked = read_request(request(call(7, "lowest", ("s0", settings_, limit, np.ones(3)))))
     assert isinstance(asked, Call) and (asked.number, asked.method) == (7, "lowest")
     state, again, lose, scores = read_arguments(_without_session(CALLS["lowest"]), asked.arguments)

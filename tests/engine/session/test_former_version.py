@@ -1,11 +1,9 @@
-"""What version 0.1 wrote opens and runs: a project, its recipe, its script, a bundle, a window's session, a `task.py`.
+"""What version 0.1 wrote opens and runs: a project, its recipe, a bundle, a window's session, a `task.py`.
 
 The files are in `tests/fixtures/0.1`; its README.md says how they were made.
 """
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,11 +22,8 @@ from secateur.engine.structures.analysis import from_identities
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec
 from tests.conftest import ROOT
-from tests.warm_start import python
 
 FIXTURES = ROOT / "tests" / "fixtures" / "0.1"
-MADE_IN = "/tmp/secateur-0.1"
-"""The folder that the script names."""
 RESIDUAL = {"residual width|stem.weight|0": [1, 5, 6, 7]}
 METRICS = {
     "s0": {Split.TEST: 16 / 48},
@@ -81,18 +76,6 @@ def test_a_recipe_runs(session: Session, folder: Path) -> None:
     assert {note.code for note in done.notes} <= {"fit.versions"}  # other versions of packages are told
     assert [state.removed for state in done.states] == [{}, RESIDUAL, RESIDUAL]
     assert {one.split for one in session.states()[2].metrics} == {Split.VAL, Split.TEST}
-
-
-@pytest.mark.end_to_end
-def test_a_script_runs(folder: Path, tmp_path: Path) -> None:
-    script = folder / "script.py"
-    script.write_text(script.read_text(encoding="utf-8").replace(MADE_IN, folder.as_posix()), encoding="utf-8")
-    done = subprocess.run(
-        python(str(script), str(tmp_path / "saved")), capture_output=True, text=True, cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "951 parameters" in done.stdout and (tmp_path / "saved" / "recipe.json").is_file()
 
 
 def test_a_bundle_opens(folder: Path) -> None:

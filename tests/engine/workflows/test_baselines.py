@@ -24,12 +24,12 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.workflows.baselines import compare_with_baselines, rounds_of, standing_of
 from secateur.engine.workflows.measure import measure_states
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 from tests.engine.session.small import write_project
 
 pytestmark = pytest.mark.end_to_end
 
-SETTINGS = PruneSettings(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
+SETTINGS = PruneRequest(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
 STOCK = "from torch import nn\n\n\ndef small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))\n"
 
 

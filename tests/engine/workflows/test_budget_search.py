@@ -32,10 +32,10 @@ from secateur.engine.workflows.budget_search import (
     brief_limit,
     search_budget,
 )
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 from tests.engine.session.small import write_project
 
-SETTINGS = PruneSettings(Goal(()), "l1")
+SETTINGS = PruneRequest(Goal(()), "l1")
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_where_nothing_smaller_holds_what_is_there_is_the_lowest(session: Sessio
 
 
 def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_with_a_note(session: Session, judged):
-    settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
+    settings = PruneRequest(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
     found = finish(search_budget(session, "s0", settings, LossLimit(0.09)))
     assert found.states[-1].parameters <= 0.5 * session.history.state("s0").parameters
     assert any("out of reach" in str(one.note) and not one.holds for one in found.trials)
@@ -134,7 +134,7 @@ def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, ju
         return (yield from recover(state, settings, token))
 
     monkeypatch.setattr(session, "recover", watched)
-    settings = PruneSettings(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
+    settings = PruneRequest(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
     found = finish(search_budget(session, "s0", settings, LossLimit(0.9, trials=1, epochs=1)))
     assert wanted == [1, 2] and found.states[-1].kind is StateKind.RECOVERED
 

@@ -25,7 +25,7 @@ from secateur.engine.surgery.repair.config_fields import fields_of
 from secateur.engine.surgery.repair.kv_cache import cached_by_heads
 from secateur.engine.workflows import check_shape as check_shape_module
 from secateur.engine.workflows.check_shape import check_shape
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
 from ..planning.test_target_shape import llama
@@ -220,7 +220,7 @@ def test_the_plan_of_an_answer_is_that_of_the_solver(resnet: Session) -> None:
 def test_a_shape_that_no_plan_has_is_refused_before_anything_is_scored(uniform: Session) -> None:
     goal = Goal((), shape=(KindLimit(Kind.WIDTH, count=17),))
     with pytest.raises(PlanError, match="Nearest possible width: 16 or 24"):
-        finish(prune_state(uniform, "s0", PruneSettings(goal, "l1")))
+        finish(prune_state(uniform, "s0", PruneRequest(goal, "l1")))
 
 
 def test_the_latency_is_predicted_where_the_target_was_measured(resnet: Session, tmp_path: Path) -> None:

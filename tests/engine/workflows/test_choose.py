@@ -21,13 +21,13 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.structures.analysis import from_identities
 from secateur.engine.tasks.protocol import Split
-from secateur.engine.workflows.prune import PruneSettings, mask_share, prune_state
+from secateur.engine.workflows.prune import PruneRequest, mask_share, prune_state
 
 from ..session.small import write_project
 
 KEY = "filter|block.conv1.weight|0"
 GOAL = Goal((Limit(Cost.MACS, 0.6),), multiple=4)
-MASKS = PruneSettings(
+MASKS = PruneRequest(
     GOAL,
     "l1",
     RecoverySettings(epochs=1, threads=1),
@@ -149,7 +149,7 @@ def test_learning_that_was_cancelled_goes_on_where_it_stood(
 
 def test_rounds_take_at_most_a_tenth_each(tmp_path: Path) -> None:
     session = opened(tmp_path, data=False)
-    settings = PruneSettings(replace(GOAL, multiple=1), "l1", choose=Choose.ROUNDS)
+    settings = PruneRequest(replace(GOAL, multiple=1), "l1", choose=Choose.ROUNDS)
     made = finish(prune_state(session, "s0", settings))
     shares = [one.macs / session.history.state("s0").macs for one in made]
     assert len(made) == 5 and 0.55 < shares[-1] <= 0.6  # 0.9 ** 5 is the first below 0.6

@@ -13,7 +13,7 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.workflows.budget_search import LossLimit, search_budget
 from secateur.engine.workflows.latency_limit import latency_of, table_for
 from secateur.engine.workflows.measure import measure_states
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 from secateur.engine.workflows.sweep import sweep_budgets
 from tests.engine.session.small import write_project
 from tests.engine.session.weighed import TORCH, Weighed
@@ -35,8 +35,8 @@ def taken(session: Session, runtime: Weighed, state: str = "s0") -> float:
     return runtime.seconds(session.history.state(state))
 
 
-def settings(limit: Limit) -> PruneSettings:
-    return PruneSettings(Goal((limit,), target=TORCH), "l1")
+def settings(limit: Limit) -> PruneRequest:
+    return PruneRequest(Goal((limit,), target=TORCH), "l1")
 
 
 def test_a_cut_is_as_fast_as_asked_and_measured_in_turns_with_the_original(session: Session, runtime: Weighed):
@@ -106,7 +106,7 @@ def test_what_another_machine_measured_is_not_held_against_the_table_of_this_one
 def test_a_cut_is_held_against_the_original_of_the_same_turns(
     session: Session, runtime: Weighed, monkeypatch: pytest.MonkeyPatch
 ):
-    sweep = PruneSettings(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1")
+    sweep = PruneRequest(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1")
     fair = Weighed.seconds
 
     def seconds(self: Weighed, state: State) -> float:  # the machine becomes faster behind the first measurement
@@ -121,7 +121,7 @@ def test_a_cut_is_held_against_the_original_of_the_same_turns(
 
 
 def test_measured_turns_tell_the_time_of_the_original_among_them(session: Session):
-    (cut,) = finish(prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
+    (cut,) = finish(prune_state(session, "s0", PruneRequest(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
     target = replace(TORCH, seconds=0.02)
     original, timing = finish(measure_states(session, ("s0", cut.id), target))
     assert timing.beside == original.undisturbed == original.beside
@@ -129,14 +129,14 @@ def test_measured_turns_tell_the_time_of_the_original_among_them(session: Sessio
 
 
 def test_without_a_limit_of_the_latency_nothing_is_measured(session: Session, runtime: Weighed):
-    finish(prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
+    finish(prune_state(session, "s0", PruneRequest(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
     assert not runtime.measured
 
 
 def test_budgets_that_turn_out_slower_than_asked_say_so(session: Session, runtime: Weighed):
     runtime.slower = 9.0
     done = finish(
-        sweep_budgets(session, "s0", PruneSettings(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1"), (0.8, 0.6))
+        sweep_budgets(session, "s0", PruneRequest(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1"), (0.8, 0.6))
     )
     assert all(one.states and "slower than the original" in str(one.note) for one in done.points)
 
@@ -150,7 +150,7 @@ def test_a_search_for_the_fastest_tells_the_measured_share_and_takes_nothing_slo
     finish(session.attach_task(task))
     found = finish(
         search_budget(
-            session, "s0", PruneSettings(Goal((), target=TORCH), "l1"), LossLimit(0.99, Cost.LATENCY, trials=2)
+            session, "s0", PruneRequest(Goal((), target=TORCH), "l1"), LossLimit(0.99, Cost.LATENCY, trials=2)
         )
     )
     whole = taken(session, runtime)

@@ -23,13 +23,13 @@ from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.workflows.baselines import rounds_of
 from secateur.engine.workflows.budget_search import LossLimit, search_budget
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 from secateur.engine.workflows.sweep import sweep_budgets
 
 from ..session.small import write_project
 
 ONE_EPOCH = RecoverySettings(epochs=1, threads=1)
-HALF = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1")
+HALF = PruneRequest(Goal((Limit(Cost.MACS, 0.5),)), "l1")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch, *names: str) -> d
 
 
 def test_rounds_score_cut_and_recover_down_to_the_goal(session: Session):
-    settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "taylor", ONE_EPOCH, rounds=3)
+    settings = PruneRequest(Goal((Limit(Cost.PARAMETERS, 0.4),)), "taylor", ONE_EPOCH, rounds=3)
     said = list[str]()
     made = finish(prune_state(session, "s0", settings), lambda progress: said.append(str(progress.message)))
     assert [one.kind for one in made] == [StateKind.CUT, StateKind.RECOVERED] * 3
@@ -86,7 +86,7 @@ def test_a_recovery_by_minutes_is_kept_with_its_epochs_and_not_made_again(sessio
 
 def test_a_recipe_of_rounds_runs_again_and_its_goals_are_planned_again(session: Session, tmp_path: Path):
     made = finish(
-        prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4), "l1", rounds=2))
+        prune_state(session, "s0", PruneRequest(Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4), "l1", rounds=2))
     )
     path = tmp_path / "mine" / "recipe.json"
     write_recipe(path, session_recipe(session, made[-1].id))
@@ -105,7 +105,7 @@ def test_a_recipe_of_rounds_runs_again_and_its_goals_are_planned_again(session: 
 
 def test_an_unreachable_goal_is_refused_before_the_first_round_cuts(session: Session):
     with pytest.raises(PlanError, match="out of reach"):
-        finish(prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.MACS, 0.001),)), "l1", rounds=4)))
+        finish(prune_state(session, "s0", PruneRequest(Goal((Limit(Cost.MACS, 0.001),)), "l1", rounds=4)))
     assert len(session.states()) == 1
 
 
@@ -120,7 +120,7 @@ def test_a_training_that_cannot_be_is_refused_before_anything_is_scored(
 
 def test_what_a_hand_locked_stays_and_what_it_marked_goes_in_every_round(session: Session):
     key = "filter|block.conv1.weight|0"
-    settings = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1", rounds=2, locked={key: [0, 1]}, marked={key: [2, 3]})
+    settings = PruneRequest(Goal((Limit(Cost.MACS, 0.5),)), "l1", rounds=2, locked={key: [0, 1]}, marked={key: [2, 3]})
     first, last = finish(prune_state(session, "s0", settings))
     assert {2, 3} <= set(first.removed[key]) <= set(last.removed[key]) and not {0, 1} & set(last.removed[key])
 
@@ -148,7 +148,7 @@ def test_every_state_of_a_sweep_is_told_when_it_is_there(session: Session):
         if str(progress.message).startswith("Budget"):
             places.add((progress.done, progress.total))
 
-    settings = PruneSettings(HALF.goal, "l1", ONE_EPOCH)
+    settings = PruneRequest(HALF.goal, "l1", ONE_EPOCH)
     done = finish(sweep_budgets(session, "s0", settings, (0.6, 0.8)), listen)
     assert [one.kind for one in told if not one.metrics] == [StateKind.CUT] * 2
     assert {one.id: one for one in told} == {one.id: one for one in session.states() if one.parent}
@@ -158,7 +158,7 @@ def test_every_state_of_a_sweep_is_told_when_it_is_there(session: Session):
 def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
     session: Session, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ):
-    settings, token = PruneSettings(HALF.goal, "l1", ONE_EPOCH), threading.Event()
+    settings, token = PruneRequest(HALF.goal, "l1", ONE_EPOCH), threading.Event()
 
     def stop_in_the_second(progress: Progress) -> None:
         if str(progress.message).startswith("Budget 2 of 3") and "step" in progress.values:
@@ -177,7 +177,7 @@ def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
 
 
 def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Path):
-    settings = PruneSettings(HALF.goal, "l1", ONE_EPOCH)
+    settings = PruneRequest(HALF.goal, "l1", ONE_EPOCH)
     first = finish(prune_state(session, "s0", settings))
     assert [one.id for one in finish(prune_state(session, "s0", settings))] == [one.id for one in first]
     other = write_project(tmp_path / "other", count=36).task
@@ -195,14 +195,14 @@ def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Pa
 
 
 def test_data_in_smaller_batches_are_the_same_data(session: Session):
-    made = finish(prune_state(session, "s0", PruneSettings(HALF.goal, "l1", ONE_EPOCH)))
+    made = finish(prune_state(session, "s0", PruneRequest(HALF.goal, "l1", ONE_EPOCH)))
     metrics = session.history.state(made[-1].id).metrics
     task = session.history.task
     assert task is not None and metrics
     finish(session.attach_task(replace(task, batch=8)))
     assert session.history.task is not None and session.history.task.batch == 8
     assert session.history.state(made[-1].id).metrics == metrics
-    assert [one.id for one in finish(prune_state(session, "s0", PruneSettings(HALF.goal, "l1", ONE_EPOCH)))] == [
+    assert [one.id for one in finish(prune_state(session, "s0", PruneRequest(HALF.goal, "l1", ONE_EPOCH)))] == [
         o.id for o in made
     ]
 
@@ -214,7 +214,7 @@ def test_options_in_another_order_are_the_same_data():
 
 
 def test_rounds_that_wait_for_data_to_be_mended_go_on(session: Session):
-    settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
+    settings = PruneRequest(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
     for progress in prune_state(session, "s0", settings):
         if progress.text == "Cut" and len(session.states()) == 4:
             break

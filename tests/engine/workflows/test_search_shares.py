@@ -18,11 +18,11 @@ from secateur.engine.session.state_text import step_told
 from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.structures.analysis import Kind, from_identities
 from secateur.engine.structures.costs import costs
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.prune import PruneRequest, prune_state
 from tests.engine.session.small import write_project
 from tests.engine.workflows.test_choose import opened
 
-SEARCHED = PruneSettings(Goal((Limit(Cost.MACS, 0.6),)), "l1", search=30)
+SEARCHED = PruneRequest(Goal((Limit(Cost.MACS, 0.6),)), "l1", search=30)
 
 
 def test_a_searched_plan_meets_the_goal_is_recorded_and_made_once(tmp_path: Path) -> None:

@@ -24,14 +24,14 @@ from secateur.engine.structures.costs import costs
 from secateur.engine.structures.memory import gathered_parameters
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Split, Task
-from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.prune import PruneRequest
 from secateur.engine.workflows.stage_plan import StagePlanner
 from secateur.engine.workflows.stages import FLOPS, Stage, StageName
 
 from ..recovery.continued_training import BATCH, LENGTH, Llama, text_task, write_texts
 
 TRAINING = RecoverySettings(steps=3, learning_rate=1e-3, repair=Repair.NONE, teacher=Teacher.ORIGINAL, threads=1)
-SCORING = PruneSettings(Goal(()), "taylor", choices=Choices(batches=2))
+SCORING = PruneRequest(Goal(()), "taylor", choices=Choices(batches=2))
 FIRST = 2 * BATCH * LENGTH * 16 * (16 + 8 + 8)
 """Gradients of the embedding's outputs through queries, keys and values: nothing rates an embedding here."""
 EXAMPLE = torch.zeros(2, LENGTH, dtype=torch.int64)
@@ -60,7 +60,7 @@ def plan(analysis: Analysis) -> Mask:
     return removed
 
 
-def planned(analysis: Analysis, settings: PruneSettings, *plans: Mask, processes: int = 1) -> dict[str, Stage]:
+def planned(analysis: Analysis, settings: PruneRequest, *plans: Mask, processes: int = 1) -> dict[str, Stage]:
     stages = StagePlanner(analysis, BATCH, LENGTH, processes).stages(plans, settings)
     return {str(one.name): one for one in stages}
 
