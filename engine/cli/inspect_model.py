@@ -1,5 +1,18 @@
 """`secateur inspect`: what can be removed from a model, module by module, what is fixed and why, and what it costs."""
 
+from typing import TYPE_CHECKING
+
+from ..batch_parts import PassLimit
+from ..errors import TaskError
+from ..jobs import CancelToken, Job, NeverCancelled
+from ..recovery.reference_losses import ReferenceLosses
+from ..tasks.domain_mixture import DomainTask
+from ..tasks.evaluate_on import fitting_domain_losses
+from ..tasks.protocol import Split
+
+if TYPE_CHECKING:
+    from ..session.session import Session  # brings torch
+
 import argparse
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +29,6 @@ from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
 from ..structures.memory import Memory, memory
-from ..workflows.domain_losses import domain_losses
 from ..workflows.latency_table import forget_latencies, latency_table
 from .compute_device import use_threads
 from .flag_hints import with_hint
@@ -24,6 +36,27 @@ from .latency_text import multiple_for, savings_rows, table_content, target_of, 
 from .model_args import model_spec
 from .output import Outcome, Reporter
 from .tables import byte_size, columns, outputs_lines, outputs_of, size, thousands
+
+NEVER = NeverCancelled()
+
+
+def domain_losses(session: "Session", state: str, token: CancelToken = NEVER) -> Job[ReferenceLosses]:
+    """What a state loses in each domain on the val split, with its number of parameters.
+
+    Raises:
+        TaskError: The data names no domains.
+        DataError: A domain has no sequence to train on or to be judged by.
+    """
+    task = session.task if session.has_task else None
+    mixture = task.mixture() if isinstance(task, DomainTask) else None
+    if mixture is None or not isinstance(task, DomainTask):
+        template = "The data names no domains. Give text whose files do, such as train-wiki.txt and val-wiki.txt."
+        raise TaskError("domains.none", template)
+    with session.running(state) as model:
+        limit = PassLimit(device=session.device)
+        losses = yield from fitting_domain_losses(task, model, Split.VAL, token, limit)
+    pairs = zip(mixture.names, losses.tolist(), strict=True)
+    return ReferenceLosses(tuple(pairs), session.history.state(state).parameters)
 
 
 def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

@@ -6,8 +6,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import TypeVar
 
-from ..distributed import LEADER, launched
+from ..distributed import LEADER, joined, launched
 from ..errors import DataError, OpenError, SecateurError
 from ..out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
@@ -15,8 +16,37 @@ from ..storage.serialization import to_json
 from .arguments import WrongUsage, given, parser
 from .commands import COMMANDS
 from .flag_hints import with_hint
-from .follow import led
 from .output import Outcome, Reporter, check_names, error_as_json, one_line, printable, standard_output_kept
+
+PARALLEL = frozenset({"prune", "shear", "sweep", "run"})
+"""Commands that score or train, which several processes do together; every other one runs in one process."""
+Result = TypeVar("Result")
+
+
+def led(arguments: argparse.Namespace, command: Callable[[], Result]) -> Result | None:
+    """Run a command in the process that leads; the others compute with it, or leave where it has nothing for them.
+
+    Returns:
+        What the command gives, None in the others.
+    """
+    place = launched()
+    if place.size == 1:
+        return command()
+    if arguments.command not in PARALLEL:
+        if place.rank == 0:
+            return command()
+        sys.stderr.write(f"{arguments.command} runs in one process: process {place.rank} has nothing to do.\n")
+        return None
+    with joined() as group:
+        if group.is_writer:
+            return command()
+        from ..session.parallel import Follower  # brings torch
+        from .compute_device import use_threads
+
+        use_threads(arguments.threads)
+        Follower(group).follow()
+        return None
+
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 NOTHING = "What was finished before stays; no file is half written."

@@ -46,7 +46,6 @@ from .output import Outcome, Reporter, Verdict
 from .project_request import options_of, own_files, request_of, resumed, start_of
 from .prune_request import limits_of, request_as_json, request_from
 from .settings import read_settings
-from .shape_text import shape_content, shape_lines
 from .tables import (
     asked_and_got,
     comparison,
@@ -62,6 +61,8 @@ from .tables import (
     repairs_of,
     reported,
     searches_of,
+    shape_content,
+    shape_lines,
     stops_of,
     verification_of,
     verified,

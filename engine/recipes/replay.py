@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Message, PlanError
+from ..errors import Message, OpenError, PlanError
 from ..export.protocol import Exported
 from ..export.staged_output import require_free
 from ..foreign_code.consent import FULL_CONSENT, Consent
@@ -34,15 +34,35 @@ from ..tasks.protocol import Split
 from ..workflows.baselines import make_baseline
 from ..workflows.export import export_state
 from ..workflows.latency_limit import table_for
-from ..workflows.learn_masks import masked_state
-from ..workflows.plan import searched
+from ..workflows.plan import masked_state, searched
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
 from .find_recipe import consent_at
-from .machines import require_goal_here, require_here
 from .recipe import code_in, is_own, read_recipe, sealed_consent, with_model
 from .replay_result import Replay
 from .steps import Attach, Compare, Cut, Export, LearnMasks, Open, Plan, Recipe, Recover, Step
+
+
+def require_here(recipe: Recipe, mode: Mode | None) -> None:
+    """Refuse steps that certainly measure on another machine. Raises OpenError."""
+    for step in recipe.steps:
+        again = mode is Mode.SAME_GOAL or (mode is None and isinstance(step, LearnMasks))
+        if again and (plan := _plan_of(step)) is not None:
+            require_goal_here(plan.goal)
+
+
+def require_goal_here(goal: Goal | None) -> None:
+    """Refuse a goal that is planned for by measuring on another machine. Raises OpenError."""
+    if goal is not None and goal.timed and goal.target is not None and goal.target.address:
+        template = (
+            "The recipe was made elsewhere. Planning for its goal sends models to {address} and measures them there. "
+            "Allow that only if you trust the recipe."
+        )
+        raise OpenError("source.machine", template, address=goal.target.address)
+
+
+def _plan_of(step: Step) -> PlanIntent | None:
+    return step.intent if isinstance(step, Plan) else step.intent.plan if isinstance(step, LearnMasks) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,24 @@
 """Plans from a state, as they are recorded: by scores, that one configuration describes, with their shares searched."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Message
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed
+from ..jobs import CancelToken, Job, NeverCancelled
 from ..latency.protocol import LatencyTable
+from ..session.states import MaskIntent, State
+from .latency_limit import table_for
+
+if TYPE_CHECKING:
+    from ..session.session import Session  # brings torch
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import Message
+from ..jobs import Progress, followed
 from ..planning.goal import exchange_of, solve
 from ..planning.protocol import Goal, Planned
 from ..planning.share_exchange import require_search
@@ -142,3 +151,36 @@ def _search(
     gone = session.removed(state) | marked
     exchange = exchange_of(session.analysis, scores, intent.asked, plan, gone, locked, latencies)
     return (yield from session.search_shares(state, exchange, plan, intent.search or 0, intent.seed, token))
+
+
+def masked_state(
+    session: "Session",
+    state: str,
+    intent: MaskIntent,
+    scores: NDArray[np.float64] | None = None,
+    latencies: LatencyTable | None = None,
+    token: CancelToken = NEVER,
+) -> Job[State]:
+    """Learn masks for the goal of a plan; the state that they make says what should be cut.
+
+    Args:
+        session: Gets the state.
+        state: A state of which nothing is cut.
+        intent: The plan's goal and scores, and how masks are trained.
+        scores: [S] of the state by the plan's criterion, where they are known.
+        latencies: Of the target, where the goal limits the latency and they are known.
+        token: Cancels.
+
+    Raises:
+        PlanError: The goal cannot be reached, or the state is cut already; nothing was trained then.
+        TaskError: There is no data to train on.
+    """
+    plan = intent.plan
+    assert plan.goal is not None
+    if latencies is None:
+        latencies = yield from table_for(session, plan.goal, token)
+    if scores is None:
+        scores = yield from session.score(state, plan.criterion, plan.choices, plan.seed, token)
+    removed = plan_masks(session, state, plan, plan.goal, scores, latencies).removed
+    removed, _ = yield from searched(session, state, plan, scores, removed, latencies, token)
+    return (yield from session.learn_masks(state, removed, scores, intent, token))

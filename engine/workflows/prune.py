@@ -37,8 +37,7 @@ from ..session.states import MaskIntent, PlanIntent, State
 from ..structures.analysis import Mask, from_identities, identities
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
-from .learn_masks import masked_state
-from .plan import plan_masks, searched
+from .plan import masked_state, plan_masks, searched
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch

@@ -12,8 +12,7 @@ from secateur.engine.errors import OpenError
 from secateur.engine.foreign_code.consent import FULL_CONSENT
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recipes.recipe import read_recipe
-from secateur.engine.session.made_inputs import made_inputs
-from secateur.engine.session.open_model import prepare
+from secateur.engine.session.open_model import made_inputs, prepare
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import InputSpec, ModelSpec, check_inputs, read_input
 from secateur.engine.tasks.protocol import TaskSpec

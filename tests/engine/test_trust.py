@@ -35,7 +35,7 @@ from secateur.engine.structures.analysis import from_identities
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.workflows.export import export_state
-from secateur.engine.workflows.measurable import measurable
+from secateur.engine.workflows.measure import measurable
 from tests.engine.session.small import CODE, write_project
 from tests.warm_start import python
 

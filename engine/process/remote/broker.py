@@ -26,7 +26,6 @@ from ..messages import Close, Quiet, request
 from ..plain_data import decode, encode
 from ..wire import Wire
 from .courier import Courier
-from .engine_folders import HELD, SESSIONS, SOCKET, WRITTEN, engine_folder, inside_folder
 from .protocol import (
     Ended,
     Fetch,
@@ -46,7 +45,7 @@ from .protocol import (
     hello,
     read_hello,
 )
-from .remote_folders import ReceivedFiles, seen
+from .remote_folders import HELD, SESSIONS, SOCKET, WRITTEN, ReceivedFiles, engine_folder, inside_folder, seen
 
 BACKLOG, HEAVY = 100, 1 << 18
 """Messages that nobody has heard, and their bytes, from which on the engine keeps its progress back."""

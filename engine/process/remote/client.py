@@ -31,7 +31,6 @@ from ..messages import Begin, Cancel, Request, call, request
 from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
 from .courier import Courier
-from .engine_folders import WRITTEN
 from .homecoming import PATH_OF, Homecoming, stays_inside
 from .protocol import (
     MARK,
@@ -59,6 +58,7 @@ from .protocol import (
     read_hello,
 )
 from .refusals import engine_command, other_version, refusal
+from .remote_folders import WRITTEN
 
 WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the connection is tried again; the last one from then on."""

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from ...errors import SecateurError
-from .engine_folders import LOG, engine_folder, reached
 from .protocol import MARK, PROTOCOL, own_version
+from .remote_folders import LOG, engine_folder, reached
 
 PATIENCE = 30.0
 """Seconds that an engine may take to listen."""

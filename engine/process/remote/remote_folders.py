@@ -2,13 +2,65 @@
 
 import filecmp
 import os
+import re
+import socket
 import tempfile
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from ...errors import SecateurError
+from ...session.measurement_cache import ENGINES, user_cache
 from .homecoming import stays_inside
 from .protocol import Entry, FileBegins, Kept, Part, Seen
+
+NAME = re.compile(r"[a-z0-9]{8,32}")
+"""What an engine may be called."""
+SOCKET, SESSIONS, WRITTEN, LOG, HELD = "socket", "sessions", "written", "log", "held"
+
+
+def engine_folder(name: str) -> Path:
+    """The folder of an engine, made where it is missing; nobody else may look into it.
+
+    Raises:
+        SecateurError: The name is none, or the folder belongs to somebody else.
+    """
+    if not NAME.fullmatch(name):
+        raise SecateurError("engine.name", "{name} is no name of an engine. Use letters and digits.", name=name[:50])
+    folder = user_cache() / ENGINES / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        template = "{path} can be read by others. Remove it and connect again."
+        raise SecateurError("engine.not_private", template, path=str(folder))
+    (folder / SESSIONS).mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def inside_folder(folder: Path) -> Generator[None]:
+    """Work in a folder: the name of a socket may have 107 bytes only, that of a folder more."""
+    before = os.open(".", os.O_RDONLY)
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+def reached(folder: Path) -> socket.socket | None:
+    """A connection to the engine of a folder, None where none runs."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with inside_folder(folder):
+            link.connect(SOCKET)
+    except OSError:
+        link.close()
+        return None
+    return link
+
 
 MOST = 5000
 """Entries of a folder that are told; nobody looks through more of them."""

@@ -16,7 +16,7 @@ from secateur.app.storage import settings
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.errors import EngineLost
 from secateur.engine.jobs import Cancelled
-from secateur.engine.process.remote.engine_folders import SESSIONS, engine_folder
+from secateur.engine.process.remote.remote_folders import SESSIONS, engine_folder
 from secateur.engine.session.measurement_cache import TRAININGS, clear_cache, size_of_cache, user_cache
 from secateur.engine.session.states import OpenedModel
 from tests.app.fake_link import FakeLink, workbench_on

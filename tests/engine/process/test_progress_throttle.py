@@ -6,7 +6,7 @@ import time
 from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Event, Finished, Progressed
 from secateur.engine.process.messages import read_event
-from secateur.engine.process.progress_throttle import Outbox
+from secateur.engine.process.worker import Outbox
 from secateur.engine.workflows.budget_search import Trial
 
 

@@ -14,8 +14,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent, State
 from secateur.engine.structures.analysis import Kind, Mask, identities
-from secateur.engine.workflows.baselines import make_baseline
-from secateur.engine.workflows.equal_budget import budget_of
+from secateur.engine.workflows.baselines import budget_of, make_baseline
 from tests.engine.session.small import write_project
 
 GOAL = Goal((Limit(Cost.MACS, 0.7),), ranking=Ranking.SET)

@@ -15,8 +15,7 @@ import pytest
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
-from secateur.engine.process.remote.installation import install_there
-from secateur.engine.process.remote.own_wheel import write_own_wheel
+from secateur.engine.process.remote.installation import install_there, write_own_wheel
 from secateur.engine.process.remote.protocol import own_version
 from secateur.engine.subprocesses.ssh import Address
 
