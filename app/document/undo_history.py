@@ -5,7 +5,6 @@ what they did not change. Going back never runs a job: the weights of every stat
 back and doing something else begins a branch, and the other branch stays.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from secateur.engine.structures.analysis import Mask
@@ -57,12 +56,10 @@ class UndoHistory:
         parents: For each entry the place at which it was done.
         position: The present place.
         latest: Where redo leads from places that were left by going back.
-        heard: Told of each change, after it: its name (of the method) and its arguments.
     """
 
-    def __init__(self, heard: Callable[..., None] = lambda *_: None) -> None:
+    def __init__(self) -> None:
         """Start empty and clean."""
-        self.heard = heard
         self.entries: list[Entry] = []
         self.parents: list[int] = []
         self.position = 0
@@ -71,10 +68,6 @@ class UndoHistory:
 
     def push(self, entry: Entry) -> None:
         """Add a step at the present place; steps that were undone there stay as a branch of their own."""
-        self._push(entry)
-        self.heard("push", entry)
-
-    def _push(self, entry: Entry) -> None:
         place, last = self.position, self.entries[self.position - 1] if self.position else None
         if last is not None and entry.fold and entry.fold == last.fold and self._clean != place and self._is_end(place):
             self.entries[place - 1] = Entry(entry.text, last.before, entry.after, entry.fold)
@@ -83,7 +76,7 @@ class UndoHistory:
         self.parents.append(place)
         self.position = self.latest[place] = len(self.entries)
         if len(self.entries) > LIMIT:
-            self._forget_first()
+            self.forget_first()
 
     def undo(self) -> Entry | None:
         """Step back; the entry that was undone."""
@@ -91,7 +84,6 @@ class UndoHistory:
             return None
         undone, self.position = self.position, self.parents[self.position - 1]
         self.latest[self.position] = undone
-        self.heard("undo")
         return self.entries[undone - 1]
 
     def redo(self) -> Entry | None:
@@ -100,7 +92,6 @@ class UndoHistory:
         if ahead is None:
             return None
         self.position = ahead
-        self.heard("redo")
         return self.entries[ahead - 1]
 
     def go(self, place: int) -> Snapshot | None:
@@ -111,7 +102,6 @@ class UndoHistory:
         while at:  # redo from anywhere on the way leads back here
             self.latest[self.parents[at - 1]] = at
             at = self.parents[at - 1]
-        self.heard("go", place)
         return self.at(place)
 
     def at(self, place: int) -> Snapshot:
@@ -138,12 +128,10 @@ class UndoHistory:
         self.latest.clear()
         self.position = 0
         self._clean = 0
-        self.heard("clear")
 
     def mark_clean(self, place: int | None) -> None:
         """Remember that this place is saved; None for none of them."""
         self._clean = place
-        self.heard("mark_clean", place)
 
     def spoil(self) -> None:
         """Something that no step shows was made: no place is the saved one any more."""
@@ -185,7 +173,7 @@ class UndoHistory:
         after = [number + 1 for number, parent in enumerate(self.parents) if parent == place]
         return after[-1] if after else None
 
-    def _forget_first(self) -> None:
+    def forget_first(self) -> None:
         """Forget the oldest entry: what followed it begins the history now."""
         alone = self.parents.count(0) == 1
         del self.entries[0], self.parents[0]

@@ -13,7 +13,7 @@ from secateur.engine.tasks.protocol import TaskInfo, TaskSpec
 from ..document.consent_request import ConsentRequest
 from ..document.document import Document
 from ..storage import quarantine, settings
-from ..storage.session_autosave import SessionAutosave
+from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.user_folders import new_session_folder
 from ..text.translate import sentence
 from .job_runner import JobRunner
@@ -142,7 +142,7 @@ class ModelJobs(QObject):
 
     def save(self, folder: str) -> None:
         """Write a project: every state with its weights, and the recipe of the current one."""
-        self._autosave.written(lambda: self._save(folder))
+        self._autosave.save(lambda: self._save(folder))
 
     def _save(self, folder: str) -> None:
         place = self._document.history.position

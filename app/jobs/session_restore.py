@@ -19,8 +19,8 @@ from ..storage import settings
 from ..storage.autosave import session_folders
 from ..storage.autosave.remembered import Remembered
 from ..storage.autosave.remote_engine import remote_engine_of
+from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.autosave.session_folders import Draft
-from ..storage.session_autosave import SessionAutosave
 from ..storage.user_folders import sessions_folder
 from ..text.translate import sentence
 from .job_runner import JobRunner
@@ -75,7 +75,7 @@ class SessionRestore(QObject):
         """Find what can be restored, then delete what nobody will miss."""
         self._find()
         root = sessions_folder()
-        self._autosave.journal.run(lambda: session_folders.tidy(root))
+        self._autosave.run(lambda: session_folders.tidy(root))
 
     def _find(self) -> None:
         root = sessions_folder()
@@ -86,7 +86,7 @@ class SessionRestore(QObject):
             self.out_of_reach = len(drafts) - len(self.drafts)
             self._tell()
 
-        self._autosave.journal.run(lambda: session_folders.drafts(root), take)
+        self._autosave.run(lambda: session_folders.drafts(root), take)
 
     @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:
@@ -97,7 +97,7 @@ class SessionRestore(QObject):
     def discard(self, draft: Draft, on: bool = True) -> None:
         """Have a session deleted at the next start, or not."""
         self.discarded = self.discarded | {draft.folder} if on else self.discarded - {draft.folder}
-        self._autosave.journal.run(lambda: session_folders.discard(draft.folder, on))
+        self._autosave.run(lambda: session_folders.discard(draft.folder, on))
         self._tell()
 
     def _tell(self) -> None:

@@ -13,8 +13,8 @@ from secateur.engine.storage.atomic_files import write
 
 from ..document.document import Document
 from ..storage import settings
+from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.background import BackgroundTasks
-from ..storage.session_autosave import SessionAutosave
 from .baselines import BaselineJobs
 from .budget_search import BudgetSearchJobs
 from .cost_estimator import CostEstimator

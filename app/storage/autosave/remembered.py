@@ -1,4 +1,4 @@
-"""What the window's log holds, as plain data: the history and everything beside it that a person would have to redo."""
+"""The state of a window, as plain data: the history and everything beside it that a person would have to redo."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from secateur.engine.targets.protocol import TargetSpec
 
 from ...document.aspects import Goal, Selection
 from ...document.contents import Contents
+from ...document.document import Document
 from ...document.job_state import UnfinishedJob
 from ...document.undo_history import Snapshot, UndoHistory
 from .. import settings
@@ -34,7 +35,7 @@ class Remembered:
         layout: What the masks stand for.
         now: What was last shown.
         history: The undo history.
-        values: What else was chosen, by name, as JSON has it (`journal.VALUES`).
+        values: What else was chosen, by name; as JSON has it where a file was read.
         selection: (module, key of the set, number in it) of what was selected; None for nothing.
         job: What was running, None for nothing.
     """
@@ -47,6 +48,24 @@ class Remembered:
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     selection: tuple[str, str, int] | None = None
     job: UnfinishedJob | None = None
+
+    @classmethod
+    def of(cls, document: Document, analysis: Analysis, layout: Layout) -> "Remembered":
+        """The state of a document: takes no time, and nothing in it changes afterwards."""
+        contents = document.contents
+        now, history = contents.snapshot(), UndoHistory()
+        if contents.unpreviewed is not None:
+            now = replace(now, marked=contents.unpreviewed)  # a preview is no plan before it is taken
+        history.take(document.history)
+        values = {name: getattr(contents, name) for name in ("criterion", "recovery", *CHOSEN)}
+        one, selection = contents.selection, None
+        if 0 <= one.set_number < len(analysis.sets):
+            chosen = analysis.sets[one.set_number]
+            selection = one.module, chosen.key, one.structure - chosen.first if one.structure >= 0 else -1
+        elif one.module:
+            selection = one.module, "", -1
+        source = contents.spec.source if contents.spec is not None else ""
+        return cls(contents.name, source, layout, now, history, values, selection, document.unfinished)
 
     def fit(self, analysis: Analysis, states: set[str]) -> "Remembered":
         """The same for an analysis of this run; steps from or to states that are gone are left out, as at first.
@@ -116,6 +135,6 @@ class Remembered:
 
 
 def nothing(layout: Layout, state: str, goal: Goal) -> Snapshot:
-    """A snapshot without marks and locks: what every log begins from."""
+    """A snapshot without marks and locks: what every file begins from."""
     empty = np.zeros(layout.count, dtype=np.bool_)
     return Snapshot(state, empty, empty, empty, goal)

@@ -19,7 +19,8 @@ from ...document.job_state import UnfinishedJob
 from .remembered import Remembered
 from .remote_engine import ENGINE as REMOTE
 from .remote_engine import RemoteEngine, remote_engine_of
-from .tape import LOG, read
+from .window_file import WINDOW as WINDOW_FILE
+from .window_file import read
 
 EVENTS = "events.jsonl"
 DISCARDED = "discarded"
@@ -158,7 +159,9 @@ class _Content:
 
 def _content(folder: Path) -> _Content:
     """Read a folder, unless nothing was written in it since that was done last."""
-    times = {name: (folder / name).stat().st_mtime for name in (EVENTS, LOG, REMOTE) if (folder / name).exists()}
+    times = {
+        name: (folder / name).stat().st_mtime for name in (EVENTS, WINDOW_FILE, REMOTE) if (folder / name).exists()
+    }
     found = _read_content(folder, tuple(times.items()))
     return replace(found, draft=replace(found.draft, crashed=found.work and FolderLock(folder, WINDOW).left))
 

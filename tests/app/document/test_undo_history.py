@@ -133,18 +133,6 @@ def test_another_history_is_taken_with_its_branches_and_its_saved_place():
     assert second.ends() == [1, 2] and second.clean and second.undo_text == "other"
 
 
-def test_every_change_is_heard():
-    told = []
-    history = UndoHistory(lambda *what: told.append(what[0]))
-    history.push(entry("one"))
-    history.undo()
-    history.redo()
-    history.go(0)
-    history.spoil()
-    history.clear()
-    assert told == ["push", "undo", "redo", "go", "mark_clean", "clear"]
-
-
 def test_redo_from_the_begin_leads_to_the_branch_that_was_begun_last():
     history = UndoHistory()
     history.push(entry("one", "a", "b"))

@@ -1,8 +1,8 @@
-"""`kill -9` of the window or of its engine at any moment: the next start restores all but the step in flight.
+"""`kill -9` of the window or of its engine at any moment: the next start restores all but the last second.
 
 Real processes: a window with its engine works through a list of steps (`victim.py`). One that nobody disturbs says
-what is to be seen after each step; those that are killed must come back to one of these, no more than one step behind,
-and end with the same weights.
+what is to be seen after each step; those that are killed must come back to one of these, behind by no more than what
+was done within the last second, and end with the same weights.
 """
 
 import json
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from secateur.app.storage.autosave import session_autosave
 from tests.engine.session.small import write_project
 
 from .victim import WARM
@@ -31,6 +32,8 @@ RECOVERY = 9
 """The step that recovers."""
 Told = tuple[Path, list[str], list[float]]
 LIMIT = 300
+UNSAVED = session_autosave.INTERVAL + 0.5
+"""Seconds before a kill whose work may be lost: between two saves, and until one is written."""
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals"),
@@ -112,21 +115,29 @@ def prepared(told, folder: Path) -> Path:
     return folder
 
 
+def saved_by(run: Run, killed: float) -> int:
+    """The last step that a window must have saved when it was killed."""
+    return max(
+        (int(line[0]) for line in run.lines() if line[0].isdigit() and float(line[2]) < killed - UNSAVED), default=0
+    )
+
+
 def window_killed(told: Told, folder: Path, step: int, wait: float, further: int = STEPS) -> str:
     """Kill the window so many seconds after a step, or after the next one, and go on; what happened, in a few words."""
     run = Run(prepared(told, folder), str(STEPS))
     run.wait(lambda: len(run.lines()) > step)
     moment = time.monotonic() + wait
     run.wait(lambda: time.monotonic() > moment or len(run.lines()) > step + 1)
+    killed = time.time()
     run.kill()
     if run.lines()[-1] == ["end"]:
         return "the end: it was closed in order"
-    done, known = len(run.lines()) - 1, told[1]
+    done, known, saved = len(run.lines()) - 1, told[1], saved_by(run, killed)
     end = min(done + further, len(known) - 1)
     again = Run(folder, str(end), "restore")
     again.finish()
     _, begun, found = next(line for line in again.lines() if line[0] == "restored")
-    assert found in known[max(done - 1, 0) : done + 2], f"restored what was not shown around step {done}"
+    assert found in known[saved : done + 2], f"restored what was not shown between steps {saved} and {done + 1}"
     lines = again.lines()
     further_on = [line[1] for line in lines[lines.index(["at", *again.at()]) :] if line[0].isdigit()]
     assert [found, *further_on][-1] == known[max(end, int(again.at()[0]))]
@@ -177,8 +188,9 @@ def test_killed_while_it_restores_it_comes_back_all_the_same(told: Told, tmp_pat
         folder = tmp_path / str(number)
         run = Run(prepared(told, folder), str(STEPS))
         run.wait(lambda run=run: len(run.lines()) > STEPS // 2)
+        killed = time.time()
         run.kill()
-        done = len(run.lines()) - 1
+        done, saved = len(run.lines()) - 1, saved_by(run, killed)
         for _ in range(2):
             again = Run(folder, str(done), "restore")
             again.pids()
@@ -187,5 +199,5 @@ def test_killed_while_it_restores_it_comes_back_all_the_same(told: Told, tmp_pat
         last = Run(folder, str(STEPS), "restore")
         last.finish()
         found = [line for line in last.lines() if line[0] == "restored"][-1][2]
-        assert found in told[1][done - 1 :]
+        assert found in told[1][saved:]
         assert [line for line in last.lines() if line[0].isdigit()][-1] == [str(STEPS), told[1][-1]]

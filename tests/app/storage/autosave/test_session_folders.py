@@ -58,7 +58,8 @@ def session(name: str, states: int = 2) -> Desk:
 def killed(desk: Desk) -> Path:
     """End as `kill -9` ends: the system lets the lock go, and nothing else happens."""
     keeper = desk.workbench.autosave
-    assert keeper.journal._background.flush(PATIENCE)
+    keeper.save()
+    assert keeper._background.flush(PATIENCE)
     assert keeper._lock is not None
     folder = keeper._lock.path.parent
     keeper._lock.release(clean=False)
@@ -175,7 +176,7 @@ def test_discarded_is_deleted_at_the_next_start_and_not_before_and_can_be_undone
     press(window, qtbot, "Undo")
     qtbot.waitUntil(lambda: "Discarded" not in words_of(window))
     press(window, qtbot, "Discard")
-    assert window.workbench.autosave.journal._background.flush(PATIENCE)
+    assert window.workbench.autosave._background.flush(PATIENCE)
     assert one.exists() and two.exists()
     (kept,) = session_folders.drafts(sessions_folder())
     session_folders.tidy(sessions_folder())
@@ -228,14 +229,14 @@ def test_a_restore_that_fails_leaves_the_session_to_be_offered_again(window, qtb
     assert window.restore_bar.isVisible()
 
 
-def test_a_damaged_log_is_set_aside_and_named_and_what_is_left_is_restored(window, qtbot) -> None:
+def test_a_damaged_file_is_set_aside_and_named_and_what_is_left_is_restored(window, qtbot) -> None:
     desk = session("one")
     for number in range(4):
         desk.document.plan.mark([FIRST + number], True)
     folder = killed(desk)
     log = folder / "window.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
-    lines[-2] = b'{"do":"push"}\n'
+    lines[-3] = b'{"do":"entry"}\n'
     log.write_bytes(b"".join(lines))
     show(window, qtbot)
     press(window, qtbot, "Restore")
@@ -361,7 +362,7 @@ def test_a_draft_is_discarded_on_the_start_page_and_that_can_be_undone(window, q
     qtbot.waitUntil(lambda: "It will be deleted at the next start" in page_of(window))
     click("Undo")
     qtbot.waitUntil(lambda: "just now" in page_of(window))
-    assert window.workbench.autosave.journal._background.flush(PATIENCE)
+    assert window.workbench.autosave._background.flush(PATIENCE)
     assert [draft.folder.name for draft in session_folders.drafts(sessions_folder())] == ["one"]
 
 
@@ -415,7 +416,7 @@ def test_opening_another_model_closes_the_session_before_in_order() -> None:
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     other = OpenedModel("other", ANALYSIS, state, (), task_info(), folder=str(sessions_folder() / "two"))
     desk.workbench.model.adopt(other, ModelSpec("other"))
-    assert desk.workbench.autosave.journal._background.flush(PATIENCE)
+    assert desk.workbench.autosave._background.flush(PATIENCE)
     assert not (sessions_folder() / "one" / WINDOW).exists() and FolderLock(sessions_folder() / "two").taken()
     begun = (sessions_folder() / "one" / "window.jsonl").read_bytes().splitlines()[0]
     assert json.loads(begun)["name"] == "net"
@@ -449,7 +450,7 @@ def test_identities_of_a_session_survive(qapp) -> None:
     desk = session("one")
     desk.document.plan.mark([FIRST], True)
     folder = killed(desk)
-    from secateur.app.storage.autosave.tape import read
+    from secateur.app.storage.autosave.window_file import read
 
     kept = read(folder)
     assert kept is not None
@@ -513,7 +514,7 @@ def test_a_session_of_this_machine_is_not_restored_by_an_engine_elsewhere(window
 
 def test_a_session_elsewhere_that_another_window_has_is_said_to_be_in_use(window, qtbot) -> None:
     desk = far_session("one")
-    assert desk.workbench.autosave.journal._background.flush(PATIENCE)
+    assert desk.workbench.autosave._background.flush(PATIENCE)
     said: list[str] = []
     window.document.announced.connect(said.append)
     window.workbench.sessions.restore(sessions_folder() / "one", "net")

@@ -4,8 +4,9 @@
 moment. With `restore` it waits for what the last one left, restores it as a hand would, and goes on
 with the steps that remain.
 
-FOLDER holds `model.py` and `data.npz`; `steps.txt` gets a line for each moment: number of steps done, and a digest of
-all that a person would have to do again. `pids.txt` gets the process ids of window and engine.
+FOLDER holds `model.py` and `data.npz`; `steps.txt` gets a line for each moment: number of steps done, a digest of all
+that a person would have to do again, and when that was (`time.time`). `pids.txt` gets the process ids of window and
+engine.
 """
 
 import hashlib
@@ -175,10 +176,10 @@ def work(folder: Path, count: int) -> None:
         worker.note(f"at {done}")
     else:
         worker.open()
-        worker.note(f"0 {worker.digest()}")
+        worker.note(f"0 {worker.digest()} {time.time()}")
     for number in range(done, count) if done >= 0 else ():
         worker.step(number)
-        worker.note(f"{number + 1} {worker.digest()}")
+        worker.note(f"{number + 1} {worker.digest()} {time.time()}")
         worker.rest()
     worker.note("end")
     worker.window.close()
