@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.analysis import Kind, Mask
 from .cost_meter import Amounts, CostMeter, meter_of
 from .isomorphic_classes import RemovalOption, held_by_blocks, removal_options
 from .local_search import Counts, start_search
-from .protocol import DEFAULT_KINDS, Cost, Goal
+from .protocol import DEFAULT_KINDS, Cost, Goal, PlanStart
 from .search import Problem, finest
 
 ALL = Goal((), kinds=tuple(DEFAULT_KINDS))
@@ -50,48 +50,35 @@ class RemovableBlocks:
         return marked, implied
 
 
-def depth_and_width(
-    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
-) -> Mask | None:
+def depth_and_width(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Mask | None:
     """[S] the plan that loses the least, None where none of them reaches the goal."""
-    blocks = _blocks(meter, scores, goal, removed, locked, limits)
-    tried = [*_tried(meter, blocks, scores, goal, removed, locked, limits)]
+    blocks = _order_blocks(meter, start, goal, limits)
+    tried = [*_try_blocks(meter, blocks, start, goal, limits)]
     if not tried:
         return None
     _, number, problem, above, below = min(tried, key=lambda one: one[0])
     gone = set(blocks.order[:number])
     kept = np.array([int(n not in gone) for n in range(len(blocks.options))], np.int64)
     options = [*problem.options, *blocks.options]
-    whole = Problem(meter, removed, options, limits)
+    whole = Problem(meter, start.removed, options, limits)
     return finest(whole, np.concatenate([above, kept]), np.concatenate([below, kept]))
 
 
-def fewest_blocks(
-    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
-) -> Problem:
+def fewest_blocks(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Problem:
     """The widths beside as few blocks as there can be: all that may go are gone."""
-    blocks = _blocks(meter, scores, goal, removed, locked, limits)
-    marked, implied = blocks.gone(removed, len(blocks.order))
-    return Problem(meter, marked, removal_options(meter.analysis, scores, implied, locked, _widths(goal)), limits)
+    blocks = _order_blocks(meter, start, goal, limits)
+    marked, implied = blocks.gone(start.removed, len(blocks.order))
+    return Problem(meter, marked, removal_options(start.without(implied), _widths(goal)), limits)
 
 
-def weakest_blocks(
-    analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask
-) -> NDArray[np.int64]:
+def weakest_blocks(start: PlanStart, goal: Goal) -> NDArray[np.int64]:
     """[*] blocks that may go, as structures: the least worth for the most MACs first, each beside those before it."""
-    meter = meter_of(analysis, (Cost.MACS,))
-    blocks = _blocks(meter, scores, goal, removed, locked, np.zeros(1, np.int64))
+    blocks = _order_blocks(meter_of(start.analysis, (Cost.MACS,)), start, goal, np.zeros(1, np.int64))
     return np.array([int(blocks.options[number].order[0]) for number in blocks.order], np.int64)
 
 
-def _tried(
-    meter: CostMeter,
-    blocks: RemovableBlocks,
-    scores: NDArray[np.float64],
-    goal: Goal,
-    removed: Mask,
-    locked: Mask,
-    limits: Amounts,
+def _try_blocks(
+    meter: CostMeter, blocks: RemovableBlocks, start: PlanStart, goal: Goal, limits: Amounts
 ) -> Iterator[tuple[float, int, Problem, Counts, Counts]]:
     """(worth lost, blocks gone, the widths beside them, counts above and under the goal) of each that reaches it.
 
@@ -99,8 +86,8 @@ def _tried(
     """
     found = False
     for number in range(len(blocks.order) + 1):
-        marked, implied = blocks.gone(removed, number)
-        widths = removal_options(meter.analysis, scores, implied, locked, _widths(goal))
+        marked, implied = blocks.gone(start.removed, number)
+        widths = removal_options(start.without(implied), _widths(goal))
         options = [replace(option, value=blocks.value[option.order]) for option in widths]
         problem = Problem(meter, marked, options, limits)
         if problem.holds(meter.measure(marked)):
@@ -112,7 +99,7 @@ def _tried(
         else:
             continue
         found = True
-        yield _lost(problem, blocks.value, implied & ~removed, above, below), number, problem, above, below
+        yield _lost(problem, blocks.value, implied & ~start.removed, above, below), number, problem, above, below
 
 
 def _lost(problem: Problem, value: NDArray[np.float64], implied: Mask, above: Counts, below: Counts) -> float:
@@ -125,14 +112,14 @@ def _lost(problem: Problem, value: NDArray[np.float64], implied: Mask, above: Co
     return lost[0] + (lost[1] - lost[0]) * float(np.clip(excess.max(), 0.0, 1.0))
 
 
-def _blocks(
-    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
-) -> RemovableBlocks:
-    analysis = meter.analysis
-    held = held_by_blocks(analysis)
-    value = _worth(meter, removal_options(analysis, scores, removed, analysis.empty(), ALL), removed)
-    found = removal_options(analysis, scores, removed, locked, replace(goal, kinds=(Kind.BLOCK,)))
-    own = _worth(meter, found, removed)
+def _order_blocks(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> RemovableBlocks:
+    """The blocks that may go, as many as the limits can ask for, the least worth for the most cost first."""
+    held = held_by_blocks(start.analysis)
+    # What a block holds counts in full, locked or not: a lock says what stays, not what it is worth.
+    unlocked = replace(start, locked=start.analysis.empty())
+    value = _worth(meter, removal_options(unlocked, ALL), start.removed)
+    found = removal_options(start, replace(goal, kinds=(Kind.BLOCK,)))
+    own = _worth(meter, found, start.removed)
     options: list[RemovalOption] = []
     for option in found:
         inside = held[int(option.order[0])]
@@ -140,7 +127,7 @@ def _blocks(
         options.append(replace(option, value=np.array([value[inside].sum()]) if rated else own[option.order]))
         value[option.order] = 0.0 if rated else own[option.order]
     blocks = RemovableBlocks(options, [], [held[int(option.order[0])] for option in options], value)
-    walk = start_search(meter, options, limits, np.ones(len(options), np.int64), removed)
+    walk = start_search(meter, options, limits, np.ones(len(options), np.int64), start.removed)
     while not walk.met and walk.counts.any():
         blocks.order.append(walk.take_cheapest(np.zeros_like(walk.counts)))
     return blocks

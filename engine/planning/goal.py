@@ -19,14 +19,14 @@ from .cost_meter import Amounts, CostMeter, meter_of, no_blocks
 from .count_balance import balanced
 from .infeasibility import cost_name, unreachable
 from .isomorphic_classes import RemovalOption, removal_options
-from .kind_counts import other_kinds, reached_kinds, with_kinds_planned, with_what_they_hold
+from .kind_counts import other_kinds, plan_kinds, reached_kinds, with_what_they_hold
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .protocol import Cost, Goal, Limit, Planned, Ranking, Reached
+from .protocol import Cost, Goal, Limit, Planned, PlanStart, Ranking, Reached
 from .scope import outside_scope
 from .search import Problem, finest
 from .share_exchange import ShareExchange, in_order
-from .target_shape import reached_shape, with_shape_planned
+from .target_shape import plan_shape, reached_shape
 
 ENOUGH = 0.9
 """Of what the limits allow, a multiple that nobody has asked for leaves at least this share."""
@@ -88,17 +88,20 @@ def solve(
     removed = analysis.empty() if removed is None else removed
     locked = analysis.empty() if locked is None else locked
     meter, original, limits = _measured(analysis, goal, latencies)
-    removed = with_shape_planned(analysis, scores, goal, removed, locked)
-    removed = with_kinds_planned(analysis, scores, goal, removed, locked)
+    start = PlanStart(analysis, scores, removed, locked)
+    start = start.without(plan_shape(start, goal))
+    start = start.without(plan_kinds(start, goal))
     told = not goal.timed or (latencies is not None and bool(latencies.homes))
     if Kind.BLOCK in goal.kinds and not told:
         raise no_blocks()
+    removed = start.removed
     removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
+    start = start.without(removed)
     plan, note = removed.copy(), None
     if not (meter.measure(removed) <= limits).all():
-        found, note = _plan_at_multiple(meter, scores, goal, removed, locked, limits)
+        found, note = _plan_at_multiple(meter, start, goal, limits)
         if found is None:
-            nearest, unrated = partial(_nearest, meter, scores, removed), int((np.isnan(scores) & ~removed).sum())
+            nearest, unrated = partial(_nearest, meter, start), int((np.isnan(scores) & ~removed).sum())
             free = replace(goal, multiple=1) if goal.finer else goal
             raise unreachable(analysis, free, original, limits, nearest, locked, meter.measure, told, unrated)
         plan = found
@@ -129,7 +132,8 @@ def exchange_of(
     barred, gone = locked | outside_scope(analysis, goal), with_what_they_hold(analysis, settled)
     fitting: list[RemovalOption] = []
     for multiple in _halves(goal) if kinds else ():  # the multiple that the plan was made with
-        options = removal_options(analysis, scores, gone, barred, replace(goal, kinds=kinds, multiple=multiple))
+        start = PlanStart(analysis, scores, gone, barred)
+        options = removal_options(start, replace(goal, kinds=kinds, multiple=multiple))
         fitting = in_order(options, plan)
         if len(fitting) == len(options):
             break
@@ -166,7 +170,7 @@ def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) ->
 
 
 def _plan_at_multiple(
-    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+    meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts
 ) -> tuple[Mask | None, Message | None]:
     """([S] the plan, None where the goal cannot be reached; what another multiple reaches, where this one wastes much).
 
@@ -177,14 +181,14 @@ def _plan_at_multiple(
         """What a plan keeps of the limit that it is nearest to."""
         return 0.0 if plan is None else float((meter.measure(plan) / np.maximum(limits, 1)).max())
 
-    plan = _plan(meter, scores, goal, removed, locked, limits)
+    plan = _plan(meter, start, goal, limits)
     if goal.timed or goal.multiple <= 1 or kept(plan) >= ENOUGH or (plan is None and not goal.finer):
         return plan, None  # a multiple for a latency was measured to pay
     # No multiple keeps more than single structures do.
-    enough = min(ENOUGH, kept(_plan(meter, scores, replace(goal, multiple=1), removed, locked, limits)))
+    enough = min(ENOUGH, kept(_plan(meter, start, replace(goal, multiple=1), limits)))
     finer, multiple = plan, goal.multiple
     for multiple in (*_halves(replace(goal, finer=True)),)[1:]:
-        finer = _plan(meter, scores, replace(goal, multiple=multiple), removed, locked, limits)
+        finer = _plan(meter, start, replace(goal, multiple=multiple), limits)
         if kept(finer) >= enough:
             break
     if finer is None or kept(finer) <= kept(plan):
@@ -223,33 +227,30 @@ def _halves(goal: Goal) -> Iterator[int]:
         yield multiple
 
 
-def _plan(
-    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
-) -> Mask | None:
+def _plan(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Mask | None:
     """[S] the plan, None where the goal cannot be reached."""
-    barred, goal = locked | outside_scope(meter.analysis, goal), _unsettled(goal)
+    start, goal = replace(start, locked=start.locked | outside_scope(start.analysis, goal)), _unsettled(goal)
     if _blocks_compete(goal):
-        return depth_and_width(meter, scores, goal, removed, barred, limits)
-    gone = with_what_they_hold(meter.analysis, removed)
-    problem = Problem(meter, removed, removal_options(meter.analysis, scores, gone, barred, goal), limits)
+        return depth_and_width(meter, start, goal, limits)
+    problem = _widths_problem(meter, start, goal, limits)
     if not problem.holds(problem.costs(problem.counts(np.inf))):
         return None
     return finest(problem, *(problem.cheapest_first() if goal.ranking is Ranking.COST else problem.bracket()))
 
 
-def _nearest(
-    meter: CostMeter, scores: NDArray[np.float64], removed: Mask, goal: Goal, locked: Mask, rated: bool = False
-) -> Amounts:
-    """[K] the lowest costs that a goal's freedom allows; `rated`: as if everything had a score."""
-    scores = np.nan_to_num(scores) if rated else scores
-    barred, limits = locked | outside_scope(meter.analysis, goal), np.zeros(len(meter.costs), np.int64)
-    goal = _unsettled(goal)
-    if _blocks_compete(goal):
-        problem = fewest_blocks(meter, scores, goal, removed, barred, limits)
-    else:
-        gone = with_what_they_hold(meter.analysis, removed)
-        problem = Problem(meter, removed, removal_options(meter.analysis, scores, gone, barred, goal), limits)
+def _nearest(meter: CostMeter, start: PlanStart, goal: Goal, locked: Mask, rated: bool = False) -> Amounts:
+    """[K] the lowest costs that a goal's freedom allows under these locks; `rated`: as if everything had a score."""
+    start = replace(start.rated if rated else start, locked=locked | outside_scope(start.analysis, goal))
+    limits, goal = np.zeros(len(meter.costs), np.int64), _unsettled(goal)
+    make = fewest_blocks if _blocks_compete(goal) else _widths_problem
+    problem = make(meter, start, goal, limits)
     return problem.costs(problem.counts(np.inf))
+
+
+def _widths_problem(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Problem:
+    """How wide each layer is to be, where no block is to go."""
+    gone = with_what_they_hold(start.analysis, start.removed)
+    return Problem(meter, start.removed, removal_options(start.without(gone), goal), limits)
 
 
 def _unsettled(goal: Goal) -> Goal:

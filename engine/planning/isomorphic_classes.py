@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 from .count_balance import all_bundles, steps_left
-from .protocol import DEFAULT_KINDS, STEPS, Goal, Ranking
+from .protocol import DEFAULT_KINDS, STEPS, Goal, PlanStart, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,9 @@ class RemovalOption:
         return int(self.allowed[np.flatnonzero(distance == distance.min())[-1]])
 
 
-def removal_options(
-    analysis: Analysis,
-    scores: NDArray[np.float64],
-    removed: Mask,
-    locked: Mask,
-    goal: Goal,
-) -> list[RemovalOption]:
+def removal_options(start: PlanStart, goal: Goal) -> list[RemovalOption]:
     """What of the goal's kinds can lose something; a structure without a score (NaN) is never marked."""
+    analysis, scores, removed, locked = start.analysis, start.scores, start.removed, start.locked
     kinds = goal.kinds or DEFAULT_KINDS
     barred = with_their_blocks(analysis, locked) if Kind.BLOCK in kinds else locked
     markable = ~removed & ~barred & np.isfinite(scores)

@@ -18,24 +18,19 @@ from ..structures.analysis import Analysis, Kind, Mask, inside
 from .block_pruning import weakest_blocks
 from .infeasibility import too_many
 from .isomorphic_classes import RemovalOption, held_by_blocks, isomorphic_class, removal_options
-from .protocol import DEFAULT_KINDS, Goal, KindLimit, Reached, plural
+from .protocol import DEFAULT_KINDS, Goal, KindLimit, PlanStart, Reached, plural
 from .scope import outside_scope
 
 OUTER_FIRST = (Kind.BLOCK, Kind.EXPERT, Kind.KV_GROUP, Kind.GROUP)
 """Kinds on whose structures others lie: they are planned in this order, before all others."""
 
 
-def with_kinds_planned(
-    analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask
-) -> Mask:
+def plan_kinds(start: PlanStart, goal: Goal) -> Mask:
     """Mark the weakest of each kind that a goal counts.
 
     Args:
-        analysis: Of the original model.
-        scores: [S] higher is more important, NaN where unknown (never marked).
+        start: What is gone, locked and rated.
         goal: Its `kept` says how many stay.
-        removed: [S] what is gone already.
-        locked: [S] what must not be marked.
 
     Returns:
         [S] removed and marked.
@@ -43,19 +38,24 @@ def with_kinds_planned(
     Raises:
         PlanError: A kind is not in the model, is counted twice, or cannot become so few.
     """
+    analysis = start.analysis
     for limit in _outer_first(goal):
-        gone = with_what_they_hold(analysis, removed)
+        gone = with_what_they_hold(analysis, start.removed)
         excess = count_of(analysis, gone, limit.kind) - _most(analysis, limit)
         if excess > 0:
-            marked = _weakest(analysis, scores, goal, limit.kind, removed, locked, excess)
+            marked = _weakest(start, goal, limit.kind, excess)
             if len(marked) < excess:
-                lowest = partial(_lowest, analysis, scores, removed, limit.kind)
-                total, unrated = count_of(analysis, analysis.empty(), limit.kind), int((np.isnan(scores) & ~gone).sum())
-                holders = _holders(analysis, scores, goal, removed, locked) if limit.kind is Kind.HEAD else None
-                raise too_many(goal, limit, total, lowest, locked, unrated, holders)
-            removed = removed.copy()
+                total = count_of(analysis, analysis.empty(), limit.kind)
+                unrated = int((np.isnan(start.scores) & ~gone).sum())
+                holders = None
+                if limit.kind is Kind.HEAD:  # groups that share keys and values hold the heads, where some can go
+                    left = count_of(analysis, gone, Kind.KV_GROUP)
+                    holders = Kind.KV_GROUP if _lowest(start, Kind.KV_GROUP, goal, start.locked) < left else None
+                raise too_many(goal, limit, total, partial(_lowest, start, limit.kind), start.locked, unrated, holders)
+            removed = start.removed.copy()
             removed[marked] = True
-    return removed
+            start = start.without(removed)
+    return start.removed
 
 
 def other_kinds(goal: Goal) -> tuple[Kind, ...]:
@@ -133,46 +133,22 @@ def _most(analysis: Analysis, limit: KindLimit) -> int:
     return limit.count or int(limit.share * all_of_them + 0.5)
 
 
-def _holders(analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask) -> Kind | None:
-    """Groups that share keys and values, where some can go; they hold the heads."""
-    left = count_of(analysis, with_what_they_hold(analysis, removed), Kind.KV_GROUP)
-    return Kind.KV_GROUP if _lowest(analysis, scores, removed, Kind.KV_GROUP, goal, locked) < left else None
+def _lowest(start: PlanStart, kind: Kind, goal: Goal, locked: Mask, rated: bool = False) -> int:
+    """How many of a kind stay at least under these locks; `rated`: as if everything had a score."""
+    start = replace(start.rated if rated else start, locked=locked)
+    left = count_of(start.analysis, with_what_they_hold(start.analysis, start.removed), kind)
+    return left - len(_weakest(start, goal, kind, left))
 
 
-def _lowest(
-    analysis: Analysis,
-    scores: NDArray[np.float64],
-    removed: Mask,
-    kind: Kind,
-    goal: Goal,
-    locked: Mask,
-    rated: bool = False,
-) -> int:
-    """How many of a kind stay at least; `rated`: as if everything had a score."""
-    scores = np.nan_to_num(scores) if rated else scores
-    left = count_of(analysis, with_what_they_hold(analysis, removed), kind)
-    return left - len(_weakest(analysis, scores, goal, kind, removed, locked, left))
-
-
-def _weakest(
-    analysis: Analysis,
-    scores: NDArray[np.float64],
-    goal: Goal,
-    kind: Kind,
-    removed: Mask,
-    locked: Mask,
-    excess: int,
-) -> NDArray[np.int64]:
+def _weakest(start: PlanStart, goal: Goal, kind: Kind, excess: int) -> NDArray[np.int64]:
     """Structures to mark so that at least `excess` go, as few more as whole steps allow; all where that is too few."""
-    alone = replace(goal, kinds=(kind,))
-    barred = locked | outside_scope(analysis, alone)
+    analysis, alone = start.analysis, replace(goal, kinds=(kind,))
+    start = replace(start, locked=start.locked | outside_scope(analysis, alone))
     if kind is Kind.BLOCK:
-        counted = structures_of(analysis, kind)
-        others = [one.first for one in analysis.sets if one.kind is kind and not counted[one.first]]
-        scores = scores.copy()
-        scores[others] = np.nan
-        return weakest_blocks(analysis, scores, goal, removed, barred)[:excess]
-    options = removal_options(analysis, scores, with_what_they_hold(analysis, removed), barred, alone)
+        counted, scores = structures_of(analysis, kind), start.scores.copy()
+        scores[[one.first for one in analysis.sets if one.kind is kind and not counted[one.first]]] = np.nan
+        return weakest_blocks(replace(start, scores=scores), goal)[:excess]
+    options = removal_options(start.without(with_what_they_hold(analysis, start.removed)), alone)
     left = np.array([option.remaining for option in options], np.int64)
     counts = np.array([option.allowed[0] for option in options], np.int64)
     ranks = np.unique(np.concatenate([np.zeros(0), *(option.rank for option in options)]))

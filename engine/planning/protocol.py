@@ -6,9 +6,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import Message, SecateurError
 from ..options import Option
-from ..structures.analysis import Kind, Mask
+from ..structures.analysis import Analysis, Kind, Mask
 from ..targets.protocol import TargetSpec
 from ..text.notation import (
     SHARE,
@@ -423,6 +426,32 @@ class Reached:
     def share(self) -> float:
         """Got, as a share of the original."""
         return self.got / max(self.original, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStart:
+    """Where a plan starts, and what it may choose by.
+
+    Attributes:
+        analysis: Of the original model.
+        scores: [S] higher is more important, NaN where unknown (never marked).
+        removed: [S] what the present state no longer has, and what a hand has marked; stays removed.
+        locked: [S] what must not be marked.
+    """
+
+    analysis: Analysis
+    scores: NDArray[np.float64]
+    removed: Mask
+    locked: Mask
+
+    def without(self, removed: Mask) -> "PlanStart":
+        """The same where this [S] is gone."""
+        return replace(self, removed=removed)
+
+    @property
+    def rated(self) -> "PlanStart":
+        """The same as if everything had a score."""
+        return replace(self, scores=np.nan_to_num(self.scores))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 from ..structures.analysis import Analysis, Mask
 from .count_balance import balanced
 from .isomorphic_classes import RemovalOption, removal_options
-from .protocol import Goal
+from .protocol import Goal, PlanStart
 
 SAMPLES = 12
 """Cut models that are measured, the original among them."""
@@ -38,7 +38,7 @@ def samples(analysis: Analysis, multiple: int, count: int = SAMPLES, seed: int =
 def drawn(analysis: Analysis, multiple: int, random: np.random.Generator, middle: float, spread: float) -> Mask:
     """[S] a random plan: each set keeps a share within `spread` of the middle one, which structures is random too."""
     scores, plan = random.random(analysis.count), analysis.empty()
-    for option in removal_options(analysis, scores, plan, analysis.empty(), Goal((), multiple=multiple)):
+    for option in removal_options(PlanStart(analysis, scores, plan, analysis.empty()), Goal((), multiple=multiple)):
         share = float(np.clip(middle + random.uniform(-spread, spread), 0.0, 1.0))
         _lose(plan, option, option.remaining - round(share * option.remaining))
     return balanced(analysis, plan, scores=scores)
@@ -47,7 +47,7 @@ def drawn(analysis: Analysis, multiple: int, random: np.random.Generator, middle
 def steps(analysis: Analysis) -> Iterator[tuple[int, Mask]]:
     """(structures that every set loses, [S] plan) for each of `STEPS`."""
     scores = -np.arange(analysis.count, dtype=np.float64)  # the last ones go: which does not matter to the time
-    options = removal_options(analysis, scores, analysis.empty(), analysis.empty(), Goal(()))
+    options = removal_options(PlanStart(analysis, scores, analysis.empty(), analysis.empty()), Goal(()))
     for size in STEPS:
         plan = analysis.empty()
         for option in options:

@@ -17,8 +17,8 @@ from ..messages import any_of, listed, title
 from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 from .count_balance import all_bundles
 from .infeasibility import size_text
-from .kind_counts import count_of, with_kinds_planned, with_what_they_hold
-from .protocol import Goal, KindLimit, Reached, plural
+from .kind_counts import count_of, plan_kinds, with_what_they_hold
+from .protocol import Goal, KindLimit, PlanStart, Reached, plural
 from .same_shape import reshaped
 from .scope import in_scope
 
@@ -92,17 +92,12 @@ def shape_of(analysis: Analysis, removed: Mask | None = None) -> tuple[KindSize,
     return tuple(sorted(found.values(), key=lambda one: order.index(one.kind)))
 
 
-def with_shape_planned(
-    analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask
-) -> Mask:
-    """Mark the weakest of each layer until it has the shape of a goal.
+def plan_shape(start: PlanStart, goal: Goal) -> Mask:
+    """Mark the weakest of each layer until it has the shape of a goal; what has no score goes last.
 
     Args:
-        analysis: Of the original model.
-        scores: [S] higher is more important, NaN where unknown: such structures go last.
+        start: What is gone, locked and rated.
         goal: Its `shape` says how many stay.
-        removed: [S] what is gone already.
-        locked: [S] what must not be marked.
 
     Returns:
         [S] removed and marked.
@@ -110,6 +105,7 @@ def with_shape_planned(
     Raises:
         PlanError: No plan has this shape; says which numbers are nearest.
     """
+    analysis, removed = start.analysis, start.removed
     if not goal.shape:
         return removed
     asked, layers, kept = _in_structures(analysis, goal), _layers(analysis), dict[int, int]()
@@ -127,8 +123,8 @@ def with_shape_planned(
         if asked[Kind.BLOCK].count > left:
             raise _too_many(asked[Kind.BLOCK], left)
         whole = replace(goal, kept=(asked[Kind.BLOCK],), shape=())
-        removed = with_kinds_planned(analysis, scores, whole, removed, locked)
-    return reshaped(analysis, scores, removed, kept, locked)
+        removed = plan_kinds(start, whole)
+    return reshaped(analysis, start.scores, removed, kept, start.locked)
 
 
 def reached_shape(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:

@@ -17,8 +17,8 @@ from ...errors import Message, OpenError, PlanError
 from ...jobs import CancelToken, NeverCancelled, check
 from ...messages import any_of
 from ...planning.count_balance import all_bundles, weakest_first
-from ...planning.protocol import Goal, KindLimit
-from ...planning.target_shape import shape_between, with_shape_planned
+from ...planning.protocol import Goal, KindLimit, PlanStart
+from ...planning.target_shape import plan_shape, shape_between
 from ...structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
 from ...structures.count_constraints import constrain
 from ..cut.cut import shapes
@@ -180,13 +180,14 @@ def require_shape(
     """
     if goal.shape:
         unrated = np.zeros(analysis.count)
-        plan = with_shape_planned(analysis, unrated, goal, removed, locked)
+        start = PlanStart(analysis, unrated, removed, locked)
+        plan = plan_shape(start, goal)
         if uniform and not goal.limits:
             fitting_plan(model, analysis, plan, unrated, locked, goal.shape)
         between = [shape_between(analysis, goal, removed, number / rounds) for number in range(1, rounds)]
         plan = removed
         for shape in (*between, goal.shape):
-            plan = with_shape_planned(analysis, unrated, replace(goal, shape=shape), plan, locked)
+            plan = plan_shape(start.without(plan), replace(goal, shape=shape))
 
 
 def fitting_plan(

@@ -13,7 +13,7 @@ from secateur.engine.errors import PlanError
 from secateur.engine.planning.cost_meter import meter_of
 from secateur.engine.planning.goal import exchange_of, solve, suggest
 from secateur.engine.planning.isomorphic_classes import isomorphic_class, removal_options, step
-from secateur.engine.planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit, Ranking
+from secateur.engine.planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit, PlanStart, Ranking
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
 from tests.engine.builders import tiny_analysis, tiny_scores
@@ -159,7 +159,7 @@ def test_the_lock_raises_the_lowest_count_to_a_whole_step() -> None:
     filters = _set("layer1.0.conv1.weight", Kind.FILTER)
     locked = NONE.copy()
     locked[filters.first : filters.first + 9] = True
-    found = removal_options(ANALYSIS, SCORES, NONE, locked, Goal((), multiple=8))
+    found = removal_options(PlanStart(ANALYSIS, SCORES, NONE, locked), Goal((), multiple=8))
     assert next(c for c in found if c.one is filters).allowed.tolist() == [16, 24]
 
 
@@ -218,7 +218,7 @@ def test_a_large_model_is_planned_by_cost_in_large_steps_first_and_meets_its_goa
 
 def test_a_narrow_set_has_as_many_steps_as_asked_for() -> None:
     filters = _set("layer1.0.conv1.weight", Kind.FILTER)
-    found = removal_options(ANALYSIS, SCORES, NONE, NONE, Goal((), multiple=16, steps=6))
+    found = removal_options(PlanStart(ANALYSIS, SCORES, NONE, NONE), Goal((), multiple=16, steps=6))
     assert next(c for c in found if c.one is filters).allowed.tolist() == [4, 8, 12, 16, 20, 24]
 
 
@@ -274,7 +274,7 @@ def test_a_multiple_that_was_asked_for_stays_and_the_plan_says_what_a_smaller_on
 
 def test_the_whole_model_may_compete_across_shapes() -> None:
     goal = Goal((Limit(Cost.MACS, 0.5),), ranking=Ranking.MODEL)
-    options = removal_options(ANALYSIS, SCORES, NONE, NONE, goal)
+    options = removal_options(PlanStart(ANALYSIS, SCORES, NONE, NONE), goal)
     ranks = np.concatenate([option.rank for option in options])
     order = np.argsort(np.concatenate([SCORES[option.order] for option in options]))
     assert len(options) > 2 and (np.argsort(ranks) == order).all()

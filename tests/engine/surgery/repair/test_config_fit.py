@@ -9,8 +9,8 @@ import torch
 import transformers
 
 from secateur.engine.errors import Message
-from secateur.engine.planning.protocol import Goal, kind_limit_of
-from secateur.engine.planning.target_shape import with_shape_planned
+from secateur.engine.planning.protocol import Goal, PlanStart, kind_limit_of
+from secateur.engine.planning.target_shape import plan_shape
 from secateur.engine.sources.hugging_face import example_inputs
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
@@ -50,7 +50,7 @@ def cut_uniformly(kind: Any, config: Any, shape: dict[Kind, float]) -> tuple[Any
     analysis = keep_uniform(model, analyse(model, inputs))
     goal = Goal((), shape=tuple(map(kind_limit_of, shape.items())))
     rated = np.random.default_rng(0).random(analysis.count)
-    plan = with_shape_planned(analysis, rated, goal, analysis.empty(), analysis.empty())
+    plan = plan_shape(PlanStart(analysis, rated, analysis.empty(), analysis.empty()), goal)
     plan = fitting_plan(model, analysis, plan, rated, analysis.empty(), goal.shape)
     return cut(model, analysis, plan, inputs).model, inputs
 
