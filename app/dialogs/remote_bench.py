@@ -9,9 +9,8 @@ from PySide6.QtWidgets import QCompleter, QSizePolicy
 from secateur.engine.errors import SecateurError
 from secateur.engine.sharing.job_folder import JOB, RESULTS, is_unstarted
 from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, typed_address
-from secateur.engine.targets.over_ssh import target_over_ssh
 from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.targets.remote import check_bench, not_a_bench
+from secateur.engine.targets.remote import check_bench, not_a_bench, target_over_ssh
 
 from ..jobs.remote_bench import remote_target
 from ..storage import settings

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.devices import CPU
 from secateur.engine.export.protocol import Exported
-from secateur.engine.latency.block_modules import module_times
-from secateur.engine.latency.protocol import LatencyTable
-from secateur.engine.latency.savings import Saving
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.isomorphic_classes import with_their_blocks
@@ -30,6 +27,7 @@ from secateur.engine.sources.pretrained import PretrainedWeights
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
 from secateur.engine.structures.costs import Costs, costs
+from secateur.engine.targets.latency_table import LatencyTable, Saving, module_times
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo
 from secateur.engine.workflows.budget_search import Trial

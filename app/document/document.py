@@ -15,8 +15,6 @@ from PySide6.QtCore import QObject, Signal
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.errors import SecateurError
 from secateur.engine.export.protocol import Exported
-from secateur.engine.latency.protocol import LatencyTable
-from secateur.engine.latency.savings import Saving
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.planning.goal_verdict import GoalVerdict
 from secateur.engine.planning.protocol import Ranking
@@ -29,6 +27,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.structures.outputs import outputs_in_words
+from secateur.engine.targets.latency_table import LatencyTable, Saving
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 

@@ -7,7 +7,6 @@ from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.errors import EngineLost, Message, PlanError, SecateurError
 from secateur.engine.jobs import Cancelled
-from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import chosen_by_repair
 from secateur.engine.scoring.criteria import search_helps
@@ -15,6 +14,7 @@ from secateur.engine.scoring.score_options import Choices
 from secateur.engine.scoring.share_search import SearchedPlan
 from secateur.engine.session.states import PlanIntent
 from secateur.engine.structures.analysis import Mask
+from secateur.engine.targets.latency_table import Saving
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
 from ..document.document import Document

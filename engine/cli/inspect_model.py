@@ -20,7 +20,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from ..latency.protocol import LatencyTable
 from ..recovery.reference_losses import write_references
 from ..scoring.criteria import CriterionOffer, offers
 from ..session.measurement_cache import user_cache
@@ -29,6 +28,7 @@ from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
 from ..structures.memory import Memory, memory
+from ..targets.latency_table import LatencyTable
 from ..workflows.latency_table import forget_latencies, latency_table
 from .compute_device import use_threads
 from .flag_hints import with_hint

@@ -7,15 +7,14 @@ from typing import Any
 
 from ..devices import CPU, kind_of
 from ..errors import SecateurError
-from ..latency.protocol import LatencyTable
-from ..latency.savings import Saving, savings
 from ..session.session import Session
 from ..session.states import State
 from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, from_identities, identities
 from ..subprocesses.ssh import read_address
-from ..targets.over_ssh import target_over_ssh
+from ..targets.latency_table import LatencyTable, Saving, savings
 from ..targets.protocol import TargetSpec
+from ..targets.remote import target_over_ssh
 from ..targets.table import target_named
 from ..workflows.budget_search import SearchResult
 from ..workflows.latency_limit import LatencyOutcome

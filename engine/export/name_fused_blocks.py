@@ -14,7 +14,7 @@ from pathlib import Path
 
 import onnx
 
-from ..latency.block_names import block_name, block_of
+from ..targets.latency_table import block_name, block_of
 
 FOLLOWING = frozenset(
     {"Add", "BatchNormalization", "Clip", "Div", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul"}

@@ -4,8 +4,8 @@ from dataclasses import replace
 from math import ceil, log
 
 from ..errors import PlanError, TaskError
-from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Mask
+from ..targets.latency_table import LatencyTable
 from .cost_meter import meter_of
 from .kind_counts import reached_kinds
 from .protocol import Choose, Goal, KindLimit, Limit, Reached

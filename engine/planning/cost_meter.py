@@ -2,7 +2,7 @@
 
 Parameters, MACs and bytes of a file are sums of terms: a constant times the kept sizes of axes, gone with a block. So
 only the terms of what is limited are computed. The peak of the activations is no sum
-(`structures/memory.py`), and a latency is what a table of measured blocks predicts (`latency/protocol.py`).
+(`structures/memory.py`), and a latency is what a table of measured blocks predicts (`targets/latency_table.py`).
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
-from ..latency.block_modules import running_blocks, vanishing_blocks
-from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import kept_sizes
 from ..structures.memory import memory
+from ..targets.latency_table import LatencyTable, running_blocks, vanishing_blocks
 from .protocol import BYTES, Cost
 
 Amounts = NDArray[np.int64]

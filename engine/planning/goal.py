@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError
-from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Kind, Mask
+from ..targets.latency_table import LatencyTable
 from .block_pruning import depth_and_width, fewest_blocks
 from .cost_meter import Amounts, CostMeter, meter_of, no_blocks
 from .count_balance import balanced

@@ -15,8 +15,6 @@ from ..baselines.protocol import Baseline
 from ..device_list import Device
 from ..errors import Message
 from ..export.protocol import Exported
-from ..latency.protocol import LatencyTable
-from ..latency.savings import Saving
 from ..masks.learned_gates import LearnedGates
 from ..recipes.compatibility import Fit
 from ..recipes.replay_result import Replay
@@ -26,6 +24,7 @@ from ..sensitivity.protocol import Sensitivity, SensitivityPoint
 from ..session.filter_images import Filters
 from ..session.states import OpenedModel, State
 from ..structures.costs import ModelLayers
+from ..targets.latency_table import LatencyTable, Saving
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskInfo
 from ..workflows.budget_search import SearchResult, Trial

@@ -31,7 +31,7 @@ from ..storage.file_limits import read_whole
 from ..storage.paths import Change, absolute_to, relative_to
 from ..storage.serialization import decoded, from_plain, to_json
 from ..structures.analysis import Analysis
-from ..targets.addresses import addresses_in
+from ..targets.protocol import addresses_in
 from .steps import (
     Attach,
     AttachIntent,

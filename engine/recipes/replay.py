@@ -29,7 +29,7 @@ from ..session.states import OpenedModel, PlanIntent, State
 from ..sources.protocol import ModelSpec
 from ..storage.paths import inside
 from ..structures.analysis import Kind, Mask, from_identities
-from ..targets.addresses import without_addresses
+from ..targets.protocol import without_addresses
 from ..tasks.protocol import Split
 from ..workflows.baselines import make_baseline
 from ..workflows.export import export_state

@@ -24,7 +24,7 @@ from ..storage.file_limits import ARCHIVE_ERRORS
 from ..storage.paths import DIGEST, absolute_to
 from ..storage.serialization import from_json
 from ..structures.analysis import Analysis
-from ..targets.addresses import without_addresses
+from ..targets.protocol import without_addresses
 from ..tasks.protocol import TaskSpec
 from ..tasks.spec_paths import change_task
 from .state_history import StateHistory

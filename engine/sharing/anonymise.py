@@ -15,7 +15,7 @@ from ..session.states import State
 from ..sources.protocol import ModelSpec, change_model
 from ..storage.paths import Change, base_name, without_paths
 from ..surgery.cut.edits import Verification
-from ..targets.addresses import without_addresses
+from ..targets.protocol import without_addresses
 from ..tasks.spec_paths import change_task
 
 

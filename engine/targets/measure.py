@@ -1,13 +1,14 @@
-"""Measures the latency of models in a separate process, where nothing else of Secateur runs.
+"""Measures the latency of models, and of their fused blocks, in a separate process that does nothing else.
 
 All models of one call are measured in turns, so that a machine that slows down slows all of them down.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from ..devices import CPU, check_threads, device_named, kind_of
@@ -17,11 +18,33 @@ from ..messages import all_of
 from ..model_inputs import Inputs, at_size, write
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
-from .machine_name import machine_of
-from .over_ssh import measured_over_ssh
-from .protocol import RUNTIME, Latency, TargetSpec, Timing
-from .remote import check_bench, machine_words, timing_of_bench
-from .table import target_named
+from .protocol import RUNTIME, Kernel, Latency, TargetSpec, Timing
+from .remote import check_bench, machine_words, measure_over_ssh, timing_of_bench
+from .table import machine_of, target_named
+from .timing import PATIENCE
+
+WORKER = "secateur.engine.targets.worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What was seen of a model.
+
+    Attributes:
+        seconds: One run on a processor that nothing else uses (`timing.undisturbed_seconds`).
+        original: The same of the original, in turns with it.
+        wall: Wall time of one run, in the median.
+        original_wall: The same of the original.
+        kernels: Its fused blocks.
+        machine: Another one that measured, in words; "" for this one.
+    """
+
+    seconds: float
+    original: float
+    wall: float
+    original_wall: float
+    kernels: tuple[Kernel, ...]
+    machine: str = ""
 
 
 def measure(
@@ -39,13 +62,19 @@ def measure(
     require_inputs(inputs)
     if target.address:
         check_target(models, target)
-        results = yield from measured_over_ssh(models, inputs, target, token or NeverCancelled())
+        results = yield from measure_over_ssh(models, inputs, target, token or NeverCancelled())
         kept, words = replace(target, address=""), machine_words(results.machine)
-        return tuple(replace(timing_of_bench(one, kept, words), when=_now()) for one in results.models)
+        return tuple(replace(timing_of_bench(one, kept, words), when=round(time.time())) for one in results.models)
     given = [at_size(inputs, target.lengths)] * len(models)
     rows = yield from _times(models, given, target, token or NeverCancelled(), step=False)
     machine = machine_of(target)
-    return tuple(_timing(target, times, own, machine) for times, own in rows)
+    timings = list[Timing]()
+    for times, own in rows:
+        one, processor = _latency(times), float(np.median(own)) * 1e3
+        timings.append(
+            Timing(target, one.median, one.low, one.high, one.runs, machine, own=processor, when=round(time.time()))
+        )
+    return tuple(timings)
 
 
 def measure_steps(
@@ -54,7 +83,7 @@ def measure_steps(
     """Latency of one further token of each model behind the target's prompt, interleaved.
 
     Args:
-        models: As of `measure`; files are those of `targets.token_step.Decoding`.
+        models: As of `measure`; files take the inputs of `token_step.StepModel`.
         inputs: Of each model: the tokens of a prompt, or what its file takes.
         target: As of `measure`.
         token: Kills the process within a tenth of a second.
@@ -76,7 +105,7 @@ def _times(
         files = [str(Path(m).absolute()) for m in models]
         job = {"models": files, "inputs": list(map(str, paths)), "target": asdict(target), "step": step}
         what = Message("process.measuring", "The measurement with {title}", {"title": runtime.title})
-        result = yield from run_killable("secateur.engine.targets.worker:main", job, token, what, target.threads)
+        result = yield from run_killable(f"{WORKER}:main", job, token, what, target.threads)
     return list(zip(result["times"], result["own"], strict=True))
 
 
@@ -124,12 +153,73 @@ def _latency(times: list[float]) -> Latency:
     return Latency(median, low, high, len(times))
 
 
-def _timing(target: TargetSpec, times: list[float], own: list[float], machine: str) -> Timing:
-    """From seconds a run, and of the processor, to milliseconds."""
-    one = _latency(times)
-    median = float(np.median(own)) * 1e3
-    return Timing(target, one.median, one.low, one.high, one.runs, machine, own=median, when=_now())
+def profile(
+    original: str | Path,
+    model: str | Path,
+    inputs: Inputs,
+    target: TargetSpec,
+    token: CancelToken,
+    usual: float = 0.0,
+    blocks: bool = True,
+    patience: float = PATIENCE,
+) -> Job[Profile]:
+    """Time a model in turns with the original, then each of its fused blocks; again where the machine was slower.
+
+    Args:
+        original: What the target's runtime takes.
+        model: The same; the original itself shows how much its own time spreads.
+        inputs: Example inputs of both.
+        target: Where, and how many seconds each; at this precision, batch and size.
+        token: Kills the process within a tenth of a second.
+        usual: Seconds that the original usually takes here (`usual_speed`); 0 where that is not known.
+        blocks: Also time fused blocks.
+        patience: Seconds that a machine which is slower than usual is waited for, with either of the two.
+    """
+    require_inputs(inputs)
+    check_target((original, model), target)
+    with temporary_folder() as folder:
+        path = folder / "inputs.npz"
+        write(path, at_size(inputs, target.lengths))
+        files = [str(Path(one).absolute()) for one in (original, model)]
+        job = {"models": files, "inputs": str(path), "target": asdict(target)}
+        job |= {"usual": usual, "blocks": blocks, "patience": patience}
+        title = target_named(target.runtime).title
+        what = Message("process.measuring", "The measurement with {title}", {"title": title})
+        result = yield from run_killable(f"{WORKER}:profile_model", job, token, what, target.threads)
+    return msgspec.convert(result, Profile)
 
 
-def _now() -> float:
-    return round(time.time())
+def profiles_over_ssh(
+    original: str | Path, models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, token: CancelToken
+) -> Job[list[Profile]]:
+    """As `profile`, of several models on another machine, in one connection.
+
+    Fused blocks are timed on the CPU there. Where something else computes, each gets the part of the model's time that
+    it takes of the CPU's: most providers run a whole model as one block, or do not wait for each.
+
+    Args:
+        original: An ONNX file.
+        models: Others.
+        inputs: Example inputs of all.
+        target: Has an address; at this batch and size, and how many seconds each.
+        token: Ends the connection.
+    """
+    require_inputs(inputs)
+    check_target((original, *models), target)
+    results = yield from measure_over_ssh([original, *models], inputs, target, token, blocks=True)
+    words = machine_words(results.machine)
+    timings = [timing_of_bench(one, target, words) for one in results.models]
+    original, found = timings[0], list[Profile]()
+    for one, timing in zip(results.models[1:], timings[1:], strict=True):
+        seconds, whole = timing.undisturbed / 1e3, sum(block[3] for block in one.blocks)
+        part = 1.0 if target.device == CPU or not whole else seconds / whole
+        kernels = tuple(Kernel(name, kind, sizes, part * taken) for name, kind, sizes, taken in one.blocks)
+        wall = one.median / 1e3
+        found.append(Profile(seconds, original.undisturbed / 1e3, wall, original.median / 1e3, kernels, words))
+    return found
+
+
+def usual_speed(known: Iterable[Profile]) -> float:
+    """Seconds that the original took in the median of what was measured; 0 where nothing was."""
+    seen = [one.original_wall for one in known]
+    return float(np.median(seen)) if seen else 0.0

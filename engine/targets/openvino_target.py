@@ -1,8 +1,7 @@
 """OpenVINO on the CPU, for exported files. Needs the extra `secateur[openvino]`."""
 
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -12,15 +11,14 @@ from numpy.typing import NDArray
 from ..devices import CPU
 from ..errors import SecateurError
 from ..model_inputs import Inputs, call
-from .bench import repeat
-from .kernel_times import KernelTimes
+from .bench import BlockTimes, repeat
 from .onnxruntime_target import feed_by
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
 TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-"""Our words for OpenVINO's; without a word it would take bf16 by itself where the CPU has it."""
+"""OpenVINO's names of precisions by ours. Without one it would take bf16 by itself where the CPU has it."""
 
-TELLING = "openvino_telemetry"
+TELEMETRY = "openvino_telemetry"
 
 
 class OpenVino:
@@ -46,7 +44,7 @@ class OpenVino:
         model = core.read_model(path)
 
         def take(inputs: Inputs) -> Run:
-            request: Any = _compiled(core, model, options, inputs).create_infer_request()
+            request: Any = _compile(core, model, options, inputs).create_infer_request()
             request.infer(_feed(model, inputs))
             return request.infer  # with what it was given: nothing is copied again
 
@@ -59,11 +57,14 @@ class OpenVino:
         """
         core, options = _core(), _options(target.threads, target.precision) | {"PERF_COUNT": True}
         model = core.read_model(path)
-        compiled = _compiled(core, model, options, inputs)
+        compiled = _compile(core, model, options, inputs)
         request: Any = compiled.create_infer_request()
         request.infer(_feed(model, inputs))
-        shapes = {node.get_friendly_name(): _shapes(node) for node in compiled.get_runtime_model().get_ordered_ops()}
-        gathered = KernelTimes()
+        shapes = dict[str, list[tuple[int, ...]]]()
+        for node in compiled.get_runtime_model().get_ordered_ops():
+            values = [*node.input_values(), *node.outputs()]
+            shapes[node.get_friendly_name()] = [tuple(one.get_shape()) for one in values]
+        gathered = BlockTimes()
 
         def run() -> None:
             request.infer()
@@ -73,7 +74,7 @@ class OpenVino:
                     gathered.add(one.node_name, one.node_type, sizes, one.real_time.total_seconds())
 
         repeat(run, target.seconds)
-        return gathered.kernels()
+        return [Kernel(*one) for one in gathered.blocks()]
 
 
 def _options(threads: int, precision: str) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def _options(threads: int, precision: str) -> dict[str, Any]:
     return {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": TYPES[precision]}
 
 
-def _compiled(core: Any, model: Any, options: dict[str, Any], inputs: Inputs) -> Any:
+def _compile(core: Any, model: Any, options: dict[str, Any], inputs: Inputs) -> Any:
     """The model, compiled for the shapes of its inputs."""
     model.reshape({name: list(one.shape) for name, one in _feed(model, inputs).items()})
     return core.compile_model(model, "CPU", options)
@@ -107,36 +108,23 @@ def _feed(model: Any, inputs: Inputs) -> dict[str, Any]:
     return {name: np.ascontiguousarray(one) for name, one in feed.items()}
 
 
-def _shapes(node: Any) -> list[tuple[int, ...]]:
-    """Of all that goes into a node and comes out of it."""
-    values = [*node.input_values(), *node.outputs()]
-    return [tuple(one.get_shape()) for one in values]
-
-
 def library() -> Any:
-    """The module `openvino`; raises SecateurError where it is not installed."""
+    """The module `openvino`; raises SecateurError where it is not installed.
+
+    Importing it tells its makers, unless its module for that is not there: our user was not asked.
+    https://docs.openvino.ai/2026/about-openvino/additional-resources/telemetry.html
+    """
+    missing: Any = None  # what Python takes for a module that cannot be found
+    telemetry: Any = sys.modules.setdefault(TELEMETRY, missing)
     try:
-        with _untold():
-            return import_module("openvino")
+        return import_module("openvino")
     except ImportError as error:
         template = "OpenVINO is not installed. Install it: pip install 'secateur[openvino]'"
         raise SecateurError("target.openvino", template, details=str(error)) from error
+    finally:
+        if telemetry is None:
+            del sys.modules[TELEMETRY]
 
 
 def _core() -> Any:
     return library().Core()
-
-
-@contextmanager
-def _untold() -> Generator[None]:
-    """Importing OpenVINO tells its makers, unless its module for that is not there: nobody asked our user.
-
-    https://docs.openvino.ai/2026/about-openvino/additional-resources/telemetry.html
-    """
-    missing: Any = None  # what Python takes for a module that cannot be found
-    loaded: Any = sys.modules.setdefault(TELLING, missing)
-    try:
-        yield
-    finally:
-        if loaded is None:
-            del sys.modules[TELLING]

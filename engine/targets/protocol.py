@@ -1,16 +1,19 @@
 """Plain data of targets and measurements, and the protocol that each runtime implements."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Annotated, Protocol, TypeAlias
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Annotated, Any, Protocol, TypeAlias, TypeVar, cast
+
+import msgspec
 
 from ..devices import CPU, NUMBER_OF_THREADS
 from ..model_inputs import Inputs
 from ..options import Option
 from ..text.notation import SIZE
 
+Plain = TypeVar("Plain")
 RUNTIME = "onnxruntime"
-"""What runs a model where nobody says otherwise."""
+"""What runs a model by default."""
 WRITING = 4.0
 """About how often a file could be timed in the time that it takes to write it."""
 
@@ -156,7 +159,7 @@ class Timing:
 
     @property
     def undisturbed(self) -> float:
-        """Milliseconds a batch if nobody else had wanted the processor (`clocked.undisturbed`)."""
+        """Milliseconds a batch on a processor that nothing else uses (`timing.undisturbed_seconds`)."""
         return min(self.median, self.own) if self.own else self.median
 
 
@@ -221,3 +224,43 @@ class Target(Protocol):
         It runs the model for about `target.seconds`, once at least.
         """
         ...
+
+
+def addresses_in(value: Any) -> list[str]:
+    """The addresses of all targets in a value of frozen dataclasses, structs and tuples, each once, sorted."""
+    return sorted(set(_addresses(value)))
+
+
+def without_addresses(value: Plain) -> Plain:
+    """The same value, whose targets lead to no other machine; itself where they do not anyway.
+
+    A file of a stranger must not make this machine connect to one that the stranger chose.
+    """
+    if isinstance(value, TargetSpec):
+        return replace(value, address="") if value.address else value
+    if type(value) is tuple:
+        rows = cast("tuple[Any, ...]", value)
+        found = tuple(map(without_addresses, rows))
+        return cast("Plain", found if any(a is not b for a, b in zip(found, rows, strict=True)) else rows)
+    changed = dict[str, Any]()
+    for name, part in _fields(value).items():
+        if (new := without_addresses(part)) is not part:
+            changed[name] = new
+    if not changed:
+        return value
+    return msgspec.structs.replace(value, **changed) if isinstance(value, msgspec.Struct) else replace(value, **changed)  # type: ignore[type-var]
+
+
+def _addresses(value: Any) -> Iterator[str]:
+    if isinstance(value, TargetSpec) and value.address:
+        yield value.address
+    for part in cast("tuple[Any, ...]", value) if type(value) is tuple else _fields(value).values():
+        yield from _addresses(part)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass or a struct; none of anything else."""
+    if isinstance(value, msgspec.Struct):
+        return {name: getattr(value, name) for name in value.__struct_fields__}
+    known = is_dataclass(value) and not isinstance(value, type)
+    return {one.name: getattr(value, one.name) for one in fields(value) if one.init} if known else {}

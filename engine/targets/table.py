@@ -1,9 +1,13 @@
-"""The table of targets by name. To add one, add a file and a line here."""
+"""The table of targets by name, and what the machine that measures is called. To add one, add a file and a line."""
 
+import os
+
+from ..devices import CPU, title_of
 from ..errors import SecateurError
+from .bench import processor
 from .onnxruntime_target import OnnxRuntime
 from .openvino_target import OpenVino
-from .protocol import Target
+from .protocol import Target, TargetSpec
 from .torch_target import TorchEager
 
 TARGETS: dict[str, Target] = {"onnxruntime": OnnxRuntime(), "openvino": OpenVino(), "torch": TorchEager()}
@@ -16,3 +20,11 @@ def target_named(name: str) -> Target:
             "target.unknown", "Unknown target {name!r}. Choose one of {known}.", name=name, known=", ".join(TARGETS)
         )
     return TARGETS[name]
+
+
+def machine_of(target: TargetSpec) -> str:
+    """Processor, cores, device and runtime version of this machine, or the name of another one."""
+    if target.machine:
+        return target.machine
+    device = () if target.device == CPU else (title_of(target.device),)
+    return ", ".join([f"{processor()}, {os.cpu_count()} cores", *device, target_named(target.runtime).version()])

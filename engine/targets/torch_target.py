@@ -6,8 +6,7 @@ from typing import Any
 
 from ..devices import CPU, kind_of, moved, synchronize
 from ..model_inputs import Inputs, call, named_arrays
-from .bench import repeat
-from .kernel_times import KernelTimes
+from .bench import BlockTimes, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
 
@@ -44,11 +43,11 @@ class TorchEager:
         def take(inputs: Inputs) -> Run:
             """A run on these inputs, over only when the device has computed it."""
             given = moved(as_tensors(inputs), device)
-            with _computing(device, precision):
+            with _autocast(device, precision):
                 once = TokenStep(model, given) if step else lambda: call(model, given)
 
             def run() -> object:
-                with torch.inference_mode(), _computing(device, precision):
+                with torch.inference_mode(), _autocast(device, precision):
                     answer = once()
                 synchronize(device)
                 return answer
@@ -60,7 +59,7 @@ class TorchEager:
     def kernels(self, path: str, target: TargetSpec, inputs: Inputs) -> list[Kernel]:
         """Each module without parts of its own, and what runs between two of them, which has the next one's name.
 
-        Eager PyTorch fuses nothing; what lies between modules are sums, reshapes and attention.
+        Eager PyTorch fuses nothing; between modules there are sums, reshapes and attention.
         """
         import torch
 
@@ -68,22 +67,22 @@ class TorchEager:
         from ..tracing.tree import as_tensors
 
         torch.set_num_threads(target.threads)
-        model, given, gathered = unpack(path).to(target.device), as_tensors(inputs), KernelTimes()
+        model, given, gathered = unpack(path).to(target.device), as_tensors(inputs), BlockTimes()
         given = moved(given, target.device)
         clock = _Clock(gathered, target.device)
         clock.watch(model)
 
         def run() -> None:
-            with torch.inference_mode(), _computing(target.device, target.precision):
+            with torch.inference_mode(), _autocast(target.device, target.precision):
                 clock.start()
                 call(model, given)
                 clock.begin("the end", ())
 
         repeat(run, target.seconds)
-        return gathered.kernels()
+        return [Kernel(*one) for one in gathered.blocks()]
 
 
-def _computing(device: str, precision: str) -> Any:
+def _autocast(device: str, precision: str) -> Any:
     """Where operators that gain by it compute in a precision."""
     import torch
 
@@ -92,9 +91,9 @@ def _computing(device: str, precision: str) -> Any:
 
 
 class _Clock:
-    """Tells modules from what lies between them."""
+    """Times modules, and what runs between them."""
 
-    def __init__(self, gathered: KernelTimes, device: str = CPU) -> None:
+    def __init__(self, gathered: BlockTimes, device: str = CPU) -> None:
         self.gathered, self.device = gathered, device
         self.start()
 
@@ -105,11 +104,8 @@ class _Clock:
     def watch(self, model: Any) -> None:
         for name, module in model.named_modules():
             if not any(module.children()):
-                module.register_forward_pre_hook(partial(self._enters, name))
-                module.register_forward_hook(partial(self._leaves, name))
-
-    def _enters(self, name: str, module: Any, arguments: Any) -> None:
-        self.begin(name, arguments)
+                module.register_forward_pre_hook(partial(self._begin_module, name))
+                module.register_forward_hook(partial(self._end_module, name))
 
     def begin(self, name: str, arguments: Any) -> None:
         synchronize(self.device)
@@ -118,7 +114,10 @@ class _Clock:
         self.gathered.add(f"before {name} {self.calls[name]}", "between", _sizes(arguments), elapsed)
         self.since = time.perf_counter()
 
-    def _leaves(self, name: str, module: Any, arguments: Any, outputs: Any) -> None:
+    def _begin_module(self, name: str, module: Any, arguments: Any) -> None:
+        self.begin(name, arguments)
+
+    def _end_module(self, name: str, module: Any, arguments: Any, outputs: Any) -> None:
         synchronize(self.device)
         elapsed = time.perf_counter() - self.since
         sizes = [*_sizes(arguments), *(tuple(p.shape) for p in module.parameters()), *_sizes((outputs,))]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..errors import PlanError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..latency.protocol import LatencyTable
 from ..messages import said
 from ..planning.cost_meter import predicted
 from ..planning.goal import reached, solve
@@ -22,6 +21,7 @@ from ..planning.protocol import DEFAULT_KINDS, Goal, KindLimit
 from ..planning.target_shape import KindSize, shape_of
 from ..session.states import PlanIntent
 from ..structures.analysis import Kind, Mask, from_identities
+from ..targets.latency_table import LatencyTable
 from .plan import plan_masks
 from .shape_answer import ShapeAnswer, ShapePlan, ShapeProblem
 from .shape_plan import JOINT, shape_plan

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import Message, PlanError
 from ..jobs import CancelToken, Job
-from ..latency.protocol import LatencyTable
 from ..planning.goal import reached
 from ..planning.protocol import Cost, Goal, Limit
 from ..session.states import State, StateKind
-from ..targets.machine_name import machine_of
+from ..targets.latency_table import LatencyTable
 from ..targets.protocol import TargetSpec, Timing
+from ..targets.table import machine_of
 
 if TYPE_CHECKING:
     from ..session.session import Session

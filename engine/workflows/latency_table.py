@@ -19,11 +19,6 @@ from ..errors import Message, PlanError, VerificationError
 from ..export.export_process import write_several
 from ..export.model_package import pack
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of, spanning
-from ..latency.block_modules import block_modules
-from ..latency.block_names import VERSION
-from ..latency.fit import fit
-from ..latency.protocol import LatencySample, LatencyTable
-from ..latency.savings import Saving, paying_step, savings
 from ..model_inputs import at_size
 from ..planning.sample_plans import SAMPLES, samples, steps
 from ..session.measurement_cache import Stored, named_by
@@ -35,11 +30,20 @@ from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs, kept_sizes
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
-from ..targets.machine_name import machine_of
-from ..targets.over_ssh import require_measurable
-from ..targets.profile import Profile, profile, profiles_over_ssh, usual_speed
+from ..targets.latency_fit import fit
+from ..targets.latency_table import (
+    BLOCK_NAMES,
+    LatencySample,
+    LatencyTable,
+    Saving,
+    block_modules,
+    paying_step,
+    savings,
+)
+from ..targets.measure import Profile, profile, profiles_over_ssh, usual_speed
 from ..targets.protocol import WRITING, TargetSpec
-from ..targets.table import target_named
+from ..targets.remote import require_measurable
+from ..targets.table import machine_of, target_named
 
 NEVER = NeverCancelled()
 Made = TypeVar("Made")
@@ -82,7 +86,7 @@ class Measuring:
             "inputs": analysis.input_shapes,
             "outputs": analysis.outputs,
             "place": to_plain(self.target.place),
-            "names": VERSION,
+            "names": BLOCK_NAMES,
             "machine": [self.machine, *map(_version, TOOLS)],
         }
         return named_by(self.folder, content)

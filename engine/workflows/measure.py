@@ -20,8 +20,8 @@ from ..structures.analysis import from_identities
 from ..surgery.cut.cut import rebuild
 from ..targets.measure import measure as time_files
 from ..targets.measure import measure_steps
-from ..targets.over_ssh import require_measurable
 from ..targets.protocol import WRITING, TargetSpec, Timing
+from ..targets.remote import require_measurable
 from .export import kept_file
 
 

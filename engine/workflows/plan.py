@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, NeverCancelled
-from ..latency.protocol import LatencyTable
 from ..session.states import MaskIntent, State
+from ..targets.latency_table import LatencyTable
 from .latency_limit import table_for
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, spanning
-from ..latency.protocol import LatencyTable
 from ..options import Option
 from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
@@ -35,6 +34,7 @@ from ..scoring.criteria import CRITERIA, default_criterion, ranked, search_helps
 from ..scoring.score_options import Choices
 from ..session.states import MaskIntent, PlanIntent, State
 from ..structures.analysis import Mask, from_identities, identities
+from ..targets.latency_table import LatencyTable
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
 from .plan import masked_state, plan_masks, searched

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from secateur.engine.jobs import Job, NeverCancelled, finish
-from secateur.engine.latency.fit import fit
-from secateur.engine.latency.protocol import LatencySample, LatencyTable
 from secateur.engine.model_inputs import Inputs
 from secateur.engine.planning.sample_plans import SAMPLES, drawn, samples
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import costs, kept_sizes
-from secateur.engine.targets.profile import Profile, profile, usual_speed
+from secateur.engine.targets.latency_fit import fit
+from secateur.engine.targets.latency_table import LatencySample, LatencyTable
+from secateur.engine.targets.measure import Profile, profile, usual_speed
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.workflows.latency_table import SECONDS, Measuring, cut_models
 

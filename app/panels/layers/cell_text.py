@@ -7,8 +7,8 @@ from enum import IntEnum
 import numpy as np
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.latency.savings import Saving
 from secateur.engine.structures.analysis import Analysis
+from secateur.engine.targets.latency_table import Saving
 from secateur.engine.tasks.protocol import Metric
 
 from ...document.sensitivity_curves import HALF

@@ -13,11 +13,11 @@ from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import trade_off
 from secateur.engine.jobs import Cancelled
-from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
+from secateur.engine.targets.latency_table import LatencyTable, TableErrors
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.fake_link import FakeLink, workbench_on

@@ -11,8 +11,8 @@ from secateur.app.dialogs.remote_bench import MeasureOverSsh, WriteBench, ask_re
 from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.window.top_bar import TopBar
 from secateur.engine.subprocesses.ssh import read_address
-from secateur.engine.targets.over_ssh import target_over_ssh
 from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.targets.remote import target_over_ssh
 
 
 def test_the_folder_is_written_for_original_and_present_state_at_what_a_bench_can_measure(

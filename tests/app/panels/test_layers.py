@@ -20,9 +20,8 @@ from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.rows import rows_of
 from secateur.app.theme import tokens
 from secateur.engine import analyse
-from secateur.engine.latency.protocol import LatencyTable, TableErrors
-from secateur.engine.latency.savings import Saving
 from secateur.engine.sensitivity.protocol import SensitivityPoint
+from secateur.engine.targets.latency_table import LatencyTable, Saving, TableErrors
 from tests.app.demo_analysis import small_resnet, wide
 from tests.app.panels.screen_reader import spoken
 from tests.app.playing import play, top1

@@ -9,8 +9,8 @@ from PySide6.QtCore import QModelIndex, Qt
 
 from secateur.app.panels.tree.model import Column, Role, TreeModel
 from secateur.app.panels.tree.query import parse
-from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.structures.costs import costs
+from secateur.engine.targets.latency_table import LatencyTable, TableErrors
 from tests.app.demo_analysis import llama, scores_of, wide
 from tests.app.stand_in import opened
 from tests.engine.builders import tiny_analysis, tiny_scores

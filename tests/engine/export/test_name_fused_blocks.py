@@ -11,8 +11,8 @@ from torch import nn
 from secateur.engine.export.name_fused_blocks import name_blocks, node_modules
 from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.latency.block_names import block_of
-from secateur.engine.targets.profile import profile
+from secateur.engine.targets.latency_table import block_of
+from secateur.engine.targets.measure import profile
 from secateur.engine.targets.protocol import TargetSpec
 
 X = np.random.default_rng(0).normal(size=(2, 3, 12, 12)).astype(np.float32)

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from secateur.engine.errors import PlanError
-from secateur.engine.latency.fit import fit
 from secateur.engine.planning.budget_schedule import round_goals
 from secateur.engine.planning.goal import reached, solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
+from secateur.engine.targets.latency_fit import fit
 from secateur.engine.targets.protocol import TargetSpec
 from tests.engine.builders import tiny_analysis, tiny_scores
-from tests.engine.latency.invented import Invented
 from tests.engine.planning.stacks import stack
+from tests.engine.targets.invented import Invented
 
 CHAIN = stack(5, 64)
 SCORES = np.random.default_rng(0).random(CHAIN.count)

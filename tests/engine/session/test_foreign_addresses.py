@@ -18,8 +18,7 @@ from secateur.engine.session.states import MaskIntent, PlanIntent, State, StateK
 from secateur.engine.sharing.read_shared import handed
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.surgery.cut.edits import Edits
-from secateur.engine.targets.addresses import addresses_in, without_addresses
-from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.targets.protocol import TargetSpec, Timing, addresses_in, without_addresses
 from secateur.engine.tasks.protocol import Metric, Split
 
 ADDRESS = "ssh://me@board"

@@ -8,9 +8,9 @@ from safetensors.numpy import load_file
 
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State
-from secateur.engine.targets.machine_name import machine_of
-from secateur.engine.targets.profile import Profile
+from secateur.engine.targets.measure import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec, Timing
+from secateur.engine.targets.table import machine_of
 from secateur.engine.workflows import latency_table, measure
 
 BASE, EACH = 1e-4, 1e-7

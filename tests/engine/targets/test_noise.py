@@ -3,8 +3,7 @@
 import pytest
 
 from secateur.engine.jobs import finish
-from secateur.engine.targets.interleaved_runs import TimingRound
-from secateur.engine.targets.noise import ATTEMPTS, quietest, quietest_rounds, usual_speed_of
+from secateur.engine.targets.timing import ATTEMPTS, TimingRound, quietest, quietest_rounds, usual_speed_of
 
 IMPATIENT, PATIENT = -1.0, 60.0
 

@@ -16,15 +16,18 @@ from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.subprocesses.ssh import Address, read_address
 from secateur.engine.targets.bench import SCHEMA
-from secateur.engine.targets.measure import measure
-from secateur.engine.targets.over_ssh import MARK, MOST, bench_over_ssh, require_measurable, target_over_ssh
-from secateur.engine.targets.profile import profile, profiles_over_ssh
+from secateur.engine.targets.measure import measure, profile, profiles_over_ssh
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.remote import (
+    MARK,
+    MOST,
+    bench_over_ssh,
     provider_arguments,
     provider_device,
     read_bench,
     read_results,
+    require_measurable,
+    target_over_ssh,
     write_bench,
 )
 from tests.waiting import wait_until

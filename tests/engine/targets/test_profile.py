@@ -8,11 +8,10 @@ from onnx import TensorProto, helper
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.targets.bench import CpuTimedRun
-from secateur.engine.targets.cpu_time import undisturbed_seconds
-from secateur.engine.targets.kernel_times import KernelTimes
-from secateur.engine.targets.profile import profile
+from secateur.engine.targets.bench import BlockTimes, CpuTimedRun
+from secateur.engine.targets.measure import profile
 from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.timing import undisturbed_seconds
 
 NEVER = NeverCancelled()
 INPUTS = (np.zeros((2, 1, 28, 28), dtype=np.float32),)
@@ -63,12 +62,12 @@ def test_eager_torch_is_seen_module_by_module(tmp_path):
 
 
 def test_the_fastest_runs_of_a_block_count():
-    gathered = KernelTimes()
+    gathered = BlockTimes()
     for seconds in (1.0, 9.0, 2.0, 3.0, 9.0):
         gathered.add("a", "Conv", [(1, 2)], seconds)
     gathered.add("b", "Relu", [], 1.0)
-    a, b = gathered.kernels()
-    assert (a.name, a.kind, a.sizes, a.seconds) == ("a", "Conv", ((1, 2),), 2.0) and b.name == "b"
+    a, b = gathered.blocks()
+    assert a == ("a", "Conv", ((1, 2),), 2.0) and b[0] == "b"
 
 
 def test_what_others_took_of_one_thread_does_not_count():

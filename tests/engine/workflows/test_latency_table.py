@@ -11,14 +11,14 @@ import pytest
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import Cancelled, Job, NeverCancelled, Progress, finish, followed
-from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.planning.sample_plans import SAMPLES, STEPS
 from secateur.engine.session.session import Session
 from secateur.engine.structures.costs import costs
 from secateur.engine.subprocesses.ssh import Address
-from secateur.engine.targets.over_ssh import target_over_ssh
-from secateur.engine.targets.profile import Profile
+from secateur.engine.targets.latency_table import LatencyTable
+from secateur.engine.targets.measure import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec
+from secateur.engine.targets.remote import target_over_ssh
 from secateur.engine.workflows import latency_table as latency_tables
 from secateur.engine.workflows.latency_table import latency_table, liked_multiple, measured_table, measuring_for
 from tests.app.remote.sshd import SSH, SSHD, account_is_locked, loopback

@@ -9,13 +9,18 @@ from torch import nn
 
 from secateur.engine.export.name_fused_blocks import name_blocks, node_modules
 from secateur.engine.export.write_onnx import export_onnx_here
-from secateur.engine.latency.block_modules import block_modules, module_times, vanishing_blocks
-from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
+from secateur.engine.targets.latency_table import (
+    LatencyTable,
+    TableErrors,
+    block_modules,
+    module_times,
+    vanishing_blocks,
+)
 from secateur.engine.targets.protocol import TargetSpec
 
 EACH = {"0": 1000.0, "1.0.inner": 3000.0, "1.0.outer": 2000.0, "1.1.inner": 4000.0, "1.1.outer": 500.0, "3": 700.0}

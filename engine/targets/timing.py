@@ -1,4 +1,4 @@
-"""Repeats measurements that a busy machine disturbed, judged by the speed of the original model.
+"""Times several models in turns, and repeats what a busy machine disturbed: the speed of the original model tells.
 
 A neighbour on the same core or memory makes a large model half as slow again and a small one less or more than that, so
 that the share of one in the other holds for the usual speed only. So does a virtual machine whose processors are put
@@ -8,14 +8,16 @@ the original tell at which speed it runs.
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
 
+from ..devices import CPU
 from ..jobs import Job, Progress
-from .bench import LEAST, turn
-from .interleaved_runs import TimingRound
+from .bench import LEAST, CpuTimedRun, in_turns, turn
 from .protocol import Run
 
 CALM = 0.05
@@ -27,10 +29,54 @@ PATIENCE = 10.0
 BRIEF = 0.1
 """Seconds in which the original's speed is seen, in two runs at least."""
 LOOKS = 5
-"""How often it is timed where nobody knows its usual speed: the fastest is taken for that."""
+"""How often it is timed where its usual speed is not known: the fastest is taken for that."""
 
 Measured = TypeVar("Measured")
 Speed = Callable[[], Job[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class TimingRound:
+    """One turn of each of several models.
+
+    Attributes:
+        times: Seconds of the runs of each.
+        own: Seconds of the processor that they took.
+    """
+
+    times: list[list[float]]
+    own: list[list[float]]
+
+
+def timing_rounds(
+    ready: Sequence[tuple[Run, float]], seconds: float, device: str
+) -> Iterator[tuple[float, TimingRound]]:
+    """Rounds until each model had its seconds, with the share of that which is done.
+
+    On another device than the CPU the processor only waits: its time says nothing, so wall time is taken instead.
+
+    Args:
+        ready: Runs that are warm, with about how long one takes.
+        seconds: For each.
+        device: That of the target.
+    """
+    clocked = [CpuTimedRun(run) for run, _ in ready]
+    turns = [(run, once) for run, (_, once) in zip(clocked, ready, strict=True)]
+    times: list[list[float]] = [[] for _ in ready]
+    own = [one.own for one in clocked] if device == CPU else times
+    for share in in_turns(turns, times, seconds):
+        yield share, TimingRound([list(some) for some in times], [list(some) for some in own])
+        for some in (*times, *(one.own for one in clocked)):
+            some.clear()
+
+
+def join_rounds(some: Sequence[TimingRound]) -> TimingRound:
+    """All of them as one: lists by round and model become lists by model."""
+    times, own = ([one.times for one in some], [one.own for one in some])
+    return TimingRound(
+        [list(chain.from_iterable(one)) for one in zip(*times, strict=True)],
+        [list(chain.from_iterable(one)) for one in zip(*own, strict=True)],
+    )
 
 
 def speed_of(run: Run, once: float) -> Speed:
@@ -89,7 +135,9 @@ def quietest(
     end, attempts = time.monotonic() + patience, 0
     best, least = None, math.inf
     while best is None or attempts < ATTEMPTS or time.monotonic() < end:
-        before = yield from _waited(speed, usual, end)
+        before = yield from speed()
+        while before > (1 + CALM) * usual and time.monotonic() <= end:
+            before = yield from speed()
         found = yield from measure()
         after = yield from speed()
         attempts += 1
@@ -101,9 +149,10 @@ def quietest(
     return best
 
 
-def _waited(speed: Speed, usual: float, end: float) -> Job[float]:
-    """The original's speed as soon as it is the usual one, or when patience ends."""
-    while True:
-        now = yield from speed()
-        if now <= (1 + CALM) * usual or time.monotonic() > end:
-            return now
+def undisturbed_seconds(times: Sequence[float], own: Sequence[float]) -> float:
+    """Seconds of a run on a processor that nothing else uses.
+
+    On one thread a run that waits for nothing lasts as long as its process computes: what is longer went to others. On
+    several threads that time is the sum of theirs, and wall time is the shorter one.
+    """
+    return min(float(np.median(times)), float(np.median(own)))

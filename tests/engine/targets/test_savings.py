@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 
 from secateur.engine.jobs import finish
-from secateur.engine.latency.fit import fit
-from secateur.engine.latency.protocol import LatencyTable, TableErrors
-from secateur.engine.latency.savings import paying_step, savings
 from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.sample_plans import steps
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
+from secateur.engine.targets.latency_fit import fit
+from secateur.engine.targets.latency_table import LatencyTable, TableErrors, paying_step, savings
 from secateur.engine.targets.protocol import TargetSpec
-from tests.engine.latency.invented import Invented
 from tests.engine.planning.stacks import stack
 from tests.engine.session.small import write_project
+from tests.engine.targets.invented import Invented
 
 CHAIN = stack(5, 64)
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from secateur.engine.latency.protocol import LatencySample
 from secateur.engine.planning.sample_plans import samples
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import kept_sizes
+from secateur.engine.targets.latency_table import LatencySample
 from secateur.engine.targets.protocol import Kernel
 
 

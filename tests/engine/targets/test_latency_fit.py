@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.latency.fit import fit
-from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.planning.marks import check_plan
 from secateur.engine.planning.sample_plans import drawn, samples, steps
 from secateur.engine.structures.costs import kept_sizes
+from secateur.engine.targets.latency_fit import fit
+from secateur.engine.targets.latency_table import LatencyTable
 from secateur.engine.targets.protocol import Kernel, TargetSpec
 from tests.engine.builders import tiny_analysis
-from tests.engine.latency.invented import Invented
 from tests.engine.planning.stacks import stack
+from tests.engine.targets.invented import Invented
 
 CHAIN = stack(5, 64)
 

@@ -1,1 +1,0 @@
-"""Latency tables: measured from a few cut models, they predict the latency of any other plan."""
