@@ -64,8 +64,10 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     found = model.load_state_dict(weights, strict=False)
     missing = cast("list[str]", found.missing_keys)
     unexpected = cast("list[str]", found.unexpected_keys)
-    tied = _tied_names(model)
-    lost = [name for name in missing if not any(name in names and names & weights.keys() for names in tied)]
+    tied: dict[int, set[str]] = {}  # a file holds a tied weight under one of its names only
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        tied.setdefault(id(parameter), set()).add(name)
+    lost = [name for name in missing if not any(name in names and names & weights.keys() for names in tied.values())]
     if lost or unexpected:
         raise ValueError(f"The weights do not fit: missing {lost[:5]}, unexpected {unexpected[:5]}.")
     return model.eval()
@@ -103,11 +105,12 @@ def initialize_lazy(model: nn.Module, other: nn.Module, input_shape: Sequence[in
 def resize(model: nn.Module, shapes: dict[str, Any]) -> None:
     """Give the named parameters and buffers new shapes (values zero); tied ones stay tied."""
     made: dict[int, torch.Tensor] = {}
-    for name, tensor in _named_tensors(model):
+    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    for name, tensor in named:
         shape = shapes.get(name)
         if shape is not None and list(tensor.shape) != list(shape) and id(tensor) not in made:
             fresh = torch.zeros(tuple(shape), dtype=tensor.dtype, device=tensor.device)
-            made[id(tensor)] = nn.Parameter(fresh, tensor.requires_grad) if _is_parameter(tensor) else fresh
+            made[id(tensor)] = nn.Parameter(fresh, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fresh
     replace(model, made)
 
 
@@ -124,10 +127,6 @@ def replace(model: nn.Module, new: dict[int, torch.Tensor]) -> None:
             module._flat_weights = [getattr(module, n, None) for n in names]  # pyright: ignore[reportPrivateUsage]
 
 
-def _named_tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-
-
 def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
     """Make the model's code run with its new sizes.
 
@@ -140,7 +139,8 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
             "slices": [[buffer, dimension, kept indices]]}
     """
     removed: tuple[str, ...] = ()
-    for path, result in sorted(edits.get("blocks", ()), key=lambda b: len(b[0])):  # an outer one before its inner ones
+    # An outer block before its inner ones, which go with it.
+    for path, result in sorted(edits.get("blocks", ()), key=lambda b: len(b[0])):
         if not path.startswith(removed):
             replaced = model.get_submodule(path)
             if not isinstance(replaced, StandIn):
@@ -162,7 +162,10 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
     kept = ((*place, Kept(dims)) for *place, dims in edits.get("constants", ()))
     for path, sites in _by_module(kept).items():
         if not f"{path}.".startswith(removed):
-            _slice_constants(model.get_submodule(path), path, sites)
+            module = model.get_submodule(path)
+            if not isinstance(module, _Replaced):
+                _replace_literals(module, path, {})
+            module.__dict__["pruned_constants"] = sites
 
 
 def _by_module(replaced: Iterable[Any]) -> dict[str, "Sites"]:
@@ -218,11 +221,11 @@ HANDED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "copy": torch.clone,
     "zeros": torch.zeros_like,
 }
-"""What stands in for a tensor, made from one that the module is given."""
+"""What a stand-in returns in place of a tensor, made from one that it is given."""
 
 
 class StandIn(nn.Module):
-    """Stands where a module of a removed block stood, computes nothing and returns what the others go on with.
+    """Takes the place of a module of a removed block, computes nothing and returns what the others go on with.
 
     Code around it may read plain attributes of the removed module and of those inside it; their parameters read None.
     """
@@ -258,26 +261,25 @@ class StandIn(nn.Module):
             return None if part is None else part["constant"]
         for kind, make in HANDED.items():
             if kind in part:
-                return make(self._given(part[kind], args, kwargs))
+                # A caller may now give by name what was given by position, or the other way round.
+                first, *inner = part[kind].split(".")
+                if first.isdigit():
+                    number = int(first)
+                    found: Any = args[number] if number < len(args) else kwargs[self.names[number]]
+                else:
+                    found = kwargs[first] if first in kwargs else args[self.names.index(first)]
+                for key in inner:
+                    found = found[key] if hasattr(found, "keys") else found[int(key)]
+                return make(found)
         if "dict" in part:
             return {key: self._make(one, args, kwargs) for key, one in part["dict"].items()}
         if "fields" in part:
-            return _dataclass(part["class"])(**{k: self._make(v, args, kwargs) for k, v in part["fields"].items()})
+            return _loaded_dataclass(part["class"])(
+                **{k: self._make(v, args, kwargs) for k, v in part["fields"].items()}
+            )
         kind = "tuple" if "tuple" in part else "list"
         made = [self._make(one, args, kwargs) for one in part[kind]]
         return tuple(made) if kind == "tuple" else made
-
-    def _given(self, place: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """An argument, also where a caller now gives by name what was given by position, or the other way round."""
-        first, *inner = place.split(".")
-        if first.isdigit():
-            number = int(first)
-            found: Any = args[number] if number < len(args) else kwargs[self.names[number]]
-        else:
-            found = kwargs[first] if first in kwargs else args[self.names.index(first)]
-        for key in inner:
-            found = found[key] if hasattr(found, "keys") else found[int(key)]
-        return found
 
     def extra_repr(self) -> str:
         """What it returns."""
@@ -290,7 +292,7 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _dataclass(name: str) -> Any:
+def _loaded_dataclass(name: str) -> Any:
     """A class that the model's own code has loaded; nothing is imported for a name in a file."""
     module, _, path = name.partition(":")
     found: Any = sys.modules.get(module)
@@ -321,7 +323,19 @@ class PrunedAttention(nn.MultiheadAttention):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As in the base class: (output, weights or None)."""
         batched = query.dim() == 3
-        q, k, v = self._project(query, key, value)
+        bias = cast("torch.Tensor | None", self.in_proj_bias)
+        if self.pruned_packed and query is key and key is value:
+            q, k, v = F.linear(query, self.in_proj_weight, bias).chunk(3, dim=-1)
+        elif self.pruned_packed and key is value:
+            rows = self.in_proj_weight.shape[0] // 3
+            own, shared = (None, None) if bias is None else (bias[:rows], bias[rows:])
+            q = F.linear(query, self.in_proj_weight[:rows], own)
+            k, v = F.linear(key, self.in_proj_weight[rows:], shared).chunk(2, dim=-1)
+        else:
+            packed = self.in_proj_weight.chunk(3) if self.pruned_packed else None
+            weights_of = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight) if packed is None else packed
+            biases = (None,) * 3 if bias is None else bias.chunk(3)
+            q, k, v = (F.linear(t, w, b) for t, w, b in zip((query, key, value), weights_of, biases))
         if not batched:
             q, k, v = (t.unsqueeze(0) for t in (q, k, v))
         elif not self.batch_first:
@@ -331,9 +345,10 @@ class PrunedAttention(nn.MultiheadAttention):
             v = torch.cat([v, self.bias_v.expand(v.shape[0], 1, -1)], dim=1)
         if self.add_zero_attn:
             k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
-        q, k, v = (self._heads(t) for t in (q, k, v))
+        # [N, L, heads * head dimension] -> [N, heads, L, head dimension]
+        q, k, v = (cast("torch.Tensor", t.unflatten(-1, (self.pruned_heads, -1))).transpose(1, 2) for t in (q, k, v))
         # The base class takes is_causal as a hint that goes with an attn_mask, never as a mask of its own.
-        mask = self._mask(attn_mask, key_padding_mask, q, k)
+        mask = self._join_masks(attn_mask, key_padding_mask, q, k)
         dropout = self.dropout if self.training else 0.0
         weights: torch.Tensor | None = None
         if need_weights:
@@ -349,27 +364,7 @@ class PrunedAttention(nn.MultiheadAttention):
             return result.squeeze(0), None if weights is None else weights.squeeze(0)
         return result if self.batch_first else result.transpose(0, 1), weights
 
-    def _heads(self, tensor: torch.Tensor) -> torch.Tensor:
-        """[N, L, heads * head dimension] -> [N, heads, L, head dimension]."""
-        return cast("torch.Tensor", tensor.unflatten(-1, (self.pruned_heads, -1))).transpose(1, 2)
-
-    def _project(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        bias = cast("torch.Tensor | None", self.in_proj_bias)
-        biases = (None,) * 3 if bias is None else bias.chunk(3)
-        if not self.pruned_packed:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        elif query is key and key is value:
-            return F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        elif key is value:
-            rows = self.in_proj_weight.shape[0] // 3
-            first, second = self.in_proj_weight[:rows], self.in_proj_weight[rows:]
-            own, shared = (None, None) if bias is None else (bias[:rows], bias[rows:])
-            return F.linear(query, first, own), *F.linear(key, second, shared).chunk(2, dim=-1)
-        else:
-            weights = self.in_proj_weight.chunk(3)
-        return tuple(F.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases))
-
-    def _mask(
+    def _join_masks(
         self, attn_mask: torch.Tensor | None, padding: torch.Tensor | None, q: torch.Tensor, k: torch.Tensor
     ) -> torch.Tensor | None:
         masks: list[torch.Tensor] = []
@@ -476,7 +471,15 @@ class CallSiteMode(TorchFunctionMode):
             site = call_site(name, sys._getframe(1), self._frame)  # pyright: ignore[reportPrivateUsage]
             calls = self.sites.get(site)
             if calls is None:
-                self._check(site)
+                # Where the code around a replaced number is another one by now, the model would compute nonsense.
+                for part in site.split(" ")[:-1]:
+                    caller, text = _text_of(part)
+                    if text not in self._texts.get(caller, (text,)):
+                        raise RuntimeError(
+                            f"The code of {caller} differs from the code that the model was cut with, so the sizes "
+                            "replaced in it cannot be found. Install the version of its library that it was cut with, "
+                            "or cut again."
+                        )
             else:
                 changes = {**calls.get(-1, {}), **calls.get(self._counts[site], {})}
                 self._counts[site] += 1
@@ -485,20 +488,10 @@ class CallSiteMode(TorchFunctionMode):
                 args, kwargs = with_numbers(args, kwargs, changes)
         return func(*args, **kwargs)
 
-    def _check(self, site: str) -> None:
-        """Refuse to compute nonsense where the code around a replaced number is another one by now."""
-        for part in site.split(" ")[:-1]:
-            name, text = _text_of(part)
-            if text not in self._texts.get(name, (text,)):
-                raise RuntimeError(
-                    f"The code of {name} differs from the code that the model was cut with, so the sizes replaced in "
-                    "it cannot be found. Install the version of its library that it was cut with, or cut again."
-                )
-
 
 watch: Callable[[CallSiteMode, str, int, dict[str, Any], dict[str, Any]], None] | None = None
-"""Told of every replacement: the mode, the call site, which call from there it is, the new
-numbers, and all numbers that the code gave."""
+"""Called at every replacement: the mode, the call site, which call from there it is, the new numbers, and all numbers
+that the code gave."""
 
 SIZED = (
     "reshape", "view", "expand", "unflatten", "split", "split_with_sizes", "narrow", "__getitem__", "__setitem__",
@@ -541,18 +534,15 @@ def call_site(function: str, frame: FrameType | None, until: FrameType | None = 
         at, own = frame, frame
         while own.f_code.co_name in COMPREHENSIONS and own.f_back is not None:
             own = own.f_back  # later Pythons have no frame of their own for these
-        if not _is_between(module):
+        # Left out: code of torch that hands calls on, and this file.
+        torchs_own = module == "torch" or (module.startswith("torch.") and not module.startswith("torch.nn.modules."))
+        if module != __name__ and not torchs_own:
             parts.append(_place(at.f_code, at.f_lasti, own.f_code))
         frame = own.f_back
     return " ".join((*reversed(parts), function))
 
 
 COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>")
-
-
-def _is_between(module: str) -> bool:
-    """Code of torch that hands calls on, and this file."""
-    return module in ("torch", __name__) or (module.startswith("torch.") and not module.startswith("torch.nn.modules."))
 
 
 @cache
@@ -606,7 +596,10 @@ def _with_number(old: Any, inside: str, value: Any) -> Any:
     if not inside and isinstance(value, Kept):
         return value.of(old)
     if not inside:
-        return _part(old, *cast("tuple[int, int]", value)) if isinstance(value, (list, tuple)) else value
+        if not isinstance(value, (list, tuple)):
+            return value
+        times, by = cast("tuple[int, int]", value)  # a factor of a size that follows the batch
+        return old * times // by
     step, _, inside = inside.partition(".")
     if isinstance(old, slice):
         given = cast("slice[Any, Any, Any]", old)
@@ -617,11 +610,6 @@ def _with_number(old: Any, inside: str, value: Any) -> Any:
     return changed if isinstance(old, list) else tuple(changed)
 
 
-def _part(given: Any, times: int, by: int) -> Any:
-    """Of a size that may be symbolic."""
-    return given * times // by
-
-
 class _Replaced:
     """Mixed into a module's class: its forward runs with other numbers."""
 
@@ -629,28 +617,38 @@ class _Replaced:
         """Run the class's own forward, or the one that was set on the instance."""
         own = cast("Any", self.__dict__.get("pruned_forward") or super().forward)  # type: ignore[misc]
         path, sites = self.__dict__["pruned_literals"]
-        joined = path, _joined(sites, self.__dict__.get("pruned_constants", {}))
+        if constants := self.__dict__.get("pruned_constants"):
+            sites = {
+                site: {
+                    call: {**sites.get(site, {}).get(call, {}), **constants.get(site, {}).get(call, {})}
+                    for call in {*sites.get(site, {}), *constants.get(site, {})}
+                }
+                for site in {*sites, *constants}
+            }
         compiler = sys.modules.get("torch._dynamo")  # what it makes of a forward has no call sites any more
-        run = _with_other_numbers if compiler is None else compiler.disable(_with_other_numbers)
-        return run(own, joined, args, kwargs)
+        run = _run_with_sites if compiler is None else compiler.disable(_run_with_sites)
+        return run(own, path, sites, args, kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle by the user's own class, as nobody can import the one made here."""
+        """Pickle by the user's own class: the one made here cannot be imported."""
         make, given, *rest = cast("tuple[Any, ...]", super().__reduce_ex__(protocol))
         if make is copyreg.__newobj__:  # type: ignore[attr-defined]
             make, given = _revive, (own_class(cast("nn.Module", self)), *given[1:])
-        elif "__reduce__" in _own_copying(own_class(cast("nn.Module", self))):
+        elif "__reduce__" in _copy_methods(own_class(cast("nn.Module", self))):
             make, given = _remake, (make, given, *self.__dict__["pruned_literals"])
         return (make, given, *rest)
 
 
-def _with_other_numbers(forward: Any, literals: tuple[str, Sites], args: Any, kwargs: Any) -> Any:
-    with CallSiteMode(*literals):
+def _run_with_sites(forward: Any, path: str, sites: Sites, args: Any, kwargs: Any) -> Any:
+    with CallSiteMode(path, sites):
         return forward(*args, **kwargs)
 
 
+# Pickles name these two functions: they keep their names and what they take.
+
+
 def _revive(own: type, *given: Any) -> Any:
-    kind: Any = _replaced(own)
+    kind: Any = _replaced_class(own)
     return kind.__new__(kind, *given)
 
 
@@ -673,16 +671,16 @@ def _deepcopy(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
     return module
 
 
-def _own_copying(own: type) -> set[str]:
+def _copy_methods(own: type) -> set[str]:
     """How a class says itself that its modules are copied and pickled."""
     classes = own.__mro__[: own.__mro__.index(nn.Module)]
     return {name for one in classes for name in ("__deepcopy__", "__reduce__") if name in vars(one)}
 
 
-def _replaced(own: type) -> type:
+def _replaced_class(own: type) -> type:
     """The user's class with `_Replaced` before it."""
     content: dict[str, Any] = {"__module__": own.__module__, "__qualname__": own.__qualname__}
-    if "__deepcopy__" in _own_copying(own):  # it may be the class of one module alone, which nobody keeps
+    if "__deepcopy__" in _copy_methods(own):  # it may be the class of one module alone, which is not kept
         return type(own.__name__, (_Replaced, own), content | {"__deepcopy__": _deepcopy})
     if own not in _KEPT:
         _KEPT[own] = type(own.__name__, (_Replaced, own), content)
@@ -693,30 +691,11 @@ _KEPT: dict[type, type] = {}
 """A user's class to the one with `_Replaced`, so that two modules of a class still have one."""
 
 
-def _joined(sites: Sites, others: Sites) -> Sites:
-    """Both kinds of replacements at their sites."""
-    if not others:
-        return sites
-    return {
-        site: {
-            call: {**sites.get(site, {}).get(call, {}), **others.get(site, {}).get(call, {})}
-            for call in {*sites.get(site, {}), *others.get(site, {})}
-        }
-        for site in {*sites, *others}
-    }
-
-
-def _slice_constants(module: nn.Module, path: str, sites: Sites) -> None:
-    if not isinstance(module, _Replaced):
-        _replace_literals(module, path, {})
-    module.__dict__["pruned_constants"] = sites
-
-
 def _replace_literals(module: nn.Module, path: str, sites: Sites) -> None:
     if not isinstance(module, _Replaced):
         if "forward" in module.__dict__:
             module.__dict__["pruned_forward"] = module.__dict__.pop("forward")
-        module.__class__ = _replaced(type(module))
+        module.__class__ = _replaced_class(type(module))
     module.__dict__["pruned_literals"] = (path, sites)
 
 
@@ -734,14 +713,3 @@ def restore_literals(module: nn.Module) -> None:
         del module.__dict__["pruned_literals"]
         if "pruned_forward" in module.__dict__:
             module.__dict__["forward"] = module.__dict__.pop("pruned_forward")
-
-
-def _is_parameter(tensor: torch.Tensor) -> bool:
-    return isinstance(tensor, nn.Parameter)
-
-
-def _tied_names(model: nn.Module) -> list[set[str]]:
-    names: dict[int, set[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), set()).add(name)
-    return list(names.values())

@@ -66,7 +66,7 @@ class Step:
         outputs: The same.
         attributes: Plain numbers, strings and lists.
         module: Path of the module that runs it; "" for arithmetic on shapes.
-        last: Values that nobody reads after it.
+        last: Values that no step reads after it.
     """
 
     operator: str
@@ -135,14 +135,14 @@ def graph_of(proto: onnx.ModelProto) -> Graph:
         proto = inline_local_functions(proto)
     opset = next((one.version for one in proto.opset_import if one.domain in DOMAINS), 0)
     nodes = list(proto.graph.node)
-    _require_known(nodes, opset)
+    _refuse_unknown(nodes, opset)
     constants = {one.name: numpy_helper.to_array(one) for one in proto.graph.initializer}
     named = set(constants)
     made = 0
     computed = list[onnx.NodeProto]()
     for node in nodes:
         if node.op_type == "Constant":
-            constants[node.output[0]] = _constant(node)
+            constants[node.output[0]] = _constant_value(node)
         elif node.op_type == "ConstantOfShape" and node.input[0] in constants:
             shape = [int(one) for one in constants[node.input[0]]]
             fill = numpy_helper.to_array(node.attribute[0].t) if node.attribute else np.zeros(1, np.float32)
@@ -152,15 +152,26 @@ def graph_of(proto: onnx.ModelProto) -> Graph:
             constants[node.output[0]] = np.full(shape, fill.reshape(())[()])
         else:
             computed.append(node)
-    weights, buffers, sizes = _sorted_constants(constants, named, computed)
-    inputs = tuple(_input(one) for one in proto.graph.input if one.name not in named)
-    steps = _steps(computed, opset, inputs, sizes)
+    weights, buffers, sizes = _sort_constants(constants, named, computed)
+    inputs = list[GraphInput]()
+    for one in proto.graph.input:
+        if one.name not in named:
+            if not one.type.HasField("tensor_type"):
+                raise UnsupportedGraph("form", f"the input {one.name}, which is no tensor")
+            kind = one.type.tensor_type
+            dims = (d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param for d in kind.shape.dim)
+            if kind.elem_type not in DTYPES:
+                given = TensorProto.DataType.Name(kind.elem_type)
+                raise UnsupportedGraph("form", f"the input {one.name} of type {given}")
+            dtype = str(DTYPES[kind.elem_type]).removeprefix("torch.")
+            inputs.append(GraphInput(one.name, dtype, tuple(dims)))
+    steps = _steps(computed, opset, sizes)
     first = inputs[0].dims[0] if inputs and inputs[0].dims else 0
     outputs = tuple(one.name for one in proto.graph.output)
-    return Graph(steps, inputs, outputs, weights, buffers, sizes, opset, first if isinstance(first, int) else 0)
+    return Graph(steps, tuple(inputs), outputs, weights, buffers, sizes, opset, first if isinstance(first, int) else 0)
 
 
-def _require_known(nodes: Sequence[onnx.NodeProto], opset: int) -> None:
+def _refuse_unknown(nodes: Sequence[onnx.NodeProto], opset: int) -> None:
     for kind, names in (("control", CONTROL), ("quantised", QUANTISED)):
         found = next((n for n in nodes if n.op_type in names or (kind == "quantised" and "QLinear" in n.op_type)), None)
         if found is not None:
@@ -176,7 +187,7 @@ def _require_known(nodes: Sequence[onnx.NodeProto], opset: int) -> None:
         raise UnsupportedGraph("operator", ", ".join(unknown))
 
 
-def _constant(node: onnx.NodeProto) -> NDArray[Any]:
+def _constant_value(node: onnx.NodeProto) -> NDArray[Any]:
     attribute = node.attribute[0]
     value = helper.get_attribute_value(attribute)
     if attribute.name == "value":
@@ -206,7 +217,7 @@ ADDED = ("Add", "Sub", "Mul", "Div", "Sum", "Concat", "Expand", "Where", "Einsum
 """Operators that may read weights: biases, scales, tokens, tables of embeddings and positions."""
 
 
-def _sorted_constants(
+def _sort_constants(
     constants: Mapping[str, NDArray[Any]], named: set[str], nodes: Sequence[onnx.NodeProto]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Sizes]]:
     """Weights, buffers and sizes; what no node reads is left out."""
@@ -248,17 +259,6 @@ def _as_sizes(value: NDArray[Any]) -> Sizes:
     return found
 
 
-def _input(one: onnx.ValueInfoProto) -> GraphInput:
-    if not one.type.HasField("tensor_type"):
-        raise UnsupportedGraph("form", f"the input {one.name}, which is no tensor")
-    kind = one.type.tensor_type
-    dims = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param for d in kind.shape.dim)
-    dtype = DTYPES.get(kind.elem_type)
-    if dtype is None:
-        raise UnsupportedGraph("form", f"the input {one.name} of type {TensorProto.DataType.Name(kind.elem_type)}")
-    return GraphInput(one.name, str(dtype).removeprefix("torch."), dims)
-
-
 DTYPES: dict[int, torch.dtype] = {
     **dict.fromkeys((TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE), torch.float32),
     TensorProto.INT64: torch.int64,
@@ -271,14 +271,12 @@ DTYPES: dict[int, torch.dtype] = {
 """Types of tensors; all floating ones compute in float32."""
 
 
-def _steps(
-    nodes: Sequence[onnx.NodeProto], opset: int, inputs: Sequence[GraphInput], sizes: Mapping[str, Sizes]
-) -> tuple[Step, ...]:
-    """Nodes with what each knows; which of them compute with shapes alone follows from what they read."""
+def _steps(nodes: Sequence[onnx.NodeProto], opset: int, sizes: Mapping[str, Sizes]) -> tuple[Step, ...]:
+    """The nodes as steps. Which of them compute with shapes alone follows from what they read."""
     known, counted, ranks = set(sizes), Counter[str](), set[str]()
     found, taken = list[Step](), set[str]()
     for node in nodes:
-        attributes = {one.name: _plain(helper.get_attribute_value(one)) for one in node.attribute}
+        attributes = {one.name: _plain_value(helper.get_attribute_value(one)) for one in node.attribute}
         given = [name for name in node.input if name]
         counted[node.op_type] += 1
         name = node.name or f"{node.op_type}_{counted[node.op_type]}"
@@ -299,7 +297,7 @@ def _steps(
     return tuple(found)
 
 
-def _plain(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, TensorProto):
@@ -355,44 +353,43 @@ class OnnxModule(nn.Module):
     def __init__(self, graph: Graph) -> None:
         """Build it with the weights of the file."""
         super().__init__()
-        self.names = _paths(graph)
+        self.names = _module_paths(graph)
         for kept, held in ((True, graph.weights), (False, graph.buffers)):
             for name, tensor in held.items():
                 *above, leaf = self.names[name].split(".")
-                owner = self._container(above)
+                owner: nn.Module = self
+                for part in above:
+                    if part not in dict(owner.named_children()):
+                        owner.add_module(part, Weights())
+                    owner = owner.get_submodule(part)
                 if kept:
                     owner.register_parameter(leaf, nn.Parameter(tensor.clone()))
                 else:
                     owner.register_buffer(leaf, tensor.clone())
         self.graph = replace(graph, weights={}, buffers={})  # those in the module are the ones that count
-        self.steps = _with_last(_with_modules(graph, self), graph)
-        self.noted: dict[str, Sizes] | None = None  # where sizes are noted, if anybody asks for them
-        if graph.batch and not graph.entries:
-            self._find_batch()
-
-    def _find_batch(self) -> None:
-        """Find where shapes follow the batch, by a run at the graph's own batch and one at another."""
+        read, steps = {*graph.outputs, *graph.sizes}, list[Step]()
+        for step in reversed(_place_modules(graph, self)):
+            last = dict.fromkeys(n for n in (*step.inputs, *step.outputs) if n and n not in read)
+            read.update(step.inputs, step.outputs)
+            steps.append(replace(step, last=tuple(last)))
+        self.steps = tuple(reversed(steps))
+        self.noted: dict[str, Sizes] | None = None  # where sizes are noted, if a caller asks for them
+        if not graph.batch or graph.entries:
+            return
+        # Where shapes follow the batch shows in a run at the graph's own batch and one at another.
         seen: dict[str, tuple[int, ...]] = {}
         self.eval()  # statistics stay as they are
         try:
             with torch.no_grad():
-                for batch in (self.graph.batch, 3 * self.graph.batch):
+                for batch in (graph.batch, 3 * graph.batch):
                     given = {
                         one.name: torch.zeros(example_shape(one, batch), dtype=getattr(torch, one.dtype))
-                        for one in self.graph.inputs
+                        for one in graph.inputs
                     }
                     self._run(given, seen)
         except Exception:  # it does not run so: whoever opens it finds that out, and says so
-            self.graph.entries.clear()
+            graph.entries.clear()
         self.train()
-
-    def _container(self, path: Sequence[str]) -> nn.Module:
-        owner: nn.Module = self
-        for part in path:
-            if part not in dict(owner.named_children()):
-                owner.add_module(part, Weights())
-            owner = owner.get_submodule(part)
-        return owner
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
         """Run the graph."""
@@ -444,7 +441,7 @@ def as_identifier(name: str) -> str:
     return re.sub(r"\W|^(?=\d)", "_", name)
 
 
-def _paths(graph: Graph) -> dict[str, str]:
+def _module_paths(graph: Graph) -> dict[str, str]:
     """The path of each weight and buffer in the module: its name, but for what no module can hold."""
     found, above = dict[str, str](), set[str]()
     names = [*graph.weights, *graph.buffers]
@@ -465,13 +462,11 @@ RESERVED = frozenset((*dir(nn.Module()), "operator", "attributes", "get", "ints"
 """Names that a module has for something of its own."""
 
 
-def _with_modules(graph: Graph, model: OnnxModule) -> list[Step]:
+def _place_modules(graph: Graph, model: OnnxModule) -> list[Step]:
     """Put a module for each node into the model: where its weights are, if they are its own, or under its name."""
     users = Counter(model.names[n] for step in graph.steps for n in dict.fromkeys(step.inputs) if n in model.names)
-    held = Counter[str]()
+    held = Counter(path.rpartition(".")[0] for path in model.names.values())
     taken = {path.partition(".")[0] for path in model.names.values()}
-    for path in model.names.values():
-        held[path.rpartition(".")[0]] += 1
     found = list[Step]()
     for step in graph.steps:
         if not step.module:
@@ -497,19 +492,8 @@ def _with_modules(graph: Graph, model: OnnxModule) -> list[Step]:
                 path += "_"
             model.add_module(path, module)
             taken.add(path)
-        found.append(Step(step.operator, step.name, step.inputs, step.outputs, step.attributes, path))
+        found.append(replace(step, module=path))
     return found
-
-
-def _with_last(steps: Sequence[Step], graph: Graph) -> tuple[Step, ...]:
-    """Steps that say which values nobody reads any more, so that these need not be kept."""
-    kept = {*graph.outputs, *graph.sizes}
-    found = list[Step]()
-    for step in reversed(steps):
-        last = tuple(dict.fromkeys(n for n in (*step.inputs, *step.outputs) if n and n not in kept))
-        kept.update(step.inputs, step.outputs)
-        found.append(Step(step.operator, step.name, step.inputs, step.outputs, step.attributes, step.module, last))
-    return tuple(reversed(found))
 
 
 def _at_batch(
@@ -640,7 +624,7 @@ def _fold(function: Callable[[Any, Any], Any]) -> Callable[..., Sizes]:
     return elementwise
 
 
-def _divided(a: Any, b: Any) -> Any:
+def _divide(a: Any, b: Any) -> Any:
     return a / b if float in (type(a), type(b)) else a // b
 
 
@@ -652,7 +636,7 @@ SYMBOLIC: Any = torch
 """Where the functions of sizes that may be symbolic are."""
 
 
-def _chosen(condition: Any, yes: Any, no: Any) -> Any:
+def _choose(condition: Any, yes: Any, no: Any) -> Any:
     return yes if condition else no
 
 
@@ -660,19 +644,19 @@ def _same_sizes(attributes: Mapping[str, Any], value: Sizes) -> Sizes:
     return value
 
 
-def _joined_sizes(attributes: Mapping[str, Any], *values: Sizes) -> Sizes:
+def _concat_sizes(attributes: Mapping[str, Any], *values: Sizes) -> Sizes:
     return np.concatenate(values, axis=attributes["axis"])
 
 
 def _cast_sizes(attributes: Mapping[str, Any], value: Sizes) -> Sizes:
     dtype = DTYPES.get(attributes["to"], torch.int64)
     to: Callable[[Any], Any] = (
-        SYMBOLIC.sym_float if dtype.is_floating_point else bool if dtype is torch.bool else _whole
+        SYMBOLIC.sym_float if dtype.is_floating_point else bool if dtype is torch.bool else _to_whole
     )
     return _one(to)(attributes, value)
 
 
-def _whole(value: Any) -> Any:
+def _to_whole(value: Any) -> Any:
     return SYMBOLIC.sym_int(value) if isinstance(value, float | torch.SymFloat) else +value
 
 
@@ -707,7 +691,7 @@ def _unsqueeze_sizes(attributes: Mapping[str, Any], value: Sizes, axes: Sizes | 
     return np.expand_dims(value, tuple(_axes(attributes, axes) or ()))
 
 
-def _reduced_sizes(function: Callable[[Any, Any], Any]) -> Callable[..., Sizes]:
+def _reduce_sizes(function: Callable[[Any, Any], Any]) -> Callable[..., Sizes]:
     def reduced(attributes: Mapping[str, Any], value: Sizes, axes: Sizes | None = None) -> Sizes:
         found = reduce(function, list(value.reshape(-1)))
         return _objects([found] * 1).reshape([1] * value.ndim) if attributes.get("keepdims", 1) else _objects(found)
@@ -715,12 +699,12 @@ def _reduced_sizes(function: Callable[[Any, Any], Any]) -> Callable[..., Sizes]:
     return reduced
 
 
-def _filled_sizes(attributes: Mapping[str, Any], shape: Sizes) -> Sizes:
+def _fill_sizes(attributes: Mapping[str, Any], shape: Sizes) -> Sizes:
     fill = np.asarray(attributes.get("value", np.zeros(1, np.float32))).reshape(())
     return _as_sizes(np.full([int(one) for one in shape], fill[()]))
 
 
-def _reshaped_sizes(attributes: Mapping[str, Any], value: Sizes, shape: Sizes) -> Sizes:
+def _reshape_sizes(attributes: Mapping[str, Any], value: Sizes, shape: Sizes) -> Sizes:
     return value.reshape([int(one) for one in shape])
 
 
@@ -735,13 +719,13 @@ SHAPE_OPERATORS: dict[str, Callable[..., Any]] = {
     "Cast": _cast_sizes,
     "Gather": _gather_sizes,
     "Slice": _slice_sizes,
-    "Concat": _joined_sizes,
+    "Concat": _concat_sizes,
     "Squeeze": _squeeze_sizes,
     "Unsqueeze": _unsqueeze_sizes,
     "Add": _two(lambda a, b: a + b),
     "Sub": _two(lambda a, b: a - b),
     "Mul": _two(lambda a, b: a * b),
-    "Div": _two(_divided),
+    "Div": _two(_divide),
     "Mod": _two(lambda a, b: a % b),
     "Pow": _two(lambda a, b: a**b),
     "Neg": _one(lambda a: -a),
@@ -760,19 +744,24 @@ SHAPE_OPERATORS: dict[str, Callable[..., Any]] = {
     "Not": _one(lambda a: not a),
     "And": _two(lambda a, b: bool(a) and bool(b)),
     "Or": _two(lambda a, b: bool(a) or bool(b)),
-    "Where": _elementwise(_chosen, 3),
-    "ReduceProd": _reduced_sizes(lambda a, b: a * b),
-    "ReduceSum": _reduced_sizes(lambda a, b: a + b),
-    "ReduceMax": _reduced_sizes(SYMBOLIC.sym_max),
-    "ReduceMin": _reduced_sizes(SYMBOLIC.sym_min),
-    "ConstantOfShape": _filled_sizes,
-    "Reshape": _reshaped_sizes,
+    "Where": _elementwise(_choose, 3),
+    "ReduceProd": _reduce_sizes(lambda a, b: a * b),
+    "ReduceSum": _reduce_sizes(lambda a, b: a + b),
+    "ReduceMax": _reduce_sizes(SYMBOLIC.sym_max),
+    "ReduceMin": _reduce_sizes(SYMBOLIC.sym_min),
+    "ConstantOfShape": _fill_sizes,
+    "Reshape": _reshape_sizes,
     "Split": _split_sizes,
 }
 """What runs in Python where everything that it reads is a size."""
 
 
 # Operators on tensors. Each takes the node's module and its inputs, and calls torch.
+#
+# A repair that replaces a number names the place by the functions that lead to the call, each with a checksum of its
+# text (`load_pruned.call_site`). So sessions and exports of pruned ONNX models open only as long as the names and the
+# text of these functions stay as they are, comments included. That holds for `Operator.forward`, `OnnxModule.forward`,
+# `OnnxModule._run` and `_at_batch` too.
 
 
 def _tensor_of(value: Value, like: Tensor | None = None) -> Tensor:
@@ -902,7 +891,7 @@ def _selu(node: Operator, x: Tensor) -> Tensor:
 
 
 SELU = 1.67326319217681884765625, 1.05070102214813232421875
-"""What alpha and gamma are where nobody says otherwise."""
+"""Alpha and gamma by default."""
 
 
 def _is_infinite(node: Operator, x: Tensor) -> Tensor:
