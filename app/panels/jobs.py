@@ -1,7 +1,7 @@
 """Jobs that run or wait: what each does, how far it is, how long it will take, and a way to stop it."""
 
-from PySide6.QtCore import QCoreApplication, Signal, Slot
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QCoreApplication, Slot
+from PySide6.QtWidgets import QWidget
 
 from ..document.document import Aspect
 from ..document.job_state import JobView
@@ -11,47 +11,30 @@ from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
 from ..widgets.progress import ProgressBar
+from .panel_layout import column_of, row_of, scroll_area, stack_of
 
 SHOWN = frozenset({Aspect.JOBS})
 
 
 class JobRow(QWidget):
-    """One job: it runs, or waits for its turn and can be moved or taken out of the queue.
+    """One job: it runs, or waits for its turn and can be moved or taken out of the queue."""
 
-    Signals:
-        cancelled: int, Cancel was pressed for this job.
-        moved: (int, bool), it shall have its turn earlier (or later) by one.
-        log_asked: int, the log of this job was asked for.
-    """
-
-    cancelled = Signal(int)
-    log_asked = Signal(int)
-    moved = Signal(int, bool)
-
-    def __init__(self, job: JobView, parent: QWidget | None = None) -> None:
-        """Show a job."""
+    def __init__(self, job: JobView, workbench: Workbench, parent: QWidget | None = None) -> None:
+        """Show a job of a workbench."""
         super().__init__(parent)
-        self.job = job
+        self.job, self.workbench = job, workbench
         self._title, self._text = label(role="strong", wrap=True), label(role="caption", wrap=True)
         self._bar = ProgressBar()
         self.cancel = button(self.tr("Cancel"))
         self.log = button(self.tr("Log"), "small", self.tr("Show what this job has done so far"))
         self.earlier = button(self.tr("Move up"), "small", self.tr("Move it up in the queue"))
         self.later = button(self.tr("Move down"), "small", self.tr("Move it down in the queue"))
-        words = QVBoxLayout()
-        words.setSpacing(3)
-        for each in (self._title, self._text, self._bar):
-            words.addWidget(each)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 4, 0, 4)
-        row.setSpacing(12)
-        row.addLayout(words, 1)
-        for each in (self.log, self.earlier, self.later, self.cancel):
-            row.addWidget(each)
-        self.log.clicked.connect(self._ask_for_log)
-        self.earlier.clicked.connect(self._earlier)
-        self.later.clicked.connect(self._later)
-        self.cancel.clicked.connect(self._cancel)
+        words = column_of(self._title, self._text, self._bar, gap=3)
+        row_of((words, 1), self.log, self.earlier, self.later, self.cancel, on=self, margins=(0, 4, 0, 4), gap=12)
+        self.log.clicked.connect(self._show_log)
+        self.earlier.clicked.connect(self._move_up)
+        self.later.clicked.connect(self._move_down)
+        self.cancel.clicked.connect(self._request_cancel)
         self.show_job(job)
 
     def show_job(self, job: JobView) -> None:
@@ -71,9 +54,6 @@ class JobRow(QWidget):
             each.setVisible(bool(job.place))
             each.setEnabled(may)
             each.setAccessibleName(words.format(job.title))
-        self._show_cancel(job)
-
-    def _show_cancel(self, job: JobView) -> None:
         self.cancel.setEnabled(not job.cancelling)
         if job.place:
             self.cancel.setText(self.tr("Remove"))
@@ -83,20 +63,21 @@ class JobRow(QWidget):
             self.cancel.setAccessibleName(self.tr("Cancel: {0}").format(job.title))
 
     @Slot()
-    def _ask_for_log(self) -> None:
-        self.log_asked.emit(self.job.id)
+    def _show_log(self) -> None:
+        number = self.job.id
+        self.workbench.document.requested.emit(lambda window: window.show_job_log(number))
 
     @Slot()
-    def _earlier(self) -> None:
-        self.moved.emit(self.job.id, True)
+    def _move_up(self) -> None:
+        self.workbench.runner.move(self.job.id, True)
 
     @Slot()
-    def _later(self) -> None:
-        self.moved.emit(self.job.id, False)
+    def _move_down(self) -> None:
+        self.workbench.runner.move(self.job.id, False)
 
     @Slot()
-    def _cancel(self) -> None:
-        self.cancelled.emit(self.job.id)
+    def _request_cancel(self) -> None:
+        self.workbench.runner.request_cancel(self.job.id)
 
 
 class JobsPanel(QWidget):
@@ -112,29 +93,23 @@ class JobsPanel(QWidget):
         self.workbench, self.document = workbench, workbench.document
         self.rows: dict[int, JobRow] = {}
         page = QWidget()
-        page.setProperty("role", "page")
-        self._list = QVBoxLayout(page)
-        self._list.setContentsMargins(8, 6, 8, 6)
-        self._list.addStretch(1)
-        self._area = area = QScrollArea()
-        area.setProperty("role", "reached")
-        area.setWidgetResizable(True)
-        area.setAccessibleName(self.tr("Jobs, the running one first"))
-        area.setWidget(page)
-        self._stack = QStackedLayout(self)
-        self._stack.addWidget(
-            EmptyState(
-                self.tr("No job is running"),
-                self.tr("Running and waiting jobs appear here. The log has what earlier ones did."),
-            )
-        )
-        self._stack.addWidget(area)
+        self._list = column_of(None, on=page, margins=(8, 6, 8, 6))
+        self._area = scroll_area(page, self.tr("Jobs, the running one first"))
+        words = self.tr("Running and waiting jobs appear here. The log has what earlier ones did.")
+        self._stack = stack_of(self, EmptyState(self.tr("No job is running"), words), self._area)
         self.document.dispatcher.watch(SHOWN, self._changed)
         self._changed(SHOWN)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         jobs = {job.id: job for job in self.document.jobs}
-        self._keep_focus(jobs)
+        # Where a row with the focus goes, the next one that waits gets it, or the list: Qt would look for it elsewhere,
+        # and the next key could cancel what runs.
+        rows = sorted(self.rows.values(), key=self._list.indexOf)
+        focused = next((n for n, row in enumerate(rows) if row.isAncestorOf(row.window().focusWidget())), -1)
+        if focused >= 0 and rows[focused].job.id not in jobs:
+            behind = rows[focused + 1 :] if rows[focused].job.place else []
+            waiting = next((row for row in behind if row.job.id in jobs and jobs[row.job.id].place), None)
+            (self._area if waiting is None else waiting.cancel).setFocus()
         for gone in self.rows.keys() - jobs.keys():
             row = self.rows.pop(gone)
             self._list.removeWidget(row)
@@ -144,30 +119,10 @@ class JobsPanel(QWidget):
             if number in self.rows:
                 self.rows[number].show_job(job)
             else:
-                self.rows[number] = JobRow(job)
-                self.rows[number].cancelled.connect(self.workbench.runner.request_cancel)
-                self.rows[number].moved.connect(self.workbench.runner.move)
-                self.rows[number].log_asked.connect(self._show_log)
+                self.rows[number] = JobRow(job, self.workbench)
             if self._list.indexOf(self.rows[number]) != place:
                 self._list.insertWidget(place, self.rows[number])
         self._stack.setCurrentIndex(int(bool(jobs)))
-
-    def _keep_focus(self, jobs: dict[int, JobView]) -> None:
-        """Where a row with the focus goes, the next one that waits gets it, or the list.
-
-        Qt would look for it elsewhere, and the next key could cancel what runs.
-        """
-        rows = sorted(self.rows.values(), key=self._list.indexOf)
-        focused = next((n for n, row in enumerate(rows) if row.isAncestorOf(row.window().focusWidget())), -1)
-        if focused < 0 or rows[focused].job.id in jobs:
-            return
-        behind = rows[focused + 1 :] if rows[focused].job.place else []
-        waiting = next((row for row in behind if (job := jobs.get(row.job.id)) is not None and job.place), None)
-        (self._area if waiting is None else waiting.cancel).setFocus()
-
-    @Slot(int)
-    def _show_log(self, number: int) -> None:
-        self.document.requested.emit(lambda window: window.show_job_log(number))
 
 
 def job_words(job: JobView) -> str:

@@ -2,20 +2,20 @@
 
 from PySide6.QtCore import QEvent, Signal, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ..document.baseline_queries import baseline_verdict
 from ..document.document import Aspect
 from ..jobs.workbench import Workbench
 from ..text.baselines import role_of, verdict_text
-from ..text.verdicts import goal_asked, goal_role, goal_tip, goal_words
 from ..theme import px, theme
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import ElidedLabel, label, set_role
 from ..widgets.progress import ShareBar
 from .ledger_figures import Figure, ledger_figures
-from .missing_data import attach_data
+from .panel_layout import column_of, row_of
+from .panel_parts import attach_data, show_goal
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 NARROW = 226
@@ -52,9 +52,10 @@ class Cell(Card):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.step.clicked.connect(self.stepped)
         self.body.setSpacing(3)
-        self.body.addLayout(_row(self.title, None, self.source))
-        self.body.addLayout(_row(self.before, self.number, self.error, None, self.change, self.step))
-        self.body.addLayout(_row(self.apart, self.below))
+        self.body.addLayout(row_of(self.title, None, self.source, gap=BESIDE))
+        now = (self.before, self.number, self.error, None, self.change, self.step)
+        self.body.addLayout(row_of(*now, gap=BESIDE))
+        self.body.addLayout(row_of(self.apart, self.below, gap=BESIDE))
         self.body.addStretch(1)
         self.body.addWidget(self.bar)
 
@@ -87,7 +88,12 @@ class Cell(Card):
         self.source.setText(figure.source if narrow else figure.origin)
         self.error.setText(figure.error)
         original = self.tr("original {0}").format(figure.before) if figure.before else ""
-        tight = narrow and bool(figure.change) and self._beside() > self._room()
+        # In a narrow cell the change goes into a line of its own where number, change and button are too wide together.
+        margins = self.body.contentsMargins()
+        room = self.contentsRect().width() - margins.left() - margins.right()
+        parts = (self.number, self.change, *((self.step,) if figure.step else ()))
+        needed = sum(part.sizeHint().width() for part in parts) + BESIDE * len(parts)
+        tight = narrow and bool(figure.change) and needed > room
         self.change.setVisible(bool(figure.change) and not tight)
         self.apart.setVisible(tight)
         original = self.tr("of {0}").format(figure.before) if tight else original
@@ -95,16 +101,6 @@ class Cell(Card):
         self.before.setVisible(not narrow and bool(figure.before))
         self.error.setVisible(bool(figure.error) and (not narrow or not (figure.change or figure.step)))
         self.below.setVisible(narrow)
-
-    def _room(self) -> int:
-        """Width of a line."""
-        margins = self.body.contentsMargins()
-        return self.contentsRect().width() - margins.left() - margins.right()
-
-    def _beside(self) -> int:
-        """Width that the number takes together with what stands beside it in a narrow cell."""
-        parts = (self.number, self.change, *((self.step,) if self.figure.step else ()))
-        return sum(one.sizeHint().width() for one in parts) + BESIDE * len(parts)
 
 
 class LedgerPanel(QWidget):
@@ -122,21 +118,13 @@ class LedgerPanel(QWidget):
         self.workbench, self.document = workbench, workbench.document
         self.cells = {name: Cell() for name in ("parameters", "macs", "file", "latency", "metric")}
         self.goal, self.verdict = ElidedLabel(role="strong", tells=False), label(role="strong", wrap=True)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(4)
-        self.row = row = QHBoxLayout()
-        row.setSpacing(10)
-        whole.addLayout(row)
-        whole.addWidget(self.goal)
-        whole.addWidget(self.verdict)
-        for cell in self.cells.values():
-            row.addWidget(cell, 1)
+        self.row = row_of(*((cell, 1) for cell in self.cells.values()), gap=10)
+        column_of(self.row, self.goal, self.verdict, on=self, margins=(0, 0, 0, 0), gap=4)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.cells["latency"].stepped.connect(self.workbench.states.measure)
         self.cells["metric"].stepped.connect(self._measure_metric)
-        self.document.dispatcher.watch(SHOWN, self._changed)
-        theme().changed.connect(self._resized)
+        self.document.dispatcher.watch(SHOWN, self.refresh)
+        theme().changed.connect(self._fit_cells)
         self.refresh()
 
     def event(self, event: QEvent) -> bool:
@@ -154,10 +142,10 @@ class LedgerPanel(QWidget):
         """Text of another size needs other heights."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "row"):
-            self._resized()
+            self._fit_cells()
 
     @Slot()
-    def _resized(self) -> None:
+    def _fit_cells(self) -> None:
         """Fit all cells to the size of the text; not every cell gets another width by it."""
         for cell in self.cells.values():
             cell.number.setMinimumHeight(px(24))
@@ -174,35 +162,13 @@ class LedgerPanel(QWidget):
         else:
             self.workbench.states.evaluate()
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
-        self.refresh()
-
-    def refresh(self) -> None:
+    def refresh(self, _aspects: frozenset[Aspect] = SHOWN) -> None:
         """Show all figures again."""
         for name, figure in ledger_figures(self.document).items():
             self.cells[name].show_figure(figure)
-        found = self.document.goal_verdict
-        goal = self.document.goal
-        shape = goal.shape if goal.shaped else ()
-        asked = goal_asked(goal.keep, goal.cost, goal.lose, self.document.loses_points, shape)
-        words = goal_words(found) or asked
-        self.goal.setText(words)
-        self.goal.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
-        set_role(self.goal, goal_role(found))
+        show_goal(self.goal, self.document)
         said = None if self.document.marked.any() else baseline_verdict(self.document)
         self.verdict.setText(verdict_text(said))
         self.verdict.setVisible(said is not None)
         if said is not None:
             set_role(self.verdict, role_of(said))
-
-
-def _row(*widgets: QWidget | None) -> QHBoxLayout:
-    """Widgets side by side; None takes the rest."""
-    row = QHBoxLayout()
-    row.setSpacing(BESIDE)
-    for each in widgets:
-        if each is None:
-            row.addStretch(1)
-        else:
-            row.addWidget(each)
-    return row

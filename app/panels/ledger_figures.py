@@ -1,12 +1,10 @@
 """The ledger's figures as plain text: original, now, change, and how each is known. Nothing here is invented."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.session.states import State, StateKind
-from secateur.engine.structures.costs import Costs
-from secateur.engine.targets.protocol import Latency
 from secateur.engine.tasks.metric_loss import lost
 from secateur.engine.tasks.protocol import Split
 
@@ -82,15 +80,32 @@ def ledger_figures(document: Document) -> dict[str, Figure]:
     if original is None or plan is None or state is None:
         return {name: Figure(title, "\u2013", title, known=False) for name, title in _titles().items()}
     planned = bool(document.marked.any())
-    masked = (
-        state.kind is StateKind.MASKED
-    )  # its metric is what the cut will have, its costs are those of the whole model
-    where = say("ledger", "masked, not cut yet") if masked else kind_text(state.kind)
-    where = say("ledger", "plan") if planned else where
+    where = kind_text(state.kind)
+    if state.kind is StateKind.MASKED:
+        # The metric of masks is what the cut will have, their costs are those of the whole model.
+        where = say("ledger", "masked, not cut yet")
+    if planned:
+        where = say("ledger", "plan")
+    titles, exported = _titles(), document.last_export
+    before, now = BYTES * original.parameters, BYTES * plan.parameters
+    source = say("ledger", "predicted")
+    if exported is not None and exported.format == "onnx" and not planned:
+        now, source = exported.bytes, say("ledger", "measured")
+    smaller = plan.parameters != original.parameters
     return {
-        "parameters": _exact(_titles()["parameters"], where, original.parameters, plan.parameters),
-        "macs": _exact(_titles()["macs"], where, original.macs, plan.macs),
-        "file": _file(document, where, original, plan, planned),
+        "parameters": _exact(titles["parameters"], where, original.parameters, plan.parameters),
+        "macs": _exact(titles["macs"], where, original.macs, plan.macs),
+        "file": Figure(
+            titles["file"],
+            size(now),
+            titles["file"],
+            where,
+            source,
+            before=size(before) if smaller else "",
+            change=change(before, now) if smaller else "",
+            share=now / max(before, 1),
+            tip=say("ledger", "Predicted at 4 bytes per parameter. Measured after an export."),
+        ),
         "latency": _latency(document, where, state, planned),
         "metric": _metric(document, where, state, planned),
     }
@@ -120,26 +135,6 @@ def _exact(title: str, where: str, before: int, now: int) -> Figure:
     )
 
 
-def _file(document: Document, where: str, original: Costs, plan: Costs, planned: bool) -> Figure:
-    title, exported = _titles()["file"], document.last_export
-    before, now = BYTES * original.parameters, BYTES * plan.parameters
-    source = say("ledger", "predicted")
-    if exported is not None and exported.format == "onnx" and not planned:
-        now, source = exported.bytes, say("ledger", "measured")
-    smaller = plan.parameters != original.parameters
-    return Figure(
-        title,
-        size(now),
-        say("ledger", "ONNX file"),
-        where,
-        source,
-        before=size(before) if smaller else "",
-        change=change(before, now) if smaller else "",
-        share=now / max(before, 1),
-        tip=say("ledger", "Predicted at 4 bytes per parameter. Measured after an export."),
-    )
-
-
 def _latency(document: Document, where: str, state: State, planned: bool) -> Figure:
     short, target = _titles()["latency"], document.target
     title = say("ledger", "{0}, batch {1}").format(short, target.batch)
@@ -148,8 +143,23 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
     before = milliseconds(first.median) if first is not None and (planned or state is not document.original) else ""
     predicted = document.contents.plan_latency() if planned else None
     if predicted is not None:
-        found = Figure(title, milliseconds(predicted), short, where, say("ledger", "predicted"), before, tip=tip)
-        return _predicted(document, found, predicted)
+        # From what was measured of other cut models, with how far such predictions are off.
+        table = document.contents.table
+        assert table is not None
+        original, off = table.original / 1e6, three_digits(100 * table.trust.ninetieth)
+        how = say("ledger", "; predicted from {0} measured blocks, with an error below {1} % for 9 of 10 cut models")
+        return Figure(
+            title,
+            milliseconds(predicted),
+            short,
+            where,
+            say("ledger", "predicted"),
+            milliseconds(original),
+            change=change(original, predicted),
+            good=predicted <= original,
+            share=predicted / original,
+            tip=tip + how.format(len(table.blocks), off),
+        )
     if now is None:
         step = say("ledger", "Measure") if first is None or not planned else ""
         words = say("ledger", "not cut yet") if planned and first is not None else say("ledger", "not measured")
@@ -158,7 +168,10 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
         return Figure(title, words, short, whose, "", before, known=False, step=step, tip=tip)
     tip = timing_tip(now)
     if now.step is not None:
-        tip += "; " + _step(now.step, None if first is None or state is document.original else first.step)
+        # What one further token behind the prompt takes, against the original's.
+        tip += "; " + say("ledger", "next token {0}").format(milliseconds(now.step.median))
+        if first is not None and first.step is not None and state is not document.original:
+            tip += f" ({change(first.step.median, now.step.median)})"
     tip = _with_original(tip, timing_tip(first) if first is not None and before else "")
     source = say("ledger", "measured")
     if first is None or state is document.original:
@@ -181,34 +194,6 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
 def _with_original(tip: str, original: str) -> str:
     """What a cell says, and beneath it how the original's value in it is known, "" where it shows none."""
     return f"{tip}\n{say('ledger', 'Original: {0}').format(original)}" if original else tip
-
-
-def _step(now: Latency, first: Latency | None) -> str:
-    """What one further token behind the prompt takes, against the original's."""
-    words = say("ledger", "next token {0}").format(milliseconds(now.median))
-    return words if first is None else f"{words} ({change(first.median, now.median)})"
-
-
-def _predicted(document: Document, figure: Figure, now: float) -> Figure:
-    """A plan's latency from what was measured of other cut models, with how far such predictions are off."""
-    table = document.contents.table
-    assert table is not None
-    before, off = table.original / 1e6, table.trust.ninetieth
-    tip = say("ledger", "; predicted from {0} measured blocks, with an error below {1} % for 9 of 10 cut models")
-    return replace(
-        figure,
-        before=milliseconds(before),
-        change=change(before, now),
-        good=now <= before,
-        share=now / before,
-        tip=figure.tip + tip.format(len(table.blocks), three_digits(100 * off)),
-    )
-
-
-def _measured_on(split: Split) -> str:
-    """How a metric is known; a split that results are not judged on is named."""
-    words = say("ledger", "measured, {0}").format(split.value)
-    return say("ledger", "measured") if split is Split.TEST else words
 
 
 def _metric(document: Document, where: str, state: State, planned: bool) -> Figure:
@@ -240,14 +225,18 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     if first is not None and state is not document.original:
         lines.append(say("ledger", "Original: {0}").format(metric_tip(first)))
     points_lost = 0.0 if first is None else 100 * lost(first, now)[0]
-    told = before and first is not None and not stale  # a stale one is first measured again, then compared
-    points = difference_text(now.value - first.value, now.percent) if told and first is not None else ""
+    # A stale metric is measured again before it is compared; a split that results are not compared on is named.
+    compared = before and first is not None and not stale
+    points = difference_text(now.value - first.value, now.percent) if compared and first is not None else ""
+    source = say("ledger", "measured, {0}").format(now.split.value)
+    source = say("ledger", "measured") if now.split is Split.TEST else source
+    source = say("ledger", "stale") if stale else source
     return Figure(
         say("ledger", "{0}, n = {1}").format(title, f"{now.count:,}") if now.count else title,
         value_text(now),
         title,
         where,
-        say("ledger", "stale") if stale else _measured_on(now.split),
+        source,
         before,
         error_text(now),
         points,

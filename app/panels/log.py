@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication, QTextCursor
-from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QWidget
 
 from ..document.document import Aspect
 from ..document.message_log import MOST, Level, Line
@@ -12,6 +12,7 @@ from ..jobs.workbench import Workbench
 from ..widgets.buttons import button
 from ..widgets.fields import HEIGHT, ComboBox, ElidedComboBox, FilterLine
 from ..widgets.flow import FlowLayout
+from .panel_layout import column_of
 
 SHOWN = frozenset({Aspect.LOG})
 PAUSE = 100
@@ -41,11 +42,6 @@ class LogPanel(QWidget):
         self.text.setAccessibleName(self.tr("Log"))
         self.text.setPlaceholderText(self.tr("Events appear here, newest last."))
         self._pause = QTimer(self, interval=PAUSE, singleShot=True)
-        self._lay_out()
-        self._connect()
-        self.refresh()
-
-    def _lay_out(self) -> None:
         self.job = ElidedComboBox(self.tr("Job whose lines are shown"), 22, 8)
         self.job.addItem(self.tr("all jobs"), 0)
         self.level = ComboBox(self.tr("Lowest level shown"))
@@ -66,24 +62,19 @@ class LogPanel(QWidget):
         row = FlowLayout(gap=6)
         for each in (self.job, self.level, self.search, self.copy, self.save, self.clear):
             row.addWidget(each)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 6)
-        layout.setSpacing(4)
-        layout.addLayout(row)
-        layout.addWidget(self.text, 1)
-
-    def _connect(self) -> None:
+        column_of(row, (self.text, 1), on=self, margins=(6, 4, 6, 6), gap=4)
         bar = self.text.verticalScrollBar()
-        bar.valueChanged.connect(self._scrolled)
-        bar.rangeChanged.connect(self._follow)
+        bar.valueChanged.connect(self._note_end)
+        bar.rangeChanged.connect(self._stay_at_end)
         self.job.currentIndexChanged.connect(self.show_all)
         self.level.currentIndexChanged.connect(self.show_all)
         self.search.textChanged.connect(self.show_all)
-        self.copy.clicked.connect(self._copy)
-        self.save.clicked.connect(self._ask_where)
-        self.clear.clicked.connect(self._clear)
+        self.copy.clicked.connect(self._copy_lines)
+        self.save.clicked.connect(self._ask_where_to_save)
+        self.clear.clicked.connect(self._clear_lines)
         self._pause.timeout.connect(self.refresh)
         self.document.dispatcher.watch(SHOWN, self._changed)
+        self.refresh()
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         if not self._pause.isActive():
@@ -97,7 +88,7 @@ class LogPanel(QWidget):
         if book.total < self._seen:
             self.text.clear()
             self._seen = 0
-        fresh = [line.written() for line in book.since(self._seen) if self._wanted(line)]
+        fresh = [line.written() for line in book.since(self._seen) if self._is_wanted(line)]
         if book.total > self._seen:
             self._pause.start()
         self._seen = book.total
@@ -106,7 +97,7 @@ class LogPanel(QWidget):
             across = self.text.horizontalScrollBar().value()
             self.text.appendPlainText("\n".join(fresh))
             if follows:
-                self._to_end(across)
+                self._go_to_end(across)
 
     def show_job(self, number: int) -> None:
         """Show the lines of one job, 0 for all."""
@@ -135,11 +126,11 @@ class LogPanel(QWidget):
     def show_all(self) -> None:
         """Filter again."""
         self._seen = self.document.messages.total
-        lines = (line for line in self.document.messages.lines() if self._wanted(line))
+        lines = (line for line in self.document.messages.lines() if self._is_wanted(line))
         self.text.setPlainText("\n".join(line.written() for line in lines))
-        self._to_end(0)
+        self._go_to_end(0)
 
-    def _to_end(self, across: int) -> None:
+    def _go_to_end(self, across: int) -> None:
         """Go to the last line; the cursor to its beginning, as the view goes to the cursor when it is first shown."""
         for step in (QTextCursor.MoveOperation.End, QTextCursor.MoveOperation.StartOfBlock):
             self.text.moveCursor(step)
@@ -147,16 +138,16 @@ class LogPanel(QWidget):
         self.text.horizontalScrollBar().setValue(across)
 
     @Slot(int)
-    def _scrolled(self, value: int) -> None:
+    def _note_end(self, value: int) -> None:
         self._at_end = value == self.text.verticalScrollBar().maximum()
 
     @Slot()
-    def _follow(self) -> None:
+    def _stay_at_end(self) -> None:
         """Who read the last line reads the last line, also when lines came or the panel has another height."""
         if self._at_end:
             self.text.verticalScrollBar().setValue(self.text.verticalScrollBar().maximum())
 
-    def _wanted(self, line: Line) -> bool:
+    def _is_wanted(self, line: Line) -> bool:
         words, job = self.search.text().casefold().split(), self.job.currentData()
         if line.job != job if job else line.level is Level.STEP:
             return False
@@ -164,17 +155,17 @@ class LogPanel(QWidget):
         return matters and all(word in line.casefold() for word in words)
 
     @Slot()
-    def _copy(self) -> None:
+    def _copy_lines(self) -> None:
         QGuiApplication.clipboard().setText(self.text.toPlainText())
 
     @Slot()
-    def _clear(self) -> None:
+    def _clear_lines(self) -> None:
         self.document.messages.clear()
         self.document.announce(Aspect.LOG)
         self.show_all()
 
     @Slot()
-    def _ask_where(self) -> None:
+    def _ask_where_to_save(self) -> None:
         dialog = QFileDialog(self, self.tr("Save the log"))
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("log")

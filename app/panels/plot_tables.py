@@ -6,25 +6,24 @@ import numpy as np
 
 from secateur.engine.masks.learned_gates import GateCount
 from secateur.engine.recovery.training_curve import DomainPoint
-from secateur.engine.structures.analysis import Analysis
 from secateur.engine.structures.layer_graph import LayerGraph
 
 from ..document.document import Document
 from ..document.job_state import CurvePoint
-from ..document.sensitivity_curves import Curves
 from ..widgets.plot_export import Table
 
 if TYPE_CHECKING:
-    from .heads.grid import HeadRow
-    from .layers.rows import Layers, Plan
+    from .heads.model import HeadRow
+    from .layers.model import LayersModel
     from .tradeoff.points import TradeOff
 
 NOWHERE = DomainPoint(np.nan, np.nan, np.nan)
 """Where a point does not say how a domain stands."""
 
 
-def trade_off_table(shown: "TradeOff") -> Table:
+def trade_off_table(shown: "TradeOff | None") -> Table:
     """A row for each point."""
+    assert shown is not None
     points = shown.points
     return Table(
         ("state", "parent", "kind", f"{shown.cost.value} ({shown.unit:g})", shown.metric, "error", "present"),
@@ -55,9 +54,11 @@ def graph_table(graph: LayerGraph) -> Table:
     )
 
 
-def sensitivity_table(analysis: Analysis, known: Curves | None, removed: np.ndarray) -> Table:
+def sensitivity_table(document: Document) -> Table:
     """A row for each cut that was tried."""
-    curves = () if known is None else known.all(analysis, removed)
+    analysis, known = document.analysis, document.curves
+    assert analysis is not None
+    curves = () if known is None else known.all(analysis, document.removed)
     metric = "metric" if known is None or known.metric is None else known.metric.name
     rows = [
         (analysis.sets[c.set_number].module, analysis.sets[c.set_number].kind.value, c.total, int(n), s, v, e)
@@ -102,9 +103,11 @@ def heads_table(document: Document, rows: "tuple[HeadRow, ...]") -> Table:
     return Table(("layer", "kind", "index", "score", "state"), columns)
 
 
-def layers_table(layers: "Layers", plan: "Plan", lost: dict[int, float]) -> Table:
+def layers_table(model: "LayersModel") -> Table:
     """A row for each layer."""
-    half = [lost.get(int(number), float("nan")) for number in layers.sets]
+    layers, plan = model.layers, model.plan
+    assert layers is not None and plan is not None
+    half = [model.lost.get(int(number), float("nan")) for number in layers.sets]
     return Table(
         (
             "layer",

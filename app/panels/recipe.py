@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QFontDatabase, QGuiApplication, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from secateur.engine.recipes.script import script_of
 from secateur.engine.recipes.steps import Recipe as Steps
@@ -12,6 +12,7 @@ from ..jobs.recipe_preview import current_recipe, plan_text, script_text
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import ElidedLabel
+from .panel_layout import column_of, row_of, stack_of
 
 CONTEXT_LINES = 3
 """Lines that are shown before the last step."""
@@ -41,35 +42,20 @@ class RecipePanel(QWidget):
         self.copy = button(self.tr("Copy"), "link", self.tr("Copy the script"))
         self.save_script = button(self.tr("Save script..."), "link", self.tr("Save it as a Python file"))
         self.save_recipe = button(self.tr("Save recipe..."), "link", self.tr("Save the steps as JSON"))
-        self._lay_out()
-        self.copy.clicked.connect(self._copy)
-        self.save_script.clicked.connect(lambda: self._run("file.export_script"))
-        self.save_recipe.clicked.connect(lambda: self._run("file.export_recipe"))
-        document.dispatcher.watch(SHOWN, self._changed)
-        self.refresh()
-
-    def _lay_out(self) -> None:
         words = self.tr("Every step as Python. Running it gives the same weights.")
         page = QWidget()
-        row = QHBoxLayout()
-        row.addWidget(ElidedLabel(words, "caption"), 1)
-        for each in (self.copy, self.save_script, self.save_recipe):
-            row.addWidget(each)
-        layout = QVBoxLayout(page)
-        layout.setContentsMargins(6, 4, 6, 6)
-        layout.setSpacing(4)
-        layout.addLayout(row)
-        layout.addWidget(self.text, 1)
-        self._stack = QStackedLayout(self)
+        top = row_of((ElidedLabel(words, "caption"), 1), self.copy, self.save_script, self.save_recipe)
+        column_of(top, (self.text, 1), on=page, margins=(6, 4, 6, 6), gap=4)
         empty = self.tr("Every cut, recovery and export appears here as a Python script that repeats it.")
-        self._stack.addWidget(EmptyState(self.tr("Recipe"), empty))
-        self._stack.addWidget(page)
-
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self._stack = stack_of(self, EmptyState(self.tr("Recipe"), empty), page)
+        self.copy.clicked.connect(self._copy_script)
+        self.save_script.clicked.connect(lambda: self._run("file.export_script"))
+        self.save_recipe.clicked.connect(lambda: self._run("file.export_recipe"))
+        document.dispatcher.watch(SHOWN, self.refresh)
         self.refresh()
 
-    def refresh(self) -> None:
-        """Show the script again; what is new stands at the end and is scrolled to."""
+    def refresh(self, _aspects: frozenset[Aspect] = SHOWN) -> None:
+        """Show the script again; what is new is at the end and is scrolled to."""
         contents = self.document.contents
         key = (id(contents.origin), contents.present, *map(id, contents.states.values()))
         if key != self._key:
@@ -81,7 +67,9 @@ class RecipePanel(QWidget):
         if shown == self.text.toPlainText():
             return
         self.text.setPlainText(shown)
-        self._line = shown.count("\n") if plan else max(0, _last_step(shown) - CONTEXT_LINES)
+        # The plan is at the end; without one the line that makes the last state, with those before it.
+        made = [n for n, line in enumerate(shown.splitlines()) if line.startswith("    state = finish(")]
+        self._line = shown.count("\n") if plan else max(0, max(made, default=0) - CONTEXT_LINES)
         QTimer.singleShot(0, self._reveal)
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -98,13 +86,7 @@ class RecipePanel(QWidget):
         self.document.requested.emit(lambda window: window.run_command(name))
 
     @Slot()
-    def _copy(self) -> None:
+    def _copy_script(self) -> None:
         if self._recipe is not None:
             QGuiApplication.clipboard().setText(script_of(self._recipe))
         self.document.announced.emit(self.tr("Script copied."))
-
-
-def _last_step(script: str) -> int:
-    """Number of the line that makes the last state; 0 for the original."""
-    lines = script.splitlines()
-    return max((number for number, line in enumerate(lines) if line.startswith("    state = finish(")), default=0)

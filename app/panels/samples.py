@@ -5,17 +5,9 @@ Wrong preprocessing is found here, before anything was pruned.
 
 from PySide6.QtCore import QRectF, QSignalBlocker, QSize, Qt, Slot
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
-from PySide6.QtWidgets import (
-    QBoxLayout,
-    QHBoxLayout,
-    QScrollArea,
-    QSizePolicy,
-    QStackedLayout,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from secateur.engine.tasks.protocol import Metric, Sample, TaskInfo
+from secateur.engine.tasks.protocol import Metric, Sample
 
 from ..document.document import Aspect
 from ..jobs.workbench import Workbench
@@ -28,7 +20,8 @@ from ..widgets.empty_state import EmptyState
 from ..widgets.fields import DoubleSpinBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label, set_role
-from .missing_data import ask_for_data
+from .panel_layout import column_of, row_of, scroll_area, stack_of
+from .panel_parts import ask_for_data
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.EXPECTED})
 SIDE = 64
@@ -41,7 +34,13 @@ class Picture(QWidget):
     def __init__(self, sample: Sample, parent: QWidget | None = None) -> None:
         """Show a sample."""
         super().__init__(parent)
-        self._image = _image(sample)
+        self._image: QImage | None = None
+        if (pixels := sample.image) is not None:
+            grey = pixels.ndim == 2
+            kind = QImage.Format.Format_Grayscale8 if grey else QImage.Format.Format_RGB888
+            tall, wide = pixels.shape[:2]
+            # A copy, because the bytes are gone by the time that it is painted.
+            self._image = QImage(pixels.tobytes(), wide, tall, wide * (1 if grey else 3), kind).copy()
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(self.tr("Image labelled {0}").format(sample.label))
 
@@ -83,77 +82,45 @@ class SamplesPanel(QWidget):
         self.better.hide()
         self._range = label(role="caption", wrap=True)
         self._pictures = FlowLayout(gap=10)
-        self._texts = QVBoxLayout()
+        self._texts = column_of(gap=10)
         self._empty = EmptyState("", "")
-        self._lay_out()
+        ask, page = FlowLayout(gap=6), QWidget()
+        ask.addWidget(self._ask)
+        ask.addWidget(self.expected)
+        words = column_of(self.scores, ask, self.verdict, None, gap=6)
+        offered = (self.hint, row_of(self.better, None))
+        right = column_of(*offered, self._pictures, self._texts, self._range, None, gap=6)
+        row_of((words, 3), (right, 7), on=page, margins=(6, 6, 6, 6), gap=16)
+        area = scroll_area(page, self.tr("Metric of the original, and samples"))
+        self._stack = stack_of(self, self._empty, area)
         self.expected.valueChanged.connect(self.document.expect)
-        self.better.clicked.connect(self._prepare)
+        self.better.clicked.connect(self._use_better_preparation)
         self.document.dispatcher.watch(SHOWN, self._changed)
         self._changed(SHOWN)
 
-    def _lay_out(self) -> None:
-        ask = FlowLayout(gap=6)
-        ask.addWidget(self._ask)
-        ask.addWidget(self.expected)
-        page = QWidget()
-        page.setProperty("role", "page")
-        words = QVBoxLayout()
-        words.setSpacing(6)
-        words.addWidget(self.scores)
-        words.addLayout(ask)
-        words.addWidget(self.verdict)
-        words.addStretch(1)
-        right = QVBoxLayout()
-        right.setSpacing(6)
-        right.addWidget(self.hint)
-        right.addWidget(self.better, 0, Qt.AlignmentFlag.AlignLeft)
-        right.addLayout(self._pictures)
-        right.addLayout(self._texts)
-        self._texts.setSpacing(10)
-        right.addWidget(self._range)
-        right.addStretch(1)
-        inner = QHBoxLayout(page)
-        inner.setContentsMargins(6, 6, 6, 6)
-        inner.setSpacing(16)
-        inner.addLayout(words, 3)
-        inner.addLayout(right, 7)
-        area = QScrollArea()
-        area.setProperty("role", "reached")
-        area.setWidgetResizable(True)
-        area.setAccessibleName(self.tr("Metric of the original, and samples"))
-        area.setWidget(page)
-        self._stack = QStackedLayout(self)
-        self._stack.addWidget(self._empty)
-        self._stack.addWidget(area)
-
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.TASK}:
-            self._show_samples()
+            task = self.document.task
+            self._stack.setCurrentIndex(int(task is not None))
+            words = self.tr("Attach data to see five samples as the model sees them, with its outputs.")
+            ask_for_data(self._empty, self.document, self.tr("Samples"), words)
+            for place in (self._pictures, self._texts):
+                while item := place.takeAt(0):
+                    if (widget := item.widget()) is not None:
+                        widget.deleteLater()
+            for sample in task.samples if task is not None else ():
+                place = self._pictures if sample.image is not None else self._texts
+                place.addWidget(_card(sample))
+            self._range.setText("")
+            if task is not None and task.samples:
+                words = self.tr("As the model sees them: {0}, values {1} to {2}.")
+                if task.samples[0].image is not None:
+                    words = self.tr("As the model sees them: {0}, values {1} to {2}; contrast stretched.")
+                low, high = min(s.low for s in task.samples), max(s.high for s in task.samples)
+                shape = "x".join(map(str, task.samples[0].shape))
+                self._range.setText(words.format(shape, three_digits(low), three_digits(high)))
         self._compare()
 
-    def _show_samples(self) -> None:
-        task = self.document.task
-        self._stack.setCurrentIndex(int(task is not None))
-        words = self.tr("Attach data to see five samples as the model sees them, with its outputs.")
-        ask_for_data(self._empty, self.document, self.tr("Samples"), words)
-        for place in (self._pictures, self._texts):
-            while item := place.takeAt(0):
-                if (widget := item.widget()) is not None:
-                    widget.deleteLater()
-        for sample in task.samples if task is not None else ():
-            place = self._pictures if sample.image is not None else self._texts
-            place.addWidget(_card(sample))
-        self._range.setText(self._values(task.samples) if task is not None and task.samples else "")
-
-    def _values(self, samples: tuple[Sample, ...]) -> str:
-        shape = "x".join(map(str, samples[0].shape))
-        words = self.tr("As the model sees them: {0}, values {1} to {2}.")
-        if samples[0].image is not None:
-            words = self.tr("As the model sees them: {0}, values {1} to {2}; contrast stretched.")
-        low, high = min(s.low for s in samples), max(s.high for s in samples)
-        return words.format(shape, three_digits(low), three_digits(high))
-
-    @Slot()
     def _compare(self) -> None:
         with QSignalBlocker(self.expected):
             self.expected.setValue(self.document.contents.expected)
@@ -162,21 +129,32 @@ class SamplesPanel(QWidget):
         for each in (self._ask, self.expected):
             each.setVisible(metric is not None and percent)
         if metric is None:
-            said = self.tr("The original is not evaluated yet.")
+            running = self.document.evaluation_words()
             asks = self.tr("Evaluate it before you prune: all results are compared with it.")
-            if words := self.document.evaluation_words():
-                said, asks = words, self.tr("All results are compared with it.")
-            self.scores.setText(said)
-            self.verdict.setText(asks)
+            self.scores.setText(running or self.tr("The original is not evaluated yet."))
+            self.verdict.setText(self.tr("All results are compared with it.") if running else asks)
             return
         self.scores.setText(self.tr("The original reaches {0}.").format(metric_text(metric)))
         self.scores.setToolTip(metric_tip(metric))
-        words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
+        words, good = self._compare_with_expected(metric) if self.expected.value() > 0 and percent else ("", True)
         task = self.document.task
         hint = sentences(task.notes) if task is not None and not (words and good) else ""
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
-        self._offer(task if hint else None)
+        # Offer to take over what was found to fit the model better.
+        reordered = bool(hint) and task is not None and task.reordered is not None
+        offered = reordered or (bool(hint) and task is not None and task.better is not None)
+        if not offered and self.better.hasFocus():
+            self.expected.setFocus()  # not wherever Qt hands the focus of what is hidden to
+        self.better.setVisible(offered)
+        name, tip = (
+            self.tr("Use this normalisation"),
+            self.tr("Open the same data with this mean and standard deviation"),
+        )
+        if reordered:
+            name, tip = self.tr("Use this order"), self.tr("Open the same data with its classes in this order")
+        self.better.setText(name)
+        self.better.setToolTip(tip)
         set_available(self.better, not self.document.busy)
         asks = self.tr("Enter the value that the model's authors or your own evaluation report.")
         if not percent:  # there is no field for it
@@ -184,27 +162,14 @@ class SamplesPanel(QWidget):
         self.verdict.setText(words or asks)
         set_role(self.verdict, "caption" if not words else "good" if good else "marked")
 
-    def _offer(self, task: TaskInfo | None) -> None:
-        """Offer to take over what was found to fit the model better."""
-        reordered = task is not None and task.reordered is not None
-        offered = reordered or (task is not None and task.better is not None)
-        if not offered and self.better.hasFocus():
-            self.expected.setFocus()  # not wherever Qt hands the focus of what is hidden to
-        self.better.setVisible(offered)
-        words = (self.tr("Use this normalisation"), self.tr("Open the same data with this mean and standard deviation"))
-        if reordered:
-            words = (self.tr("Use this order"), self.tr("Open the same data with its classes in this order"))
-        self.better.setText(words[0])
-        self.better.setToolTip(words[1])
-
     @Slot()
-    def _prepare(self) -> None:
+    def _use_better_preparation(self) -> None:
         """Take over the order or the preparation that was found to be better."""
         task = self.document.task
         if task is not None and (found := task.reordered or task.better) is not None:
             self.workbench.model.attach_task(found)
 
-    def _judge(self, metric: Metric) -> tuple[str, bool]:
+    def _compare_with_expected(self, metric: Metric) -> tuple[str, bool]:
         difference = 100 * metric.value - self.expected.value()
         if abs(difference) <= max(200 * metric.error, 0.3):
             words = self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}")
@@ -216,16 +181,13 @@ class SamplesPanel(QWidget):
 def _card(sample: Sample) -> QWidget:
     """An image with its words below it, or a text over the whole width with them."""
     card = QWidget()
-    inner = QVBoxLayout(card)
-    inner.setContentsMargins(0, 0, 0, 0)
-    inner.setSpacing(2)
+    inner = column_of(on=card, margins=(0, 0, 0, 0), gap=2)
     if sample.image is not None:
         inner.addWidget(Picture(sample))
     elif sample.text:
         inner.addWidget(label(sample.text, "caption", wrap=True))
     pictured = sample.image is not None
-    words = QBoxLayout(QBoxLayout.Direction.TopToBottom if pictured else QBoxLayout.Direction.LeftToRight)
-    words.setSpacing(2 if pictured else 8)
+    words = column_of(gap=2) if pictured else row_of(gap=8)
     if sample.label:
         words.addWidget(label(sample.label, "strong"))
     if sample.predicted:
@@ -234,12 +196,3 @@ def _card(sample: Sample) -> QWidget:
     words.addStretch(1)
     inner.addLayout(words)
     return card
-
-
-def _image(sample: Sample) -> QImage | None:
-    if sample.image is None:
-        return None
-    pixels = sample.image
-    kind = QImage.Format.Format_Grayscale8 if pixels.ndim == 2 else QImage.Format.Format_RGB888
-    stride = pixels.shape[1] * (1 if pixels.ndim == 2 else 3)
-    return QImage(pixels.tobytes(), pixels.shape[1], pixels.shape[0], stride, kind).copy()

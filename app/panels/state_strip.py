@@ -1,11 +1,11 @@
 """The strip of states: Original, Plan, Cut, Recovered, Exported; where one is, and a click to go elsewhere."""
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Slot
-from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtGui import QColor, QFocusEvent, QFontMetrics, QKeyEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
 from secateur.engine.export.table import EXPORTERS
-from secateur.engine.session.states import State, StateKind
+from secateur.engine.session.states import StateKind
 
 from ..document.document import Aspect, Document
 from ..text.format import change, count, milliseconds, scaled, size
@@ -15,6 +15,7 @@ from ..text.verdicts import goal_short, goal_tip, goal_words
 from ..theme import px, sizes, tokens
 from ..widgets.card import Card
 from ..widgets.elide import tell_whole
+from .panel_layout import row_of
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
@@ -46,7 +47,7 @@ class Step(QAbstractButton):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
-    def tell(self, stage: str, caption: str, state_id: str, spoken: str) -> None:
+    def show_stage(self, stage: str, caption: str, state_id: str, spoken: str) -> None:
         """Show where it stands."""
         self.stage, self.caption, self.state_id = stage, caption, state_id
         self.setEnabled(bool(state_id) or stage == "present")
@@ -131,8 +132,6 @@ class Step(QAbstractButton):
         return font
 
     def _width(self, text: str, pixels: int, strong: bool) -> int:
-        from PySide6.QtGui import QFontMetrics
-
         return QFontMetrics(self._font(pixels, strong)).horizontalAdvance(text)
 
 
@@ -174,85 +173,68 @@ class StateStrip(Card):
             "exported": Step(self.tr("Exported")),
         }
         self._lines: dict[str, _Line] = {}
-        row = QHBoxLayout()
-        row.setSpacing(6)
+        row = row_of(gap=6)
         for name, step in self.steps.items():
             if name != "original":
                 self._lines[name] = _Line()
                 row.addWidget(self._lines[name], 1)
             row.addWidget(step)
-            step.clicked.connect(self._clicked)
+            step.clicked.connect(self._go_to_step)
         self.body.addLayout(row)
-        document.dispatcher.watch(SHOWN, self._changed)
-        self.refresh()
-
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        document.dispatcher.watch(SHOWN, self.refresh)
         self.refresh()
 
     @Slot()
-    def _clicked(self) -> None:
+    def _go_to_step(self) -> None:
         step = self.sender()
         if isinstance(step, Step) and step.state_id:
             self.document.plan.go_to(step.state_id)
 
-    def refresh(self) -> None:
+    def refresh(self, _aspects: frozenset[Aspect] = SHOWN) -> None:
         """Show all steps again."""
         document = self.document
         present, marked = document.state, bool(document.marked.any())
         way = [] if present is None else path_through(document.states, present)
         cut = next((n for n in reversed(range(len(way))) if way[n].kind is StateKind.CUT), len(way))
         recovered = next((s for s in reversed(way[cut:]) if s.kind in (StateKind.RECOVERED, StateKind.ATTACHED)), None)
-        found = {"original": document.original, "cut": way[cut] if cut < len(way) else None, "recovered": recovered}
-        for name, state in found.items():
-            self._tell(name, state, present is state and state is not None and not marked)
-        self._tell_plan(marked, found["cut"] is not None)
-        exported = document.last_export
-        caption = self.tr("not yet") if exported is None else f"{_format(exported.format)}, {size(exported.bytes)}"
-        self._show("exported", "todo" if exported is None else "done", caption)
-        self._tell_verdict()
-
-    def _tell_verdict(self) -> None:
-        """What became of the goal, at the step where one is."""
-        found = self.document.goal_verdict
-        for step in self.steps.values():
-            present = step.stage == "present"
-            step.add_remark(goal_short(found) if present else "", found is not None and bool(found.met))
-            lines = [goal_words(found), goal_tip(found)] if present else []
-            step.setToolTip("\n".join(filter(None, (*lines, step.known))))
-
-    def _tell(self, name: str, state: State | None, present: bool) -> None:
-        if state is None:
-            self._show(name, "todo", self.tr("no model") if name == "original" else self.tr("not yet"))
+        states = {"original": document.original, "cut": way[cut] if cut < len(way) else None, "recovered": recovered}
+        for name, state in states.items():
+            if state is None:
+                self._show(name, "todo", self.tr("no model") if name == "original" else self.tr("not yet"))
+                self.steps[name].known = ""
+                continue
+            metric, timing = document.metric(state), timing_of(state, document.target)
+            cost = scaled(state.macs) + " MACs" if timing is None else milliseconds(timing.median)
+            caption = cost if metric is None else f"{value_text(metric)}, {cost}"
+            self._show(name, "present" if present is state and not marked else "done", caption, state.id)
+            self.steps[name].known = measured_tip(state, metric, timing, document.evaluation_split)
+        plan, original = document.plan_costs, document.original_costs
+        if marked and plan is not None and original is not None:
+            less, number = change(original.macs, plan.macs), count(int(document.marked.sum()))
+            self._show("plan", "present", self.tr("{0} MACs, {1} marked").format(less, number))
+        elif states["cut"] is not None:
+            self._show("plan", "done", self.tr("done"))
         else:
-            self._show(name, "present" if present else "done", self._measured(state), state.id)
-        self.steps[name].known = "" if state is None else self._known(state)
-
-    def _tell_plan(self, marked: bool, cut: bool) -> None:
-        plan, original = self.document.plan_costs, self.document.original_costs
-        if not marked or plan is None or original is None:
-            self._show("plan", "done" if cut else "todo", self.tr("done") if cut else self.tr("nothing marked"))
-            return
-        words = self.tr("{0} MACs, {1} marked")
-        number = count(int(self.document.marked.sum()))
-        self._show("plan", "present", words.format(change(original.macs, plan.macs), number))
-
-    def _measured(self, state: State) -> str:
-        metric, timing = self.document.metric(state), timing_of(state, self.document.target)
-        cost = scaled(state.macs) + " MACs" if timing is None else milliseconds(timing.median)
-        return cost if metric is None else f"{value_text(metric)}, {cost}"
-
-    def _known(self, state: State) -> str:
-        metric, timing = self.document.metric(state), timing_of(state, self.document.target)
-        return measured_tip(state, metric, timing, self.document.evaluation_split)
+            self._show("plan", "todo", self.tr("nothing marked"))
+        exported = document.last_export
+        if exported is None:
+            self._show("exported", "todo", self.tr("not yet"))
+        else:
+            known = exported.format in EXPORTERS
+            called = engine_words(EXPORTERS[exported.format].title) if known else exported.format
+            self._show("exported", "done", f"{called}, {size(exported.bytes)}")
+        # What became of the goal is said at the step where the document is.
+        verdict = document.goal_verdict
+        for step in self.steps.values():
+            here = step.stage == "present"
+            step.add_remark(goal_short(verdict) if here else "", verdict is not None and bool(verdict.met))
+            lines = [goal_words(verdict), goal_tip(verdict)] if here else []
+            step.setToolTip("\n".join(filter(None, (*lines, step.known))))
 
     def _show(self, name: str, stage: str, caption: str, state_id: str = "") -> None:
         step = self.steps[name]
         spoken = ", ".join((step.text(), caption, self.tr("current state") if stage == "present" else "")).rstrip(", ")
-        step.tell(stage, caption, state_id if stage != "present" else "", spoken)
+        step.show_stage(stage, caption, state_id if stage != "present" else "", spoken)
         if name in self._lines:
             self._lines[name].gone = stage != "todo"
             self._lines[name].update()
-
-
-def _format(name: str) -> str:
-    return engine_words(EXPORTERS[name].title) if name in EXPORTERS else name

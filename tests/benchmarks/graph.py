@@ -80,8 +80,7 @@ class Pulse:
 
 def layouts(name: str, analysis: Any) -> list[dict[str, Any]]:
     """Times of the layouts of a model, the best of three."""
-    from secateur.app.panels.graph.blocks import blocks_of
-    from secateur.app.panels.graph.boxes import boxes_of
+    from secateur.app.panels.graph.boxes import blocks_of, boxes_of
     from secateur.app.panels.graph.layout import lay_out
     from secateur.app.panels.graph.model import ties_between
     from secateur.app.panels.layers.rows import layers_of

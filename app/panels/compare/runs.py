@@ -3,7 +3,7 @@
 import csv
 import io
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from PySide6.QtCore import (
@@ -16,8 +16,6 @@ from PySide6.QtCore import (
     Qt,
 )
 
-from secateur.engine.baselines.protocol import Baseline
-from secateur.engine.export.protocol import Exported
 from secateur.engine.export.table import EXPORTERS
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.scoring.criteria import CRITERIA
@@ -53,10 +51,10 @@ class Run:
         original_macs: Of the original; 0 if there is none.
         timing: Latency on the target, None if it was not measured.
         metric: None if it was not measured.
-        stale: The metric is of another state of the data or the task.
         file_bytes: Size of the exported file.
         file_measured: A file was written; else the size is predicted.
         target: The target that latencies are shown for.
+        stale: The metric is of another state of the data or the task.
         present: The document is there.
     """
 
@@ -69,24 +67,27 @@ class Run:
     original_macs: int
     timing: Timing | None
     metric: Metric | None
-    stale: bool
     file_bytes: int
     file_measured: bool
     target: TargetSpec
-    present: bool
+    stale: bool = False
+    present: bool = False
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """Its cells."""
         nothing = say("compare", "not measured")
         value = "" if self.metric is None else f"{value_text(self.metric)} {error_text(self.metric)}".strip()
+        macs = scaled(self.macs)
+        if self.original_macs and self.macs != self.original_macs:
+            macs = f"{macs} ({change(float(self.original_macs), float(self.macs))})"
         return (
             self.name,
             self.made,
             scaled(self.parameters),
-            _beside(scaled(self.macs), self.macs, self.original_macs),
+            macs,
             nothing if self.timing is None else latency_text(self.timing),
-            nothing if self.metric is None else self._marked(value),
+            nothing if self.metric is None else self._mark_stale(value),
             size(self.file_bytes) if self.file_measured else f"\u2248 {size(self.file_bytes)}",
         )
 
@@ -107,7 +108,7 @@ class Run:
     @property
     def tip(self) -> str:
         """All of it, a line each."""
-        whole = {METRIC: self._marked(metric_tip(self.metric))} if self.metric else {}
+        whole = {METRIC: self._mark_stale(metric_tip(self.metric))} if self.metric else {}
         whole |= {LATENCY: f"{latency_text(self.timing)}: {timing_tip(self.timing)}"} if self.timing else {}
         lines = [f"{title}: {whole.get(at, self.texts[at])}" for at, title in enumerate(titles())]
         if not self.file_measured:
@@ -139,7 +140,7 @@ class Run:
             }
         return row
 
-    def _marked(self, text: str) -> str:
+    def _mark_stale(self, text: str) -> str:
         return say("compare", "{0}, stale").format(text) if self.stale else text
 
 
@@ -164,10 +165,9 @@ COLUMNS: tuple[str, ...] = (
 
 def made_words(state: State, parent: State | None = None) -> str:
     """How a state was made: "cut, Taylor, first order, at most 50 % of the MACs"."""
-    if state.kind is StateKind.ORIGINAL:
-        return say("compare", "as opened")
-    if state.kind is StateKind.ATTACHED:
-        return say("compare", "weights trained elsewhere")
+    if state.kind in (StateKind.ORIGINAL, StateKind.ATTACHED):
+        opened = state.kind is StateKind.ORIGINAL
+        return say("compare", "as opened") if opened else say("compare", "weights trained elsewhere")
     if state.kind is StateKind.MASKED:
         steps = state.masks.steps if state.masks is not None else 0
         return counted(
@@ -177,20 +177,17 @@ def made_words(state: State, parent: State | None = None) -> str:
         if state.recovery is None or not state.recovery.trains:
             return say("compare", "repaired without training")
         return say("compare", "fine-tuned, {0}").format(budget_called(state.recovery.budget))
-    return _cut_words(state, parent)
-
-
-def _cut_words(state: State, parent: State | None) -> str:
+    # Of a cut: the goal that was asked for, unless all that it took was marked by hand already.
     plan = state.plan
-    fresh = _number(state.removed) - (_number(parent.removed) if parent is not None else 0)
-    if plan is None or plan.asked is None or _number(plan.marked) >= fresh:
+    fresh = _count(state.removed) - (_count(parent.removed) if parent is not None else 0)
+    if plan is None or plan.asked is None or _count(plan.marked) >= fresh:
         return say("compare", "cut, marked by hand")
     rule = CRITERIA.get(plan.criterion)
     limits = [limit_words(one) for one in plan.asked.limits]
     return ", ".join([say("compare", "cut"), *limits, *([rule.title] if rule else [])])
 
 
-def _number(named: dict[str, list[int]]) -> int:
+def _count(named: dict[str, list[int]]) -> int:
     return sum(len(indices) for indices in named.values())
 
 
@@ -209,79 +206,62 @@ def limit_words(limit: Limit) -> str:
 
 
 def runs_of(document: Document) -> list[Run]:
-    """All states and baselines."""
-    original = document.original
-    states = list[Run]()
+    """All states, each with its exports in lower precision, then the baselines."""
+    original, target = document.original, document.target
+    run = partial(Run, original_macs=original.macs if original else 0, target=target)
+    found = list[Run]()
     for state in document.states:
-        states.append(_of_state(document, state, original))
-        states += [_of_export(document, state, one, original) for one in state.lower_precision]
-    return states + [_of_baseline(document, one, original) for one in document.contents.baselines.values()]
-
-
-def _of_state(document: Document, state: State, original: State | None) -> Run:
-    exported = document.contents.exports.get(state.id) or next(iter(state.exports[-1:]), None)
-    measured = exported is not None and exported.format == "onnx"
-    return Run(
-        id=state.id,
-        state=state.id,
-        name=state_title(state),
-        made=made_words(state, document.contents.states.get(state.parent)),
-        parameters=state.parameters,
-        macs=state.macs,
-        original_macs=original.macs if original else 0,
-        timing=timing_in(state.timings, document.target),
-        metric=document.metric(state),
-        stale=state.stale,
-        file_bytes=exported.bytes if exported is not None and measured else BYTES * state.parameters,
-        file_measured=measured,
-        target=document.target,
-        present=state is document.state and not document.marked.any(),
-    )
-
-
-def _of_export(document: Document, state: State, one: Exported, original: State | None) -> Run:
-    return Run(
-        id=export_name(state.id, one.format),
-        state=state.id,
-        name=say("compare", "{0} in {1}").format(state_title(state), EXPORTERS[one.format].precision),
-        made=say("compare", "exported"),
-        parameters=state.parameters,
-        macs=state.macs,
-        original_macs=original.macs if original else 0,
-        timing=timing_in(one.timings, document.target),
-        metric=one.metric,
-        stale=False,
-        file_bytes=one.bytes,
-        file_measured=True,
-        target=document.target,
-        present=False,
-    )
-
-
-def _of_baseline(document: Document, one: Baseline, original: State | None) -> Run:
-    made = say("compare", "baseline of {0}").format(one.against)
-    words = counted(one.epochs, say("compare", "{count} epoch"), say("compare", "{count} epochs"))
-    return Run(
-        id=one.id,
-        state="",
-        name=one.title,
-        made=f"{made}, {words}",
-        parameters=one.parameters,
-        macs=one.macs,
-        original_macs=original.macs if original else 0,
-        timing=timing_in(one.timings, document.target),
-        metric=one.metric,
-        stale=False,
-        file_bytes=BYTES * one.parameters,
-        file_measured=False,
-        target=document.target,
-        present=False,
-    )
-
-
-def _beside(text: str, value: int, original: int) -> str:
-    less = change(float(original), float(value)) if original and value != original else ""
-    return f"{text} ({less})" if less else text
+        exported = document.contents.exports.get(state.id) or next(iter(state.exports[-1:]), None)
+        measured = exported is not None and exported.format == "onnx"
+        found.append(
+            run(
+                id=state.id,
+                state=state.id,
+                name=state_title(state),
+                made=made_words(state, document.contents.states.get(state.parent)),
+                parameters=state.parameters,
+                macs=state.macs,
+                timing=timing_in(state.timings, target),
+                metric=document.metric(state),
+                stale=state.stale,
+                file_bytes=exported.bytes if exported is not None and measured else BYTES * state.parameters,
+                file_measured=measured,
+                present=state is document.state and not document.marked.any(),
+            )
+        )
+        for one in state.lower_precision:
+            found.append(
+                run(
+                    id=export_name(state.id, one.format),
+                    state=state.id,
+                    name=say("compare", "{0} in {1}").format(state_title(state), EXPORTERS[one.format].precision),
+                    made=say("compare", "exported"),
+                    parameters=state.parameters,
+                    macs=state.macs,
+                    timing=timing_in(one.timings, target),
+                    metric=one.metric,
+                    file_bytes=one.bytes,
+                    file_measured=True,
+                )
+            )
+    for one in document.contents.baselines.values():
+        made = say("compare", "baseline of {0}").format(one.against)
+        epochs = counted(one.epochs, say("compare", "{count} epoch"), say("compare", "{count} epochs"))
+        found.append(
+            run(
+                id=one.id,
+                state="",
+                name=one.title,
+                made=f"{made}, {epochs}",
+                parameters=one.parameters,
+                macs=one.macs,
+                timing=timing_in(one.timings, target),
+                metric=one.metric,
+                file_bytes=BYTES * one.parameters,
+                file_measured=False,
+            )
+        )
+    return found
 
 
 def titles() -> tuple[str, ...]:

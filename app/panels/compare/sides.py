@@ -90,15 +90,12 @@ class Models:
             return None
         plan = document.marked if side.live else side.plan
         if plan is None or not plan.any():
-            return self._state(state)
+            known = self._known.get(state.id)
+            if known is None or known[0] is not analysis:
+                gone = document.contents.removed_in(state.id)
+                known = (analysis, Model(state_title(state), state, False, gone, costs(analysis, gone)))
+                self._known[state.id] = known
+            # Measured numbers are in the state, which is another object after each measurement.
+            return replace(known[1], state=state)
         gone = document.contents.removed_in(state.id) | plan
         return Model(side_title(document, side), state, True, gone, costs(analysis, gone))
-
-    def _state(self, state: State) -> Model:
-        analysis, known = self._document.analysis, self._known.get(state.id)
-        assert analysis is not None
-        if known is None or known[0] is not analysis:
-            gone = self._document.contents.removed_in(state.id)
-            known = (analysis, Model(state_title(state), state, False, gone, costs(analysis, gone)))
-            self._known[state.id] = known
-        return replace(known[1], state=state)  # with what was measured of it meanwhile

@@ -73,18 +73,19 @@ class _Layouter:
         self.boxes = boxes
         self.places = np.zeros((len(boxes), 4))
         self.children = defaultdict[int, list[int]](list)
-        for box, around in enumerate(boxes.around):
-            self.children[int(around)].append(box)
-        self.above = [self._above(box) for box in range(len(boxes))]
+        self.above: list[list[int]] = []  # by box: itself and the open blocks around it, then -1 for the model
+        for box, around in enumerate(boxes.around.tolist()):
+            self.children[around].append(box)
+            self.above.append([box, *(self.above[around] if around >= 0 else [-1])])
         self.edges = defaultdict[int, dict[tuple[int, int], list[int]]](dict)  # by block, between its own boxes
         for number, (a, b) in enumerate(boxes.edges):
-            block, pair = self._meeting(a, b)
+            block, pair = self._common_block(a, b)
             self.edges[block].setdefault(pair, []).append(number)
         self.skips = defaultdict[int, dict[int, list[int]]](lambda: defaultdict(list))
         for a, b in boxes.skips:
-            self.skips[self._meeting(a, b)[0]][a].append(b)
+            self.skips[self._common_block(a, b)[0]][a].append(b)
         self.bends: dict[int, tuple[int, Floats]] = {}  # by edge: the block, and points in it
-        self.lanes: list[tuple[int, int, tuple[int, ...], float]] = []  # block, from, to, lane in the block
+        self.lanes: list[tuple[int, tuple[int, ...], float]] = []  # block, boxes from the first on, lane in the block
 
     def layout(self, ties: Sequence[tuple[int, ...]]) -> Layout:
         """Everything, with the model's own corner at 0, 0."""
@@ -93,33 +94,41 @@ class _Layouter:
                 width, height = self._fill(box, HEAD, PADDING)
                 self.places[box, 2:] = max(width, WIDTH), height
             else:
-                self.places[box, 2:] = self._own_size(box)
+                height = ENDS if self.boxes.end(box) else HEIGHT
+                self.places[box, 2:] = (JOIN, JOIN) if self.boxes.join(box) else (WIDTH, height)
         width, height = self._fill(-1, PADDING, PADDING)
         for box in range(len(self.boxes)):
             if (around := int(self.boxes.around[box])) >= 0:
                 self.places[box, :2] += self.places[around, :2]
-        tied = self._ties(ties)
+        middle = self.places[:, 1] + self.places[:, 3] / 2
+        placed = lanes((float(middle[list(tie)].min()), float(middle[list(tie)].max())) for tie in ties)
+        tied = tuple(
+            Bus(tie, -4 - lane * LANE, np.stack([self.places[list(tie), 0], middle[list(tie)]], 1))
+            for tie, lane in zip(ties, placed, strict=True)
+        )
         left = max((-bus.lane for bus in tied), default=0.0) + PADDING
         self.places[:, 0] += left
         tied = tuple(Bus(bus.boxes, bus.lane + left, bus.ends + np.array([left, 0.0])) for bus in tied)
-        skips = tuple(self._bus(block, one, others, lane, left) for block, one, others, lane in self.lanes)
-        edges = tuple(self._points(number, left) for number in range(len(self.boxes.edges)))
-        return Layout(self.places, edges, skips, tied, (float(width + left), float(height)))
+        # What was placed from a block's corner is moved along with the block.
+        x, y, widths, heights = self.places.T
+        skips: list[Bus] = []
+        for block, boxes, lane in self.lanes:
+            ends = np.stack([x + widths, y + heights / 2], 1)[list(boxes)]
+            skips.append(Bus(boxes, (float(x[block]) if block >= 0 else left) + lane, ends))
+        edges: list[Floats] = []
+        for number, (a, b) in enumerate(self.boxes.edges):
+            block, bends = self.bends[number]
+            corner = self.places[block, :2] if block >= 0 else np.array([left, 0.0])
+            begin, end = (x[a] + widths[a] / 2, y[a] + heights[a]), (x[b] + widths[b] / 2, y[b])
+            edges.append(np.concatenate([[begin], bends + corner, [end]]))
+        return Layout(self.places, tuple(edges), tuple(skips), tied, (float(width + left), float(height)))
 
     def _own_size(self, box: int) -> tuple[float, float]:
         if self.boxes.join(box):
             return JOIN, JOIN
         return WIDTH, ENDS if self.boxes.end(box) else HEIGHT
 
-    def _above(self, box: int) -> list[int]:
-        """A box and the open blocks around it, then -1 for the model."""
-        found: list[int] = []
-        while box >= 0:
-            found.append(box)
-            box = int(self.boxes.around[box])
-        return [*found, -1]
-
-    def _meeting(self, a: int, b: int) -> tuple[int, tuple[int, int]]:
+    def _common_block(self, a: int, b: int) -> tuple[int, tuple[int, int]]:
         """The innermost block that holds both, and its own boxes in which they lie."""
         holders = set(self.above[b])
         block = next(box for box in self.above[a] if box in holders)
@@ -136,7 +145,17 @@ class _Layouter:
             right, low = self._place_part(block, part, ways, right, head)
             height = max(height, low)
             right += BESIDE
-        right = self._add_lanes(block, right - BESIDE)
+        right -= BESIDE
+        spans: list[tuple[float, float]] = []
+        skips = [(one, *others) for one, others in self.skips[block].items()]
+        for boxes in skips:
+            middles = [self._middle(box, block) for box in boxes]
+            spans.append((min(middles), max(middles)))
+        placed = lanes(spans)
+        for boxes, lane in zip(skips, placed, strict=True):
+            self.lanes.append((block, boxes, right + 12 + lane * LANE))
+        if placed:
+            right += 12 + max(placed) * LANE
         return right + padding, height + padding
 
     def _place_part(
@@ -169,50 +188,10 @@ class _Layouter:
         ends = [xs[n] + shift + self.places[part[n], 2] / 2 for n in range(len(part))]
         return max(*ends, max(xs.values()) + shift + BESIDE / 2), at - GAP
 
-    def _inside(self, box: int, block: int) -> tuple[float, float]:
-        """Middle height and right side of a box, from the corner of a block around it."""
-        x = y = 0.0
-        for each in self.above[box][: self.above[box].index(block)]:
-            x += self.places[each, 0]
-            y += self.places[each, 1]
-        return y + self.places[box, 3] / 2, x + self.places[box, 2]
-
-    def _add_lanes(self, block: int, right: float) -> float:
-        """Lanes for what skips in a block; where they end."""
-        spans: list[tuple[float, float, int, tuple[int, ...]]] = []
-        for one, others in self.skips[block].items():
-            heights = [self._inside(box, block)[0] for box in (one, *others)]
-            spans.append((min(heights), max(heights), one, tuple(others)))
-        placed = lanes((low, high) for low, high, _, _ in spans)
-        for (_, _, one, others), lane in zip(spans, placed, strict=True):
-            self.lanes.append((block, one, others, right + 12 + lane * LANE))
-        return right + 12 + max(placed) * LANE if placed else right
-
-    def _bus(self, block: int, one: int, others: tuple[int, ...], lane: float, left: float) -> Bus:
-        boxes = (one, *others)
-        ends = np.array(
-            [(self.places[b, 0] + self.places[b, 2], self.places[b, 1] + self.places[b, 3] / 2) for b in boxes]
-        )
-        corner = float(self.places[block, 0]) if block >= 0 else left
-        return Bus(boxes, corner + lane, ends)
-
-    def _ties(self, ties: Sequence[tuple[int, ...]]) -> tuple[Bus, ...]:
-        """Lines at the left, with lanes below 0."""
-        middle = self.places[:, 1] + self.places[:, 3] / 2
-        placed = lanes((float(middle[list(tie)].min()), float(middle[list(tie)].max())) for tie in ties)
-        return tuple(
-            Bus(tie, -4 - lane * LANE, np.stack([self.places[list(tie), 0], middle[list(tie)]], 1))
-            for tie, lane in zip(ties, placed, strict=True)
-        )
-
-    def _points(self, edge: int, left: float) -> Floats:
-        """From the lower side of one box to the upper one of the next."""
-        a, b = self.boxes.edges[edge]
-        block, bends = self.bends[edge]
-        corner = self.places[block, :2] if block >= 0 else np.array([left, 0.0])
-        begin = self.places[a, 0] + self.places[a, 2] / 2, self.places[a, 1] + self.places[a, 3]
-        end = self.places[b, 0] + self.places[b, 2] / 2, self.places[b, 1]
-        return np.concatenate([[begin], bends + corner, [end]])
+    def _middle(self, box: int, block: int) -> float:
+        """The height of a box's middle, from the corner of a block around it."""
+        holders = self.above[box][: self.above[box].index(block)]
+        return float(sum(self.places[each, 1] for each in holders) + self.places[box, 3] / 2)
 
 
 def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:

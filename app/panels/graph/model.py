@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from secateur.engine.structures.layer_graph import NodeKind
+from secateur.engine.structures.layer_graph import LayerGraph, NodeKind
 
 from ...document.aspects import Selection
 from ...document.document import Document
@@ -16,8 +16,7 @@ from ...text.format import percent
 from ...text.translate import counted
 from ..layers.model import LayersModel
 from ..layers.rows import Layers
-from .blocks import Blocks, blocks_of
-from .boxes import Boxes
+from .boxes import Blocks, Boxes, blocks_of
 from .layout import Layout
 
 Index = QModelIndex | QPersistentModelIndex
@@ -93,6 +92,12 @@ class GraphModel(QAbstractListModel):
         if last := self.rowCount():
             self.dataChanged.emit(self.index(0, 0), self.index(last - 1, 0))
 
+    @property
+    def graph(self) -> LayerGraph:
+        """All nodes; there are some where something is laid out."""
+        assert self.blocks is not None
+        return self.blocks.graph
+
     def selection(self, box: int) -> Selection:
         """What a box selects everywhere: its layer with its coupled set, or its block."""
         assert self.boxes is not None
@@ -102,7 +107,7 @@ class GraphModel(QAbstractListModel):
         whole = [] if analysis is None else [n for n, s in enumerate(analysis.sets) if s.dim < 0 and s.module == path]
         return Selection(path, whole[0] if whole else -1)
 
-    def holding(self, structures: Sequence[int]) -> frozenset[int]:
+    def boxes_with(self, structures: Sequence[int]) -> frozenset[int]:
         """Boxes in which structures are seen."""
         analysis, boxes = self.document.analysis, self.boxes
         if analysis is None or boxes is None or not len(structures):
@@ -116,7 +121,8 @@ class GraphModel(QAbstractListModel):
         if boxes is None or layers is None or plan is None:
             self.figures = None
             return
-        places = {path: int(boxes.of_node[n]) for n, path in enumerate(boxes.blocks.graph.module) if self._layer(n)}
+        graph = boxes.blocks.graph
+        places = {p: int(boxes.of_node[n]) for n, p in enumerate(graph.module) if graph.kind[n] is NodeKind.LAYER}
         box = np.array([places.get(path, len(boxes)) for path in layers.modules], np.int64)
         count = len(boxes) + 1
         widest = np.zeros(count)
@@ -125,44 +131,33 @@ class GraphModel(QAbstractListModel):
         free = np.bincount(box, weights=layers.axis >= 0, minlength=count) > 0
         whole = np.maximum(sums[0], 1)
         score = np.full(count, np.nan)
-        score[box] = plan.fractions  # of a layer; a block has its own in the tree
-        self._rate_blocks(boxes, score)
+        score[box] = plan.fractions
+        # A layer has its score here; a block, which many layers write into, has its own in the tree.
+        rows, figures = self.layers.rows, self.layers.figures
+        if rows is not None and figures is not None:
+            row_of = {path: row for row, path in enumerate(rows.modules[: rows.module_count])}
+            means = figures.scale.fractions(figures.node_scores)
+            for number in np.flatnonzero(boxes.block >= 0).tolist():
+                row = row_of.get(boxes.blocks.paths[boxes.block[number]], -1)
+                score[number] = means[row] if row >= 0 else np.nan
+        locked = np.bincount(box, weights=plan.locked, minlength=count)[:-1].astype(np.int64)
+        document, analysis = self.document, self.document.analysis
+        for one in analysis.sets if analysis is not None and document.locked.any() else ():
+            if one.dim < 0 and document.locked[one.first] and (number := boxes.of_path.get(one.module, -1)) >= 0:
+                locked[number] += 1
         self.figures = Figures(
             width=widest[:-1] / max(widest[:-1].max(initial=0), 1),
             present=(sums[1] / whole)[:-1],
             kept=(sums[2] / whole)[:-1],
             score=score[:-1],
             fixed=~free[:-1] & (widest[:-1] > 0),
-            locked=self._locked(boxes, box, plan.locked),
+            locked=locked,
             outputs=np.stack([sums[2][:-1], sums[0][:-1]], 1).astype(np.int64),
         )
-
-    def _locked(self, boxes: Boxes, box: NDArray[np.int64], locked: NDArray[np.int64]) -> NDArray[np.int64]:
-        found = np.bincount(box, weights=locked, minlength=len(boxes) + 1)[:-1].astype(np.int64)
-        document, analysis = self.document, self.document.analysis
-        for one in analysis.sets if analysis is not None and document.locked.any() else ():
-            if one.dim < 0 and document.locked[one.first] and (number := boxes.of_path.get(one.module, -1)) >= 0:
-                found[number] += 1
-        return found
 
     def locked(self, box: int) -> int:
         """How many structures of a box are locked."""
         return 0 if self.figures is None else int(self.figures.locked[box])
-
-    def _rate_blocks(self, boxes: Boxes, score: Floats) -> None:
-        """The scores of folded blocks, as the tree has them."""
-        rows, figures = self.layers.rows, self.layers.figures
-        if rows is None or figures is None:
-            return
-        row_of = {path: row for row, path in enumerate(rows.modules[: rows.module_count])}
-        means = figures.scale.fractions(figures.node_scores)
-        for box, block in enumerate(boxes.block):
-            if block >= 0:
-                row = row_of.get(boxes.blocks.paths[block], -1)
-                score[box] = means[row] if row >= 0 else np.nan
-
-    def _layer(self, node: int) -> bool:
-        return self.blocks is not None and self.blocks.graph.kind[node] is NodeKind.LAYER
 
     # Words.
 
@@ -175,7 +170,7 @@ class GraphModel(QAbstractListModel):
             return self.tr("input")
         if kind is NodeKind.OUTPUT:
             return self.tr("output")
-        return self._joined(box) if kind is NodeKind.JOIN else self.boxes.local(box) or str(self.document.model_name)
+        return self._join_name(box) if kind is NodeKind.JOIN else self.boxes.local(box) or str(self.document.model_name)
 
     def keeps(self, box: int) -> str:
         """What of a box stays, in few words: outputs of a layer; of a block their share, or how many layers it has."""
@@ -196,7 +191,7 @@ class GraphModel(QAbstractListModel):
         signs = {"add": "+", "mul": "\u00d7", "sub": "\u2212", "div": "\u00f7", "cat": "\u2016", "matmul": "\u00b7"}
         return signs.get(self.boxes.blocks.graph.op[self.boxes.node[box]], "\u2022")
 
-    def _joined(self, box: int) -> str:
+    def _join_name(self, box: int) -> str:
         assert self.boxes is not None
         op = self.boxes.blocks.graph.op[self.boxes.node[box]]
         words = {
@@ -214,7 +209,7 @@ class GraphModel(QAbstractListModel):
         lines = [path or self.name(box)]
         block = int(self.boxes.block[box])
         if self.boxes.join(box):
-            name = self._joined(box)
+            name = self._join_name(box)
             lines = [self.tr("{0} in {1}").format(name, path) if path else name]
         elif block >= 0:
             number = int(self.boxes.blocks.layers[block])
@@ -228,11 +223,11 @@ class GraphModel(QAbstractListModel):
         elif layers is not None and cells is not None and path in layers.row_of:
             lines = cells.words(layers.row_of[path]).split("\n")
         into, out = self.boxes.neighbours
-        lines += [self.tr("from {0}").format(self._named(into[box]))] if into[box] else []
-        lines += [self.tr("to {0}").format(self._named(out[box]))] if out[box] else []
+        lines += [self.tr("from {0}").format(self._name_some(into[box]))] if into[box] else []
+        lines += [self.tr("to {0}").format(self._name_some(out[box]))] if out[box] else []
         return "\n".join(lines)
 
-    def _named(self, boxes: list[int]) -> str:
+    def _name_some(self, boxes: list[int]) -> str:
         names = [self.name(box) for box in boxes]
         more = self.tr(" and {0} more").format(len(names) - MANY) if len(names) > MANY else ""
         return ", ".join(names[:MANY]) + more

@@ -4,14 +4,94 @@ from collections import defaultdict
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QFont, QPainter, QPainterPath, QPen
 
 from ...theme import Tokens, score_colour
 from ...theme.design_tokens import BODY, CAPTION
 from ...widgets.painting import WIDTH, chevron, padlock, paint_width
-from .layout import HEAD
-from .lines import Lines, rectangle
-from .model import Figures, GraphModel
+from .boxes import Boxes
+from .layout import HEAD, Bus, Floats, Layout
+from .model import GraphModel
+
+ROUND = 6.0
+"""Radius of the corners of a lane."""
+
+
+class Lines:
+    """All lines of a layout.
+
+    Attributes:
+        edges: A path for each edge.
+        skips: A path for each line of what skips ahead.
+        ties: A path for each tie.
+        plain: All edges and skips in one path, for drawings in which they are small.
+        tied: All ties in one path.
+        spans: [E + L, 2] top and bottom of each edge, then of each line of skips.
+        of_box: For each box its edges and skips, as numbers in `spans`.
+    """
+
+    def __init__(self, boxes: Boxes, layout: Layout) -> None:
+        """Make the paths."""
+        self.edges = [_way(points) for points in layout.edges]
+        self.skips = [_lane(bus, first=True) for bus in layout.skips]
+        self.ties = [_lane(bus, first=False) for bus in layout.ties]
+        self.plain, self.tied = QPainterPath(), QPainterPath()
+        for path in (*self.edges, *self.skips):
+            self.plain.addPath(path)
+        for path in self.ties:
+            self.tied.addPath(path)
+        spans = [(points[:, 1].min(), points[:, 1].max()) for points in layout.edges]
+        spans += [(bus.ends[:, 1].min(), bus.ends[:, 1].max()) for bus in layout.skips]
+        self.spans: Floats = np.array(spans, np.float64).reshape(-1, 2)
+        self.of_box: dict[int, list[int]] = {}
+        for number, ends in enumerate((*boxes.edges, *(bus.boxes for bus in layout.skips))):
+            for box in ends:
+                self.of_box.setdefault(box, []).append(number)
+
+    def path(self, number: int) -> QPainterPath:
+        """An edge, or a line of skips behind them."""
+        return self.edges[number] if number < len(self.edges) else self.skips[number - len(self.edges)]
+
+
+def _way(points: Floats) -> QPainterPath:
+    """Through the points of an edge, upright where it begins and ends."""
+    path = QPainterPath(QPointF(*points[0].tolist()))
+    for (x, y), (to_x, to_y) in zip(points[:-1].tolist(), points[1:].tolist(), strict=True):
+        if abs(x - to_x) < 0.5:
+            path.lineTo(to_x, to_y)
+        else:
+            middle = (y + to_y) / 2
+            path.cubicTo(x, middle, to_x, middle, to_x, to_y)
+    return path
+
+
+def _lane(bus: Bus, first: bool) -> QPainterPath:
+    """Out to the lane, along it, and back to each box; `first`: an arrow at all but the first end."""
+    path, (low, high) = QPainterPath(), (bus.ends[:, 1].min(), bus.ends[:, 1].max())
+    path.moveTo(bus.lane, low + ROUND)
+    path.lineTo(bus.lane, high - ROUND)
+    side = 1.0 if bus.lane > bus.ends[:, 0].max() else -1.0
+    for number, (x, y) in enumerate(bus.ends.tolist()):
+        turn = ROUND if y < high else -ROUND
+        path.moveTo(bus.lane, y + turn)
+        path.quadTo(bus.lane, y, bus.lane - side * ROUND, y)
+        path.lineTo(x, y)
+        if first and number:
+            path.addPath(_arrow(x, y, side))
+    return path
+
+
+def _arrow(x: float, y: float, side: float) -> QPainterPath:
+    path = QPainterPath(QPointF(x + side * 5, y - 3))
+    path.lineTo(x, y)
+    path.lineTo(x + side * 5, y + 3)
+    return path
+
+
+def rectangle(layout: Layout, box: int) -> QRectF:
+    """Where a box is, in units."""
+    return QRectF(*layout.places[box].tolist())
+
 
 WORDS, BOXES = 0.5, 0.22
 """Scales from which on names are written, and boxes have borders."""
@@ -63,34 +143,48 @@ class GraphPainter:
         painter.setFont(font)
         for box in shown:
             if boxes.open(box):
-                self._open_block(painter, box, scale, look)
-        self._lines(painter, lines, seen, scale, look)
+                area = rectangle(layout, box)
+                painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+                painter.setPen(_pen(look.accent if box == self.current else look.edge, 1.0))
+                depth = len(boxes.blocks.up(int(boxes.block[box])))
+                painter.setBrush(QColor(look.raised if depth % 2 else look.panel))
+                painter.drawRoundedRect(area, 8, 8)
+                if scale >= WORDS:
+                    chevron(painter, QPointF(area.left() + CHEVRON + 2, area.top() + HEAD / 2), "down", look.muted)
+                    words = QRectF(area.left() + 20, area.top(), area.width() - 26, HEAD)
+                    self._write_name(painter, words, self.model.name(box), look, Qt.AlignmentFlag.AlignLeft)
+        self._paint_lines(painter, layout, lines, seen, scale, look)
         if scale < BOXES:
-            self._specks(painter, look)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+            painter.setPen(Qt.PenStyle.NoPen)
+            for brush, areas in self._specks(look):
+                painter.setBrush(brush)
+                painter.drawRects(areas)
         else:
             for box in shown:
                 if boxes.join(box):
-                    self._join(painter, box, scale, look)
+                    circle = rectangle(layout, box).adjusted(2, 2, -2, -2)
+                    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+                    painter.setPen(_pen(look.muted, 1.0))
+                    painter.setBrush(QColor(look.selection if box == self.current else look.panel))
+                    painter.drawEllipse(circle)
+                    if scale >= WORDS:
+                        painter.setPen(QColor(look.text))
+                        painter.drawText(circle, Qt.AlignmentFlag.AlignCenter, self.model.sign(box))
                 elif not boxes.open(box):
-                    self._box(painter, box, scale, look)
+                    self._paint_box(painter, box, scale, look)
         for box in {self.current, *self.chosen, *self.found}.intersection(shown):
-            self._frame(painter, box, scale, look)
+            # Dashed around what a search has found.
+            dashed = box != self.current and box not in self.chosen
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(_pen(look.accent, 2.0, Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine))
+            out = max(2.0, 2.0 / scale)
+            painter.drawRoundedRect(rectangle(layout, box).adjusted(-out, -out, out, out), 8, 8)
 
-    def _open_block(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
-        assert self.model.layout is not None and self.model.boxes is not None
-        area = rectangle(self.model.layout, box)
-        chosen = box == self.current
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(_pen(look.accent if chosen else look.edge, 1.0))
-        depth = len(self.model.boxes.blocks.up(int(self.model.boxes.block[box])))
-        painter.setBrush(QColor(look.raised if depth % 2 else look.panel))
-        painter.drawRoundedRect(area, 8, 8)
-        if scale >= WORDS:
-            chevron(painter, QPointF(area.left() + CHEVRON + 2, area.top() + HEAD / 2), "down", look.muted)
-            words = QRectF(area.left() + 20, area.top(), area.width() - 26, HEAD)
-            self._name(painter, words, self.model.name(box), look, Qt.AlignmentFlag.AlignLeft)
-
-    def _lines(self, painter: QPainter, lines: Lines, seen: QRectF, scale: float, look: Tokens) -> None:
+    def _paint_lines(
+        self, painter: QPainter, layout: Layout, lines: Lines, seen: QRectF, scale: float, look: Tokens
+    ) -> None:
         """Ties at the back, then edges, then those of the current box."""
         smooth = QPainter.RenderHint.Antialiasing
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -110,22 +204,12 @@ class GraphPainter:
         painter.setPen(_pen(look.accent, 2.0))
         for number in dict.fromkeys(n for box in pointed for n in lines.of_box.get(box, ())):
             painter.drawPath(lines.path(number))
-        layout = self.model.layout
-        assert layout is not None
         for tie, path in zip(layout.ties, lines.ties, strict=True):
             if set(pointed).intersection(tie.boxes):
                 painter.setPen(_pen(look.accent, 2.0, Qt.PenStyle.DashLine))
                 painter.drawPath(path)
 
-    def _specks(self, painter: QPainter, look: Tokens) -> None:
-        """Boxes so small that only their width and colour can be told; those of a colour at once."""
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        painter.setPen(Qt.PenStyle.NoPen)
-        for brush, areas in self._small(look):
-            painter.setBrush(brush)
-            painter.drawRects(areas)
-
-    def _small(self, look: Tokens) -> list[tuple[QBrush, list[QRectF]]]:
+    def _specks(self, look: Tokens) -> list[tuple[QBrush, list[QRectF]]]:
         """Small boxes by colour, kept until the numbers, the layout or the look change."""
         layout, boxes, figures = self.model.layout, self.model.boxes, self.model.figures
         assert layout is not None and boxes is not None
@@ -136,12 +220,15 @@ class GraphPainter:
                 if not boxes.open(box):
                     part = width if figures is None or not figures.width[box] else width * float(figures.width[box])
                     part = max(part, SPECK)
-                    by_colour[_colour(figures, box)].append(QRectF(x + (width - part) / 2, y, part, height))
+                    scored = figures is not None and figures.width[box] and not figures.fixed[box]
+                    score = float(figures.score[box]) if figures is not None and scored else np.nan
+                    colour = () if score != score else score_colour(score)
+                    by_colour[colour].append(QRectF(x + (width - part) / 2, y, part, height))
             brushes = [(QColor(*colour) if colour else QColor(look.muted), at) for colour, at in by_colour.items()]
             self._kept = key, [(QBrush(colour), at) for colour, at in brushes]
         return self._kept[1]
 
-    def _box(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
+    def _paint_box(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
         """A layer or a folded block: its name over the bar of its width."""
         layout, boxes, figures = self.model.layout, self.model.boxes, self.model.figures
         assert layout is not None and boxes is not None
@@ -162,58 +249,32 @@ class GraphPainter:
                 score=float(figures.score[box]), fixed=bool(figures.fixed[box]),
             )  # fmt: skip
         if scale >= WORDS:
-            self._label(painter, box, area, look)
+            words = area.adjusted(8, 3, -8, -BAR - 9)
+            if boxes.end(box):
+                self._write_name(painter, area, self.model.name(box), look, Qt.AlignmentFlag.AlignHCenter)
+                return
+            if block:
+                chevron(painter, QPointF(words.left() + 3, words.center().y()), "right", look.muted)
+                words.adjust(14, 0, 0, 0)
+            size = painter.font()
+            size.setPixelSize(CAPTION)
+            whole = painter.font()
+            painter.setFont(size)
+            painter.setPen(QColor(look.muted))
+            keeps = self.model.keeps(box)
+            painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, keeps)
+            words.adjust(0, 0, -painter.fontMetrics().horizontalAdvance(keeps) - 6, 0)
+            if self.model.locked(box):
+                padlock(painter, QPointF(words.right() - WIDTH / 2, words.center().y() + 0.5), look.muted)
+                words.adjust(0, 0, -WIDTH - 6, 0)
+            painter.setFont(whole)
+            self._write_name(painter, words, self.model.name(box), look, Qt.AlignmentFlag.AlignLeft)
 
-    def _label(self, painter: QPainter, box: int, area: QRectF, look: Tokens) -> None:
-        """The name, what it keeps at the right of it, and the arrow of a block."""
-        assert self.model.boxes is not None
-        words = area.adjusted(8, 3, -8, -BAR - 9)
-        if self.model.boxes.end(box):
-            self._name(painter, area, self.model.name(box), look, Qt.AlignmentFlag.AlignHCenter)
-            return
-        if self.model.boxes.block[box] >= 0:
-            chevron(painter, QPointF(words.left() + 3, words.center().y()), "right", look.muted)
-            words.adjust(14, 0, 0, 0)
-        size = painter.font()
-        size.setPixelSize(CAPTION)
-        whole = painter.font()
-        painter.setFont(size)
-        painter.setPen(QColor(look.muted))
-        keeps = self.model.keeps(box)
-        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, keeps)
-        words.adjust(0, 0, -painter.fontMetrics().horizontalAdvance(keeps) - 6, 0)
-        if self.model.locked(box):
-            padlock(painter, QPointF(words.right() - WIDTH / 2, words.center().y() + 0.5), look.muted)
-            words.adjust(0, 0, -WIDTH - 6, 0)
-        painter.setFont(whole)
-        self._name(painter, words, self.model.name(box), look, Qt.AlignmentFlag.AlignLeft)
-
-    def _name(self, painter: QPainter, area: QRectF, name: str, look: Tokens, side: Qt.AlignmentFlag) -> None:
+    def _write_name(self, painter: QPainter, area: QRectF, name: str, look: Tokens, side: Qt.AlignmentFlag) -> None:
         """Shortened from the left, because the end of a path tells layers apart."""
         painter.setPen(QColor(look.text))
         shown = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideLeft, int(area.width()))
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | side, shown)
-
-    def _join(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
-        assert self.model.layout is not None
-        area = rectangle(self.model.layout, box).adjusted(2, 2, -2, -2)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(_pen(look.muted, 1.0))
-        painter.setBrush(QColor(look.selection if box == self.current else look.panel))
-        painter.drawEllipse(area)
-        if scale >= WORDS:
-            painter.setPen(QColor(look.text))
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self.model.sign(box))
-
-    def _frame(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
-        """Around what is selected; dashed around what a search has found."""
-        assert self.model.layout is not None
-        dashed = box != self.current and box not in self.chosen
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(_pen(look.accent, 2.0, Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine))
-        out = max(2.0, 2.0 / scale)
-        painter.drawRoundedRect(rectangle(self.model.layout, box).adjusted(-out, -out, out, out), 8, 8)
 
 
 def _pen(colour: str, width: float, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> QPen:
@@ -221,10 +282,3 @@ def _pen(colour: str, width: float, style: Qt.PenStyle = Qt.PenStyle.SolidLine) 
     pen = QPen(QColor(colour), width, style)
     pen.setCosmetic(True)
     return pen
-
-
-def _colour(figures: Figures | None, box: int) -> tuple[int, ...]:
-    """The colour of a box's score, () where it has none."""
-    if figures is None or not figures.width[box] or figures.fixed[box] or figures.score[box] != figures.score[box]:
-        return ()
-    return score_colour(float(figures.score[box]))

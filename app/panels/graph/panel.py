@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from PySide6.QtCore import QPointF, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from secateur.engine.structures.layer_graph import NodeKind
 
@@ -17,10 +17,11 @@ from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import FilterLine
 from ...widgets.labels import label
-from ...widgets.plot_export import Drawing, Table, offer
+from ...widgets.plot_export import Drawing, offer
 from ...widgets.score_map import ScoreRange
+from ..panel_layout import column_of, row_of, stack_of
+from ..panel_parts import show_scores
 from ..plot_tables import graph_table
-from ..score_legend import show_scores
 from .boxes import Boxes, boxes_of
 from .layout import Layout, lay_out
 from .model import GraphModel, ties_between
@@ -63,23 +64,15 @@ class GraphPanel(QWidget):
         self._goal = -1  # node of the graph to be shown once it is laid out
         self._empty = EmptyState("", "", "")
         self._legend = label(role="caption", wrap=True)
-        self._drawing = Drawing("graph", self.tr("Graph"), "graph", self._some, self.view.whole, self._table)
-        self._lay_out()
-        offer(self.view, self._drawing, asks_to_save(self.document))
-        self.view.picked.connect(self._pick)
-        self.view.turned.connect(self._turn)
-        self.view.opened.connect(lambda: self.document.requested.emit(lambda window: window.edit_keeps()))
-        self.search.textChanged.connect(self._look)
-        self.search.returnPressed.connect(self._next)
-        self._empty.stepped.connect(self._step)
-        self.document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
-        self._changed(SHOWN)
-
-    def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        row.addWidget(self.search, 1)
-        row.addWidget(self.found)
+        self._drawing = Drawing(
+            "graph",
+            self.tr("Graph"),
+            "graph",
+            shown=lambda: self.model.layout is not None,
+            widget=self.view.whole,
+            table=lambda: graph_table(self.model.graph),
+        )
+        top = row_of((self.search, 1), self.found, gap=6)
         self.buttons = {
             "fold": button(self.tr("Fold all"), "small", self.tr("Fold all blocks")),
             "unfold": button(self.tr("Unfold all"), "small", self.tr("Unfold all blocks")),
@@ -92,28 +85,20 @@ class GraphPanel(QWidget):
         acts = {"fold": self.fold_all, "unfold": self.unfold_all, "out": self.view.zoom_out, "in": self.view.zoom_in}
         for name, made in self.buttons.items():
             made.clicked.connect(acts.get(name, self.view.fit))
-            row.addWidget(made)
+            top.addWidget(made)
         shown = QWidget()
-        inner = QVBoxLayout(shown)
-        inner.setContentsMargins(6, 6, 6, 6)
-        inner.setSpacing(4)
-        inner.addLayout(row)
-        inner.addWidget(self.view, 1)
-        below = QHBoxLayout()
-        below.setSpacing(12)
-        below.addWidget(self.range)
-        below.addWidget(self._legend, 1)
-        inner.addLayout(below)
-        self._stack = QStackedLayout(self)
-        self._stack.addWidget(self._empty)
-        self._stack.addWidget(shown)
-
-    def _say_what_is_shown(self) -> None:
-        """What fillings and lines mean."""
-        words = self.tr("Filled: kept. Hatched: marked. Right: skip connections. Left: coupled layers.")
-        if self.document.learned_gates is not None:
-            words = self.tr("Filled: gates open. Hatched: gate closed. Right: skip connections. Left: coupled layers.")
-        self._legend.setText(words)
+        below = row_of(self.range, (self._legend, 1), gap=12)
+        column_of(top, (self.view, 1), below, on=shown, margins=(6, 6, 6, 6), gap=4)
+        self._stack = stack_of(self, self._empty, shown)
+        offer(self.view, self._drawing, asks_to_save(self.document))
+        self.view.picked.connect(self._pick)
+        self.view.turned.connect(self._turn_block)
+        self.view.opened.connect(lambda: self.document.requested.emit(lambda window: window.edit_keeps()))
+        self.search.textChanged.connect(self._search)
+        self.search.returnPressed.connect(self._go_to_next_hit)
+        self._empty.stepped.connect(self._open_model)
+        self.document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
+        self._changed(SHOWN)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a low window the drawing is worth more than the words below it."""
@@ -125,54 +110,41 @@ class GraphPanel(QWidget):
         """The drawing, to be taken along."""
         return (self._drawing,)
 
-    def _some(self) -> bool:
-        return self.model.layout is not None
-
-    def _table(self) -> Table:
-        assert self.model.blocks is not None
-        return graph_table(self.model.blocks.graph)
-
     # What changed.
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
-            self._reload()
+            self.model.reload()
+            self._layouts.clear()
+            self._wanted, self._goal, self._hits = None, -1, []
+            self.search.clear()
+            blocks = self.model.blocks
+            self._stack.setCurrentIndex(int(blocks is not None))
+            if blocks is None:
+                words = self.tr(
+                    "Open a model to see its layers as a graph: what feeds what, what is coupled, what goes."
+                )
+                if self.document.analysis is not None:
+                    words = self.tr("This file was written without a graph. Open the model itself to see one.")
+                self._empty.say(self.tr("Graph"), words, self.tr("Open model..."))
+            else:
+                self._fold(blocks.folded_at_first())
         elif aspects & SHOWN:
             self.model.refresh()
         if aspects & SHOWN and self.model.layers.plan is not None:
             show_scores(self.range, self.document, self.model.layers.plan.scale)
-        self._say_what_is_shown()
+        words = self.tr("Filled: kept. Hatched: marked. Right: skip connections. Left: coupled layers.")
+        if self.document.learned_gates is not None:
+            words = self.tr("Filled: gates open. Hatched: gate closed. Right: skip connections. Left: coupled layers.")
+        self._legend.setText(words)
         if Aspect.SELECTION in aspects:
-            self._follow()
-
-    def _reload(self) -> None:
-        """Another model: its blocks are folded as far as that makes few boxes."""
-        self.model.reload()
-        self._layouts.clear()
-        self._wanted, self._goal, self._hits = None, -1, []
-        self.search.clear()
-        blocks = self.model.blocks
-        self._stack.setCurrentIndex(int(blocks is not None))
-        if blocks is None:
-            self._say_what_is_missing()
-        else:
-            self._fold(blocks.folded_at_first())
-
-    def _say_what_is_missing(self) -> None:
-        """A model, or its graph."""
-        title = self.tr("Graph")
-        if self.document.analysis is None:
-            words = self.tr("Open a model to see its layers as a graph: what feeds what, what is coupled, what goes.")
-            self._empty.say(title, words, self.tr("Open model..."))
-        else:
-            words = self.tr("This file was written without a graph. Open the model itself to see one.")
-            self._empty.say(title, words, self.tr("Open model..."))
+            self._show_selection()
 
     @Slot()
-    def _step(self) -> None:
+    def _open_model(self) -> None:
         self.document.requested.emit(lambda window: window.run_command("file.open"))
 
-    def _follow(self) -> None:
+    def _show_selection(self) -> None:
         """Show what is selected elsewhere; a join that was picked here stays picked."""
         boxes, selection = self.model.boxes, self.document.selection
         if boxes is None:
@@ -180,7 +152,7 @@ class GraphPanel(QWidget):
         here = self.view.current
         if here < 0 or self.model.selection(here) != selection:
             self.view.show_current(boxes.shows(selection.module))
-        self.view.show_chosen(self.model.holding(selection.several))
+        self.view.show_chosen(self.model.boxes_with(selection.several))
 
     # Folding.
 
@@ -197,7 +169,7 @@ class GraphPanel(QWidget):
             self._fold(frozenset())
 
     @Slot(int)
-    def _turn(self, box: int) -> None:
+    def _turn_block(self, box: int) -> None:
         assert self.model.boxes is not None
         block = int(self.model.boxes.block[box])
         self._fold(self.folded ^ {block}, block)
@@ -210,7 +182,7 @@ class GraphPanel(QWidget):
         held = None
         if still and self.model.boxes is not None:
             box = self.model.boxes.of_path.get(blocks.paths[still], -1)
-            held = None if box < 0 else self.view.held(box)
+            held = None if box < 0 else self.view.corner_of(box)
         if folded in self._layouts:
             self._show(folded, blocks.paths[still], held, self._layouts[folded])
             return
@@ -243,7 +215,7 @@ class GraphPanel(QWidget):
             goal, self._goal = self._goal, -1
             self._reach(int(boxes.of_node[goal]))
         else:
-            self._follow()
+            self._show_selection()
 
     # Search and selection.
 
@@ -252,7 +224,7 @@ class GraphPanel(QWidget):
         self.document.select(self.model.selection(box))
 
     @Slot()
-    def _look(self) -> None:
+    def _search(self) -> None:
         """What of the whole graph has the typed words in its path, folded or not."""
         blocks, text = self.model.blocks, self.search.text().strip().lower()
         graph = None if blocks is None or not text else blocks.graph
@@ -266,10 +238,10 @@ class GraphPanel(QWidget):
     def _mark_hits(self) -> None:
         boxes = self.model.boxes
         hits = () if boxes is None else boxes.of_node[np.array(self._hits, np.int64)].tolist()
-        self.view.mark_found(frozenset(hits))
+        self.view.show_found(frozenset(hits))
 
     @Slot()
-    def _next(self) -> None:
+    def _go_to_next_hit(self) -> None:
         """Go to the next layer that was found; blocks around it are unfolded."""
         boxes, blocks = self.model.boxes, self.model.blocks
         if not self._hits or boxes is None or blocks is None:

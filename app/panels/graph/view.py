@@ -24,9 +24,8 @@ from ...theme import px, sizes, tokens
 from ...theme.design_tokens import BODY
 from ...widgets.table import TypeAhead
 from .layout import HEAD
-from .lines import Lines, rectangle
 from .model import GraphModel
-from .painter import GraphPainter
+from .painter import GraphPainter, Lines, rectangle
 
 LEAST, MOST, READABLE, STEP = 0.03, 3.0, 0.6, 1.2
 """Scales, as parts of the size of text: the least and the most, the least that is begun with, and a step of zooming."""
@@ -104,7 +103,7 @@ class GraphView(QListView):
             self._drawn.chosen = chosen
             self.viewport().update()
 
-    def mark_found(self, found: frozenset[int]) -> None:
+    def show_found(self, found: frozenset[int]) -> None:
         """Frame the boxes that a search has found."""
         if found != self._drawn.found:
             self._drawn.found = found
@@ -138,7 +137,7 @@ class GraphView(QListView):
         made.updateGeometries()
         return made
 
-    def held(self, box: int) -> QPointF:
+    def corner_of(self, box: int) -> QPointF:
         """Where a box's upper left corner is seen, so that it can be kept there (`hold`)."""
         return QPointF(self._seen(box).topLeft())
 
@@ -337,45 +336,35 @@ class GraphView(QListView):
         boxes, layout, current = self.rows.boxes, self.rows.layout, self.current
         if boxes is None or layout is None or not len(boxes):
             return QModelIndex()
+        places, tops = layout.places, layout.places[:, 1]
         if current < 0 or action == Action.MoveHome:
-            return self.rows.index(0, 0)
-        if action == Action.MoveEnd:
-            return self.rows.index(len(boxes) - 1, 0)
-        if action in (Action.MoveLeft, Action.MoveRight):
-            return self.rows.index(self._beside(current, 1 if action == Action.MoveRight else -1), 0)
-        if action in (Action.MovePageDown, Action.MovePageUp):
+            target = 0
+        elif action == Action.MoveEnd:
+            target = len(boxes) - 1
+        elif action in (Action.MoveLeft, Action.MoveRight):
+            # The nearest box at the left or right that is as high.
+            side = 1 if action == Action.MoveRight else -1
+            middle = places[:, 0] + places[:, 2] / 2
+            level = (tops < tops[current] + places[current, 3]) & (tops + places[:, 3] > tops[current])
+            level &= (middle - middle[current]) * side > 1
+            found = [n for n in np.flatnonzero(level).tolist() if not boxes.open(n)]
+            target = min(found, key=lambda n: abs(middle[n] - middle[current]), default=current)
+        elif action in (Action.MovePageDown, Action.MovePageUp):
             page = self.viewport().height() / self._pixels() * (1 if action == Action.MovePageDown else -1)
-            return self.rows.index(self._nearest(layout.places[current, 1] + page, current), 0)
-        down = action in (Action.MoveDown, Action.MoveNext)
-        return self.rows.index(self._along(current, down), 0)
-
-    def _along(self, box: int, down: bool) -> int:
-        """Along the shortest edge; into an unfolded block, and out of it."""
-        boxes, layout = self.rows.boxes, self.rows.layout
-        assert boxes is not None and layout is not None
-        step = 1 if down else -1
-        ways = boxes.neighbours[1 if down else 0][box]
-        ahead = [other for other in ways if (layout.places[other, 1] - layout.places[box, 1]) * step > 0]
-        if ahead:
-            return min(ahead, key=lambda other: abs(layout.places[other, 1] - layout.places[box, 1]))
-        return min(max(box + step, 0), len(boxes) - 1) if boxes.open(box) or not ways else box
-
-    def _beside(self, box: int, step: int) -> int:
-        """The nearest box at the left or right that stands as high."""
-        layout, boxes = self.rows.layout, self.rows.boxes
-        assert layout is not None and boxes is not None
-        places = layout.places
-        middle = places[:, 0] + places[:, 2] / 2
-        beside = (places[:, 1] < places[box, 1] + places[box, 3]) & (places[:, 1] + places[:, 3] > places[box, 1])
-        beside &= (middle - middle[box]) * step > 1
-        found = [n for n in np.flatnonzero(beside).tolist() if not boxes.open(n)]
-        return min(found, key=lambda n: abs(middle[n] - middle[box])) if found else box
-
-    def _nearest(self, height: float, box: int) -> int:
-        layout, boxes = self.rows.layout, self.rows.boxes
-        assert layout is not None and boxes is not None
-        away = np.hypot(layout.places[:, 1] - height, (layout.places[:, 0] - layout.places[box, 0]) / 4)
-        return int(np.argmin(away))
+            away = np.hypot(tops - tops[current] - page, (places[:, 0] - places[current, 0]) / 4)
+            target = int(np.argmin(away))
+        else:
+            # Along the shortest edge; into an unfolded block, and out of it.
+            step = 1 if action in (Action.MoveDown, Action.MoveNext) else -1
+            ways = boxes.neighbours[int(step > 0)][current]
+            ahead = [other for other in ways if (tops[other] - tops[current]) * step > 0]
+            if ahead:
+                target = min(ahead, key=lambda other: abs(tops[other] - tops[current]))
+            elif boxes.open(current) or not ways:
+                target = min(max(current + step, 0), len(boxes) - 1)
+            else:
+                target = current
+        return self.rows.index(target, 0)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Return and Space fold and unfold, plus and minus zoom, letters lead to a layer."""
@@ -443,14 +432,12 @@ class GraphView(QListView):
             self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
             if again:
                 self.picked.emit(index.row())
-            if self._at_arrow(index.row(), press):
+            box = index.row()
+            boxes, area = self.rows.boxes, self._seen(box)
+            assert boxes is not None
+            arrow = QRectF(area.topLeft(), area.topLeft() + QPointF(20, HEAD) * self._pixels())
+            if boxes.block[box] >= 0 and arrow.contains(QPointF(press)):
                 self.turned.emit(index.row())
-
-    def _at_arrow(self, box: int, place: QPoint) -> bool:
-        boxes, area = self.rows.boxes, self._seen(box)
-        assert boxes is not None
-        arrow = QRectF(area.topLeft(), area.topLeft() + QPointF(20, HEAD) * self._pixels())
-        return boxes.block[box] >= 0 and arrow.contains(QPointF(place))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """A block is folded or unfolded, a layer's number of outputs typed."""

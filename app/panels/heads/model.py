@@ -1,14 +1,83 @@
 """The item model of the Heads tab: a row for each layer, a column for each query head, over the scores and masks."""
 
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
+
 from ...document.document import Document
 from ...text.structures import structure_name
+from ...text.translate import sentence
 from ...widgets.score_map import ScoreScale
-from .grid import HeadRow, heads_of
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRow:
+    """A row of the map.
+
+    Attributes:
+        module: Path of the layer.
+        set_number: Coupled set whose structures are its cells, -1 where none of its heads can be removed.
+        first: Its first structure.
+        count: Its cells.
+        span: Query heads that a cell stands for: more than one for a key/value group.
+        inner: Set of the heads within each group, -1 where there is none; its own row follows.
+        within: The cells are the heads of every group, and no whole heads.
+        reason: Why not, "" where that is not known.
+    """
+
+    module: str
+    set_number: int
+    first: int
+    count: int
+    span: int = 1
+    inner: int = -1
+    within: bool = False
+    reason: str = ""
+
+    @property
+    def columns(self) -> int:
+        """How many heads wide it is."""
+        return self.count * self.span
+
+
+def heads_of(analysis: Analysis) -> tuple[HeadRow, ...]:
+    """All rows, in the order of the model."""
+    sets = list(enumerate(analysis.sets))
+    groups = {(s.name, s.dim): n for n, s in sets if s.kind is Kind.KV_GROUP}
+    inner = {groups[s.name, s.dim]: n for n, s in sets if s.kind is Kind.HEAD and (s.name, s.dim) in groups}
+    rows: list[HeadRow] = []
+    for number, one in sets:
+        if one.kind is Kind.KV_GROUP:
+            within = inner.get(number, -1)
+            span = analysis.sets[within].count if within >= 0 else 1
+            rows.append(HeadRow(_layer(one), number, one.first, one.count, span, within))
+        elif one.kind is Kind.HEAD:
+            rows.append(HeadRow(_layer(one), number, one.first, one.count, within=number in inner.values()))
+    # A layer of the same class without heads that can be removed has a row too, which says why.
+    classes, known = {m.path: m.type_name for m in analysis.modules}, {row.module for row in rows}
+    names = {classes[path] for path in known if path in classes}
+    reasons: dict[str, str] = {}
+    for fixed in analysis.fixed:
+        reasons.setdefault(analysis.tensors[fixed.tensor].module, sentence(fixed.reason))
+    for path, name in classes.items():
+        if name in names and path not in known:
+            inside = (r for module, r in reasons.items() if module == path or module.startswith(f"{path}."))
+            rows.append(HeadRow(path, -1, -1, 0, reason=next(inside, "")))
+    place = {module.path: n for n, module in enumerate(analysis.modules)}
+    return tuple(sorted(rows, key=lambda row: place.get(row.module, len(place))))
+
+
+def _layer(one: CoupledSet) -> str:
+    """The module that holds all projections of a set: what their paths have in common."""
+    parts = zip(*(path.split(".") for path in (one.module, *one.along)), strict=False)
+    alike = takewhile(lambda names: len(set(names)) == 1, parts)
+    return ".".join(names[0] for names in alike) or one.module
+
 
 Index = QModelIndex | QPersistentModelIndex
 Place = tuple[int, int]
@@ -102,7 +171,7 @@ class HeadsModel(QAbstractTableModel):
             return "marked"
         return "locked" if document.locked[structure] else "free"
 
-    def told(self, row: int, cell: int) -> str:
+    def words_of(self, row: int, cell: int) -> str:
         """A cell in words; of a row alone where the cell is -1."""
         one, analysis = self.rows[row], self.document.analysis
         if one.set_number < 0:
@@ -146,9 +215,9 @@ class HeadsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return str(place[1]) if place is not None else self.words["fixed"] if fixed else None
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self.told(index.row(), -1 if place is None else place[1])
+            return self.words_of(index.row(), -1 if place is None else place[1])
         if role == Qt.ItemDataRole.AccessibleTextRole and (place is not None or fixed):
-            return self.told(index.row(), -1 if place is None else place[1]).replace("\n", ", ")
+            return self.words_of(index.row(), -1 if place is None else place[1]).replace("\n", ", ")
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -160,4 +229,4 @@ class HeadsModel(QAbstractTableModel):
         row = self.rows[section]
         if role == Qt.ItemDataRole.DisplayRole:
             return self.tr("in each group") if row.within else row.module
-        return self.told(section, -1) if role == Qt.ItemDataRole.ToolTipRole else None
+        return self.words_of(section, -1) if role == Qt.ItemDataRole.ToolTipRole else None

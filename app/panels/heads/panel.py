@@ -1,18 +1,61 @@
 """The Heads tab: a click or a rubber band marks, colours are the scores of the present criterion."""
 
 import numpy as np
-from PySide6.QtCore import Slot
-from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QRectF, Slot
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...dialogs.save_plot import asks_to_save
 from ...document.document import Aspect, Document, Selection
 from ...widgets.empty_state import EmptyState
+from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
-from ...widgets.plot_export import Drawing, Table, offer
+from ...widgets.plot_export import Drawing, offer
+from ...widgets.score_map import CaptionLine
+from ..panel_layout import column_of, stack_of
 from ..plot_tables import heads_table
-from .legend import Legend
 from .model import HeadsModel, Place
-from .view import HeadsView
+from .view import HeadsView, paint_cell
+
+SWATCH = 18
+"""Width of a sign in device-independent pixels."""
+
+
+class Sign(CaptionLine):
+    """The sign of a state with its word."""
+
+    def __init__(self, state: str, word: str, parent: QWidget | None = None) -> None:
+        """Know both."""
+        super().__init__(parent)
+        self.state, self.word = state, word
+        self.setAccessibleName(word)
+
+    def room(self) -> float:
+        """Both of them."""
+        return SWATCH + 5 + self.width_of(self.word) + 6
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw them."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        paint_cell(painter, QRectF(0, 3, SWATCH, self.height() - 6), 0.5, self.state, "")
+        self.say(painter, SWATCH + 5, self.word)
+
+
+class Legend(QWidget):
+    """The signs, in as many rows as they need; the tree has the legend of the colours, for the whole window."""
+
+    def __init__(self, words: dict[str, str], parent: QWidget | None = None) -> None:
+        """`words` are those of the states."""
+        super().__init__(parent)
+        row = FlowLayout(self, gap=6)
+        for state, word in words.items():
+            row.addWidget(Sign(state, word))
+        self.setAccessibleName(self.tr("Legend for {0}").format(", ".join(words.values())))
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.GATES, Aspect.MARKS, Aspect.STATES})
 
@@ -35,8 +78,17 @@ class HeadsPanel(QWidget):
         self.legend = Legend(self.model.words)
         self._note = label(role="caption", wrap=True)
         self._empty = EmptyState("", "")
-        self._drawing = Drawing("heads", self.tr("Heads"), "heads", self._some, self.view.whole, self._table)
-        self._lay_out()
+        self._drawing = Drawing(
+            "heads",
+            self.tr("Heads"),
+            "heads",
+            shown=lambda: self.model.some,
+            widget=self.view.whole,
+            table=lambda: heads_table(document, self.model.rows),
+        )
+        shown = QWidget()
+        column_of(self._note, (self.view, 1), self.legend, on=shown, margins=(6, 8, 6, 6), gap=4)
+        self._stack = stack_of(self, self._empty, shown)
         offer(self.view, self._drawing, asks_to_save(self.document))
         self.view.toggled.connect(self._toggle)
         self.view.removed.connect(self._remove)
@@ -46,57 +98,30 @@ class HeadsPanel(QWidget):
         document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self._changed(SHOWN)
 
-    def _lay_out(self) -> None:
-        shown = QWidget()
-        inner = QVBoxLayout(shown)
-        inner.setContentsMargins(6, 8, 6, 6)
-        inner.setSpacing(4)
-        inner.addWidget(self._note)
-        inner.addWidget(self.view, 1)
-        inner.addWidget(self.legend)
-        self._stack = QStackedLayout(self)
-        self._stack.addWidget(self._empty)
-        self._stack.addWidget(shown)
-
     def drawings(self) -> tuple[Drawing, ...]:
         """The map, to be taken along."""
         return (self._drawing,)
 
-    def _some(self) -> bool:
-        return self.model.some
-
-    def _table(self) -> Table:
-        return heads_table(self.document, self.model.rows)
-
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
             self.model.reload()
-            self._say_what_is_missing()
+            self._stack.setCurrentIndex(int(self.model.some))
+            words = self.tr("Open a model to see its attention heads, one row per layer.")
+            if self.document.analysis is not None:
+                words = self.tr("{0} has no removable attention heads. See the Layers tab.")
+                words = words.format(self.document.model_name)
+            self._empty.say(self.tr("Heads"), words)
         elif aspects & SHOWN:
             self.model.refresh()
         if aspects & SHOWN:
-            self._say_what_is_shown()
+            groups = any(row.span > 1 for row in self.model.rows)
+            words = self.tr("Click a head to mark or unmark it, or drag over several. Ctrl+L locks.")
+            framed = self.tr(" Frame: a key/value group with the query heads it serves.") if groups else ""
+            if self.document.learned_gates is not None:
+                words = self.tr("Bright heads have open gates, dark ones closed gates, while masks are learned.")
+            self._note.setText(words + framed)
         if aspects & {Aspect.MODEL, Aspect.SELECTION}:
             self.view.show_current(self.model.place_of(self.document.selection.structure))
-
-    def _say_what_is_missing(self) -> None:
-        """A model, or heads in it."""
-        self._stack.setCurrentIndex(int(self.model.some))
-        title = self.tr("Heads")
-        if self.document.analysis is None:
-            self._empty.say(title, self.tr("Open a model to see its attention heads, one row per layer."))
-        else:
-            words = self.tr("{0} has no removable attention heads. See the Layers tab.")
-            self._empty.say(title, words.format(self.document.model_name))
-
-    def _say_what_is_shown(self) -> None:
-        """What a click does."""
-        groups = any(row.span > 1 for row in self.model.rows)
-        words = self.tr("Click a head to mark or unmark it, or drag over several. Ctrl+L locks.")
-        framed = self.tr(" Frame: a key/value group with the query heads it serves.") if groups else ""
-        if self.document.learned_gates is not None:
-            words = self.tr("Bright heads have open gates, dark ones closed gates, while masks are learned.")
-        self._note.setText(words + framed)
 
     # Gestures.
 
@@ -131,13 +156,9 @@ class HeadsPanel(QWidget):
         """Mark all inside; unmark them where all are marked."""
         structures = np.array([self.model.structure(place) for place in places], np.int64)
         if len(places) > 1:
-            self._show_several(places)
+            current = self.view.current
+            self._select(current if current in places else places[0], places)
         self.document.plan.toggle_marks(structures)
-
-    def _show_several(self, places: list[Place]) -> None:
-        """Have the inspector show all of them."""
-        current = self.view.current
-        self._select(current if current in places else places[0], places)
 
     @Slot(object)
     def _hover(self, place: Place | None) -> None:

@@ -1,10 +1,14 @@
 """The heat map itself: a table whose cells are clicked, banded and reached by keys."""
 
+from functools import cache
+
 from PySide6.QtCore import (
     QEvent,
     QItemSelection,
     QItemSelectionModel,
+    QLineF,
     QModelIndex,
+    QPersistentModelIndex,
     QPointF,
     QRect,
     QRectF,
@@ -12,15 +16,161 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QApplication, QTableView, QWidget
+from PySide6.QtGui import QBrush, QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
 
-from ...theme import px
-from ...widgets.painting import paint_band
+from ...theme import ink, px, score_colour, sizes, tokens
+from ...widgets.painting import padlock, paint_band
 from ...widgets.table import TopRow, TypeAhead
-from .delegate import HeadsDelegate
-from .header import HeadsHeader
 from .model import HeadsModel, Place
+
+GAP, ABOVE, BESIDE = 2, 3, 2.5
+"""Between two cells, above and below one, and at both sides of a group, in device-independent pixels."""
+NUMBERED = 20
+"""Width of a cell from which its number stands in it."""
+FIXED = 4
+"""How many cells wide the sign of a layer is whose heads are fixed."""
+
+
+class HeadsDelegate(QStyledItemDelegate):
+    """One for all cells; reads the model directly, because it is asked for hundreds of them a frame."""
+
+    def __init__(self, view: QTableView, model: HeadsModel) -> None:
+        """Draw the cells of a table."""
+        super().__init__(view)
+        self._view, self._model = view, model
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Draw one cell."""
+        place, row = self._model.place(index), self._model.rows[index.row()]
+        area = QRectF(option.rect).adjusted(GAP / 2, ABOVE, -GAP / 2, -ABOVE)
+        painter.setFont(option.font)
+        if row.set_number < 0 and index.column() == 0:
+            # The sign of a layer none of whose heads can be removed, as far as there is room before the word.
+            word, cell = self._model.words["fixed"], self._view.columnWidth(0)
+            sign = QRectF(area)
+            needed = painter.fontMetrics().horizontalAdvance(word) + 10
+            sign.setWidth(min(FIXED * cell - GAP, area.width() - needed))
+            if sign.width() >= cell / 2:
+                paint_cell(painter, sign, float("nan"), "fixed", "")
+                area.adjust(sign.width() + 8, 0, 0, 0)
+            painter.setPen(self._view.palette().placeholderText().color())
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, word)
+        if place is None:
+            return
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        fraction, state = self._model.look(place)
+        if row.span == 1:
+            paint_cell(painter, area, fraction, state, str(place[1]) if area.width() >= NUMBERED else "")
+        else:
+            # The query heads of a group within its frame; those that go in every group are struck out.
+            inner = area.adjusted(BESIDE, 0, -BESIDE, 0)
+            width = (inner.width() + GAP) / row.span
+            for head in range(row.span):
+                part = QRectF(inner.left() + head * width, inner.top(), width - GAP, inner.height())
+                own = self._model.look((place[0] + 1, head))[1] if row.inner >= 0 else "free"
+                lost = own if own in ("marked", "removed") and state not in ("marked", "removed") else state
+                paint_cell(painter, part, fraction, lost, "")
+            painter.setPen(QPen(QColor(tokens().muted), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(inner.adjusted(-1.5, -1.5, 1.5, 1.5), 2, 2)
+        current = index == self._view.currentIndex()
+        if option.state & QStyle.StateFlag.State_Selected or current:
+            colour = tokens().accent if self._view.hasFocus() else tokens().text
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(colour), 2 if current else 1))
+            painter.drawRect(area)
+        painter.restore()
+
+
+def paint_cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:
+    """One head: filled by its score, struck where it is marked, with a lock, only an outline where it is removed."""
+    look = tokens()
+    painter.setPen(Qt.PenStyle.NoPen)
+    if state == "removed":
+        painter.setPen(QPen(QColor(look.muted), 1, Qt.PenStyle.DotLine))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
+        return
+    if state == "fixed":
+        painter.fillRect(area, QColor(look.line))
+        painter.fillRect(area, QBrush(QColor(look.muted), Qt.BrushStyle.BDiagPattern))
+        return
+    fill = fill_colour(fraction)
+    painter.fillRect(area, fill)
+    painter.setPen(QColor(_ink(fill.name())))
+    if text and state == "free":
+        painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
+    if state == "marked":
+        look = tokens()
+        veil = QColor(look.panel)
+        veil.setAlpha(150)
+        painter.fillRect(area, veil)
+        painter.setPen(QPen(QColor(look.marked), 2))
+        inner = area.adjusted(3, 3, -3, -3)
+        painter.drawLine(QLineF(inner.bottomLeft(), inner.topRight()))
+        painter.drawLine(QLineF(inner.topLeft(), inner.bottomRight()))
+        painter.setPen(QPen(QColor(look.marked), 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
+    elif state == "locked":
+        padlock(painter, area.center(), painter.pen().color())
+
+
+@cache
+def _ink(fill: str) -> str:
+    """The colour of a number on a ground, of which there are a few hundred."""
+    return ink(fill)
+
+
+def fill_colour(fraction: float) -> QColor:
+    """The colour of a score; a grey of the look where it is unknown."""
+    if fraction != fraction:
+        return QColor(tokens().edge)
+    return QColor(*score_colour(fraction))
+
+
+class HeadsHeader(QHeaderView):
+    """Numbers as captions in the middle of their columns; names shortened from the left, because their ends differ."""
+
+    def __init__(self, orientation: Qt.Orientation, view: QTableView, model: HeadsModel) -> None:
+        """Head the rows or the columns."""
+        super().__init__(orientation, view)
+        self._view, self._rows = view, model
+        self.setMinimumSectionSize(1)
+        self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.setHighlightSections(False)
+
+    def paintSection(self, painter: QPainter, rect: QRect, logicalIndex: int) -> None:
+        """One number, or one name."""
+        look, text = tokens(), self._rows.headerData(logicalIndex, self.orientation())
+        painter.fillRect(rect, QColor(look.panel))
+        font = self._view.font()  # its own is smaller by the style sheet
+        if self.orientation() is Qt.Orientation.Horizontal:
+            font.setPixelSize(sizes().caption)
+            painter.setFont(font)
+            painter.setPen(QColor(look.muted))
+            painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, text)
+            return
+        row = self._rows.rows[logicalIndex]
+        painter.setFont(font)
+        painter.setPen(QColor(look.muted if row.within or row.set_number < 0 else look.text))
+        area = rect.adjusted(6, 0, -8, 0)
+        shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideLeft, area.width())
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
+
 
 ROW, HEADER = 28, 20
 """Heights of a row and of the numbers above, in pixels at the first size of text."""
@@ -64,12 +214,6 @@ class HeadsView(QTableView):
         self._banding = self._following = False
         self._hover: Place | None = None
         self._ahead = TypeAhead()
-        self._dress()
-        self._top = TopRow(self)
-        model.modelReset.connect(self._restart)
-        self._restart()
-
-    def _dress(self) -> None:
         self.setAccessibleName(self.tr("Heads; arrow keys move between them, Space marks or unmarks"))
         self.horizontalHeader().setAccessibleName(self.tr("Numbers of the query heads"))
         self.verticalHeader().setAccessibleName(self.tr("Layers with heads"))
@@ -82,6 +226,9 @@ class HeadsView(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self._top = TopRow(self)
+        model.modelReset.connect(self._restart)
+        self._restart()
 
     @property
     def current(self) -> Place | None:

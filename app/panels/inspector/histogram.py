@@ -1,19 +1,20 @@
 """How the scores of a coupled set are spread, with a threshold to drag: what lies below it is marked while it moves."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from secateur.engine.structures.analysis import Mask
 
-from ...theme import px
+from ...text.format import three_digits
+from ...theme import px, score_colours, sizes, tokens
 from ...widgets.painting import paint_focus
 from ...widgets.score_map import ScoreScale
-from . import histogram_paint as paint
 
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 16, 20
 """Room around the bars in device-independent pixels."""
@@ -108,10 +109,10 @@ class Histogram(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw bars, axis and line."""
         painter = QPainter(self)
-        paint.bars(painter, self.area(), self.spread.scores, self.spread.marked, self.spread.scale, self.spread.high)
-        paint.axis(painter, self.area(), self.spread.high)
+        paint_bars(painter, self.area(), self.spread)
+        paint_axis(painter, self.area(), self.spread.high)
         text = self.spread.scale.text(self.threshold)
-        paint.threshold(painter, self.area(), self.position(self.threshold), text, self.hasFocus())
+        paint_threshold(painter, self.area(), self.position(self.threshold), text, self.hasFocus())
         paint_focus(painter, self)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -135,7 +136,11 @@ class Histogram(QWidget):
         step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()), 0)
         if step and len(self.spread.scores):
             self._moving = True
-            self._move(self._beyond(step))
+            ordered = np.concatenate([[0.0], np.sort(self.spread.scores), [self.spread.high]])
+            middles = np.concatenate([[0.0], (ordered[1:-1] + ordered[2:]) / 2])
+            middles[-1] = self.spread.high
+            below = int(np.count_nonzero(self.spread.scores < self.threshold))
+            self._move(float(middles[min(max(below + step, 0), len(middles) - 1)]))
         elif event.key() == Qt.Key.Key_Escape and self._moving:
             self._moving = False
             self.cancelled.emit()
@@ -169,16 +174,74 @@ class Histogram(QWidget):
         self._moving = False
         self.committed.emit(self.threshold)
 
-    def _beyond(self, step: int) -> float:
-        """A threshold that lets one score more (or less) lie below it."""
-        ordered = np.concatenate([[0.0], np.sort(self.spread.scores), [self.spread.high]])
-        middles = np.concatenate([[0.0], (ordered[1:-1] + ordered[2:]) / 2])
-        middles[-1] = self.spread.high
-        below = int(np.count_nonzero(self.spread.scores < self.threshold))
-        return float(middles[min(max(below + step, 0), len(middles) - 1)])
-
     def _describe(self) -> None:
         below = int(np.count_nonzero(self.spread.scores < self.threshold))
         said = self.tr("{0} of {1} score below {2}")
         text = self.spread.scale.text(self.threshold)
         self.setAccessibleDescription(said.format(below, len(self.spread.scores), text))
+
+
+BAR = 7
+"""Least width of a bar in device-independent pixels."""
+
+
+def paint_bars(painter: QPainter, area: QRectF, spread: Spread) -> None:
+    """Bars over 0..high; in each, what is marked is below what stays."""
+    scores = spread.scores
+    count = max(8, min(8 + int(2 * len(scores) ** 0.5), 44, int(area.width() // BAR)))
+    edges = np.linspace(0.0, spread.high, count + 1)
+    all_in, _ = np.histogram(scores, edges)
+    marked_in, _ = np.histogram(scores[spread.marked], edges)
+    tall = max(int(all_in.max()) if len(scores) else 0, 1)
+    width = area.width() / count
+    colours = score_colours(spread.scale.fractions((edges[1:] + edges[:-1]) / 2))
+    for n in np.flatnonzero(all_in):
+        whole, part = (area.height() * v[n] / tall for v in (all_in, marked_in))
+        left = area.left() + n * width
+        painter.fillRect(QRectF(left, area.bottom() - whole, width - 1, whole - part), QColor(*map(int, colours[n])))
+        painter.fillRect(QRectF(left, area.bottom() - part, width - 1, part), QColor(tokens().marked))
+
+
+def paint_axis(painter: QPainter, area: QRectF, high: float) -> None:
+    """A line with a few round numbers below the bars."""
+    painter.setPen(QPen(QColor(tokens().edge), 1))
+    painter.drawLine(QLineF(area.left(), area.bottom() + 0.5, area.right(), area.bottom() + 0.5))
+    font = painter.font()
+    font.setPixelSize(sizes().caption)
+    painter.setFont(font)
+    painter.setPen(QColor(tokens().muted))
+    for value in ticks(high, max(2, int(area.width() // 44))):
+        x = area.left() + area.width() * value / high
+        text = three_digits(value) if value else "0"
+        text = text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+        width = painter.fontMetrics().horizontalAdvance(text)
+        left = min(max(x - width / 2, area.left() - 6), area.right() + 6 - width)
+        painter.drawText(QPointF(left, area.bottom() + px(15)), text)
+
+
+def ticks(high: float, most: int) -> list[float]:
+    """At most about `most` round numbers from 0 to high."""
+    raw = high / most
+    size = 10.0 ** math.floor(math.log10(raw))
+    step = next(s * size for s in (1, 2, 5, 10) if s * size >= raw * 0.999)
+    return [n * step for n in range(int(high / step + 1e-9) + 1)]
+
+
+def paint_threshold(painter: QPainter, area: QRectF, x: float, text: str, focused: bool) -> None:
+    """The line, a knob to take it by, and its value on the side where there is room."""
+    look = tokens()
+    colour = QColor(look.accent if focused else look.text)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(colour, 1.5))
+    painter.drawLine(QLineF(x, area.top() - 6, x, area.bottom()))
+    painter.setBrush(colour)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.drawEllipse(QPointF(x, area.top() - 8), 4, 4)
+    font = painter.font()
+    font.setPixelSize(sizes().caption)
+    font.setWeight(font.Weight.DemiBold)
+    painter.setFont(font)
+    painter.setPen(colour)
+    width = painter.fontMetrics().horizontalAdvance(text)
+    left = x + 9 if x + 9 + width < area.right() + 8 else x - 9 - width
+    painter.drawText(QPointF(left, area.top() - 4), text)

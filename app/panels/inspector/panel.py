@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QStackedLayout, QWidget
 
 from secateur.engine.planning.isomorphic_classes import step as planned_step
 from secateur.engine.session.filter_images import first_convolution
@@ -23,15 +23,14 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.fields import SpinBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import ElidedLabel, label
-from ...widgets.plot_export import Drawing, Table, offer
+from ...widgets.plot_export import Drawing, offer
 from ...widgets.score_map import ScoreMap, ScoreScale
+from ..panel_layout import column_of, row_of
 from ..plot_tables import set_table
-from .coupling_graph import Flows, set_shown
-from .coupling_graph_view import FlowView
+from .coupling_graph import Flows, FlowView, set_shown
 from .histogram import Histogram, Spread
 from .selection_text import costs_note, costs_text, goes_title, steps_of, subject_of
-from .slice_list import SliceList
-from .slice_patterns import lines
+from .slice_list import SliceList, lines
 
 WHOLE = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP})
 """Kinds whose numbers no runtime has likings for."""
@@ -65,13 +64,6 @@ class InspectorPanel(Card):
         super().__init__(parent)
         self.workbench, self.document = workbench, workbench.document
         self._flows: tuple[Analysis, Flows] | None = None
-        self._make()
-        self._lay_out()
-        self._connect()
-        self.setMinimumWidth(232)
-        self.refresh()
-
-    def _make(self) -> None:
         self.title = ElidedLabel(role="heading")
         self.words = label(role="caption", wrap=True)
         self.facts = label(role="caption", wrap=True)
@@ -93,72 +85,58 @@ class InspectorPanel(Card):
         self.mark = button(self.tr("Mark"))
         self.below = button(self.tr("Mark all below"))
         self._empty = EmptyState("", "")
-
-    def drawings(self) -> tuple[Drawing, ...]:
-        """The histogram, to be taken along."""
-        return (self._drawing,)
-
-    def _some(self) -> bool:
-        return self.histogram.isVisibleTo(self)
-
-    def _table(self) -> Table:
-        return set_table(self.document, self.document.selection.set_number)
-
-    def _lay_out(self) -> None:
         page, shown = QWidget(), QWidget()
         page.setProperty("role", "page")
-        inner = QVBoxLayout(page)
-        inner.setContentsMargins(0, 0, 6, 0)
-        inner.setSpacing(6)
-        for each in (self.title, self.words, self.facts, self.coupled):
-            inner.addWidget(each)
         keep = FlowLayout(gap=8)
         for each in (self._keep_name, self.keep, self._multiple):
             keep.addWidget(each)
-        inner.addLayout(keep)
-        inner.addWidget(self.histogram, 2)
-        inner.addWidget(self._map_title)
-        inner.addWidget(self.map)
-        for each in (self._goes, self.flow, self.slices, self.costs, self._note, self._why_title, self.why):
-            inner.addWidget(each)
-        inner.addStretch(1)
+        words = (self.title, self.words, self.facts, self.coupled, keep)
+        plots = ((self.histogram, 2), self._map_title, self.map)
+        goes = (self._goes, self.flow, self.slices, self.costs, self._note, self._why_title, self.why, None)
+        column_of(*words, *plots, *goes, on=page, margins=(0, 0, 6, 0), gap=6)
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidget(page)
-        outer = QVBoxLayout(shown)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area, 1)
-        outer.addWidget(self.below)
-        actions = _row(self.mark, self.lock)
-        actions.setStretch(0, 1)
-        actions.setStretch(1, 0)
-        outer.addLayout(actions)
+        column_of((area, 1), self.below, row_of((self.mark, 1), self.lock, gap=8), on=shown, margins=(0, 0, 0, 0))
         self._stack = QStackedLayout()
         self.body.addLayout(self._stack)  # first: a stack without a parent shows its first page as a window
         self._stack.addWidget(self._empty)
         self._stack.addWidget(shown)
+        self._drawing = Drawing(
+            "histogram",
+            self.tr("Histogram of the selected set"),
+            "inspector",
+            shown=lambda: self.histogram.isVisibleTo(self),
+            widget=lambda: self.histogram,
+            table=lambda: set_table(self.document, self.document.selection.set_number),
+        )
+        offer(self.histogram, self._drawing, asks_to_save(self.document))
+        self.setMinimumWidth(232)
+        self._connect()
+        self.refresh()
 
     def _connect(self) -> None:
-        title = self.tr("Histogram of the selected set")
-        self._drawing = Drawing("histogram", title, "inspector", self._some, lambda: self.histogram, self._table)
-        offer(self.histogram, self._drawing, asks_to_save(self.document))
-        self.histogram.previewed.connect(self._preview)
-        self.histogram.committed.connect(self._commit)
+        self.histogram.previewed.connect(self._preview_below)
+        self.histogram.committed.connect(self._mark_below)
         self.histogram.cancelled.connect(self.document.plan.cancel_preview)
-        self.map.picked.connect(self._pick)
-        self.map.banded.connect(self._band)
-        self.map.toggled.connect(self._toggle)
-        self.flow.picked.connect(self._go)
-        self.map.hovered.connect(self._hover)
+        self.map.picked.connect(self._select_cell)
+        self.map.banded.connect(self._toggle_band)
+        self.map.toggled.connect(self._toggle_cell)
+        self.flow.picked.connect(self._select_layer)
+        self.map.hovered.connect(self._hover_cell)
         self.map.resized.connect(self._name_map)
-        self.keep.valueChanged.connect(self._keep)
-        self.lock.clicked.connect(self._lock)
-        self.mark.clicked.connect(self._mark)
-        self.below.clicked.connect(self._below)
+        self.keep.valueChanged.connect(self._keep_number)
+        self.lock.clicked.connect(self._toggle_lock)
+        self.mark.clicked.connect(self._toggle_marks)
+        self.below.clicked.connect(self._mark_all_below)
         self.document.dispatcher.watch(SHOWN | {Aspect.HOVER}, self._changed)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The histogram, to be taken along."""
+        return (self._drawing,)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if aspects & SHOWN:
@@ -206,8 +184,18 @@ class InspectorPanel(Card):
         self.lock.setVisible(one is not None or bool(self.document.selection.several))
         if one is None or not several:
             return
-        self._show_keep(analysis, one)
-        place, document = one.structures, self.document
+        document, place = self.document, one.structures
+        left = int(np.count_nonzero(~document.removed[place]))
+        lowest, step = steps_of(analysis, document.selection.set_number)
+        with QSignalBlocker(self.keep):
+            self.keep.setRange(min(lowest, left), max(1, left))
+            self.keep.setSingleStep(step)
+            self.keep.setValue(int(np.count_nonzero(~(document.removed | document.marked)[place])))
+        self.keep.setEnabled(not (document.locked | document.removed)[place].all())
+        self.keep.updateGeometry()
+        best = 1 if one.kind in WHOLE else planned_step(analysis, one, max(document.target.multiple, 1))
+        words = self.tr("of {0}, best: multiple of {1}") if best > 1 else self.tr("of {0}")
+        self._multiple.setText(words.format(left, best))
         shown = document.shown_scores
         scores = np.full(one.count, np.nan) if shown is None else shown[place]
         scale = ScoreScale.of(shown)
@@ -237,35 +225,19 @@ class InspectorPanel(Card):
 
     def _show_images(self, analysis: Analysis, one: CoupledSet) -> None:
         """The first convolution's filters as the images that they are, where the set has some."""
-        document = self.document
-        first = first_convolution(analysis)
-        if first < 0 or (first, 0) not in one.touches or document.selection.module != analysis.tensors[first].module:
-            self.map.show_images(None)
-            return
-        found = document.contents.filters.get(document.contents.present)
+        document, first, found = self.document, first_convolution(analysis), None
+        if first >= 0 and (first, 0) in one.touches and document.selection.module == analysis.tensors[first].module:
+            found = document.contents.filters.get(document.contents.present)
+            if found is None:
+                self.workbench.states.read_filters()
         if found is None:
             self.map.show_images(None)
-            self.workbench.states.read_filters()
             return
         images = np.full((one.count, *found.images.shape[1:]), 128, np.uint8)
         places = np.searchsorted(analysis.index[one.structures], found.index)
         fits = (places < one.count) & (analysis.index[one.structures][np.minimum(places, one.count - 1)] == found.index)
         images[places[fits]] = found.images[fits]
         self.map.show_images(images)
-
-    def _show_keep(self, analysis: Analysis, one: CoupledSet) -> None:
-        document, place = self.document, one.structures
-        left = int(np.count_nonzero(~document.removed[place]))
-        lowest, step = steps_of(analysis, document.selection.set_number)
-        with QSignalBlocker(self.keep):
-            self.keep.setRange(min(lowest, left), max(1, left))
-            self.keep.setSingleStep(step)
-            self.keep.setValue(int(np.count_nonzero(~(document.removed | document.marked)[place])))
-        self.keep.setEnabled(not (document.locked | document.removed)[place].all())
-        self.keep.updateGeometry()
-        best = 1 if one.kind in WHOLE else planned_step(analysis, one, max(document.target.multiple, 1))
-        words = self.tr("of {0}, best: multiple of {1}") if best > 1 else self.tr("of {0}")
-        self._multiple.setText(words.format(left, best))
 
     def _structures(self) -> tuple[int, ...]:
         """What goes along is told of: what is under the mouse, else what is selected, else the set's first."""
@@ -278,48 +250,47 @@ class InspectorPanel(Card):
         return (one.first + int(left[0]) if len(left) else one.first,)
 
     def _show_structure(self, analysis: Analysis) -> None:
-        structures, document = self._structures(), self.document
+        document, one, chosen = self.document, self._set(), self._chosen()
+        # What is under the mouse, else what is selected, else the first of the set that stays.
+        structures = chosen
+        if document.hovered >= 0:
+            structures = (document.hovered,)
+        elif document.selection.structure < 0 and one is not None:
+            left = np.flatnonzero(~(document.removed | document.marked)[one.structures])
+            structures = (one.first + int(left[0]) if len(left) else one.first,)
         for each in (self._goes, self.costs, self._note):
             each.setVisible(bool(structures))
         for each in (self.flow, self.slices):
             each.setVisible(len(structures) == 1)
-        chosen = list(self._chosen())
         self.mark.setVisible(bool(chosen))
         if not structures:
             return
         self._goes.setText(goes_title(analysis, structures))
         if len(structures) == 1:
-            self._show_slices(analysis, structures[0])
-        there = [one for one in structures if not document.removed[one]]
+            # What writes each axis is read once for a model: the mouse asks for many structures in a second.
+            if self._flows is None or self._flows[0] is not analysis:
+                self._flows = (analysis, Flows(analysis))
+            self.flow.show_flow(self._flows[1].of(structures[0]))
+            self.slices.show_lines(lines(analysis, structures[0]))
+        there = [structure for structure in structures if not document.removed[structure]]
         self.costs.setText(costs_text(analysis, document.removed | document.marked, there or structures))
         self._note.setText(costs_note(bool(document.marked[there].all()), not there))
         if chosen:
-            self.mark.setEnabled(bool(self._free(chosen)))
-            verb = self.tr("Unmark {0}") if self._all_marked(chosen) else self.tr("Mark {0}")
+            fixed = document.removed | document.locked
+            free = [structure for structure in chosen if not fixed[structure]]
+            self.mark.setEnabled(bool(free))
+            all_marked = document.marked[free].all() and document.marked[chosen].any()
+            verb = self.tr("Unmark {0}") if all_marked else self.tr("Mark {0}")
             several = self.tr("these {0}").format(len(chosen))
             self._name_mark(verb.format(structure_name(analysis, chosen[0]) if len(chosen) == 1 else several))
-        locked = document.locked[self._lockable()].all()
-        _name(self.lock, self.tr("Unlock") if locked else self.tr("Lock"))
-        self.lock.setEnabled(not document.removed[self._lockable()].all())
+        lockable = self._lockable()
+        _name(self.lock, self.tr("Unlock") if document.locked[lockable].all() else self.tr("Lock"))
+        self.lock.setEnabled(not document.removed[lockable].all())
 
-    def _show_slices(self, analysis: Analysis, structure: int) -> None:
-        if self._flows is None or self._flows[0] is not analysis:
-            self._flows = (analysis, Flows(analysis))
-        self.flow.show_flow(self._flows[1].of(structure))
-        self.slices.show_lines(lines(analysis, structure))
-
-    def _chosen(self) -> tuple[int, ...]:
+    def _chosen(self) -> list[int]:
         """The structures that are selected."""
         chosen = self.document.selection
-        return chosen.several or ((chosen.structure,) if chosen.structure >= 0 else ())
-
-    def _free(self, structures: list[int]) -> list[int]:
-        """Those that can be marked or unmarked."""
-        fixed = self.document.removed | self.document.locked
-        return [one for one in structures if not fixed[one]]
-
-    def _all_marked(self, structures: list[int]) -> bool:
-        return bool(self.document.marked[self._free(structures)].all()) and bool(self.document.marked[structures].any())
+        return list(chosen.several) or ([chosen.structure] if chosen.structure >= 0 else [])
 
     def _name_mark(self, words: str) -> None:
         """All of it where there is room, else the verb alone; the tooltip and a screen reader have all."""
@@ -338,7 +309,7 @@ class InspectorPanel(Card):
         """What Lock is about: the selected structures, else the whole set."""
         one, chosen = self._set(), self._chosen()
         if chosen or one is None:
-            return list(chosen)
+            return chosen
         return list(range(one.first, one.first + one.count))
 
     def _say_below(self) -> None:
@@ -352,66 +323,57 @@ class InspectorPanel(Card):
         self.below.setToolTip(self.tr("{0} of this set score below the line").format(below))
 
     @Slot(float)
-    def _preview(self, threshold: float) -> None:
+    def _preview_below(self, threshold: float) -> None:
         self.document.plan.preview_below([self.document.selection.set_number], threshold)
         self._say_below()
 
     @Slot(float)
-    def _commit(self, threshold: float) -> None:
+    def _mark_below(self, threshold: float) -> None:
         self.document.plan.mark_below([self.document.selection.set_number], threshold)
 
     @Slot()
-    def _below(self) -> None:
-        self._commit(self.histogram.threshold)
+    def _mark_all_below(self) -> None:
+        self._mark_below(self.histogram.threshold)
 
     @Slot(int)
-    def _pick(self, cell: int) -> None:
+    def _select_cell(self, cell: int) -> None:
         if (one := self._set()) is not None:
             self.document.select(replace(self.document.selection, structure=one.first + cell, several=()))
 
     @Slot(list)
-    def _band(self, cells: list[int]) -> None:
+    def _toggle_band(self, cells: list[int]) -> None:
         """Mark all inside a rubber band; spare them where all are marked."""
         if (one := self._set()) is not None and cells:
             self.document.plan.toggle_marks(one.first + np.array(cells, np.int64))
 
     @Slot(int)
-    def _toggle(self, cell: int) -> None:
+    def _toggle_cell(self, cell: int) -> None:
         if (one := self._set()) is not None:
             self.document.plan.toggle_marks([one.first + cell])
 
     @Slot(str)
-    def _go(self, module: str) -> None:
+    def _select_layer(self, module: str) -> None:
         """Show a layer of the graph."""
         analysis = self.document.analysis
         if analysis is not None:
             self.document.select(Selection(module, set_shown(analysis, module)))
 
     @Slot(int)
-    def _hover(self, cell: int) -> None:
+    def _hover_cell(self, cell: int) -> None:
         one = self._set()
         self.document.hover(one.first + cell if one is not None and cell >= 0 else -1)
 
     @Slot(int)
-    def _keep(self, count: int) -> None:
+    def _keep_number(self, count: int) -> None:
         self.document.plan.keep(self.document.selection.set_number, count)
 
     @Slot()
-    def _lock(self) -> None:
+    def _toggle_lock(self) -> None:
         self.document.plan.toggle_locks(self._lockable())
 
     @Slot()
-    def _mark(self) -> None:
+    def _toggle_marks(self) -> None:
         self.document.plan.toggle_marks(self._chosen())
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    """Widgets side by side; the last takes the rest."""
-    row = QHBoxLayout()
-    row.setSpacing(8)
-    for each in widgets:
-        row.addWidget(each, int(each is widgets[-1]))
-    return row
 
 
 def _say(where, text: str) -> None:  # noqa: ANN001

@@ -7,10 +7,10 @@ import numpy as np
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.planning.count_balance import bundle_of
-from secateur.engine.structures.analysis import Analysis, CoupledSet, FixedAxis, Kind, Mask, TensorInfo
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import Costs, marginal
 
-from ...document.document import Document, Selection
+from ...document.document import Document
 from ...text.format import MINUS, count, share
 from ...text.metrics import difference_text
 from ...text.structures import counted, many_of, one_of, structure_name
@@ -48,49 +48,54 @@ def subject_of(document: Document, analysis: Analysis, plan: Costs) -> Subject:
     """Texts about what is selected: one thing, or several structures."""
     selection, removed = document.selection, document.removed
     if len(selection.several) > 1:
-        return _several(document, analysis)
+        return _several_subject(document, analysis)
     one = analysis.sets[selection.set_number] if selection.set_number >= 0 else None
-    title = selection.module or say("inspector", "Whole model")
-    words = "" if one is None else _set_words(analysis, one, removed)
-    numbers = _inside(analysis, selection.module) if one is None else [selection.set_number]
+    module = selection.module
+    numbers = [selection.set_number]
+    if one is None:
+        numbers = [number for number, each in enumerate(analysis.sets) if _within(each.module, module)]
+    tensors = zip(analysis.tensors, plan.tensor_sizes, strict=True)
+    sizes = sum(int(size) for tensor, size in tensors if tensor.parameter and _within(tensor.module, module))
+    operators = zip(analysis.operators.module, plan.operator_macs, strict=True)
+    macs = sum(int(number) for path, number in operators if _within(path, module))
+    costs = say("inspector", "{0} parameters, {1} MACs ({2} of the plan)")
     facts = (
-        _costs_words(analysis, selection.module, plan),
+        costs.format(count(sizes), count(macs), share(macs / max(plan.macs, 1))),
         _kept_words(document, analysis, numbers),
         _loss_words(document, analysis, numbers),
     )
-    coupled = (_ties_words(analysis, selection.module, numbers),)
+    coupled = (_ties_words(analysis, module, numbers),)
     if one is not None:
-        coupled = (_coupled(analysis, one), _counts(analysis, selection))
-    why_title, why = _reasons(analysis, selection.module)
+        limits = [sentence(each.reason) for each in analysis.constraints if selection.set_number in each.sets]
+        coupled = (_coupled_words(analysis, one), *dict.fromkeys(limits))
+    why_title, why = _reasons(analysis, module)
+    title = module or say("inspector", "Whole model")
+    words = "" if one is None else _set_words(analysis, one, removed)
     return Subject(title, words, _lines(facts), _lines(coupled), why_title, why)
 
 
-def _lines(texts: Iterable[str]) -> str:
-    return "\n".join(filter(None, texts))
-
-
-def _several(document: Document, analysis: Analysis) -> Subject:
+def _several_subject(document: Document, analysis: Analysis) -> Subject:
     """Structures that were chosen together, by the layers that they are in."""
     found, number_of = dict[int, list[int]](), analysis.set_numbers()
     for structure in document.selection.several:
         found.setdefault(int(number_of[structure]), []).append(structure)
-    kinds = {analysis.sets[number].kind for number in found}
-    count = len(document.selection.several)
-    what = counted(kinds.pop(), count) if len(kinds) == 1 else say("inspector", "{0} structures").format(f"{count:,}")
-    title = what if len(found) == 1 else say("inspector", "{0} of {1} layers").format(what, len(found))
-    words = _lines(_chosen(document, analysis, number, structures) for number, structures in found.items())
-    return Subject(title, words, facts="", coupled="", why_title="", why="")
+    lines: list[str] = []
+    for number, structures in found.items():
+        one, marked = analysis.sets[number], int(np.count_nonzero(document.marked[structures]))
+        numbers = ", ".join(str(int(analysis.index[structure])) for structure in structures[:NUMBERS])
+        numbers += " \u2026" if len(structures) > NUMBERS else ""
+        kind = one_of(one.kind) if len(structures) == 1 else many_of(one.kind)
+        words = say("inspector", "{0}: {1} {2}").format(one.module, kind, numbers)
+        lines.append(words + say("inspector", ", {0} marked").format(marked) if marked else words)
+    kinds, total = {analysis.sets[number].kind for number in found}, len(document.selection.several)
+    title = counted(kinds.pop(), total) if len(kinds) == 1 else say("inspector", "{0} structures").format(f"{total:,}")
+    if len(found) > 1:
+        title = say("inspector", "{0} of {1} layers").format(title, len(found))
+    return Subject(title, "\n".join(lines), facts="", coupled="", why_title="", why="")
 
 
-def _chosen(document: Document, analysis: Analysis, number: int, structures: list[int]) -> str:
-    """Layer, kind and numbers of some structures of a set, and how many of them are marked."""
-    one = analysis.sets[number]
-    numbers = ", ".join(str(int(analysis.index[structure])) for structure in structures[:NUMBERS])
-    numbers += " \u2026" if len(structures) > NUMBERS else ""
-    named = one_of(one.kind) if len(structures) == 1 else many_of(one.kind)
-    words = say("inspector", "{0}: {1} {2}").format(one.module, named, numbers)
-    marked = int(np.count_nonzero(document.marked[structures]))
-    return words + say("inspector", ", {0} marked").format(marked) if marked else words
+def _lines(texts: Iterable[str]) -> str:
+    return "\n".join(filter(None, texts))
 
 
 def costs_text(analysis: Analysis, gone: Mask, structures: Sequence[int]) -> str:
@@ -98,8 +103,8 @@ def costs_text(analysis: Analysis, gone: Mask, structures: Sequence[int]) -> str
     before = gone.copy()
     before[list(structures)] = False
     parameters, macs = marginal(analysis, before, list(structures))
-    text = say("inspector", "{0} parameters, {1} MACs")
-    return text.format(_less(parameters), _less(macs))
+    less = (f"{MINUS}{count(number)}" if number else "0" for number in (parameters, macs))
+    return say("inspector", "{0} parameters, {1} MACs").format(*less)
 
 
 def costs_note(marked: bool, gone: bool) -> str:
@@ -113,45 +118,17 @@ def costs_note(marked: bool, gone: bool) -> str:
     )
 
 
-def _less(number: int) -> str:
-    return f"{MINUS}{count(number)}" if number else "0"
-
-
 def _set_words(analysis: Analysis, one: CoupledSet, removed: Mask) -> str:
     if one.kind is Kind.BLOCK:
         number = len(analysis.block_tensors(one.first))
         return say("inspector", "One block. Removing it passes its input on and deletes {0} tensors.").format(number)
     left = one.count - int(np.count_nonzero(removed[one.structures]))
-    shape = _shape_words(next((t for t in analysis.tensors if t.name == one.name), None), one)
-    words = counted(one.kind, left) + (f", {shape}" if shape else "")
+    words = counted(one.kind, left)
+    shape = next((t.shape for t in analysis.tensors if t.name == one.name), ())
+    if one.kind in (Kind.FILTER, Kind.NEURON, Kind.WIDTH, Kind.CHANNEL) and one.dim == 0 and len(shape) > 1:
+        inputs = say("inspector", "{0} inputs each").format(shape[1])
+        words += ", " + (inputs if len(shape) == 2 else "x".join(map(str, (*shape[2:], shape[1]))))
     return words if left == one.count else words + say("inspector", ", of {0} in the original").format(one.count)
-
-
-def _shape_words(tensor: TensorInfo | None, one: CoupledSet) -> str:
-    """Size of one filter or neuron."""
-    if tensor is None or one.kind not in (Kind.FILTER, Kind.NEURON, Kind.WIDTH, Kind.CHANNEL) or one.dim != 0:
-        return ""
-    if len(tensor.shape) > 2:
-        return "x".join(map(str, (*tensor.shape[2:], tensor.shape[1])))
-    return say("inspector", "{0} inputs each").format(tensor.shape[1]) if len(tensor.shape) == 2 else ""
-
-
-def _inside(analysis: Analysis, module: str) -> list[int]:
-    """The coupled sets of a module and of what lies in it."""
-    return [number for number, one in enumerate(analysis.sets) if _within(one.module, module)]
-
-
-def _costs_words(analysis: Analysis, module: str, plan: Costs) -> str:
-    """What the plan leaves of a module's costs."""
-    sizes = sum(
-        int(n)
-        for t, n in zip(analysis.tensors, plan.tensor_sizes, strict=True)
-        if t.parameter and _within(t.module, module)
-    )
-    macs = sum(int(n) for p, n in zip(analysis.operators.module, plan.operator_macs, strict=True) if _within(p, module))
-    return say("inspector", "{0} parameters, {1} MACs ({2} of the plan)").format(
-        count(sizes), count(macs), share(macs / max(plan.macs, 1))
-    )
 
 
 def _kept_words(document: Document, analysis: Analysis, numbers: list[int]) -> str:
@@ -200,10 +177,10 @@ def _ties_words(analysis: Analysis, module: str, numbers: list[int]) -> str:
     names = list(dict.fromkeys(outside))
     if not module or not names:
         return ""
-    return say("inspector", "Coupled with layers outside of it: {0}.").format(_named(names))
+    return say("inspector", "Coupled with layers outside of it: {0}.").format(_first_names(names))
 
 
-def _named(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     """The first names, and how many more there are."""
     shown = ", ".join(names[:FEW])
     return shown + say("inspector", " and {0} more").format(len(names) - FEW) if len(names) > FEW else shown
@@ -213,20 +190,14 @@ def _within(path: str, module: str) -> bool:
     return not module or path == module or path.startswith(f"{module}.")
 
 
-def _coupled(analysis: Analysis, one: CoupledSet) -> str:
+def _coupled_words(analysis: Analysis, one: CoupledSet) -> str:
     """Which layers write the same channels, for sets that more than one layer writes."""
     writers = [analysis.tensors[t] for t, dim in one.touches if dim == 0]
     names = list(dict.fromkeys(w.module for w in writers if len(w.shape) > 1))
     if one.kind is Kind.BLOCK or len(names) < 2:
         return ""
     text = say("inspector", "Coupled: {0} write the same {1}, so these are removed from all of them.")
-    return text.format(_named(names), many_of(one.kind))
-
-
-def _counts(analysis: Analysis, selection: Selection) -> str:
-    """What constraints say about how many of a set may go."""
-    told = [sentence(one.reason) for one in analysis.constraints if selection.set_number in one.sets]
-    return "\n".join(dict.fromkeys(told))
+    return text.format(_first_names(names), many_of(one.kind))
 
 
 def steps_of(analysis: Analysis, set_number: int) -> tuple[int, int]:
@@ -237,21 +208,20 @@ def steps_of(analysis: Analysis, set_number: int) -> tuple[int, int]:
 
 
 def _reasons(analysis: Analysis, module: str) -> tuple[str, str]:
-    channels = (f for f in analysis.fixed if f.dim < 2)  # beyond: extents of kernels, which nobody would cut
+    # Beyond the first two dimensions are extents of kernels, which no user would cut.
+    channels = (f for f in analysis.fixed if f.dim < 2)
     found = [f for f in channels if module and analysis.tensors[f.tensor].module == module]
     if not found:
         return "", ""
     outputs = any(f.dim == 0 for f in found)
     title = say("inspector", "Why {0} is fixed") if outputs else say("inspector", "Why the inputs of {0} are fixed")
-    return title.format(module), "\n".join(dict.fromkeys(_reason(f, module) for f in found))
-
-
-def _reason(fixed: FixedAxis, module: str) -> str:
-    """Why, and which module's operator is the cause where that is another one."""
-    said = sentence(fixed.reason)
-    if not fixed.module or fixed.module == module:
-        return said
-    return say("inspector", "{0} Caused by {1}.").format(said, fixed.module)
+    reasons: list[str] = []
+    for fixed in found:
+        words = sentence(fixed.reason)
+        if fixed.module and fixed.module != module:
+            words = say("inspector", "{0} Caused by {1}.").format(words, fixed.module)
+        reasons.append(words)
+    return title.format(module), "\n".join(dict.fromkeys(reasons))
 
 
 def goes_title(analysis: Analysis, structures: Sequence[int]) -> str:

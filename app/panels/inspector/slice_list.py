@@ -1,12 +1,72 @@
 """A list of slices, painted: quick enough to follow the mouse over the tree."""
 
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from secateur.engine.structures.analysis import Analysis, Kind
+
 from ...theme import px, tokens
 from ...widgets.elide import tell_whole
-from .slice_patterns import Line
+
+SHORT = {"running_mean": "mean", "running_var": "var", "num_batches_tracked": "batches"}
+FEW = 4
+"""Indices written out before a set is abbreviated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the list: tensors of a module and the part that goes ("" for all of it)."""
+
+    name: str
+    pattern: str
+
+
+def indices_text(indices: NDArray[np.int64]) -> str:
+    """42, 8:16, 0:64:4, or "1, 5, 9, 12 and 44 more"."""
+    numbers = [int(i) for i in indices]
+    if len(numbers) <= 2:
+        return ", ".join(map(str, numbers)) if len(numbers) < 2 else f"{{{numbers[0]}, {numbers[1]}}}"
+    steps = np.diff(indices)
+    if (steps == steps[0]).all() and steps[0] > 0:
+        step = int(steps[0])
+        return f"{numbers[0]}:{numbers[-1] + step}" + ("" if step == 1 else f":{step}")
+    if len(numbers) <= FEW:
+        return "{" + ", ".join(map(str, numbers)) + "}"
+    return "{" + ", ".join(map(str, numbers[:FEW])) + f", \u2026 {len(numbers)} in all}}"
+
+
+def pattern(rank: int, dim: int, indices: NDArray[np.int64]) -> str:
+    """[:, 42, :, :]."""
+    return "[" + ", ".join(indices_text(indices) if d == dim else ":" for d in range(rank)) + "]"
+
+
+def lines(analysis: Analysis, structure: int) -> list[Line]:
+    """Everything that goes along with a structure; for a block the tensors that vanish."""
+    if analysis.set_of(structure).kind is Kind.BLOCK:
+        parts = [(*_split(name), "") for name in analysis.block_tensors(structure)]
+    else:
+        ranks = {t.name: len(t.shape) for t in analysis.tensors}
+        parts = [(*_split(s.tensor), pattern(ranks[s.tensor], s.dim, s.indices)) for s in analysis.slices(structure)]
+    joined: list[Line] = []
+    for (module, where), same in groupby(parts, key=lambda p: (p[0], p[2])):
+        leaves = list(dict.fromkeys(leaf for _, leaf, _ in same))
+        name = f"{module}.{leaves[0]}".lstrip(".")
+        if len(leaves) > 1:
+            name = f"{module}  {', '.join(SHORT.get(leaf, leaf) for leaf in leaves)}"
+        joined.append(Line(name, where))
+    return joined
+
+
+def _split(name: str) -> tuple[str, str]:
+    module, _, leaf = name.rpartition(".")
+    return module, leaf
+
 
 ROW = 18
 """Height of a line in device-independent pixels."""

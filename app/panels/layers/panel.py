@@ -2,14 +2,15 @@
 
 from PySide6.QtCore import Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from ...dialogs.save_plot import asks_to_save
 from ...document.document import Aspect, Document, Selection
 from ...theme import px
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
-from ...widgets.plot_export import Drawing, Table, offer
+from ...widgets.plot_export import Drawing, offer
+from ..panel_layout import column_of, stack_of
 from ..plot_tables import layers_table
 from .model import LayersModel
 from .view import LayersView
@@ -37,19 +38,20 @@ class LayersPanel(QWidget):
         self.view = LayersView(self.model)
         self._legend = label(role="caption", wrap=True)
         shown = QWidget()
-        inner = QVBoxLayout(shown)
-        inner.setContentsMargins(6, 4, 6, 6)
-        inner.setSpacing(4)
-        inner.addWidget(self.view, 1)
-        inner.addWidget(self._legend)
-        self._stack = QStackedLayout(self)
+        column_of((self.view, 1), self._legend, on=shown, margins=(6, 4, 6, 6), gap=4)
         words = self.tr("Open a model to see the width, the costs and the coupling of each layer.")
-        self._stack.addWidget(EmptyState(self.tr("Layers"), words))
-        self._stack.addWidget(shown)
-        self._drawing = Drawing("layers", self.tr("Layers"), "layers", self._some, self.view.whole, self._table)
+        self._stack = stack_of(self, EmptyState(self.tr("Layers"), words), shown)
+        self._drawing = Drawing(
+            "layers",
+            self.tr("Layers"),
+            "layers",
+            shown=lambda: self.model.plan is not None,
+            widget=self.view.whole,
+            table=lambda: layers_table(self.model),
+        )
         offer(self.view, self._drawing, asks_to_save(self.document))
-        self.view.picked.connect(self._pick)
-        self.view.opened.connect(self._keep)
+        self.view.picked.connect(self._select_row)
+        self.view.opened.connect(self._edit_keeps)
         document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self._changed(SHOWN)
 
@@ -62,13 +64,6 @@ class LayersPanel(QWidget):
         """The table, to be taken along."""
         return (self._drawing,)
 
-    def _some(self) -> bool:
-        return self.model.plan is not None
-
-    def _table(self) -> Table:
-        assert self.model.layers is not None and self.model.plan is not None
-        return layers_table(self.model.layers, self.model.plan, self.model.lost)
-
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
             self.model.reload()
@@ -76,35 +71,29 @@ class LayersPanel(QWidget):
         elif aspects & SHOWN:
             self.model.refresh()
         if aspects & SHOWN:
-            self._say_what_is_shown()
+            lost = self.tr("Sensitivity: change of the metric if half of the layer is removed. ")
+            flat = self.tr("Double bar: removal saves no time. ")
+            saves_nothing = any(one.flat for one in self.document.contents.saved.values())
+            words = self.tr(
+                "Filled: kept, coloured by mean score. Hatched: marked. Pale: removed. {0}Lines: coupled layers; "
+                "dashed: concatenated."
+            )
+            if self.model.learning:
+                words = self.tr(
+                    "Masks are learned. Filled: open on average. Hatched: gate closed. Bright: open. Dark: closed."
+                )
+            self._legend.setText(words.format((lost if self.model.lost else "") + (flat if saves_nothing else "")))
         if aspects & {Aspect.MODEL, Aspect.SELECTION}:
             rows = self.model.layers.row_of if self.model.layers is not None else {}
             self.view.show_current(rows.get(self.document.selection.module, -1))
 
-    def _say_what_is_shown(self) -> None:
-        """What the signs and the colours mean."""
-        lost = self.tr("Sensitivity: change of the metric if half of the layer is removed. ")
-        measured = lost if self.model.lost else ""
-        flat = any(one.flat for one in self.document.contents.saved.values())
-        measured += self.tr("Double bar: removal saves no time. ") if flat else ""
-        if self.model.learning:
-            words = self.tr(
-                "Masks are learned. Filled: open on average. Hatched: gate closed. Bright: open. Dark: closed."
-            )
-            return self._legend.setText(words)
-        words = self.tr(
-            "Filled: kept, coloured by mean score. Hatched: marked. Pale: removed. {0}Lines: coupled layers; "
-            "dashed: concatenated."
-        )
-        self._legend.setText(words.format(measured))
-
     @Slot(int)
-    def _pick(self, row: int) -> None:
+    def _select_row(self, row: int) -> None:
         layers = self.model.layers
         if layers is not None:
             self.document.select(Selection(layers.modules[row], int(layers.sets[row])))
 
     @Slot()
-    def _keep(self) -> None:
+    def _edit_keeps(self) -> None:
         """Type in the tree how many the layer keeps."""
         self.document.requested.emit(lambda window: window.edit_keeps())

@@ -1,16 +1,120 @@
 """The table of layers: fixed columns, lines that tie layers, and keys that go from one to the next."""
 
 import numpy as np
-from PySide6.QtCore import QEvent, QItemSelectionModel, QLineF, QModelIndex, QPointF, QRectF, Qt, Signal, Slot
+from PySide6.QtCore import (
+    QEvent,
+    QItemSelectionModel,
+    QLineF,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPointF,
+    QRectF,
+    Qt,
+    Signal,
+    Slot,
+)
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
 
 from ...theme import Tokens, px, tokens
+from ...widgets.painting import WIDTH, padlock, paint_width
 from ...widgets.table import TopRow, TypeAhead, elide_titles
-from .cell_text import Column
-from .delegate import LayersDelegate
-from .model import LayersModel
-from .ties import Tie
+from .model import Column, LayersModel
+
+LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+SHARES = (Column.MACS, Column.TIME, Column.PARAMETERS, Column.SENSITIVITY)
+
+
+class LayersDelegate(QStyledItemDelegate):
+    """One for all columns; reads the cells of the model directly, because it is asked for hundreds of them a frame.
+
+    Attributes:
+        look: Present colours; the view sets them once a frame.
+        hovered: The row under the mouse, -1 for none.
+    """
+
+    def __init__(self, view: QTableView, model: LayersModel) -> None:
+        """Draw the cells of a table."""
+        super().__init__(view)
+        self._model = model
+        self.look = tokens()
+        self.hovered = -1
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Draw one cell."""
+        cells = self._model.cells
+        if cells is None:
+            return
+        row, column, look = index.row(), index.column(), self.look
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, QColor(look.selection))
+        elif row == self.hovered:
+            painter.fillRect(option.rect, QColor(look.hover))
+        area = QRectF(option.rect).adjusted(4, 0, -4, 0)
+        painter.setFont(option.font)
+        if column == Column.NAME:
+            if cells.locked(row):
+                area.adjust(0, 0, -2 * WIDTH, 0)
+                padlock(painter, QPointF(area.right() + WIDTH, area.center().y() + 0.5), look.muted)
+            # Shortened from the left, because the end of a path tells layers apart.
+            detail, measure = cells.detail(row), painter.fontMetrics()
+            shown = measure.elidedText(cells.text(row, column), Qt.TextElideMode.ElideLeft, int(area.width()))
+            head, dot, tail = shown.rpartition(".")
+            painter.setPen(QColor(look.muted))
+            painter.drawText(area, LEFT, head + dot)
+            rest = area.adjusted(measure.horizontalAdvance(head + dot), 0, 0, 0)
+            painter.setPen(QColor(look.text))
+            painter.drawText(rest, LEFT, tail)
+            used = measure.horizontalAdvance(tail) + 8
+            if detail and used + measure.horizontalAdvance(detail) <= rest.width():
+                painter.setPen(QColor(look.muted))
+                painter.drawText(rest.adjusted(used, 0, 0, 0), LEFT, detail)
+        elif column == Column.WIDTH:
+            width, present, kept = cells.bar(row)
+            bar = QRectF(area.left(), area.center().y() - 5, max(3.0, area.width() * width), 10)
+            paint_width(
+                painter, bar, look, present=present / width if width else 0.0, kept=kept / width if width else 0.0,
+                score=cells.fraction(row), fixed=cells.fixed(row),
+            )  # fmt: skip
+        elif column in (Column.KEEPS, Column.SCORE):
+            muted = column == Column.SCORE or cells.fixed(row)
+            painter.setPen(QColor(look.muted if muted else look.text))
+            painter.drawText(area, LEFT, _elide(painter, area, cells.text(row, column)))
+        elif column in SHARES and (text := cells.text(row, column)):
+            flat = column == Column.TIME and cells.flat(row)
+            colour = look.marked if flat or column == Column.SENSITIVITY else look.muted
+            painter.setPen(QColor(look.text))
+            painter.drawText(area.adjusted(0, 0, 0, -4), LEFT, _elide(painter, area, text))
+            track = QRectF(area.left(), area.bottom() - 5, area.width(), 2)
+            painter.fillRect(track, QColor(look.line))
+            track.setWidth(track.width() * min(max(cells.part(row, column), 0.0), 1.0))
+            painter.fillRect(track, QColor(colour))
+            if flat:
+                no_gain(painter, area, look)
+
+
+def _elide(painter: QPainter, area: QRectF, text: str) -> str:
+    """A text, shortened where it must be: the tooltip of its row has all of it."""
+    return painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(area.width()) + 1)
+
+
+def no_gain(painter: QPainter, area: QRectF, look: Tokens) -> None:
+    """The mark of a layer in which removal buys no time: a bar, as on a scale that stands still."""
+    painter.setPen(QPen(QColor(look.marked), 2))
+    y, right = area.center().y() - 2, area.right() - 3
+    painter.drawLine(QLineF(right - 8, y - 2, right, y - 2))
+    painter.drawLine(QLineF(right - 8, y + 2, right, y + 2))
+
 
 ROW = 24
 """Height of a row and of the headings, in pixels at the first size of text."""
@@ -70,14 +174,6 @@ class LayersView(QTableView):
         self.setItemDelegate(self._delegate)
         self._following = False
         self._ahead = TypeAhead()
-        self._dress()
-        self._top = TopRow(self)
-        model.modelReset.connect(self.share_room)
-        model.dataChanged.connect(self.share_room)
-        self.clicked.connect(self._clicked)
-        self.doubleClicked.connect(self.opened)
-
-    def _dress(self) -> None:
         self.setAccessibleName(self.tr("Layers; arrow keys move between them, Return sets how many to keep"))
         self.horizontalHeader().setAccessibleName(self.tr("Columns of the layers"))
         self.setShowGrid(False)
@@ -97,6 +193,11 @@ class LayersView(QTableView):
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().hide()
         self._set_heights()
+        self._top = TopRow(self)
+        model.modelReset.connect(self.share_room)
+        model.dataChanged.connect(self.share_room)
+        self.clicked.connect(self._pick)
+        self.doubleClicked.connect(self.opened)
 
     def _set_heights(self) -> None:
         self.verticalHeader().setMinimumSectionSize(1)
@@ -165,18 +266,8 @@ class LayersView(QTableView):
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
-        self._paint_ties(painter, look, first, last + 1 if last >= 0 else self.rows.rowCount())
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        if self.current >= 0 and self.hasFocus():
-            painter.setPen(QPen(QColor(look.accent), 1))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            top = self.rowViewportPosition(self.current)
-            painter.drawRect(QRectF(0.5, top + 0.5, self.viewport().width() - 1, self.rowHeight(self.current) - 1))
-
-    def _paint_ties(self, painter: QPainter, look: Tokens, first: int, last: int) -> None:
-        """A line for each tie, with a stub to each layer; those of the current row above the others."""
-        layers = self.rows.layers
-        assert layers is not None
+        last = last + 1 if last >= 0 else self.rows.rowCount()
+        # A line for each tie, with a stub to each layer; those of the current row above the others.
         chosen = [id(tie) for tie in layers.ties_of(self.current)] if self.current >= 0 else []
         near = np.flatnonzero((layers.spans[:, 0] < last) & (layers.spans[:, 1] >= first))
         shown = [layers.ties[n] for n in near if layers.ties[n].lane >= 0 or id(layers.ties[n]) in chosen]
@@ -184,36 +275,32 @@ class LayersView(QTableView):
             among = tie.rows[np.searchsorted(tie.rows, first) : np.searchsorted(tie.rows, last)]
             ends = self._middle(int(tie.rows[0])), self._middle(int(tie.rows[-1]))
             seen = max(ends[0], 0.0), min(ends[1], float(self.viewport().height()))
-            self._paint_tie(painter, look, tie, seen, [self._middle(int(n)) for n in among], id(tie) in chosen)
+            stubs = [self._middle(int(n)) for n in among]
+            selected = id(tie) in chosen
+            pen = QPen(QColor(look.accent if selected else look.muted), 2.0 if selected else 1.0)
+            if tie.joined:
+                pen.setStyle(Qt.PenStyle.DashLine)
+            painter.setPen(pen)
+            right = self.columnWidth(Column.TIES)
+            x = right - 10 - max(tie.lane, 0) * LANE
+            painter.drawLine(QLineF(x, seen[0], x, seen[1]))
+            pen.setStyle(Qt.PenStyle.SolidLine)
+            painter.setPen(pen)
+            for y in stubs:
+                painter.drawLine(QLineF(x, y, right - 4, y))
+            if selected:
+                painter.setBrush(QColor(look.accent))
+                for y in stubs:
+                    painter.drawEllipse(QPointF(x, y), 2.5, 2.5)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        if self.current >= 0 and self.hasFocus():
+            painter.setPen(QPen(QColor(look.accent), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            top = self.rowViewportPosition(self.current)
+            painter.drawRect(QRectF(0.5, top + 0.5, self.viewport().width() - 1, self.rowHeight(self.current) - 1))
 
     def _middle(self, row: int) -> float:
         return self.rowViewportPosition(row) + self.rowHeight(row) / 2
-
-    def _paint_tie(
-        self,
-        painter: QPainter,
-        look: Tokens,
-        tie: Tie,
-        ends: tuple[float, float],
-        stubs: list[float],
-        selected: bool,
-    ) -> None:
-        """A line down the first column; dashed where layers are concatenated."""
-        pen = QPen(QColor(look.accent if selected else look.muted), 2.0 if selected else 1.0)
-        if tie.joined:
-            pen.setStyle(Qt.PenStyle.DashLine)
-        painter.setPen(pen)
-        right = self.columnWidth(Column.TIES)
-        x = right - 10 - max(tie.lane, 0) * LANE
-        painter.drawLine(QLineF(x, ends[0], x, ends[1]))
-        pen.setStyle(Qt.PenStyle.SolidLine)
-        painter.setPen(pen)
-        for y in stubs:
-            painter.drawLine(QLineF(x, y, right - 4, y))
-        if selected:
-            painter.setBrush(QColor(look.accent))
-            for y in stubs:
-                painter.drawEllipse(QPointF(x, y), 2.5, 2.5)
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """A key reached another row."""
@@ -223,7 +310,7 @@ class LayersView(QTableView):
             self.picked.emit(current.row())
 
     @Slot(QModelIndex)
-    def _clicked(self, index: QModelIndex) -> None:
+    def _pick(self, index: QModelIndex) -> None:
         self.picked.emit(index.row())
 
     def moveCursor(self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier) -> QModelIndex:

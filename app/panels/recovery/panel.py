@@ -1,14 +1,16 @@
 """Recovery: settings and what to expect before it, live curves and a way to stop while it runs, the best afterwards."""
 
+import math
 from dataclasses import replace
 from typing import cast
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import QCoreApplication, QSignalBlocker, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from secateur.engine.options import setting_of
 from secateur.engine.recovery.budget import Unit
+from secateur.engine.recovery.expected_result import CutModel, expectation, family_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.tasks.protocol import Split
 
@@ -16,24 +18,24 @@ from ...commands import command_named
 from ...dialogs.recovery_settings import RecoverySettingsDialog
 from ...dialogs.save_plot import asks_to_save
 from ...dialogs.settings_fields import number_field, settings_field
-from ...document.document import Aspect
-from ...document.job_state import JobView
+from ...document.document import Aspect, Document
+from ...document.job_state import TRAINS, CurvePoint, JobView
 from ...jobs.workbench import Workbench
-from ...text.format import about
+from ...text.format import about, duration, percent, three_digits
 from ...text.metrics import metric_of
-from ...text.titles import budget_called, recovery_called
+from ...text.titles import budget_called, kept_words, recovery_called, state_called
+from ...text.translate import sentence
 from ...widgets.availability import set_available
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox, DoubleSpinBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
-from ...widgets.plot_export import Drawing, Table
+from ...widgets.plot_export import Drawing
 from ...widgets.progress import ProgressBar
+from ..panel_layout import column_of, row_of, scroll_area, stack_of
 from ..plot_tables import recovery_table
-from .curves import Curves
-from .domain_curves import DomainCurves
-from .texts import best_text, expect_text, progress_text, recovery_job
+from .curves import Curves, DomainCurves
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
@@ -79,92 +81,69 @@ class RecoveryPanel(QWidget):
         self.progress.setAccessibleName(self.tr("Progress of the recovery"))
         self.best = label(role="good", wrap=True)
         self._settings = QWidget()
-        title = self.tr("Curves of the recovery")
-        self._drawing = Drawing("recovery", title, "recovery", self._some, self._shown_curves, self._table)
+        self._drawing = Drawing(
+            "recovery",
+            self.tr("Curves of the recovery"),
+            "recovery",
+            shown=lambda: bool(self.document.curve),
+            widget=lambda: self._plots.currentWidget() or self.curves,
+            table=lambda: recovery_table(self.document.curve),
+        )
         self.length = label()
         self._lay_out()
         for curves in (self.curves, self.domains):
             curves.offer(self._drawing, asks_to_save(self.document))
         self.which.currentIndexChanged.connect(self.refresh)
-        self.start.clicked.connect(self._start)
-        self.cancel.clicked.connect(self._cancel)
+        self.start.clicked.connect(self._start_recovery)
+        self.cancel.clicked.connect(self._request_cancel)
         for changed in (self.epochs.valueChanged, self.rate.valueChanged, self.repair.currentIndexChanged):
-            changed.connect(self._tell)
+            changed.connect(self._keep_settings)
         self.epochs.valueChanged.connect(self.refresh)
         self.repair.currentIndexChanged.connect(self.refresh)
-        self.more.clicked.connect(self._ask_more)
+        self.more.clicked.connect(self._open_further_settings)
         self.document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
     def _lay_out(self) -> None:
-        waiting = EmptyState(self.tr("Recovery"), self.tr("Loss and metric appear here during fine-tuning."))
-        self._left_side = QWidget()
-        self._left = QStackedLayout(self._left_side)
-        self._left.addWidget(waiting)
-        self._plots = QStackedWidget()
+        self._left_side, self._plots, drawn, page = QWidget(), QStackedWidget(), QWidget(), QWidget()
         for curves in (self.curves, self.domains):
             self._plots.addWidget(curves)
-        drawn = QWidget()
-        column = QVBoxLayout(drawn)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.which, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self._plots, 1)
-        self._left.addWidget(drawn)
-        fields = FlowLayout(self._settings, gap=8)
-        self._by_epochs = _named(self.epochs.accessibleName(), self.epochs)
-        self._by_length = _named(self.tr("Length"), self.length)
-        for pair in (
-            self._by_epochs,
-            self._by_length,
-            _named(self.rate.accessibleName(), self.rate),
-            _named(self.repair.accessibleName(), self.repair),
+        column_of(row_of(self.which, None), (self._plots, 1), on=drawn, margins=(0, 0, 0, 0), gap=4)
+        waiting = EmptyState(self.tr("Recovery"), self.tr("Loss and metric appear here during fine-tuning."))
+        self._left = stack_of(self._left_side, waiting, drawn)
+        # A field stays together with its name when a row breaks.
+        pairs: list[QWidget] = []
+        for name, field in (
+            (self.epochs.accessibleName(), self.epochs),
+            (self.tr("Length"), self.length),
+            (self.rate.accessibleName(), self.rate),
+            (self.repair.accessibleName(), self.repair),
         ):
-            fields.addWidget(pair)
-        fields.addWidget(self.more)
-        page = QWidget()
-        page.setProperty("role", "page")
-        inner = QVBoxLayout(page)
-        inner.setContentsMargins(0, 0, 4, 0)
-        inner.setSpacing(5)
+            pairs.append(QWidget())
+            row_of(label(name, "caption"), field, on=pairs[-1], margins=(0, 0, 0, 0), gap=6)
+        self._by_epochs, self._by_length = pairs[:2]
+        fields = FlowLayout(self._settings, gap=8)
+        for each in (*pairs, self.more):
+            fields.addWidget(each)
         self._heading = label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True)
-        for each in (self._heading, self._settings, self.best, self.text, self.progress):
-            inner.addWidget(each)
-        inner.addStretch(1)
-        area = QScrollArea()
-        area.setProperty("role", "reached")
-        area.setWidgetResizable(True)
-        area.setAccessibleName(self.tr("What to expect of a recovery, and its progress"))
-        area.setWidget(page)
-        right = QVBoxLayout()
-        right.setSpacing(6)
-        right.addWidget(area, 1)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start, 1)
-        buttons.addWidget(self.cancel)
-        right.addLayout(buttons)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(6, 6, 6, 6)
-        row.setSpacing(12)
-        row.addWidget(self._left_side, 9)
-        row.addLayout(right, 11)
+        words = (self._heading, self._settings, self.best, self.text, self.progress, None)
+        column_of(*words, on=page, margins=(0, 0, 4, 0), gap=5)
+        area = scroll_area(page, self.tr("What to expect of a recovery, and its progress"))
+        right = column_of((area, 1), row_of((self.start, 1), self.cancel), gap=6)
+        row_of((self._left_side, 9), (right, 11), on=self, margins=(6, 6, 6, 6), gap=12)
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The curves, to be taken along."""
         return (self._drawing,)
 
-    def _some(self) -> bool:
-        return bool(self.document.curve)
-
-    def _shown_curves(self) -> QWidget:
-        return self._plots.currentWidget() or self.curves
-
-    def _table(self) -> Table:
-        return recovery_table(self.document.curve)
-
     def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if self.document.recovery != self._given():
-            self._show_settings()
+        if self.document.recovery != self._entered():
+            # Those of a session that was restored.
+            self.settings = self.document.recovery
+            with QSignalBlocker(self.epochs), QSignalBlocker(self.rate), QSignalBlocker(self.repair):
+                self.epochs.setValue(self.settings.epochs)
+                self.rate.setValue(self.settings.learning_rate)
+                self.repair.setCurrentIndex(self.repair.findData(self.settings.repair))
         if aspects != {Aspect.MARKS}:
             self.refresh()
         elif recovery_job(self.document) is None:  # marks change no curve: a dragged threshold draws none
@@ -190,7 +169,15 @@ class RecoveryPanel(QWidget):
         if job is None:
             self._show_waiting()
         else:
-            self._show_running(job)
+            set_available(self.start, False)  # it stays where it is, with the focus
+            self.start.setToolTip(command_named("run.recover").enabled(self.document))
+            self.text.setText(progress_text(job, self.document.curve))
+            self.progress.show_progress(job.done, job.total, job.work)
+            self.cancel.setEnabled(not job.cancelling)
+            self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
+            words = self.tr("Cancel: {0}").format(job.title)  # of a sweep all of it, not the recovery of now alone
+            self.cancel.setAccessibleName(words)
+            self.cancel.setToolTip(words)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a narrow window what matters more takes the room of curves to come, the loss, heading and words."""
@@ -203,15 +190,20 @@ class RecoveryPanel(QWidget):
         self.domains.show_shares(roomy)
         running = recovery_job(self.document) is not None
         self._heading.setVisible(roomy or not running)
-        words = recovery_called(self._given())
+        words = recovery_called(self._entered())
         self.start.setText(words if roomy or not running else self.tr("Recover"))  # Cancel is beside it then
         self.start.setAccessibleName(words)
         self._left_side.setVisible(roomy or self._left.currentIndex() == 1)
 
     def _show_waiting(self) -> None:
         reason = command_named("run.recover").enabled(self.document)
-        self.text.setText(reason or expect_text(self.document, self._given()))
-        self._show_estimate(reason)
+        self.text.setText(reason or expect_text(self.document, self._entered()))
+        # About how long it takes, before what to expect; memory too, on the button.
+        settings = self.document.contents.suited(self._entered())
+        found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
+        if not reason and (settings.trains or settings.distilling) and found.seconds == found.seconds:
+            self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
+        self.start.setToolTip(reason or self.workbench.estimator.told(found))
         set_available(self.start, not reason)
         budget = self.settings.budget
         called = budget_called(budget)
@@ -221,79 +213,112 @@ class RecoveryPanel(QWidget):
         tip = self.tr("The recovery takes {0}, however many epochs those are. Change it in More.")
         self.length.setToolTip(tip.format(called))
 
-    def _show_estimate(self, reason: str) -> None:
-        """About how long it takes, before what to expect; memory too, on the button."""
-        settings = self.document.contents.suited(self._given())
-        found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
-        if not reason and (settings.trains or settings.distilling) and found.seconds == found.seconds:
-            self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
-        self.start.setToolTip(reason or self.workbench.estimator.told(found))
+    @Slot()
+    def _keep_settings(self) -> None:
+        """The command and the sweep recover with what was entered here."""
+        self.document.set_recovery(self._entered())
 
-    def _show_running(self, job: JobView) -> None:
-        set_available(self.start, False)  # it stays where it is, with the focus
-        self.start.setToolTip(command_named("run.recover").enabled(self.document))
-        self.text.setText(progress_text(job, self.document.curve))
-        self.progress.show_progress(job.done, job.total, job.work)
-        self.cancel.setEnabled(not job.cancelling)
-        self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
-        words = self.tr("Cancel: {0}").format(job.title)  # of a sweep all of it, not the recovery of now alone
-        self.cancel.setAccessibleName(words)
-        self.cancel.setToolTip(words)
-
-    def _repair(self) -> Repair:
-        return Repair(self.repair.currentData())  # Qt gives back a plain string
+    def _entered(self) -> RecoverySettings:
+        """What the fields say, with the further settings."""
+        return replace(
+            self.settings,
+            epochs=self.epochs.value(),
+            learning_rate=self.rate.value(),
+            repair=Repair(self.repair.currentData()),  # Qt gives back a plain string
+        )
 
     @Slot()
-    def _tell(self) -> None:
-        """The command and the sweep recover with what stands here."""
-        self.document.set_recovery(self._given())
-
-    def _show_settings(self) -> None:
-        """Those of a session that was restored."""
-        told = self.settings = self.document.recovery
-        for field, show in (
-            (self.epochs, lambda: self.epochs.setValue(told.epochs)),
-            (self.rate, lambda: self.rate.setValue(told.learning_rate)),
-            (self.repair, lambda: self.repair.setCurrentIndex(self.repair.findData(told.repair))),
-        ):
-            field.blockSignals(True)
-            show()
-            field.blockSignals(False)
-
-    def _given(self) -> RecoverySettings:
-        """What stands in the fields, with the further settings."""
-        given = {"epochs": self.epochs.value(), "learning_rate": self.rate.value(), "repair": self._repair()}
-        return replace(self.settings, **given)
-
-    @Slot()
-    def _start(self) -> None:
-        self._tell()
+    def _start_recovery(self) -> None:
+        self._keep_settings()
         self.workbench.states.recover(self.document.recovery)
 
     @Slot()
-    def _ask_more(self) -> None:
+    def _open_further_settings(self) -> None:
         task = self.document.task
         self.document.requested.emit(
-            lambda window: RecoverySettingsDialog(window, self.settings, self._use, task).open()
+            lambda window: RecoverySettingsDialog(window, self.settings, self._use_settings, task).open()
         )
 
-    def _use(self, settings: RecoverySettings) -> None:
+    def _use_settings(self, settings: RecoverySettings) -> None:
         self.settings = settings
-        self._tell()
+        self._keep_settings()
         self.refresh()
 
     @Slot()
-    def _cancel(self) -> None:
+    def _request_cancel(self) -> None:
         if (job := recovery_job(self.document)) is not None:
             self.workbench.runner.request_cancel(job.id)
 
 
-def _named(name: str, field: QWidget) -> QWidget:
-    """A field with its name before it, kept together when a row breaks."""
-    pair = QWidget()
-    row = QHBoxLayout(pair)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(6)
-    row.addWidget(label(name, "caption"))
-    row.addWidget(field)
-    return pair
+say = QCoreApplication.translate
+
+
+def recovery_job(document: Document) -> JobView | None:
+    """The job that recovers, or that cuts and recovers by turns; None when none does."""
+    return next((j for j in document.jobs if j.method in TRAINS), None)
+
+
+def expect_text(document: Document, settings: RecoverySettings) -> str:
+    """What is kept of a cancelled run, or what to expect of one with these settings.
+
+    Figures are those of a benchmark of the same kind of model and data; where none is, there are none.
+    """
+    kept, trains = document.kept, settings.trains
+    if trains and kept is not None and kept.state == document.contents.present:
+        return kept_words(kept.done, kept.budget) + say("recovery", " The length may be another one.")
+    if not trains and settings.repair is Repair.NONE:
+        return say("recovery", "What to expect: only the BatchNorm statistics are recalibrated.")
+    settings = document.contents.suited(settings)
+    if settings.distilling is not None:
+        return say("recovery", "What to expect: no label is read; the steps take about as long as 160 of training.")
+    seen = _benchmark_words(document, settings)
+    if trains:
+        kept_run = say("recovery", "A cancelled run is kept, and Recover continues from there.")
+        general = say("recovery", "What to expect: the first epochs usually recover most of the loss.")
+        if settings.budget.unit is not Unit.EPOCHS:
+            general = say("recovery", "What to expect: the first part of training usually recovers most of the loss.")
+        return f"{seen or general} {kept_run}"
+    return seen or say("recovery", "What to expect: this takes seconds and works without training and labels.")
+
+
+def _benchmark_words(document: Document, settings: RecoverySettings) -> str:
+    """What our nearest benchmark saw, "" where none is of the same kind of model, data and cut."""
+    analysis, task, state, original = document.analysis, document.task, document.state, document.original
+    if analysis is None or task is None or state is None or original is None or state.macs == original.macs:
+        return ""
+    family, kept = family_of(analysis, task.metric), state.macs / max(original.macs, 1)
+    model = CutModel(family, kept, original.parameters, task.metric, len(task.classes))
+    found = expectation(model, settings)
+    return "" if found is None else sentence(found)
+
+
+def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:
+    """Epoch, step and time left."""
+    parts = [job.text] if job.text else [say("recovery", "waiting for the engine")]
+    if points:
+        parts.append(say("recovery", "step {0}").format(f"{points[-1].step:,}"))
+    if job.left >= 0:
+        parts.append(say("recovery", "{0} left").format(duration(job.left)))
+    return ", ".join(parts)
+
+
+def best_text(document: Document) -> str:
+    """The best metric so far, which is measured on the val split, at which step and of which state's recovery.
+
+    "" before the first.
+    """
+    points, original, recovered = document.curve, document.metric(document.original), document.training.state
+    known = [p for p in points if not math.isnan(p.metric)]
+    if not known:
+        return ""
+    higher = original is None or original.higher_is_better
+    best = max(known, key=lambda p: p.metric if higher else -p.metric)
+    value = percent(best.metric) if original is None or original.percent else three_digits(best.metric)
+    text = say("recovery", "best on the val split: {0} at step {1}").format(value, f"{best.step:,}")
+    if recovered:
+        text = say("recovery", "Recovery of {0}: {1}").format(state_called(document.states, recovered), text)
+    level = metric_of(document.original, Split.VAL)
+    if level is None:
+        return text
+    before = percent(level.value) if level.percent else three_digits(level.value)
+    return text + say("recovery", "; dashed: original on the {0} split, {1}").format(level.split, before)

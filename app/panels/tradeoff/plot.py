@@ -56,10 +56,10 @@ class TradeOffPlot(Plot):
         self._unknown = pg.PlotDataItem(connect="pairs")
         for item in (self._goal_x, self._goal_y, self._unknown, self._front, self._path, self._errors, self._dots):
             self.addItem(item)
-        self._dots.sigClicked.connect(self._clicked)
+        self._dots.sigClicked.connect(self._open_point)
         self.setMouseEnabled(True, False)
         self.getViewBox().sigResized.connect(self._place_labels)
-        self.getViewBox().sigXRangeChanged.connect(self._moved)
+        self.getViewBox().sigXRangeChanged.connect(self._place_again)
         self.setCursor(Qt.CursorShape.ArrowCursor)
 
     def show_trade_off(self, shown: TradeOff) -> None:
@@ -80,13 +80,25 @@ class TradeOffPlot(Plot):
     def _show_points(self) -> None:
         assert self._shown is not None
         points = self._shown.points
-        self._show_path([p for p in points if not math.isnan(p.y)])
+        known = [p for p in points if not math.isnan(p.y)]
+        by_state = {p.state: p for p in known}
+        pairs = [q for p in known if p.parent in by_state for q in (by_state[p.parent], p)]
+        places = [self._place_of(p) for p in pairs]
+        self._path.setData([at.x() for at in places], [at.y() for at in places])
+        front = [self._place_of(p) for p in self._shown.front]
+        self._front.setData([at.x() for at in front], [at.y() for at in front])
+        seen = [p for p in known if self._border_of(p) == ""]
+        self._errors.setData(
+            x=np.array([p.x for p in seen]),
+            y=np.array([p.y for p in seen]),
+            height=np.array([2 * p.error for p in seen]),
+        )
         unknown = [p for p in points if math.isnan(p.y)]
         heights = [y for p in unknown for y in (self.viewRange()[1][0], self._place_of(p).y())]
         self._unknown.setData([self._place_of(p).x() for p in unknown for _ in range(2)], heights)
 
     @Slot()
-    def _moved(self) -> None:
+    def _place_again(self) -> None:
         """A hand moved the x axis: what is at the border may be another."""
         if self._shown is not None:
             self._show_points()
@@ -141,21 +153,6 @@ class TradeOffPlot(Plot):
         scene = self.getViewBox().mapViewToScene(self._place_of(point))
         return QPointF(self.mapFromScene(scene))
 
-    def _show_path(self, known: list[Point]) -> None:
-        assert self._shown is not None
-        by_state = {p.state: p for p in known}
-        pairs = [q for p in known if p.parent in by_state for q in (by_state[p.parent], p)]
-        places = [self._place_of(p) for p in pairs]
-        self._path.setData([at.x() for at in places], [at.y() for at in places])
-        front = [self._place_of(p) for p in self._shown.front]
-        self._front.setData([at.x() for at in front], [at.y() for at in front])
-        seen = [p for p in known if self._border_of(p) == ""]
-        self._errors.setData(
-            x=np.array([p.x for p in seen]),
-            y=np.array([p.y for p in seen]),
-            height=np.array([2 * p.error for p in seen]),
-        )
-
     def _border_of(self, point: Point) -> str:
         """The border at which a point stands that lies outside: down, up, left or right; "" for one inside."""
         assert self._shown is not None
@@ -185,75 +182,61 @@ class TradeOffPlot(Plot):
         for item in (self._goal_x, self._goal_y):
             item.setPen(line(look.marked, dashed=True, width=1))
         self._unknown.setPen(line(look.muted))
-        self._dots.setData(spots=[self._spot(n, p) for n, p in enumerate(self._shown.points)])
-
-    def _spot(self, number: int, point: Point) -> dict:
-        look, place, border = tokens(), self._place_of(point), self._border_of(point)
-        fill = {StateKind.ORIGINAL: look.text, None: look.marked}.get(point.kind, look.accent)
-        fill = look.muted if point.mark in BASELINES else fill
-        outline = look.text if point.present and point.kind is not None else look.panel
-        hollow = (math.isnan(point.y) and point.kind is not None) or point.mark == TRIAL
-        return {
-            "pos": (place.x(), place.y()),
-            "data": number,
-            "symbol": ARROWS.get(border) or MARKS.get(point.mark) or SYMBOLS.get(point.kind, "o"),
-            "size": 13 if border or point.present or point.mark in BASELINES else 10,
-            "brush": look.panel if hollow else fill,
-            "pen": line(fill if hollow else outline, width=1.5),
-        }
+        spots: list[dict[str, Any]] = []
+        for number, point in enumerate(self._shown.points):
+            place, border = self._place_of(point), self._border_of(point)
+            fill = {StateKind.ORIGINAL: look.text, None: look.marked}.get(point.kind, look.accent)
+            fill = look.muted if point.mark in BASELINES else fill
+            outline = look.text if point.present and point.kind is not None else look.panel
+            hollow = (math.isnan(point.y) and point.kind is not None) or point.mark == TRIAL
+            spots.append(
+                {
+                    "pos": (place.x(), place.y()),
+                    "data": number,
+                    "symbol": ARROWS.get(border) or MARKS.get(point.mark) or SYMBOLS.get(point.kind, "o"),
+                    "size": 13 if border or point.present or point.mark in BASELINES else 10,
+                    "brush": look.panel if hollow else fill,
+                    "pen": line(fill if hollow else outline, width=1.5),
+                }
+            )
+        self._dots.setData(spots=spots)
 
     @Slot()
     def _place_labels(self) -> None:
         if self._shown is None or not self._labels.room:
             return self._labels.clear()
-        texts = [(self._label_of(p), self._place_of(p), self._label_colour(p)) for p in self._shown.points]
-        texts += self._goal_labels()
-        box = self.getViewBox()
-        self._labels.place([(text, box.mapViewToScene(at), colour) for text, at, colour in texts], self._lines())
-
-    def _label_of(self, point: Point) -> str:
-        """Its words; at a border with the value that lies beyond it."""
-        assert self._shown is not None
-        border = self._border_of(point)
-        if border in ("down", "up"):
-            value = f"{three_digits(point.y)} %" if self._shown.percent else three_digits(point.y)
-            return f"{point.label}, {value}"
-        return f"{point.label}, {three_digits(point.x)}" if border else point.label
-
-    def _lines(self) -> list[QRectF]:
-        """Where goal lines are: labels keep off them where they can."""
-        assert self._shown is not None
-        box, found = self.getViewBox(), list[QRectF]()
-        area = box.sceneBoundingRect()
-        if not math.isnan(self._shown.goal_y):
-            y = box.mapViewToScene(QPointF(0, self._shown.goal_y)).y()
-            found.append(QRectF(area.left(), y - 1, area.width(), 2))
-        if not math.isnan(self._shown.goal_x):
-            x = box.mapViewToScene(QPointF(self._shown.goal_x, 0)).x()
-            found.append(QRectF(x - 1, area.top(), 2, area.height()))
-        return found
-
-    def _goal_labels(self) -> list[tuple[str, QPointF, str]]:
-        assert self._shown is not None
+        shown, look, box = self._shown, tokens(), self.getViewBox()
         (left, right), (low, high) = self.viewRange()
-        words, look = self.tr("goal"), tokens()
-        found = []
-        if not math.isnan(self._shown.goal_x):
-            found.append((words, QPointF(self._shown.goal_x, high - 0.03 * (high - low)), look.marked))
-        elif not math.isnan(self._shown.goal_y):
-            found.append((words, QPointF(left + 0.02 * (right - left), self._shown.goal_y), look.marked))
-        return found
-
-    @staticmethod
-    def _label_colour(point: Point) -> str:
-        look = tokens()
-        return look.muted if point.mark else look.marked if point.kind is None else look.text
+        texts: list[tuple[str, QPointF, str]] = []
+        for point in shown.points:
+            # At a border, with the value that is beyond it.
+            border, words = self._border_of(point), point.label
+            if border in ("down", "up"):
+                value = f"{three_digits(point.y)} %" if shown.percent else three_digits(point.y)
+                words = f"{words}, {value}"
+            elif border:
+                words = f"{words}, {three_digits(point.x)}"
+            colour = look.muted if point.mark else look.marked if point.kind is None else look.text
+            texts.append((words, self._place_of(point), colour))
+        if not math.isnan(shown.goal_x):
+            texts.append((self.tr("goal"), QPointF(shown.goal_x, high - 0.03 * (high - low)), look.marked))
+        elif not math.isnan(shown.goal_y):
+            texts.append((self.tr("goal"), QPointF(left + 0.02 * (right - left), shown.goal_y), look.marked))
+        # Labels keep off the goal's lines where they can.
+        area, goals = box.sceneBoundingRect(), list[QRectF]()
+        if not math.isnan(shown.goal_y):
+            y = box.mapViewToScene(QPointF(0, shown.goal_y)).y()
+            goals.append(QRectF(area.left(), y - 1, area.width(), 2))
+        if not math.isnan(shown.goal_x):
+            x = box.mapViewToScene(QPointF(shown.goal_x, 0)).x()
+            goals.append(QRectF(x - 1, area.top(), 2, area.height()))
+        self._labels.place([(text, box.mapViewToScene(at), colour) for text, at, colour in texts], goals)
 
     def _tip(self, x: float, y: float, data: int) -> str:
         return self._shown.points[data].tip if self._shown is not None else ""
 
     @Slot(object, object, object)
-    def _clicked(self, _item: object, spots: Any, _event: object = None) -> None:
+    def _open_point(self, _item: object, spots: Any, _event: object = None) -> None:
         if self._shown is not None and len(spots):
             point = self._shown.points[spots[0].data()]
             if point.mark in BASELINES:

@@ -18,7 +18,6 @@ from ...text.baselines import facts_of, name_of
 from ...text.format import change, milliseconds, percent, scaled, size
 from ...text.metrics import (
     elsewhere_tip,
-    kind_text,
     latency_text,
     metric_of,
     metric_tip,
@@ -28,6 +27,7 @@ from ...text.metrics import (
     timing_tip,
 )
 from ...text.verdicts import trial_label, trial_sentence
+from ..compare.sides import state_title
 
 say = QCoreApplication.translate
 TRIAL = "trial"
@@ -153,41 +153,64 @@ def trade_off(document: Document, cost: Cost, split: Split | None = None) -> Tra
     first = metric_of(original, split)
     if original is None or first is None:
         return None
-    unit = _unit(cost, original)
-    states = _telling(document, first)
-    found = [p for s in states if (p := _point(document, s, first, cost, unit)) is not None]
-    found = _joined(found, {s.id: s.parent for s in document.states})
+    unit, whole = 1.0, _value(document, original, cost)
+    if cost is not Cost.LATENCY:
+        unit = next((size for size in (1e12, 1e9, 1e6, 1e3) if whole is not None and whole >= size), 1.0)
+    # A state says nothing that was not evaluated while what was made of it is there; nor do learned masks: their metric
+    # is that of the cut to come, their costs are those of the whole model.
+    parents = {state.id: state.parent for state in document.states}
+    made_from = set(parents.values())
+    states: list[State] = []
+    for state in document.states:
+        telling = metric_of(state, split) is not None or (state.id not in made_from and not state.metrics)
+        if state.kind is not StateKind.MASKED and (state is document.state or telling):
+            states.append(state)
+    points = [p for s in states if (p := _state_point(document, s, first, cost, unit)) is not None]
+    unmeasured = len(states) - len(points)
+    # Each point's parent is the nearest state before it that is shown.
+    seen = {point.state for point in points}
+    for number, point in enumerate(points):
+        parent = point.parent
+        while parent and parent not in seen:
+            parent = parents.get(parent, "")
+        points[number] = replace(point, parent=parent)
+    points += [p for p in (_plan_point(document, cost, unit),) if p is not None]
     exports = [(s, one) for s in states for one in s.lower_precision]
-    files = [p for s, one in exports if (p := _export(document, s, one, first, cost, unit)) is not None]
-    plan = _plan(document, cost, unit)
-    if plan is not None:
-        found.append(plan)
-    shown = len([p for p in found if p.kind is not None])
+    points += [p for s, one in exports if (p := _export_point(document, s, one, first, cost, unit)) is not None]
     baselines = shown_baselines(document)
-    found += files
-    found += [p for one in baselines if (p := _baseline(document, one, first, cost, unit)) is not None]
-    scale = 100.0 if first.percent else 1.0
-    goal_y = scale * document.goal.accepted(first)
-    whole = _value(document, original, cost) if cost.value == document.goal.cost.value else None
-    goal_x = float("nan") if whole is None or document.goal.shaped else document.goal.keep * whole / unit
-    missing = _missing(document, cost, len(states) - shown, len(baselines) - sum(p.mark in BASELINES for p in found))
-    missing = missing or _elsewhere(document, split)
-    whole_x = (_value(document, original, cost) or max((p.x for p in found), default=1.0) * unit) / unit
-    x_range = (0.0, 1.08 * max(whole_x, 1e-9))
-    y_range = metric_range(found, _height(first, first), goal_y, first.percent)
+    found = [p for one in baselines if (p := _baseline_point(document, one, first, cost, unit)) is not None]
+    points += found
+
+    missing, elsewhere = "", [s for s in document.states if s.metrics and metric_of(s, split) is None]
+    elsewhere = [s for s in elsewhere if s is not document.state]
+    if cost is Cost.LATENCY and document.marked.any() and document.contents.plan_latency() is None:
+        missing = say("tradeoff", "The plan appears here after it is cut and measured.")
+    elif unmeasured > 0:
+        missing = say("tradeoff", "States without a measurement are not shown: {0}.").format(unmeasured)
+    elif len(baselines) > len(found):
+        words = say("tradeoff", "Baselines without a measurement are not shown: {0}.")
+        missing = words.format(len(baselines) - len(found))
+    elif elsewhere:
+        splits = ", ".join(dict.fromkeys(m.split.value for s in elsewhere for m in s.metrics))
+        words = say("tradeoff", "Evaluated on another split ({1}) and not shown: {0}.")
+        missing = words.format(len(elsewhere), splits)
+
+    goal_y = (100.0 if first.percent else 1.0) * document.goal.accepted(first)
+    limited = cost.value == document.goal.cost.value and not document.goal.shaped
+    whole_x = (whole or max((p.x for p in points), default=1.0) * unit) / unit
     return TradeOff(
-        cost,
-        unit,
-        tuple(found),
-        goal_x,
-        goal_y,
-        first.name,
-        first.percent,
-        missing,
-        split,
-        x_range,
-        y_range,
-        first.higher_is_better,
+        cost=cost,
+        unit=unit,
+        points=tuple(points),
+        goal_x=document.goal.keep * whole / unit if limited and whole is not None else float("nan"),
+        goal_y=goal_y,
+        metric=first.name,
+        percent=first.percent,
+        missing=missing,
+        split=split,
+        x_range=(0.0, 1.08 * max(whole_x, 1e-9)),
+        y_range=metric_range(points, _height(first, first), goal_y, first.percent),
+        higher=first.higher_is_better,
     )
 
 
@@ -227,46 +250,6 @@ def metric_range(
     return low - pad, min(high + pad, whole + MARK * (high - low + 2 * pad))
 
 
-def _elsewhere(document: Document, split: Split) -> str:
-    """What is not shown because it was evaluated on another split."""
-    there = [s for s in document.states if s.metrics and metric_of(s, split) is None and s is not document.state]
-    if not there:
-        return ""
-    names = ", ".join(dict.fromkeys(m.split.value for s in there for m in s.metrics))
-    words = say("tradeoff", "Evaluated on another split ({1}) and not shown: {0}.")
-    return words.format(len(there), names)
-
-
-def _telling(document: Document, first: Metric) -> list[State]:
-    """All states but those that say nothing: nobody judged them, and what was made of them is there.
-
-    Nor learned masks: their metric is that of the cut to come, their costs are those of the whole model.
-    """
-    parents = {state.parent for state in document.states}
-    return [
-        state
-        for state in document.states
-        if state.kind is not StateKind.MASKED
-        and (
-            state is document.state
-            or metric_of(state, first.split) is not None
-            or (state.id not in parents and not state.metrics)
-        )
-    ]
-
-
-def _joined(points: list[Point], parent: dict[str, str]) -> list[Point]:
-    """Each point's parent is the nearest state before it that is shown."""
-    shown = {point.state for point in points}
-
-    def above(state: str) -> str:
-        while state and state not in shown:
-            state = parent.get(state, "")
-        return state
-
-    return [replace(point, parent=above(point.parent)) for point in points]
-
-
 def axis_title(shown: TradeOff, document: Document) -> str:
     """What x is, with its unit."""
     prefix = {1.0: "", 1e3: "k", 1e6: "M", 1e9: "G", 1e12: "T"}[shown.unit]
@@ -277,13 +260,6 @@ def axis_title(shown: TradeOff, document: Document) -> str:
     return say("tradeoff", "{0}parameters").format(f"{prefix} " if prefix else "")
 
 
-def _unit(cost: Cost, original: State) -> float:
-    if cost is Cost.LATENCY:
-        return 1.0
-    whole = original.macs if cost is Cost.MACS else original.parameters
-    return next((u for u in (1e12, 1e9, 1e6, 1e3) if whole >= u), 1.0)
-
-
 def _value(document: Document, state: State | Baseline, cost: Cost) -> float | None:
     if cost is Cost.LATENCY:
         timing = timing_of(state, document.target)
@@ -291,23 +267,37 @@ def _value(document: Document, state: State | Baseline, cost: Cost) -> float | N
     return float(state.macs if cost is Cost.MACS else state.parameters)
 
 
-def _point(document: Document, state: State, first: Metric, cost: Cost, unit: float) -> Point | None:
+def _state_point(document: Document, state: State, first: Metric, cost: Cost, unit: float) -> Point | None:
     value, metric = _value(document, state, cost), metric_of(state, first.split)
     if value is None:
         return None
     y, error = _height(metric, first)
-    name = f"{kind_text(state.kind)} {state.id}" if state.kind is not StateKind.ORIGINAL else kind_text(state.kind)
-    label, present = name, state is document.state and not document.marked.any()
+    name = label = state_title(state)
+    present = state is document.state and not document.marked.any()
     searched = document.contents.trials.get(state.id) if first.split is Split.VAL else None
     if metric is None:
         label = say("tradeoff", "{0}, metric not measured").format(name)
     elif searched is not None:
         label = trial_label(searched.trial, searched.number)
-    tip, mark = _tip(document, state, metric, name), TRIAL if searched is not None and metric is not None else ""
+    lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_tip(metric)]
+    split = document.evaluation_split if metric is None else metric.split
+    lines += [others] if (others := elsewhere_tip(state, split)) else []
+    if metric is not None and (tried := document.contents.trials.get(state.id)) is not None:
+        words = trial_sentence(tried.trial, tried.number, tried.limit, tried.cost, document.loses_points)
+        lines.append(words)
+    lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
+    timing = timing_of(state, document.target)
+    if timing is not None:
+        lines.append(f"{latency_text(timing)}: {timing_tip(timing)}")
+    if state is not document.state:
+        lines.append(say("tradeoff", "Click to go to this state."))
+    tip, mark = "\n".join(lines), TRIAL if searched is not None and metric is not None else ""
     return Point(state.id, state.parent, value / unit, y, error, state.kind, label, tip, present, mark)
 
 
-def _export(document: Document, state: State, one: Exported, first: Metric, cost: Cost, unit: float) -> Point | None:
+def _export_point(
+    document: Document, state: State, one: Exported, first: Metric, cost: Cost, unit: float
+) -> Point | None:
     """A file in lower precision, None where its metric or its latency is not known."""
     timing = timing_in(one.timings, document.target)
     value = _value(document, state, cost) if cost is not Cost.LATENCY else timing.median if timing else None
@@ -315,8 +305,7 @@ def _export(document: Document, state: State, one: Exported, first: Metric, cost
         return None
     y, error = _height(one.metric, first)
     precision = EXPORTERS[one.format].precision
-    owner = kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
-    name = say("tradeoff", "{0} in {1}").format(owner, precision)
+    name = say("tradeoff", "{0} in {1}").format(state_title(state), precision)
     latency = [f"{latency_text(timing)}: {timing_tip(timing)}"] if timing else []
     lines = [name, metric_tip(one.metric), *latency, size(one.bytes)]
     tip = "\n".join([*lines, say("tradeoff", "An exported file. Click to go to its state.")])
@@ -330,8 +319,8 @@ def _height(metric: Metric | None, first: Metric) -> tuple[float, float]:
     return (float("nan"), 0.0) if metric is None else (scale * metric.value, scale * metric.error)
 
 
-def _baseline(document: Document, one: Baseline, first: Metric, cost: Cost, unit: float) -> Point | None:
-    """A baseline, None where its cost is not known or it was judged otherwise than the original."""
+def _baseline_point(document: Document, one: Baseline, first: Metric, cost: Cost, unit: float) -> Point | None:
+    """A baseline, None where its cost is not known or it was evaluated otherwise than the original."""
     value = _value(document, one, cost)
     if value is None or (one.metric.name, one.metric.split) != (first.name, first.split):
         return None
@@ -340,54 +329,24 @@ def _baseline(document: Document, one: Baseline, first: Metric, cost: Cost, unit
     return Point(one.id, "", value / unit, y, error, None, name_of(one), tip, False, str(one.asked.kind))
 
 
-def _tip(document: Document, state: State, metric: Metric | None, name: str) -> str:
-    lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_tip(metric)]
-    split = document.evaluation_split if metric is None else metric.split
-    lines += [others] if (others := elsewhere_tip(state, split)) else []
-    if metric is not None and (tried := document.contents.trials.get(state.id)) is not None:
-        words = trial_sentence(tried.trial, tried.number, tried.limit, tried.cost, document.loses_points)
-        lines.append(words)
-    lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
-    timing = timing_of(state, document.target)
-    if timing is not None:
-        lines.append(f"{latency_text(timing)}: {timing_tip(timing)}")
-    if state is not document.state:
-        lines.append(say("tradeoff", "Click to go to this state."))
-    return "\n".join(lines)
-
-
-def _plan(document: Document, cost: Cost, unit: float) -> Point | None:
+def _plan_point(document: Document, cost: Cost, unit: float) -> Point | None:
+    """The plan, None where there is none, or where nothing predicts its latency."""
     plan, original, state = document.plan_costs, document.original_costs, document.state
     if not document.marked.any() or plan is None or original is None or state is None:
         return None
     if cost is Cost.LATENCY:
-        return _plan_in_time(document, state)
-    now, before = (plan.macs, original.macs) if cost is Cost.MACS else (plan.parameters, original.parameters)
-    label = say("tradeoff", "plan, {0}, metric unknown").format(change(before, now))
-    tip = say("tradeoff", "The plan's cost is exact. Cut it to measure its metric.")
-    return Point("", state.id, now / unit, float("nan"), 0.0, None, label, tip, True)
-
-
-def _plan_in_time(document: Document, state: State) -> Point | None:
-    """The plan at its predicted latency, None where nothing predicts it."""
-    predicted, table = document.contents.plan_latency(), document.contents.table
-    if predicted is None or table is None:
-        return None
-    label = say("tradeoff", "plan, {0} predicted, metric unknown").format(milliseconds(predicted))
-    tip = say(
-        "tradeoff",
-        "Predicted from measured blocks, with an error below {0} for 9 of 10 cut models. Cut the plan to measure it.",
-    )
-    return Point(
-        "", state.id, predicted, float("nan"), 0.0, None, label, tip.format(percent(table.trust.ninetieth)), True
-    )
-
-
-def _missing(document: Document, cost: Cost, states: int, baselines: int) -> str:
-    if cost is Cost.LATENCY and document.marked.any() and document.contents.plan_latency() is None:
-        return say("tradeoff", "The plan appears here after it is cut and measured.")
-    if states > 0:
-        return say("tradeoff", "States without a measurement are not shown: {0}.").format(states)
-    if baselines > 0:
-        return say("tradeoff", "Baselines without a measurement are not shown: {0}.").format(baselines)
-    return ""
+        predicted, table = document.contents.plan_latency(), document.contents.table
+        if predicted is None or table is None:
+            return None
+        x, label = predicted, say("tradeoff", "plan, {0} predicted, metric unknown").format(milliseconds(predicted))
+        words = say(
+            "tradeoff",
+            "Predicted from measured blocks, with an error below {0} for 9 of 10 cut models. Cut the plan to measure "
+            "it.",
+        )
+        tip = words.format(percent(table.trust.ninetieth))
+    else:
+        now, before = (plan.macs, original.macs) if cost is Cost.MACS else (plan.parameters, original.parameters)
+        x, label = now / unit, say("tradeoff", "plan, {0}, metric unknown").format(change(before, now))
+        tip = say("tradeoff", "The plan's cost is exact. Cut it to measure its metric.")
+    return Point("", state.id, x, float("nan"), 0.0, None, label, tip, True)

@@ -62,23 +62,30 @@ def figures_of(
     gone = removed | marked
     nodes, below = rows.below_operator
     macs = np.bincount(nodes, weights=plan.operator_macs[below].astype(np.float64), minlength=rows.count)
+    own = np.zeros(rows.count)
+    node_of = {path: node for node, path in enumerate(rows.modules[: rows.module_count])} if times else {}
+    for path, share in (times or {}).items():
+        if (node := nearest(path, node_of)) >= 0:
+            own[node] += share
+    totals = rows.upwards(own)
+    nodes, below = rows.below_set
     counted = Figures(
         gone=gone,
         kept=rows.by_set(~gone),
-        taken=_taken(rows, marked),
+        taken=np.bincount(nodes, weights=rows.by_set(marked)[below], minlength=rows.count).astype(np.int64),
         outputs=kept_sizes(analysis, gone),
         scores=np.zeros(0),
         node_scores=np.zeros(0),
         scale=ScoreScale(1.0),
         shares=macs / max(plan.macs, 1),
         parameters=rows.summed(np.where(rows.parameters, plan.tensor_sizes, 0)),
-        times=_times(rows, times),
+        times=np.where(totals > 0, totals, np.nan),
         total=plan.macs,
     )
-    return rated(counted, analysis, rows, removed, scores)
+    return with_scores(counted, analysis, rows, removed, scores)
 
 
-def rated(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, scores: Floats | None) -> Figures:
+def with_scores(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, scores: Floats | None) -> Figures:
     """The same numbers with other scores: what the plan leaves is not counted again."""
     known = np.full(analysis.count, np.nan) if scores is None else scores
     counts = np.isfinite(known) & ~removed
@@ -89,23 +96,6 @@ def rated(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, score
     with np.errstate(invalid="ignore", divide="ignore"):
         node_scores = np.where(node_numbers > 0, node_sums / node_numbers, np.nan)
     return replace(figures, scores=known, node_scores=node_scores, scale=ScoreScale.of(scores))
-
-
-def _taken(rows: Rows, marked: Mask) -> NDArray[np.int64]:
-    """[N] marked structures in or below each row."""
-    nodes, below = rows.below_set
-    return np.bincount(nodes, weights=rows.by_set(marked)[below], minlength=rows.count).astype(np.int64)
-
-
-def _times(rows: Rows, times: Mapping[str, float] | None) -> Floats:
-    """[N] shares of the time in or below each row, NaN where nothing is known."""
-    own = np.zeros(rows.count)
-    node_of = {path: node for node, path in enumerate(rows.modules[: rows.module_count])} if times else {}
-    for path, share in (times or {}).items():
-        if (node := nearest(path, node_of)) >= 0:
-            own[node] += share
-    totals = rows.upwards(own)
-    return np.where(totals > 0, totals, np.nan)
 
 
 def structure_share(analysis: Analysis, figures: Figures, structure: int) -> float:

@@ -1,17 +1,15 @@
 """The tree's item model: row numbers and flat arrays become what the view asks for; edits go to the document."""
 
 from enum import IntEnum
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Qt, Signal
 
 from ...document.document import Document
 from ...text.structures import many_of
 from .cell_text import Cells
-from .figures import Figures, figures_of, rated
+from .figures import Figures, figures_of, with_scores
 from .query import Facts, Query, matches
 from .row_order import Arrangement
 from .rows import rows_of
@@ -35,14 +33,6 @@ LEAF, EDITABLE = BRANCH | Qt.ItemFlag.ItemNeverHasChildren, BRANCH | Qt.ItemFlag
 """What rows can do; made once, because a tree asks for every row that it lays out."""
 
 
-class Role(IntEnum):
-    """What the delegate reads besides texts."""
-
-    STATE = Qt.ItemDataRole.UserRole + 1
-    FRACTION = Qt.ItemDataRole.UserRole + 2
-    DETAIL = Qt.ItemDataRole.UserRole + 3
-
-
 class TreeModel(RowsModel):
     """Modules, coupled sets and structures of the document's model.
 
@@ -55,15 +45,6 @@ class TreeModel(RowsModel):
         figures_changed: Numbers or states of any rows changed; repaint.
     """
 
-    _answers = MappingProxyType(
-        {
-            int(Role.STATE): Cells.state,
-            int(Role.FRACTION): Cells.fraction,
-            int(Role.DETAIL): Cells.detail,
-            int(Qt.ItemDataRole.ToolTipRole): Cells.tooltip,
-            int(Qt.ItemDataRole.AccessibleTextRole): Cells.spoken,
-        }
-    )
     refused = Signal(str)
     figures_changed = Signal()
     columns = len(Column)
@@ -143,7 +124,7 @@ class TreeModel(RowsModel):
         contents, shown = self.document.contents, self.document.shown_scores
         counted = (self.rows, facts.removed, facts.marked, plan, contents.table)
         if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
-            self.figures = rated(self.figures, self.analysis, self.rows, facts.removed, shown)
+            self.figures = with_scores(self.figures, self.analysis, self.rows, facts.removed, shown)
         else:
             self._shares = {}
             self.figures = figures_of(self.analysis, self.rows, *counted[1:3], shown, plan, contents.times())
@@ -158,26 +139,20 @@ class TreeModel(RowsModel):
         structures, found, shown = matches(self.query, self.analysis, self.rows, self.facts())
         self.hits = (int(np.count_nonzero(structures)), int(np.count_nonzero(found)))
         column, ascending = self.document.contents.listing.sorting or (Column.NAME, True)
-        sign = 1.0 if ascending else -1.0
-        keys = sign * self.figures.scores if column == Column.SCORE else None
-        node_keys = self._node_keys(column)
-        node_keys = None if node_keys is None else sign * node_keys
-        self._arrangement = Arrangement(self.analysis, self.rows, structures, shown, keys, node_keys)
-
-    def _node_keys(self, column: int) -> NDArray[np.float64] | None:
-        """[N] what rows beside each other are sorted by, NaN last; None for the model's own order."""
-        figures, rows = self.figures, self.rows
-        assert figures is not None and rows is not None
-        if column == Column.KEEPS:
-            sizes = np.array([*(one.count for one in self.analysis.sets), 1] if self.analysis else [1], np.float64)
-            kept = np.append(figures.kept, 1) / sizes
-            return np.where(rows.owner >= 0, kept[rows.owner], np.nan)
-        return {
+        figures, rows, sign = self.figures, self.rows, 1.0 if ascending else -1.0
+        keys = sign * figures.scores if column == Column.SCORE else None
+        # What rows beside each other are sorted by, NaN last; without any they are in the model's own order.
+        sizes = np.array([*(one.count for one in self.analysis.sets), 1], np.float64)
+        kept = np.append(figures.kept, 1) / sizes
+        by = {
+            Column.KEEPS: np.where(rows.owner >= 0, kept[rows.owner], np.nan),
             Column.SCORE: figures.node_scores,
             Column.SHARE: figures.shares,
             Column.TIME: figures.times,
             Column.PARAMETERS: figures.parameters.astype(np.float64),
         }.get(Column(column))
+        node_keys = None if by is None else sign * by
+        self._arrangement = Arrangement(self.analysis, self.rows, structures, shown, keys, node_keys)
 
     # What Qt asks.
 
@@ -190,8 +165,9 @@ class TreeModel(RowsModel):
             return self.cells.text(row, index.column())
         if role == Qt.ItemDataRole.EditRole and index.column() == Column.KEEPS:
             return self.cells.kept(row)
-        answer = self._answers.get(role)
-        return None if answer is None else answer(self.cells, row)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self.cells.tooltip(row)
+        return self.cells.spoken(row) if role == Qt.ItemDataRole.AccessibleTextRole else None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Headings."""
@@ -237,7 +213,8 @@ class TreeModel(RowsModel):
         number = int(self.rows.owner[index.internalId()])
         one = self.analysis.sets[number]
         most = one.count - int(np.count_nonzero(self.document.removed[one.structures]))
-        wanted = _typed(str(value))
+        words = str(value).split()
+        wanted = int(words[0]) if words and words[0].isdecimal() else None
         if wanted is None or not 1 <= wanted <= most:
             sentence = self.tr("Enter a whole number from 1 to {0} for the {1} of {2}.")
             self.refused.emit(sentence.format(most, many_of(one.kind), one.module or self.tr("the model")))
@@ -254,8 +231,3 @@ class TreeModel(RowsModel):
         lengths = np.diff(self.analysis.axis_start)[axes]
         most = max([*(s.count for s in self.analysis.sets), *(int(n) for n in lengths)], default=0)
         return self.tr("{0} of {1}").format(most, most)
-
-
-def _typed(text: str) -> int | None:
-    words = text.split()
-    return int(words[0]) if words and words[0].isdecimal() else None

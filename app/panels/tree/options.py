@@ -5,13 +5,12 @@ from enum import StrEnum
 from typing import Any, cast
 
 from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Slot
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QStandardItemModel
 from PySide6.QtWidgets import QFormLayout, QWidget
 
 from secateur.engine.options import Setting, setting_of
 from secateur.engine.planning.protocol import Goal, Ranking
-from secateur.engine.scoring.criteria import CRITERIA, context_of, unavailable
-from secateur.engine.scoring.protocol import Criterion
+from secateur.engine.scoring.criteria import CRITERIA, context_of, offers, unavailable
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 
 from ...dialogs.settings_fields import explain
@@ -28,7 +27,7 @@ WIDTH = 400
 """Of the popover, in device-independent pixels."""
 
 
-def changed(choices: Choices, ranking: Ranking) -> int:
+def count_changes(choices: Choices, ranking: Ranking) -> int:
     """How many of the choices are not the criterion's own."""
     chosen = (choices.combine, choices.slices, choices.normalise)
     return sum(one is not None for one in chosen) + (ranking is not Ranking.AUTO)
@@ -54,24 +53,12 @@ class RatingOptions(Card):
         self._title = label(role="heading", wrap=True)
         self._title.setMinimumWidth(WIDTH - 28)  # of the popover none: words may need more
         self.help = {name: label(role="caption", wrap=True) for name in ("formula", "cost", "paper")}
-        self._make()
-        self._lay_out()
-        for box in (self.combine, self.slices, self.normalise, self.ranking):
-            box.activated.connect(self._choose)
-        self._reset.clicked.connect(self._back)
-        self.compare.clicked.connect(self._compare)
-        document.dispatcher.watch(SHOWN, self._changed)
-        self.refresh()
-
-    def _make(self) -> None:
         self.combine = _box(setting_of(Choices, "combine"))
         self.slices = _box(setting_of(Choices, "slices"))
         self.normalise = _box(setting_of(Choices, "normalise"))
         self.ranking = _box(setting_of(Goal, "ranking"))
         self._reset = button(self.tr("Use the criterion's defaults"), "link")
         self.compare = button(self.tr("Compare with another criterion"), "link")
-
-    def _lay_out(self) -> None:
         self.body.addWidget(self._title)
         for each in self.help.values():
             self.body.addWidget(each)
@@ -80,13 +67,18 @@ class RatingOptions(Card):
         form.setVerticalSpacing(6)
         form.setContentsMargins(0, 6, 0, 0)
         for box in (self.combine, self.slices, self.normalise, self.ranking):
+            box.activated.connect(self._set_choices)
             caption = label(box.accessibleName(), "muted")
             caption.setBuddy(box)
-            caption.setMinimumHeight(box.sizeHint().height())  # stands level with the box
+            caption.setMinimumHeight(box.sizeHint().height())  # level with the box
             form.addRow(caption, box)
         self.body.addLayout(form)
         for each in (self.compare, self._reset):
             self.body.addWidget(each, 0, Qt.AlignmentFlag.AlignLeft)
+        self._reset.clicked.connect(self._set_defaults)
+        self.compare.clicked.connect(self._open_comparison)
+        document.dispatcher.watch(SHOWN, self.refresh)
+        self.refresh()
 
     def show_below(self, anchor: QWidget) -> None:
         """Open under a button, moved so that it lies on the screen."""
@@ -99,14 +91,18 @@ class RatingOptions(Card):
         self.show()
         self.normalise.setFocus(Qt.FocusReason.PopupFocusReason)
 
-    def refresh(self) -> None:
+    def refresh(self, _aspects: frozenset[Aspect] = SHOWN) -> None:
         """Show the criterion in use and what was chosen."""
         document, rule = self.document, CRITERIA[self.document.criterion]
         choices, ranking = document.choices, document.contents.ranking
         self._title.setText(engine_words(rule.title))
         self.help["formula"].setText(self.tr("Score: {0}").format(engine_words(rule.formula)))
         self.help["paper"].setText(rule.paper)
-        self.help["cost"].setText(self._cost(rule))
+        cost = ""
+        if document.analysis is not None:
+            setting = context_of(document.analysis, document.removed, document.task)
+            cost = sentence(unavailable(rule, setting) or rule.cost(setting, document.choices).message)
+        self.help["cost"].setText(cost)
         _show(self.combine, choices.combine, rule.combine, self.tr("as in the paper: {0}"), self.tr("not available"))
         _show(self.slices, choices.slices, rule.slices, self.tr("as in the paper: {0}"), self.tr("not available"))
         _show(self.normalise, choices.normalise, rule.normalise, self.tr("as in the paper: {0}"), "")
@@ -118,30 +114,20 @@ class RatingOptions(Card):
         set_available(self.normalise, not busy)
         set_available(self.ranking, not busy)
         set_available(self.compare, not busy)
-        set_available(self._reset, not busy and changed(choices, ranking) > 0)
-
-    def _cost(self, rule: Criterion) -> str:
-        document = self.document
-        if document.analysis is None:
-            return ""
-        setting = context_of(document.analysis, document.removed, document.task)
-        return sentence(unavailable(rule, setting) or rule.cost(setting, document.choices).message)
-
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
-        self.refresh()
+        set_available(self._reset, not busy and count_changes(choices, ranking) > 0)
 
     @Slot()
-    def _choose(self) -> None:
+    def _set_choices(self) -> None:
         choices = replace(
             self.document.choices,
-            combine=_chosen(self.combine, Combine),
-            slices=_chosen(self.slices, Slices),
-            normalise=_chosen(self.normalise, Normalise),
+            combine=_choice(self.combine, Combine),
+            slices=_choice(self.slices, Slices),
+            normalise=_choice(self.normalise, Normalise),
         )
         self.document.set_choices(choices, Ranking(self.ranking.currentData()))
 
     @Slot()
-    def _compare(self) -> None:
+    def _open_comparison(self) -> None:
         """Beside another one, in a page of its own; this popover is in its way."""
         from ...dialogs.compare_criteria import show_ratings
 
@@ -149,7 +135,7 @@ class RatingOptions(Card):
         self.document.requested.emit(show_ratings)
 
     @Slot()
-    def _back(self) -> None:
+    def _set_defaults(self) -> None:
         self.document.set_choices(Choices(), Ranking.AUTO)
 
 
@@ -172,6 +158,56 @@ def _show(box: ComboBox, chosen: Any, own: Any, words: str, none: str) -> None:
         box.setCurrentIndex(0 if chosen is None else box.findData(str(chosen)))
 
 
-def _chosen(box: ComboBox, kind: type) -> Any:
+def _choice(box: ComboBox, kind: type) -> Any:
     value = box.currentData()
     return None if value is None else kind(value)
+
+
+class CriterionBox(ComboBox):
+    """Chooses the criterion.
+
+    Attributes:
+        document: What is rated.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Choose for a document."""
+        super().__init__("", parent)
+        self.setAccessibleName(self.tr("Criterion that scores structures"))
+        self.document = document
+        self._known: tuple[object, ...] = (None, None, None, None)
+        self.activated.connect(self._set_criterion)
+        document.dispatcher.watch(SHOWN, self.refresh)
+        self.refresh()
+
+    def refresh(self, _aspects: frozenset[Aspect] = SHOWN) -> None:
+        """Show what the document may be scored by."""
+        document = self.document
+        set_available(self, document.analysis is not None and not document.busy)
+        known = (document.analysis, document.state, document.task, document.choices)
+        same = all(one is other for one, other in zip(known, self._known, strict=True))
+        if document.analysis is not None and not same:
+            self._known = known
+            with QSignalBlocker(self):
+                self.clear()
+                found = offers(document.analysis, document.removed, document.task, document.choices)
+                for number, one in enumerate(found):
+                    self.addItem(engine_words(one.criterion.title), one.criterion.name)
+                    # What it computes, what that costs, and where it comes from; or why it is not available.
+                    rule = one.criterion
+                    tip = "\n".join((engine_words(rule.formula), sentence(one.cost.message), rule.paper))
+                    if one.reason is not None:
+                        tip = self.tr("Not available. {reason}").format(reason=sentence(one.reason))
+                    self.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+                    model = self.model()
+                    if isinstance(model, QStandardItemModel):
+                        model.item(number).setEnabled(one.reason is None)
+        place = self.findData(document.criterion)
+        if place >= 0:
+            with QSignalBlocker(self):
+                self.setCurrentIndex(place)
+            self.setToolTip(str(self.itemData(place, Qt.ItemDataRole.ToolTipRole)))
+
+    @Slot(int)
+    def _set_criterion(self, number: int) -> None:
+        self.document.set_criterion(str(self.itemData(number)))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QStackedLayout, QWidget
 
 from ...document.document import Aspect, Document
 from ...text.translate import counted
@@ -17,11 +17,11 @@ from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing
 from ...widgets.score_map import ScoreRange
+from ..panel_layout import column_of, row_of
+from ..panel_parts import show_scores
 from ..plot_tables import structures_table
-from ..score_legend import show_scores
-from .criterion import CriterionBox
 from .model import TreeModel
-from .options import RatingOptions, changed
+from .options import CriterionBox, RatingOptions, count_changes
 from .query import parse, state_mask
 from .view import StructureTree
 
@@ -64,24 +64,55 @@ class TreePanel(Card):
         self.criterion = CriterionBox(document)
         self.chips: dict[str, Chip] = {}
         self._popover: RatingOptions | None = None
-        self._empty = EmptyState(
-            self.tr("Layers and structures"),
-            self.tr("Open a model to see its layers, and what can be removed from them."),
-        )
+        words = self.tr("Open a model to see its layers, and what can be removed from them.")
+        self._empty = EmptyState(self.tr("Layers and structures"), words)
         self.found = label(role="caption")
         self.range = ScoreRange()
         self._nothing = label(self.tr("Nothing matches this filter."), "muted", wrap=True)
         self.hint = label(role="marked", wrap=True)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(TYPING)
+        self._timer = QTimer(self, interval=TYPING, singleShot=True)
         self.setMinimumWidth(280)
-        title, some = self.tr("Tree and scores"), lambda: document.analysis is not None
-        self._drawing = Drawing("scores", title, "tree", some, lambda: self.view, lambda: structures_table(document))
+        self._drawing = Drawing(
+            "scores",
+            self.tr("Tree and scores"),
+            "tree",
+            shown=lambda: document.analysis is not None,
+            widget=lambda: self.view,
+            table=lambda: structures_table(document),
+        )
         self.view.drawing = self._drawing
-        self._lay_out()
+        self._criterion_name = label(self.tr("Criterion"), "caption")
+        self._criterion_name.hide()  # until there is room for it
+        self.options = button(
+            "\u2026", tip=self.tr("How scores are computed and compared, and what the criterion costs")
+        )
+        self.options.setAccessibleName(self.tr("Score options"))
+        self.options.setProperty("role", "small")
+        self.options.clicked.connect(self.show_options)
+        chips, group = FlowLayout(), QButtonGroup(self)
+        for state, title in (
+            ("", self.tr("All")),
+            ("prunable", self.tr("Prunable")),
+            ("marked", self.tr("Marked")),
+            ("locked", self.tr("Locked")),
+            ("fixed", self.tr("Fixed")),
+        ):
+            chip = self.chips[state] = Chip(title)
+            group.addButton(chip)
+            chips.addWidget(chip)
+            chip.clicked.connect(self.filter)
+        self.chips[""].setChecked(True)
+        rating = row_of(self._criterion_name, (self.criterion, 1), self.options, gap=6)
+        tree, found = QWidget(), (self.found, (self.view, 1), self._nothing, self.hint, self.range)
+        column_of(self.search, rating, chips, *found, on=tree, margins=(0, 0, 0, 0), gap=8)
+        self._stack = QStackedLayout()
+        self.body.addLayout(self._stack)  # first: a stack without a parent shows its first page as a window
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(tree)
+        for each in (self.hint, self.found, self._nothing):
+            each.hide()
         self._timer.timeout.connect(self.filter)
-        self.search.textChanged.connect(self._typed)
+        self.search.textChanged.connect(self._filter_soon)
         self.model.refused.connect(self.refuse)
         self.view.refused.connect(self.refuse)
         document.dispatcher.watch(SHOWN, self._changed)
@@ -91,43 +122,6 @@ class TreePanel(Card):
         """The tree, to be taken along: as it is seen, and the scores of all structures."""
         return (self._drawing,)
 
-    def _lay_out(self) -> None:
-        tree = QWidget()
-        inner = QVBoxLayout(tree)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.setSpacing(8)
-        inner.addWidget(self.search)
-        inner.addLayout(self._criterion_row())
-        inner.addLayout(self._chip_row())
-        inner.addWidget(self.found)
-        inner.addWidget(self.view, 1)
-        inner.addWidget(self._nothing)
-        inner.addWidget(self.hint)
-        inner.addWidget(self.range)
-        self._stack = QStackedLayout()
-        self.body.addLayout(self._stack)  # first: a stack without a parent shows its first page as a window
-        self._stack.addWidget(self._empty)
-        self._stack.addWidget(tree)
-        self.hint.hide()
-        self.found.hide()
-        self._nothing.hide()
-
-    def _criterion_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        self._rated = label(self.tr("Criterion"), "caption")
-        self._rated.hide()  # until there is room for it
-        self.options = button(
-            "\u2026", tip=self.tr("How scores are computed and compared, and what the criterion costs")
-        )
-        self.options.setAccessibleName(self.tr("Score options"))
-        self.options.setProperty("role", "small")
-        self.options.clicked.connect(self.show_options)
-        row.addWidget(self._rated)
-        row.addWidget(self.criterion, 1)
-        row.addWidget(self.options)
-        return row
-
     @Slot()
     def show_options(self) -> None:
         """Open the options of the scores under their button."""
@@ -135,30 +129,12 @@ class TreePanel(Card):
             self._popover = RatingOptions(self.document, self)
         self._popover.show_below(self.options)
 
-    def _chip_row(self) -> FlowLayout:
-        row = FlowLayout()
-        group = QButtonGroup(self)
-        titles = {
-            "": self.tr("All"),
-            "prunable": self.tr("Prunable"),
-            "marked": self.tr("Marked"),
-            "locked": self.tr("Locked"),
-            "fixed": self.tr("Fixed"),
-        }
-        for state, title in titles.items():
-            chip = self.chips[state] = Chip(title)
-            group.addButton(chip)
-            row.addWidget(chip)
-            chip.clicked.connect(self.filter)
-        self.chips[""].setChecked(True)
-        return row
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Say in the filter box what it takes, as far as there is room."""
         super().resizeEvent(event)
         short = self.tr("Name, kind, score < 0.1")
         self.search.setPlaceholderText(short if self.width() < px(ROOMY) else self.search.toolTip())
-        self._rated.setVisible(self.width() >= px(ROOMY))
+        self._criterion_name.setVisible(self.width() >= px(ROOMY))
 
     @Slot()
     def filter(self) -> None:
@@ -169,18 +145,15 @@ class TreePanel(Card):
         listing.state = next((s for s, chip in self.chips.items() if chip.isChecked()), "")
         self.model.set_query(parse(f"{listing.typed} {listing.state}"))
         self._nothing.setVisible(self.document.analysis is not None and self.model.rowCount() == 0)
-        self._open_few()
-        self._count()
-
-    def _open_few(self) -> None:
-        """What a filter finds is to be seen: rows that hold few hits are opened."""
+        # Rows that hold few hits are opened, so that they are seen; they close again with the filter.
         if not self.model.query.empty:
             self.view.open_rows.counting = False
             for row in self.model.few(FEW):
                 self.view.setExpanded(self.model.at(row), True)
             self.view.open_rows.counting = True
+        self._show_hits()
 
-    def _count(self) -> None:
+    def _show_hits(self) -> None:
         """How many the filter lets through, while there is one."""
         self.found.setVisible(not self.model.query.empty and self.document.analysis is not None)
         structures = counted(self.model.hits[0], self.tr("{count} structure"), self.tr("{count} structures"))
@@ -193,12 +166,12 @@ class TreePanel(Card):
         if not self.model.index_of(chosen.module, chosen.set_number).isValid():
             listing = self.document.contents.listing
             listing.typed = listing.state = ""
-            self._list()
+            self._restore_filter()
         self.view.show_selection(replace(chosen, structure=-1))
         self.view.setFocus()
         self.view.edit_keeps()
 
-    def _list(self) -> None:
+    def _restore_filter(self) -> None:
         """Filter as the document says: another model has no filter yet."""
         listing = self.document.contents.listing
         self.search.setText(listing.typed)
@@ -212,32 +185,32 @@ class TreePanel(Card):
         self.hint.show()
 
     @Slot()
-    def _typed(self) -> None:
+    def _filter_soon(self) -> None:
         self._timer.start()
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.SCORES}:
-            other = changed(self.document.choices, self.document.contents.ranking)
+            other = count_changes(self.document.choices, self.document.contents.ranking)
             self.options.setText(f"\u2026 {other}" if other else "\u2026")
             words = self.tr("Score options, {0} changed").format(other) if other else self.tr("Score options")
             self.options.setAccessibleName(words)
         if Aspect.MODEL in aspects:
             self._stack.setCurrentIndex(int(self.document.analysis is not None))
             self.model.reload()
-            self._list()
-            self._tell()
+            self._restore_filter()
+            self._show_numbers()
         elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.GATES, Aspect.STATES, Aspect.TARGET}:
             self.model.refresh()
             if Aspect.TARGET in aspects:  # times may be known now
                 self.view.columns.share_room(self.view.viewport().width())
-            self._count()
-            self._tell()
+            self._show_hits()
+            self._show_numbers()
             self.hint.hide()
         if Aspect.SELECTION in aspects:
             self.view.show_selection(self.document.selection)
             self.hint.hide()
 
-    def _tell(self) -> None:
+    def _show_numbers(self) -> None:
         """Numbers on the chips, and in words what they count."""
         if self.document.analysis is None:
             return

@@ -85,25 +85,29 @@ def matches(
     structures = np.ones(analysis.count, np.bool_)
     nodes = np.ones(rows.count, np.bool_)
     for word in query.words:
-        named = _named(word, rows)
+        # A word occurs in a name or a class; a glob fits a whole name.
+        named = np.char.find(rows.path, word) >= 0
+        if set(word) & set("*?["):
+            fits = re.compile(translate(word)).match
+            named = np.array([fits(path.lower()) is not None for path in rows.modules], np.bool_)
         nodes &= named
-        structures &= named[rows.set_node][rows.set_of] | _kind_or_number(word, analysis, rows)
+        # Else it is the kind of a structure, or its number.
+        kind = _KINDS.get(word[:-1] if word.endswith("s") else word)
+        meant = np.array([one.kind is kind for one in analysis.sets], np.bool_)[rows.set_of]
+        if word.isdigit():
+            meant = analysis.index == int(word)
+        structures &= named[rows.set_node][rows.set_of] | meant
     for state in query.states:
         structures &= state_mask(state, facts)
         nodes &= rows.fixed >= 0 if state == "fixed" else False
     for sign, value in query.scores:
-        structures &= _compare(sign, value, facts.scores, analysis.count)
+        # Structures without a score (NaN) match no comparison.
+        compare = {"<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal}[sign]
+        with np.errstate(invalid="ignore"):
+            structures &= False if facts.scores is None else compare(facts.scores, value)
         nodes[:] = False
     nodes[rows.set_node[rows.set_of[structures]]] = True
     return structures, nodes, with_ancestors(nodes, rows)
-
-
-def _named(word: str, rows: Rows) -> NDArray[np.bool_]:
-    """[N] rows whose name or class a word occurs in, or whose whole name a glob fits."""
-    if not set(word) & set("*?["):
-        return np.char.find(rows.path, word) >= 0
-    fits = re.compile(translate(word)).match
-    return np.array([fits(path.lower()) is not None for path in rows.modules], np.bool_)
 
 
 def state_mask(state: str, facts: Facts) -> Mask:
@@ -115,21 +119,6 @@ def state_mask(state: str, facts: Facts) -> Mask:
         "fixed": np.zeros_like(facts.removed),
         "prunable": ~(facts.removed | facts.locked),
     }[state]
-
-
-def _kind_or_number(word: str, analysis: Analysis, rows: Rows) -> Mask:
-    if word.isdigit():
-        return analysis.index == int(word)
-    kind = _KINDS.get(word[:-1] if word.endswith("s") else word)
-    return np.array([one.kind is kind for one in analysis.sets], np.bool_)[rows.set_of]
-
-
-def _compare(sign: str, value: float, scores: NDArray[np.float64] | None, count: int) -> Mask:
-    if scores is None:
-        return np.zeros(count, np.bool_)
-    compare = {"<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal}[sign]
-    with np.errstate(invalid="ignore"):
-        return compare(scores, value)
 
 
 def with_ancestors(nodes: NDArray[np.bool_], rows: Rows) -> NDArray[np.bool_]:

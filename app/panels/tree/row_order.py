@@ -35,9 +35,19 @@ class Arrangement:
         """
         self.nodes = rows.count
         self._rows = rows
-        self._sizes = _counts(analysis)
+        self._sizes = np.array([*(s.count for s in analysis.sets), 0], np.int64)
         self._expands = np.where(self._sizes[rows.owner] > 1, rows.owner, -1)
-        self._lay_nodes(rows, shown, node_keys)
+        numbers = np.flatnonzero(shown)
+        above = rows.parent[numbers]
+        # Coupled sets in rows of their own come before the modules beside them.
+        module_rows = numbers < rows.module_count
+        by = () if node_keys is None else (node_keys[numbers],)
+        order = np.lexsort((numbers, *by, module_rows, above))
+        self._below = numbers[order].astype(np.int32)
+        counts = np.bincount(above + 1, minlength=self.nodes + 1)
+        self._below_start = np.concatenate([[0], np.cumsum(counts)])
+        self._place = np.full(self.nodes, -1, np.int32)
+        self._place[self._below] = np.arange(len(self._below)) - self._below_start[above[order] + 1]
         self._first = [one.first for one in analysis.sets]
         self._keys = keys
         self._structures = np.flatnonzero(structures).astype(np.int32)  # set after set, as the analysis numbers them
@@ -46,34 +56,18 @@ class Arrangement:
         self._children: dict[int, list[int]] = {}
         self._places: dict[int, list[int]] = {}
 
-    def _lay_nodes(self, rows: Rows, shown: NDArray[np.bool_], keys: NDArray | None) -> None:
-        numbers = np.flatnonzero(shown)
-        above = rows.parent[numbers]
-        module_rows = (
-            numbers < rows.module_count
-        )  # coupled sets in rows of their own come before the modules beside them
-        by = () if keys is None else (keys[numbers],)
-        order = np.lexsort((numbers, *by, module_rows, above))
-        self._below = numbers[order].astype(np.int32)
-        counts = np.bincount(above + 1, minlength=self.nodes + 1)
-        self._below_start = np.concatenate([[0], np.cumsum(counts)])
-        self._place = np.full(self.nodes, -1, np.int32)
-        self._place[self._below] = np.arange(len(self._below)) - self._below_start[above[order] + 1]
-
     def children(self, above: int) -> list[int]:
-        """The rows below a node (-1: the top) in the order shown; sorted only when somebody asks."""
+        """The rows below a node (-1: the top) in the order shown; sorted only when they are asked for."""
         found = self._children.get(above)
         if found is None:
-            found = self._children[above] = self._list(above)
+            found = []
+            if above < self.nodes:
+                start, end = self._below_start[above + 1], self._below_start[above + 2]
+                found = self._below[start:end].tolist()
+                if start == end and above >= 0 and self._expands[above] >= 0:
+                    found = (self.nodes + self._inside(int(self._expands[above]))).tolist()
+            self._children[above] = found
         return found
-
-    def _list(self, above: int) -> list[int]:
-        if above >= self.nodes:
-            return []
-        start, end = self._below_start[above + 1], self._below_start[above + 2]
-        if end > start or above < 0 or self._expands[above] < 0:
-            return self._below[start:end].tolist()
-        return (self.nodes + self._inside(int(self._expands[above]))).tolist()
 
     def _inside(self, number: int) -> Ints:
         """The shown structures of a set, sorted."""
@@ -83,10 +77,6 @@ class Arrangement:
     def count(self, above: int) -> int:
         """How many rows a node has below it (-1: the top)."""
         return len(self.children(above))
-
-    def below(self, above: int, place: int) -> int:
-        """The row at a place below a node."""
-        return self.children(above)[place]
 
     def above(self, row: int) -> int:
         """The node above a row, -1 at the top."""
@@ -101,15 +91,11 @@ class Arrangement:
         number = int(self._rows.set_of[row - self.nodes])
         places = self._places.get(number)
         if places is None:
-            places = self._places[number] = self._places_in(number)
+            inside = self._inside(number)
+            found = np.full(int(self._sizes[number]), -1, np.int32)
+            found[inside - self._first[number]] = np.arange(len(inside))
+            places = self._places[number] = found.tolist()
         return places[row - self.nodes - self._first[number]]
-
-    def _places_in(self, number: int) -> list[int]:
-        """The place of each structure of a set, -1 for those that are not shown."""
-        inside = self._inside(number)
-        places = np.full(int(self._sizes[number]), -1, np.int32)
-        places[inside - self._first[number]] = np.arange(len(inside))
-        return places.tolist()
 
     def row_of_structure(self, structure: int) -> int:
         """The row that shows a structure: its own, or its set's where the set has only this one."""
@@ -123,8 +109,3 @@ class Arrangement:
     def holds_structures(self, row: int) -> bool:
         """Whether what lies below a node are structures."""
         return self._below_start[row + 2] == self._below_start[row + 1]
-
-
-def _counts(analysis: Analysis) -> NDArray[np.int64]:
-    """[K + 1] structures a set; one more entry (0) so that -1 indexes something harmless."""
-    return np.array([*(s.count for s in analysis.sets), 0], np.int64)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secateur.engine.structures.analysis import Analysis, Kind, ModuleInfo
+from secateur.engine.structures.analysis import Analysis, Kind
 
 from ...text.structures import one_of, short_path, title_of
 
@@ -91,7 +91,10 @@ class Rows:
 
 def rows_of(analysis: Analysis) -> Rows:
     """All rows of an analysis, in the order of the model."""
-    shown = _shown(analysis)
+    shown: set[str] = set()
+    for path in {*analysis.operators.module, *(s.module for s in analysis.sets)}:
+        parts = path.split(".")
+        shown.update(".".join(parts[: n + 1]) for n in range(len(parts)))
     infos = {m.path: m for m in analysis.modules}
     modules = [m.path for m in analysis.modules if m.path in shown and m.path]
     has_below = {_above(p, shown) for p in modules}
@@ -113,8 +116,14 @@ def rows_of(analysis: Analysis) -> Rows:
     axis, lead, fixed, tensor = _outputs(analysis, modules, len(apart))
     below_set = [(a, k) for k, n in enumerate(set_node) for a in _upwards(int(n), parent)]
     operators = [(a, o) for o, p in enumerate(analysis.operators.module) for a in _upwards(node_of.get(p, -1), parent)]
-    details = [_detail(infos[p]) for p in modules] + [""] * len(apart)
-    names = [short_path(p) for p in modules] + [_set_name(analysis, n) for n in apart]
+    details: list[str] = []
+    for info in (infos[p] for p in modules):
+        plain = info.type_name in ("Sequential", "ModuleList", "Conv2d", "Linear")
+        details.append(info.detail or ("" if plain else info.type_name))
+    details += [""] * len(apart)
+    names = [short_path(p) for p in modules]
+    for one in (analysis.sets[n] for n in apart):
+        names.append(one_of(one.kind) if one.kind is Kind.BLOCK and one.count == 1 else title_of(one.kind))
     types = [infos[p].type_name if p in infos else "" for p in paths]
     whole = [f"{p} {d} {t}".lower() for p, d, t in zip(paths, details, types, strict=True)]
     return Rows(
@@ -137,15 +146,6 @@ def rows_of(analysis: Analysis) -> Rows:
         tensor_node=_ints([nearest(t.module, node_of) for t in analysis.tensors]),
         parameters=np.array([t.parameter for t in analysis.tensors], np.bool_),
     )
-
-
-def _shown(analysis: Analysis) -> set[str]:
-    """Paths of modules that cost or hold a set, and all above them."""
-    found: set[str] = set()
-    for path in {*analysis.operators.module, *(s.module for s in analysis.sets)}:
-        parts = path.split(".")
-        found.update(".".join(parts[: n + 1]) for n in range(len(parts)))
-    return found
 
 
 def _above(path: str, shown: set[str]) -> str:
@@ -188,17 +188,6 @@ def _outputs(analysis: Analysis, modules: list[str], further: int) -> tuple[Ints
             axis = analysis.tensors[place[0]].axes[0]
             found[:, node] = axis, on.get(place, -1), fixed.get(place, -1), first[path]
     return found[0], found[1], found[2], found[3]
-
-
-def _detail(info: ModuleInfo) -> str:
-    if info.detail:
-        return info.detail
-    return "" if info.type_name in ("Sequential", "ModuleList", "Conv2d", "Linear") else info.type_name
-
-
-def _set_name(analysis: Analysis, number: int) -> str:
-    one = analysis.sets[number]
-    return title_of(one.kind) if one.kind is not Kind.BLOCK or one.count > 1 else one_of(one.kind)
 
 
 def _ints(values: list[int]) -> Ints:

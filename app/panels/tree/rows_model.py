@@ -1,6 +1,7 @@
 """What item models over the rows of a model have in common: places, numbers and the selection that a row stands for."""
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Slot
+from PySide6.QtWidgets import QTreeView
 
 from secateur.engine.structures.analysis import Analysis
 
@@ -50,7 +51,7 @@ class RowsModel(QAbstractItemModel):
         """How many rows lie below."""
         if self._arrangement is None or parent.column() > 0:
             return 0
-        return self._arrangement.count(self._number(parent))
+        return self._arrangement.count(parent.internalId() if parent.isValid() else -1)
 
     def hasChildren(self, parent: Index = QModelIndex()) -> bool:  # noqa: B008
         """Whether rows lie below."""
@@ -109,6 +110,41 @@ class RowsModel(QAbstractItemModel):
         place = -1 if row < 0 or self._arrangement is None else self._arrangement.place(row)
         return QModelIndex() if place < 0 else self.createIndex(place, column, row)
 
-    @staticmethod
-    def _number(index: Index) -> int:
-        return index.internalId() if index.isValid() else -1
+
+class OpenRows(QObject):
+    """Opens again what was open before its model was reset.
+
+    Attributes:
+        open: Numbers of the open rows.
+        counting: Rows that open now count among them; not those that a filter opens to show what it found.
+    """
+
+    def __init__(self, view: QTreeView, model: RowsModel) -> None:
+        """Follow a view."""
+        super().__init__(view)
+        self._view, self._model = view, model
+        self.open: set[int] = set()
+        self.counting = True
+        self._analysis = model.analysis
+        view.expanded.connect(self._note_open)
+        view.collapsed.connect(self._note_closed)
+        model.modelReset.connect(self._open_again)
+
+    @Slot(QModelIndex)
+    def _note_open(self, index: QModelIndex) -> None:
+        if self.counting:
+            self.open.add(index.internalId())
+
+    @Slot(QModelIndex)
+    def _note_closed(self, index: QModelIndex) -> None:
+        self.open.discard(index.internalId())
+
+    @Slot()
+    def _open_again(self) -> None:
+        if self._model.analysis is not self._analysis:
+            self._analysis = self._model.analysis
+            self.open.clear()
+        for row in sorted(self.open):
+            index = self._model.at(row)
+            if index.isValid():
+                self._view.setExpanded(index, True)

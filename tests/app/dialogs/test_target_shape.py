@@ -13,7 +13,7 @@ from shiboken6 import isValid
 from secateur.app.commands import command_named
 from secateur.app.dialogs.target_shape import SETTLED, TargetShape
 from secateur.app.document.job_state import CurvePoint
-from secateur.app.panels.recovery.texts import recovery_job
+from secateur.app.panels.recovery.panel import recovery_job
 from secateur.app.window.top_bar import TopBar
 from secateur.engine.errors import EngineLost, Message, SecateurError
 from secateur.engine.jobs import Cancelled, Progress

@@ -11,11 +11,11 @@ from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.document.document import Aspect, Document, Selection, Side
-from secateur.app.panels.compare import ComparePanel, view
-from secateur.app.panels.compare.cell_text import Column
-from secateur.app.panels.compare.model import CompareModel, Role
+from secateur.app.panels.compare import ComparePanel
+from secateur.app.panels.compare import panel as compare_panel
+from secateur.app.panels.compare.model import Column, CompareModel, Role
+from secateur.app.panels.compare.panel import fitting
 from secateur.app.panels.compare.runs import MACS, METRIC, NAME, as_csv
-from secateur.app.panels.compare.view import fitting
 from secateur.app.widgets.elide import shortened
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from secateur.engine.structures.analysis import Kind
@@ -295,7 +295,7 @@ def test_a_name_in_too_little_room_keeps_its_end_and_takes_what_is_free(panel, m
     panel.document.select(Selection(one.module, panel.document.analysis.sets.index(one), one.first))
     panel.document.dispatcher.settle()
     drawn = set[str]()
-    monkeypatch.setattr(view, "shortened", lambda *asked: drawn.add(shortened(*asked)) or shortened(*asked))
+    monkeypatch.setattr(compare_panel, "shortened", lambda *asked: drawn.add(shortened(*asked)) or shortened(*asked))
     panel.grab()
     assert "width channel 0" in drawn
     assert panel.trees.left.currentIndex().data(Qt.ItemDataRole.ToolTipRole).startswith("width channel 0")

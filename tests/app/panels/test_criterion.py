@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QStandardItemModel
 
-from secateur.app.panels.tree.criterion import CriterionBox
+from secateur.app.panels.tree.options import CriterionBox
 from secateur.engine.scoring.criteria import CRITERIA
 from tests.app.stand_in import opened
 

@@ -21,7 +21,7 @@ from secateur.app.document.document import Selection
 from secateur.app.panels.gates import GatesPanel
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.heads import HeadsPanel
-from secateur.app.panels.history.panel import HistoryPanel
+from secateur.app.panels.history import HistoryPanel
 from secateur.app.panels.inspector import InspectorPanel
 from secateur.app.panels.jobs import JobsPanel
 from secateur.app.panels.layers import LayersPanel
@@ -31,7 +31,7 @@ from secateur.app.panels.recipe import RecipePanel
 from secateur.app.panels.recovery.panel import RecoveryPanel
 from secateur.app.panels.registry import PANELS
 from secateur.app.panels.samples import SamplesPanel
-from secateur.app.panels.sensitivity.panel import SensitivityPanel
+from secateur.app.panels.sensitivity import SensitivityPanel
 from secateur.app.panels.state_strip import StateStrip
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tree import TreePanel

@@ -11,7 +11,7 @@ from secateur.app.document.document import Selection
 from secateur.app.panels.gates import GatesPanel
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.layers import LayersPanel
-from secateur.app.panels.layers.cell_text import Column as LayersColumn
+from secateur.app.panels.layers.model import Column as LayersColumn
 from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
@@ -72,7 +72,7 @@ def test_curves_follow_the_gates_and_stay_when_it_is_over(qtbot, player):
     panel.resize(450, 160)
     assert [cell.isVisible() for cell in cells] == [True, False, True, False]
     assert name.toolTip() == f"filters: now {likely}, planned now {likely}, target {told[2]}, undecided 7"
-    assert panel._table().columns[1] == ["filter", "filter"]
+    assert panel.drawings()[0].table().columns[1] == ["filter", "filter"]
     assert panel.text.text() == "Step 10 of 40. Dashed: how many should be open."
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     assert player.link.cancelled == [player.link.last("prune")]

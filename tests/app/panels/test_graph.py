@@ -14,8 +14,7 @@ from torch import nn
 from secateur.app.document.document import Selection
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.graph import panel as panel_module
-from secateur.app.panels.graph.blocks import blocks_of
-from secateur.app.panels.graph.boxes import boxes_of, reduced
+from secateur.app.panels.graph.boxes import blocks_of, boxes_of, reduced
 from secateur.app.panels.graph.layout import Layout, lanes, lay_out
 from secateur.engine import analyse
 from secateur.engine.structures.analysis import Analysis
@@ -182,7 +181,7 @@ def test_boxes_of_all_structures_that_are_selected_together_are_framed(panel, do
     sets = {one.module: one for one in document.analysis.sets if one.dim >= 0}
     one, other = sets["first.0.one"], sets["second.1.one"]
     document.select(Selection(one.module, -1, one.first, (one.first, one.first + 1, other.first)))
-    assert panel.model.holding(document.selection.several) == {box(panel, one.module), box(panel, other.module)}
+    assert panel.model.boxes_with(document.selection.several) == {box(panel, one.module), box(panel, other.module)}
     before = panel.view.viewport().grab().toImage()
     document.select(Selection(one.module, -1, one.first))
     assert panel.view.viewport().grab().toImage() != before

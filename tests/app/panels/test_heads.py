@@ -12,8 +12,7 @@ from torch import nn
 from secateur.app.document.aspects import Aspect
 from secateur.app.document.document import Selection
 from secateur.app.panels.heads import HeadsPanel
-from secateur.app.panels.heads.grid import heads_of
-from secateur.app.panels.heads.model import HeadsModel
+from secateur.app.panels.heads.model import HeadsModel, heads_of
 from secateur.app.theme import tokens
 from secateur.app.widgets.score_map import ScoreScale
 from secateur.engine import analyse
@@ -106,7 +105,7 @@ def test_a_click_marks_and_selects_and_another_spares(opened_map, qtbot) -> None
     qtbot.mouseClick(panel.view.viewport(), LEFT, pos=middle(panel, 1, 2))
     assert np.flatnonzero(document.marked).tolist() == [structure]
     assert document.selection.structure == structure and panel.view.current == (1, 2)
-    assert panel.model.look((1, 2))[1] == "marked" and "marked" in panel.model.told(1, 2)
+    assert panel.model.look((1, 2))[1] == "marked" and "marked" in panel.model.words_of(1, 2)
     qtbot.mouseClick(panel.view.viewport(), LEFT, pos=middle(panel, 1, 2))
     assert not document.marked.any()
     document.plan.undo()
@@ -177,7 +176,7 @@ def test_key_value_groups_are_as_wide_as_the_query_heads_they_serve(opened_map, 
     kinds = [document.analysis.sets[row.set_number].kind for row in panel.model.rows]
     assert kinds == [Kind.KV_GROUP, Kind.HEAD]
     assert area(panel, 0, 0).width() == 2 * panel.view.columnWidth(0)
-    assert "serves query heads 2 to 3" in panel.model.told(0, 1) and "of each group" in panel.model.told(1, 0)
+    assert "serves query heads 2 to 3" in panel.model.words_of(0, 1) and "of each group" in panel.model.words_of(1, 0)
     qtbot.mouseClick(panel.view.viewport(), LEFT, pos=middle(panel, 0, 1))
     assert np.flatnonzero(document.marked).tolist() == [groups.first + 1]
 
@@ -212,7 +211,7 @@ def test_layers_whose_heads_are_fixed_are_shown_and_passed_over_by_keys(opened_m
     rows = heads_of(analysis)
     assert [(row.module, row.set_number >= 0) for row in rows] == [("blocks.0", True), ("blocks.1", False)]
     panel = opened_map(opened(analysis))
-    assert panel.model.told(1, -1) == "blocks.1 is fixed: none of its heads can be removed separately."
+    assert panel.model.words_of(1, -1) == "blocks.1 is fixed: none of its heads can be removed separately."
     qtbot.keyClick(panel.view, Qt.Key.Key_Down)
     qtbot.keyClick(panel.view, Qt.Key.Key_Down)
     assert panel.view.current == (0, 0)

@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QFontMetrics
 
-from secateur.app.panels.history.panel import HistoryPanel
+from secateur.app.panels.history import HistoryPanel
 from tests.app.branches import begun, branched
 
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QLabel, QScrollArea
 from secateur.app.document.document import Aspect, Selection
 from secateur.app.document.sensitivity_curves import Curves
 from secateur.app.panels.inspector import InspectorPanel
-from secateur.app.panels.inspector.slice_patterns import indices_text, lines
+from secateur.app.panels.inspector.slice_list import indices_text, lines
 from secateur.app.text.format import count
 from secateur.app.widgets.score_map import ScoreMap
 from secateur.engine.errors import Message

@@ -13,9 +13,8 @@ from torch import nn
 
 from secateur.app.document.document import Aspect, Selection
 from secateur.app.panels.layers import LayersPanel
-from secateur.app.panels.layers.cell_text import Cells, Column
-from secateur.app.panels.layers.rows import layers_of
-from secateur.app.panels.layers.ties import LANES
+from secateur.app.panels.layers.model import Cells, Column
+from secateur.app.panels.layers.rows import LANES, layers_of
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.rows import rows_of
 from secateur.app.theme import tokens

@@ -8,7 +8,7 @@ import pytest
 
 from secateur.app.document.document import Document
 from secateur.app.panels.compare.runs import METRIC, runs_of
-from secateur.app.panels.history.panel import HistoryPanel
+from secateur.app.panels.history import HistoryPanel
 from secateur.app.panels.ledger import LedgerPanel
 from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.panels.recovery.curves import Curves

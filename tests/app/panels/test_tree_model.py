@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QModelIndex, Qt
 
-from secateur.app.panels.tree.model import Column, Role, TreeModel
+from secateur.app.panels.tree.model import Column, TreeModel
 from secateur.app.panels.tree.query import parse
 from secateur.engine.structures.costs import costs
 from secateur.engine.targets.latency_table import LatencyTable, TableErrors
@@ -92,7 +92,7 @@ def test_states_are_words_as_well_as_colours(model) -> None:
     document.plan.lock([first + 1], True)
     model.refresh()
     rows = [model.index_of(CONV, 2, first + n) for n in range(3)]
-    assert [r.data(Role.STATE) for r in rows] == ["marked", "locked", ""]
+    assert [model.cells.state(r.internalId()) for r in rows] == ["marked", "locked", ""]
     assert [cell(model, r, Column.KEEPS) for r in rows] == ["marked", "locked", ""]
     fixed = model.index_of("fc")
     assert cell(model, fixed, Column.KEEPS) == "fixed"

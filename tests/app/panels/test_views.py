@@ -13,7 +13,7 @@ from secateur.app.dialogs.recovery_settings import RecoverySettingsDialog
 from secateur.app.document.document import Aspect, CurvePoint, JobView
 from secateur.app.document.message_log import Level, MessageLog, level_of
 from secateur.app.panels.compare.runs import runs_of
-from secateur.app.panels.history.panel import HistoryPanel
+from secateur.app.panels.history import HistoryPanel
 from secateur.app.panels.jobs import JobsPanel
 from secateur.app.panels.log import LogPanel
 from secateur.app.panels.plot_tables import recovery_table

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from secateur.app.document.job_state import JobView
-from secateur.app.panels.history.panel import HistoryPanel
+from secateur.app.panels.history import HistoryPanel
 from secateur.app.text.format import rough
 from secateur.app.window.status_bar import StatusBar
 from secateur.engine.session.states import StateKind

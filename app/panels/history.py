@@ -4,43 +4,102 @@ States that follow one another stand below one another, however many rounds ther
 """
 
 from collections import Counter
+from dataclasses import dataclass
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Slot
+from PySide6.QtCore import QCoreApplication, QItemSelectionModel, QModelIndex, Qt, Slot
 from PySide6.QtGui import QResizeEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QApplication,
-    QHBoxLayout,
     QHeaderView,
     QListWidget,
     QListWidgetItem,
-    QStackedLayout,
     QTreeView,
-    QVBoxLayout,
     QWidget,
 )
 
 from secateur.engine.export.usage import place_of
 from secateur.engine.session.states import State, StateKind
+from secateur.engine.structures.analysis import Mask
+from secateur.engine.structures.costs import Costs, costs
 
-from ...document.document import Aspect, Document, Side
-from ...document.job_state import Receipt
-from ...text.format import rough, scaled, size
-from ...text.metrics import (
+from ..document.document import Aspect, Document, Side
+from ..document.job_state import Receipt
+from ..text.format import rough, scaled, size
+from ..text.metrics import (
     error_text,
-    kind_text,
     latency_text,
     measured_tip,
     timing_of,
     value_text,
     verified_tip,
 )
-from ...text.receipts import format_called, receipt_facts
-from ...widgets.buttons import button
-from ...widgets.empty_state import EmptyState
-from ...widgets.labels import label
-from ...widgets.table import elide_titles
-from .rows import PlanRow, Plans, plan_name, plan_tip, receipts
+from ..text.receipts import format_called, receipt_facts
+from ..widgets.buttons import button
+from ..widgets.empty_state import EmptyState
+from ..widgets.labels import label
+from ..widgets.table import elide_titles
+from .compare.sides import state_title
+from .panel_layout import column_of, row_of, stack_of
+
+say = QCoreApplication.translate
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """A plan that was made on a state and not cut.
+
+    Attributes:
+        place: Where the history has it.
+        marked: How many structures it marks.
+        steps: Words of the steps that led to it, the newest first.
+        side: State and plan; live where it is the present plan.
+    """
+
+    place: int
+    marked: int
+    steps: tuple[str, ...]
+    side: Side
+
+
+def plan_rows(document: Document) -> list[PlanRow]:
+    """The plans that no cut carried out, in the order in which they were made."""
+    history, states = document.history, document.contents.states
+    after: dict[int, list[int]] = {}
+    for number, parent in enumerate(history.parents):
+        after.setdefault(parent, []).append(number + 1)
+
+    def is_left(place: int, state: str) -> bool:
+        """Whether the plan at a place was left as it is: nothing went on with it, and no cut was made of it."""
+        for one in after.get(place, []):
+            led = states.get(history.entries[one - 1].after.state)
+            if led is None or led.id == state:
+                return False
+            if led.parent == state and led.kind is StateKind.CUT and history.entries[one - 1].before.state == state:
+                return False
+        return True
+
+    found: list[PlanRow] = []
+    for place in range(1, len(history.entries) + 1):
+        snapshot, present = history.entries[place - 1].after, place == history.position
+        if snapshot.marked.any() and (present or is_left(place, snapshot.state)):
+            # What was done on this state up to there, the newest first.
+            steps, step = list[str](), place
+            while step and history.entries[step - 1].after.state == snapshot.state:
+                steps.append(history.entries[step - 1].text)
+                step = history.parents[step - 1]
+            side = Side(snapshot.state, snapshot.marked, live=present)
+            found.append(PlanRow(place, int(snapshot.marked.sum()), tuple(steps), side))
+    return found
+
+
+def plan_tip(row: PlanRow) -> str:
+    """How it was made, and what a click does."""
+    lines = [say("history", "A plan that was not cut. Its steps, newest first:"), *row.steps[:8]]
+    if len(row.steps) > 8:
+        lines.append(say("history", "and {0} more").format(len(row.steps) - 8))
+    return "\n".join(lines)
+
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES, Aspect.MARKS, Aspect.GOAL})
 STATE_NAME, LATENCY, MACS, PARAMETERS, VERIFIED = 0, 2, 3, 4, 5
@@ -66,7 +125,7 @@ class HistoryPanel(QWidget):
         """Show the document's states."""
         super().__init__(parent)
         self.document = document
-        self._plans = Plans()
+        self._plan_costs: dict[tuple[str, int], tuple[Mask, Costs]] = {}
         self._present: QStandardItem | None = None
         self._model = QStandardItemModel(self)
         self.view = QTreeView()
@@ -84,8 +143,17 @@ class HistoryPanel(QWidget):
         self.steps.setAccessibleName(self.tr("Steps of this branch; Return goes to the selected one"))
         self.comparison = button(self.tr("Compare with the original"))
         elide_titles(self.view.header())
-        self._lay_out()
-        self.view.clicked.connect(self._clicked)
+        self._beside, shown = QWidget(), QWidget()
+        title = label(self.tr("Steps of this branch"), "caption")
+        title.setContentsMargins(4, 4, 4, 2)
+        column_of(title, (self.steps, 1), on=self._beside, margins=(0, 0, 0, 0), gap=2)
+        self._beside.setFixedWidth(STEPS)
+        hint = label(self.tr("Click to go there; nothing is lost. Ctrl+click selects a second one."), "caption", True)
+        above, below = row_of((self.view, 1), self._beside, gap=8), row_of((hint, 1), self.comparison)
+        column_of((above, 1), below, on=shown, margins=(6, 0, 6, 6), gap=4)
+        words = self.tr("Every cut and every recovery adds a state that you can return to.")
+        self._stack = stack_of(self, EmptyState(self.tr("History"), words), shown)
+        self.view.clicked.connect(self._go_clicked)
         self.view.activated.connect(self._go)
         self.view.selectionModel().selectionChanged.connect(self._say_comparison)
         self.steps.itemClicked.connect(self._step)
@@ -94,65 +162,36 @@ class HistoryPanel(QWidget):
         document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
-    def _lay_out(self) -> None:
-        self._beside = QWidget()
-        beside = QVBoxLayout(self._beside)
-        beside.setContentsMargins(0, 0, 0, 0)
-        beside.setSpacing(2)
-        title = label(self.tr("Steps of this branch"), "caption")
-        title.setContentsMargins(4, 4, 4, 2)
-        beside.addWidget(title)
-        beside.addWidget(self.steps, 1)
-        self._beside.setFixedWidth(STEPS)
-        shown = QWidget()
-        outer = QVBoxLayout(shown)
-        outer.setContentsMargins(6, 0, 6, 6)
-        outer.setSpacing(4)
-        row = QHBoxLayout()
-        row.setSpacing(8)
-        row.addWidget(self.view, 1)
-        row.addWidget(self._beside)
-        outer.addLayout(row, 1)
-        below = QHBoxLayout()
-        hint = label(self.tr("Click to go there; nothing is lost. Ctrl+click selects a second one."), "caption", True)
-        below.addWidget(hint, 1)
-        below.addWidget(self.comparison)
-        outer.addLayout(below)
-        words = self.tr("Every cut and every recovery adds a state that you can return to.")
-        self._stack = QStackedLayout(self)
-        self._stack.addWidget(EmptyState(self.tr("History"), words))
-        self._stack.addWidget(shown)
-
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
-            self._plans.forget()
+            self._plan_costs.clear()
         self.refresh()
 
     def refresh(self) -> None:
         """Show all states, plans and steps again."""
         self._model.clear()
         titles = (self.tr("State"), self.tr("Metric"), self.tr("Latency"), self.tr("MACs"), self.tr("Parameters"))
-        titles = (*titles, self.tr("Cut verified"))
-        self._model.setHorizontalHeaderLabels(titles)
+        self._model.setHorizontalHeaderLabels((*titles, self.tr("Cut verified")))
         rows: dict[str, QStandardItem] = {}
         self._present = None
-        plans = self._plans.rows(self.document)
+        plans = plan_rows(self.document)
         following = Counter(state.parent for state in self.document.states)
         branched, in_line = set[str](), set[str]()
         for state in self.document.states:
             first, before = state.parent not in branched, rows.get(state.parent)
             branched.add(state.parent)
-            items = self._items(state, named_origin=not first and before is not None)
+            items = self._state_items(state, named_origin=not first and before is not None)
             if before is not None and following[state.parent] == 1:
                 in_line.add(state.id)
                 if state.parent in in_line:  # states that follow one another stand below one another
                     before = before.parent()
             rows[state.id] = items[0]
             (self._model.invisibleRootItem() if before is None else before).appendRow(items)
-            for receipt in receipts(state):
-                items[0].appendRow(self._file_items(receipt))
+            # Of a place that was written to again, what is there now.
+            for exported in {one.files: one for one in state.exports}.values():
+                items[0].appendRow(self._file_items(Receipt(state.id, exported)))
             for plan in plans:
-                if plan.state == state.id:
+                if plan.side.state == state.id:
                     items[0].appendRow(self._plan_items(plan))
         self.view.expandAll()
         if self._present is not None:  # keys begin where one is
@@ -168,6 +207,28 @@ class HistoryPanel(QWidget):
         self._stack.setCurrentIndex(int(bool(rows)))
         self._say_comparison()
 
+    def _show_steps(self) -> None:
+        history = self.document.history
+        self.steps.clear()
+        done = True
+        for place in history.line():
+            text = history.entries[place - 1].text if place else self.tr("opened")
+            item = QListWidgetItem(text)
+            item.setData(PLACE, place)
+            item.setToolTip(text)
+            present = place == history.position
+            font = item.font()
+            font.setBold(present)
+            item.setFont(font)
+            if not done:
+                item.setForeground(self.palette().placeholderText())
+                item.setToolTip(self.tr("{0}, undone").format(text))
+            self.steps.addItem(item)
+            if present:
+                self.steps.setCurrentItem(item)
+                self.steps.scrollToItem(item)
+                done = False
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a narrow window what the ledger says anyway makes room."""
         super().resizeEvent(event)
@@ -181,16 +242,22 @@ class HistoryPanel(QWidget):
         for column, least in ROOM.items():
             self.view.setColumnHidden(column, room < least or (column == LATENCY and not timed))
 
-    def _items(self, state: State, named_origin: bool = False) -> list[QStandardItem]:
+    def _state_items(self, state: State, named_origin: bool) -> list[QStandardItem]:
         """The cells of a state; what it was made from is named where the row above is another branch."""
         document, verified = self.document, state.verification
-        present, name = state is document.state and not document.marked.any(), _named(state)
+        present, name = state is document.state and not document.marked.any(), state_title(state)
         before = document.contents.states.get(state.parent)
-        shown = self.tr("{0} from {1}").format(name, _named(before)) if named_origin and before is not None else name
+        shown = (
+            self.tr("{0} from {1}").format(name, state_title(before)) if named_origin and before is not None else name
+        )
         metric, timing = document.metric(state), timing_of(state, document.target)
+        measured = self.tr("not measured")
+        if metric is not None:
+            measured = f"{value_text(metric)} {error_text(metric)}"
+            measured = self.tr("{0}, stale").format(measured) if state.stale else measured
         texts = (
             self.tr("{0}, current").format(shown) if present else shown,
-            self._metric(state),
+            measured,
             self.tr("not measured") if timing is None else latency_text(timing),
             scaled(state.macs),
             scaled(state.parameters),
@@ -198,24 +265,32 @@ class HistoryPanel(QWidget):
         )
         tip = measured_tip(state, metric, timing, document.evaluation_split)
         if before is not None:
-            tip = "\n".join(filter(None, (self.tr("{0}, made from {1}.").format(name, _named(before)), tip)))
+            tip = "\n".join(filter(None, (self.tr("{0}, made from {1}.").format(name, state_title(before)), tip)))
         items = _row(texts, tip, present, (state.id, -1, Side(state.id)))
         self._present = items[0] if present else self._present
         items[-1].setToolTip(verified_tip(document.states, state) if verified is not None else "")
         return items
 
     def _plan_items(self, plan: PlanRow) -> list[QStandardItem]:
-        counted, name = self._plans.costs(self.document, plan), plan_name(plan)
+        side, analysis, counted = plan.side, self.document.analysis, None
+        if analysis is not None and side.plan is not None:
+            # Exact costs take a while: each plan is counted once, and known by its array.
+            key = side.state, id(side.plan)
+            if key not in self._plan_costs or self._plan_costs[key][0] is not side.plan:
+                gone = self.document.contents.removed_in(side.state) | side.plan
+                self._plan_costs[key] = side.plan, costs(analysis, gone)
+            counted = self._plan_costs[key][1]
+        name = say("history", "plan, {count} marked").format(count=f"{plan.marked:,}")
         texts = (
-            self.tr("{0}, current").format(name) if plan.present else name,
+            self.tr("{0}, current").format(name) if side.live else name,
             self.tr("not cut"),
             "",
             "" if counted is None else scaled(counted.macs),
             "" if counted is None else scaled(counted.parameters),
             "",
         )
-        items = _row(texts, plan_tip(plan), plan.present, (plan.state, plan.place, plan.side))
-        self._present = items[0] if plan.present else self._present
+        items = _row(texts, plan_tip(plan), side.live, (side.state, plan.place, side))
+        self._present = items[0] if side.live else self._present
         return items
 
     def _file_items(self, receipt: Receipt) -> list[QStandardItem]:
@@ -233,43 +308,15 @@ class HistoryPanel(QWidget):
             item.setForeground(self.palette().placeholderText())
         return items
 
-    def _show_steps(self) -> None:
-        history = self.document.history
-        self.steps.clear()
-        begun = True
-        for place in history.line():
-            text = history.entries[place - 1].text if place else self.tr("opened")
-            item = QListWidgetItem(text)
-            item.setData(PLACE, place)
-            item.setToolTip(text)
-            present = place == history.position
-            font = item.font()
-            font.setBold(present)
-            item.setFont(font)
-            if not begun:
-                item.setForeground(self.palette().placeholderText())
-                item.setToolTip(self.tr("{0}, undone").format(text))
-            self.steps.addItem(item)
-            if present:
-                self.steps.setCurrentItem(item)
-                self.steps.scrollToItem(item)
-                begun = False
-
     # What a hand does.
 
     @Slot(QModelIndex)
-    def _clicked(self, index: QModelIndex) -> None:
+    def _go_clicked(self, index: QModelIndex) -> None:
         """A click goes there; one that selects a second row goes nowhere."""
         if not QApplication.keyboardModifiers() & (
             Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
         ):
             self._go(index)
-
-    def _metric(self, state: State) -> str:
-        if (metric := self.document.metric(state)) is None:
-            return self.tr("not measured")
-        words = f"{value_text(metric)} {error_text(metric)}"
-        return self.tr("{0}, stale").format(words) if state.stale else words
 
     @Slot(QModelIndex)
     def _go(self, index: QModelIndex) -> None:
@@ -306,11 +353,6 @@ class HistoryPanel(QWidget):
             self.document.compare(chosen[0], chosen[1])
         else:
             self.document.compare(chosen[0] if chosen else None, None)
-
-
-def _named(state: State) -> str:
-    """Recovered s2."""
-    return kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
 
 
 def _row(texts: tuple[str, ...], tip: str, present: bool, data: tuple[str, int, Side]) -> list[QStandardItem]:

@@ -11,8 +11,8 @@ from secateur.app.commands import command_named
 from secateur.app.document.document import Selection
 from secateur.app.jobs.workbench import Workbench
 from secateur.app.panels.layers import LayersPanel
-from secateur.app.panels.layers.cell_text import Column
-from secateur.app.panels.sensitivity.panel import SensitivityPanel
+from secateur.app.panels.layers.model import Column
+from secateur.app.panels.sensitivity import SensitivityPanel
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal import keep
 from secateur.engine.scoring.score_options import Choices

@@ -1,11 +1,32 @@
-"""What a legend of scores says: the highest, and how far scores are made while they are."""
+"""What several panels show alike: the request for data, the verdict on the goal, the legend of scores."""
 
 from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QLabel
 
 from secateur.engine.scoring.partial_scores import Step
 
 from ..document.document import Document
+from ..text.verdicts import goal_asked, goal_role, goal_tip, goal_words
+from ..widgets.empty_state import EmptyState
+from ..widgets.labels import set_role
 from ..widgets.score_map import ScoreRange, ScoreScale
+
+
+def ask_for_data(empty: EmptyState, document: Document, title: str, words: str) -> None:
+    """Offer to attach data.
+
+    Args:
+        empty: What the panel shows instead of its own contents.
+        document: To which they belong.
+        title: Of the panel.
+        words: What it shows with data.
+    """
+    empty.say(title, words, QCoreApplication.translate("panels", "Attach data..."), lambda: attach_data(document))
+
+
+def attach_data(document: Document) -> None:
+    """Ask which data, in the main window, whichever window the panel is in."""
+    document.requested.emit(lambda window: window.run_command("file.data"))
 
 
 def show_scores(legend: ScoreRange, document: Document, scale: ScoreScale | None) -> None:
@@ -30,3 +51,13 @@ def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:
         Step.LAYERS: QCoreApplication.translate("rated", "so far, after {done} of {total} layers"),
     }
     return top, words[partial.step].format(done=partial.done, total=partial.total)
+
+
+def show_goal(verdict: QLabel, document: Document) -> None:
+    """What became of the goal; before anything did, what is asked for."""
+    found, goal = document.goal_verdict, document.goal
+    shape = goal.shape if goal.shaped else ()
+    words = goal_words(found) or goal_asked(goal.keep, goal.cost, goal.lose, document.loses_points, shape)
+    verdict.setText(words)
+    verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
+    set_role(verdict, goal_role(found))
