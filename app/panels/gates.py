@@ -200,14 +200,14 @@ class GatesPanel(QWidget):
         self._stack = stack_of(self, empty, shown)
         offer(self.curves, self._drawing, asks_to_save(self.document))
         self.cancel.clicked.connect(self._request_cancel)
-        self.document.dispatcher.watch(SHOWN, self._changed)
+        self.document.dispatcher.watch(SHOWN, self._show_changes)
         self.refresh()
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The curves, to be taken along."""
         return (self._drawing,)
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.GATES}:
             self.refresh()
         else:

@@ -26,14 +26,7 @@ from secateur.engine.structures.costs import Costs, costs
 from ..document.document import Aspect, Document, Side
 from ..document.job_state import Receipt
 from ..text.format import rough, scaled, size
-from ..text.metrics import (
-    error_text,
-    latency_text,
-    measured_tip,
-    timing_of,
-    value_text,
-    verified_tip,
-)
+from ..text.metrics import error_text, latency_text, measured_tip, timing_of, value_text, verified_tip
 from ..text.receipts import format_called, receipt_facts
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
@@ -153,16 +146,16 @@ class HistoryPanel(QWidget):
         column_of((above, 1), below, on=shown, margins=(6, 0, 6, 6), gap=4)
         words = self.tr("Every cut and every recovery adds a state that you can return to.")
         self._stack = stack_of(self, EmptyState(self.tr("History"), words), shown)
-        self.view.clicked.connect(self._go_clicked)
+        self.view.clicked.connect(self._go_unless_selecting)
         self.view.activated.connect(self._go)
         self.view.selectionModel().selectionChanged.connect(self._say_comparison)
         self.steps.itemClicked.connect(self._step)
         self.steps.itemActivated.connect(self._step)
         self.comparison.clicked.connect(self._compare)
-        document.dispatcher.watch(SHOWN, self._changed)
+        document.dispatcher.watch(SHOWN, self._show_changes)
         self.refresh()
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
             self._plan_costs.clear()
         self.refresh()
@@ -183,7 +176,8 @@ class HistoryPanel(QWidget):
             items = self._state_items(state, named_origin=not first and before is not None)
             if before is not None and following[state.parent] == 1:
                 in_line.add(state.id)
-                if state.parent in in_line:  # states that follow one another stand below one another
+                # States that follow one another stand below one another.
+                if state.parent in in_line:
                     before = before.parent()
             rows[state.id] = items[0]
             (self._model.invisibleRootItem() if before is None else before).appendRow(items)
@@ -194,7 +188,8 @@ class HistoryPanel(QWidget):
                 if plan.side.state == state.id:
                     items[0].appendRow(self._plan_items(plan))
         self.view.expandAll()
-        if self._present is not None:  # keys begin where one is
+        # Keys begin at the present state.
+        if self._present is not None:
             here = QItemSelectionModel.SelectionFlag.NoUpdate
             self.view.selectionModel().setCurrentIndex(self._present.index(), here)
         self._show_steps()
@@ -202,7 +197,8 @@ class HistoryPanel(QWidget):
         header.setAccessibleName(self.tr("Columns of the history"))
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(STATE_NAME, QHeaderView.ResizeMode.Stretch)  # elided where the room ends
+        # The name takes the rest, and is elided where the room ends.
+        header.setSectionResizeMode(STATE_NAME, QHeaderView.ResizeMode.Stretch)
         self._share_room()
         self._stack.setCurrentIndex(int(bool(rows)))
         self._say_comparison()
@@ -311,7 +307,7 @@ class HistoryPanel(QWidget):
     # What a hand does.
 
     @Slot(QModelIndex)
-    def _go_clicked(self, index: QModelIndex) -> None:
+    def _go_unless_selecting(self, index: QModelIndex) -> None:
         """A click goes there; one that selects a second row goes nowhere."""
         if not QApplication.keyboardModifiers() & (
             Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier

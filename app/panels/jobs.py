@@ -97,10 +97,10 @@ class JobsPanel(QWidget):
         self._area = scroll_area(page, self.tr("Jobs, the running one first"))
         words = self.tr("Running and waiting jobs appear here. The log has what earlier ones did.")
         self._stack = stack_of(self, EmptyState(self.tr("No job is running"), words), self._area)
-        self.document.dispatcher.watch(SHOWN, self._changed)
-        self._changed(SHOWN)
+        self.document.dispatcher.watch(SHOWN, self._show_changes)
+        self._show_changes(SHOWN)
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, _aspects: frozenset[Aspect]) -> None:
         jobs = {job.id: job for job in self.document.jobs}
         # Where a row with the focus goes, the next one that waits gets it, or the list: Qt would look for it elsewhere,
         # and the next key could cancel what runs.

@@ -198,9 +198,11 @@ def _with_original(tip: str, original: str) -> str:
 
 def _metric(document: Document, where: str, state: State, planned: bool) -> Figure:
     measured = metric_of(document.original)
-    named = measured.name if measured is not None else _titles()["metric"]  # A bundle has numbers, and no data.
+    # A bundle has numbers, and no data that would name the metric.
+    named = measured.name if measured is not None else _titles()["metric"]
     title = document.task.metric if document.task is not None and measured is None else named
-    title = title if title[1:2].isupper() else title[:1].upper() + title[1:]  # mAP stays
+    # "mAP" keeps its small letter.
+    title = title if title[1:2].isupper() else title[:1].upper() + title[1:]
     if document.task is None and measured is None:
         words, tip = say("ledger", "no data"), say("ledger", "Attach data to measure the metric.")
         step = "" if document.analysis is None else say("ledger", "Attach data...")

@@ -58,7 +58,8 @@ class LogPanel(QWidget):
         self.save = button(self.tr("Save..."), "link", self.tr("Save the lines shown to a file"))
         self.clear = button(self.tr("Clear"), "link", self.tr("Delete all lines"))
         for each in (self.copy, self.save, self.clear):
-            each.setMinimumHeight(HEIGHT)  # in line with the fields
+            # As tall as the fields beside them.
+            each.setMinimumHeight(HEIGHT)
         row = FlowLayout(gap=6)
         for each in (self.job, self.level, self.search, self.copy, self.save, self.clear):
             row.addWidget(each)
@@ -73,10 +74,10 @@ class LogPanel(QWidget):
         self.save.clicked.connect(self._ask_where_to_save)
         self.clear.clicked.connect(self._clear_lines)
         self._pause.timeout.connect(self.refresh)
-        self.document.dispatcher.watch(SHOWN, self._changed)
+        self.document.dispatcher.watch(SHOWN, self._show_changes)
         self.refresh()
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, _aspects: frozenset[Aspect]) -> None:
         if not self._pause.isActive():
             self.refresh()
 
@@ -88,7 +89,7 @@ class LogPanel(QWidget):
         if book.total < self._seen:
             self.text.clear()
             self._seen = 0
-        fresh = [line.written() for line in book.since(self._seen) if self._is_wanted(line)]
+        fresh = [line.written() for line in book.since(self._seen) if self._matches(line)]
         if book.total > self._seen:
             self._pause.start()
         self._seen = book.total
@@ -126,7 +127,7 @@ class LogPanel(QWidget):
     def show_all(self) -> None:
         """Filter again."""
         self._seen = self.document.messages.total
-        lines = (line for line in self.document.messages.lines() if self._is_wanted(line))
+        lines = (line for line in self.document.messages.lines() if self._matches(line))
         self.text.setPlainText("\n".join(line.written() for line in lines))
         self._go_to_end(0)
 
@@ -147,11 +148,12 @@ class LogPanel(QWidget):
         if self._at_end:
             self.text.verticalScrollBar().setValue(self.text.verticalScrollBar().maximum())
 
-    def _is_wanted(self, line: Line) -> bool:
+    def _matches(self, line: Line) -> bool:
         words, job = self.search.text().casefold().split(), self.job.currentData()
         if line.job != job if job else line.level is Level.STEP:
             return False
-        matters = line.level.rank >= Level(self.level.currentData()).rank  # Qt gives back a plain string
+        # Qt gives back a plain string.
+        matters = line.level.rank >= Level(self.level.currentData()).rank
         return matters and all(word in line.casefold() for word in words)
 
     @Slot()

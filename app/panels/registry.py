@@ -76,12 +76,7 @@ PANELS = (
         "bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "RecoveryPanel", "recovery.md", starts_jobs=True
     ),
     PanelEntry(
-        "bottom",
-        QT_TRANSLATE_NOOP(CONTEXT, "Masks"),
-        "gates",
-        "GatesPanel",
-        "window.md#masks",
-        starts_jobs=True,
+        "bottom", QT_TRANSLATE_NOOP(CONTEXT, "Masks"), "gates", "GatesPanel", "window.md#masks", starts_jobs=True
     ),
     PanelEntry(
         "bottom",

@@ -95,10 +95,10 @@ class SamplesPanel(QWidget):
         self._stack = stack_of(self, self._empty, area)
         self.expected.valueChanged.connect(self.document.expect)
         self.better.clicked.connect(self._use_better_preparation)
-        self.document.dispatcher.watch(SHOWN, self._changed)
-        self._changed(SHOWN)
+        self.document.dispatcher.watch(SHOWN, self._show_changes)
+        self._show_changes(SHOWN)
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.TASK}:
             task = self.document.task
             self._stack.setCurrentIndex(int(task is not None))
@@ -136,7 +136,7 @@ class SamplesPanel(QWidget):
             return
         self.scores.setText(self.tr("The original reaches {0}.").format(metric_text(metric)))
         self.scores.setToolTip(metric_tip(metric))
-        words, good = self._compare_with_expected(metric) if self.expected.value() > 0 and percent else ("", True)
+        words, good = self._judge_metric(metric) if self.expected.value() > 0 and percent else ("", True)
         task = self.document.task
         hint = sentences(task.notes) if task is not None and not (words and good) else ""
         self.hint.setText(hint)
@@ -145,7 +145,8 @@ class SamplesPanel(QWidget):
         reordered = bool(hint) and task is not None and task.reordered is not None
         offered = reordered or (bool(hint) and task is not None and task.better is not None)
         if not offered and self.better.hasFocus():
-            self.expected.setFocus()  # not wherever Qt hands the focus of what is hidden to
+            # Else Qt would hand the focus on to any other widget when the button is hidden.
+            self.expected.setFocus()
         self.better.setVisible(offered)
         name, tip = (
             self.tr("Use this normalisation"),
@@ -157,7 +158,8 @@ class SamplesPanel(QWidget):
         self.better.setToolTip(tip)
         set_available(self.better, not self.document.busy)
         asks = self.tr("Enter the value that the model's authors or your own evaluation report.")
-        if not percent:  # there is no field for it
+        # A metric that is no share has no field to enter it in.
+        if not percent:
             asks = self.tr("Compare it with the value that the model's authors or your own evaluation report.")
         self.verdict.setText(words or asks)
         set_role(self.verdict, "caption" if not words else "good" if good else "marked")
@@ -169,7 +171,7 @@ class SamplesPanel(QWidget):
         if task is not None and (found := task.reordered or task.better) is not None:
             self.workbench.model.attach_task(found)
 
-    def _compare_with_expected(self, metric: Metric) -> tuple[str, bool]:
+    def _judge_metric(self, metric: Metric) -> tuple[str, bool]:
         difference = 100 * metric.value - self.expected.value()
         if abs(difference) <= max(200 * metric.error, 0.3):
             words = self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}")

@@ -96,7 +96,8 @@ class SensitivityPlot(Plot):
         self._before = pg.InfiniteLine(angle=0)
         self._goal = pg.InfiniteLine(angle=0)
         self._others = pg.PlotDataItem(connect="finite")
-        self._others.curve.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)  # drawn once, not at every move
+        # Drawn once, not at every move of the mouse.
+        self._others.curve.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self._bold = pg.PlotDataItem(symbol="o", symbolSize=7)
         self._under = pg.PlotDataItem(symbol="o", symbolSize=6)
         self._plan = pg.ScatterPlotItem(symbol="t", size=12, pxMode=True)
@@ -155,7 +156,8 @@ class SensitivityPlot(Plot):
     def _draw(self) -> None:
         assert self._shown is not None
         look, shown = tokens(), self._shown
-        alpha = max(48, 160 - len(shown.curves))  # many lines together still show where they are dense
+        # Many lines together still show where they are dense.
+        alpha = max(48, 160 - len(shown.curves))
         faint = line(f"#{alpha:02x}{look.muted[1:]}", width=1)
         ends = np.flatnonzero(np.diff(self._curve_of)) + 1
         self._others.setData(np.insert(self._xs, ends, np.nan), np.insert(self._ys, ends, np.nan))
@@ -179,9 +181,9 @@ class SensitivityPlot(Plot):
             share = count / max(one.total, 1)
             y = float(np.interp(share, one.shares, one.values)) * self._shown.scale
             self._plan.setData([100 * share], [y], brush=pg.mkBrush(tokens().marked), pen=line(tokens().panel, width=1))
-        self._draw_pointed()
+        self._draw_current()
 
-    def _draw_pointed(self) -> None:
+    def _draw_current(self) -> None:
         """The current point with its curve, and the names."""
         look = tokens()
         pointed = -1 if self.current is None else self.current[0]
@@ -218,7 +220,8 @@ class SensitivityPlot(Plot):
         ends = [(100 * shown.curves[n].shares[-1], shown.scale * shown.curves[n].values[-1]) for n in named]
         if shown.goal == shown.goal:
             texts.append((self.tr("goal"), look.marked))
-            ends.append((RIGHT, shown.goal))  # where no curve is
+            # At the right end, where no curve is.
+            ends.append((RIGHT, shown.goal))
         xs, ys = self._pixels(np.array([e[0] for e in ends]), np.array([e[1] for e in ends]))
         area = self._labels.area
         points = [QPointF(x, min(max(y, area.top()), area.bottom())) for x, y in zip(xs, ys, strict=True)]
@@ -247,7 +250,7 @@ class SensitivityPlot(Plot):
         if place != self.current:
             self.current = place
             if self._shown is not None:
-                self._draw_pointed()
+                self._draw_current()
             self.pointed.emit(place)
 
     def mouseMoveEvent(self, ev: QMouseEvent) -> None:
@@ -353,7 +356,7 @@ class SensitivityPanel(QWidget):
         self.plot.pointed.connect(self._say_point)
         self.plot.chosen.connect(self._plan_point)
         self.plot.picked.connect(self._select_layer)
-        self.document.dispatcher.watch(SHOWN | {Aspect.SELECTION, Aspect.JOBS}, self._changed)
+        self.document.dispatcher.watch(SHOWN | {Aspect.SELECTION, Aspect.JOBS}, self._show_changes)
         self.refresh()
 
     @Slot()
@@ -367,7 +370,7 @@ class SensitivityPanel(QWidget):
 
     # What is shown.
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if aspects & SHOWN:
             self.refresh()
             return

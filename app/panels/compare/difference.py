@@ -43,7 +43,7 @@ class Difference:
     structures: NDArray[np.int8]
 
     @property
-    def differing(self) -> NDArray[np.bool_]:
+    def differing_rows(self) -> NDArray[np.bool_]:
         """[N] rows that differ in what they keep."""
         return (self.kinds != SAME) & (self.kinds != COSTS)
 
@@ -52,12 +52,12 @@ def difference_of(analysis: Analysis, rows: Rows, left: tuple[Mask, Costs], righ
     """Compare two models of one analysis, each by what it lacks and what it costs."""
     both = (left, right)
     gone = np.stack([mask for mask, _ in both])
-    kept = np.stack([_kept(analysis, rows, mask) for mask, _ in both])
+    kept = np.stack([_kept_sizes(analysis, rows, mask) for mask, _ in both])
     nodes, below = rows.below_operator
     operators = [costs.operator_macs[below].astype(np.float64) for _, costs in both]
     macs = np.stack([np.bincount(nodes, weights=one, minlength=rows.count).astype(np.int64) for one in operators])
     sizes = [np.where(rows.parameters, costs.tensor_sizes, 0) for _, costs in both]
-    parameters = np.stack([rows.summed(one) for one in sizes])
+    parameters = np.stack([rows.sums_below(one) for one in sizes])
     only_right = rows.by_set(gone[0] & ~gone[1])
     named = np.maximum(rows.owner, rows.lead)
     others = np.where(named >= 0, only_right[np.maximum(named, 0)], 0) if len(only_right) else np.zeros_like(kept[0])
@@ -74,7 +74,7 @@ def difference_of(analysis: Analysis, rows: Rows, left: tuple[Mask, Costs], righ
     return Difference(gone, kept, macs, parameters, others, kinds, structures)
 
 
-def _kept(analysis: Analysis, rows: Rows, gone: Mask) -> Ints:
+def _kept_sizes(analysis: Analysis, rows: Rows, gone: Mask) -> Ints:
     """[N] outputs of what has an axis of its own, structures of a set in a row of its own, -1 for the rest."""
     of_set, sizes = np.append(rows.by_set(~gone), 0), kept_sizes(analysis, gone)
     along = np.where(rows.lead >= 0, sizes[rows.axis], -1)

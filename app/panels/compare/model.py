@@ -165,7 +165,7 @@ class CompareModel(RowsModel):
         structures, nodes = np.ones(self.analysis.count, np.bool_), np.ones(rows.count, np.bool_)
         if self.only:
             structures = found.structures != SAME
-            nodes = with_ancestors(found.differing, rows)
+            nodes = with_ancestors(found.differing_rows, rows)
         self._arrangement = Arrangement(self.analysis, rows, structures, nodes, None)
 
     # What Qt asks.

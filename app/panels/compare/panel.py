@@ -107,7 +107,7 @@ class CompareDelegate(QStyledItemDelegate):
         if index.column() == Column.NAME:
             text = shortened(text, area.width(), measure)
         elif index.column() == Column.CHANGE:
-            text = fitting(text, area.width(), measure.horizontalAdvance)
+            text = shorten_to_fit(text, area.width(), measure.horizontalAdvance)
         text = measure.elidedText(text, Qt.TextElideMode.ElideRight, int(area.width()))
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | side, text)
         painter.restore()
@@ -177,7 +177,7 @@ class TwoTrees(QWidget):
             one.verticalScrollBar().valueChanged.connect(other.verticalScrollBar().setValue)
         self._open = OpenRows(self.left, self.rows)
         self.left.selectionModel().currentChanged.connect(self._select_current)
-        self.rows.modelReset.connect(self._show_selection_again)
+        self.rows.modelReset.connect(self._restore_selection)
 
     def show_heads(self, heads: Iterable[tuple[str, str]]) -> None:
         """Head each tree with (what its model costs, the same with how it is known)."""
@@ -232,11 +232,11 @@ class TwoTrees(QWidget):
             self.document.select_alone(self.rows.selection(current))
 
     @Slot()
-    def _show_selection_again(self) -> None:
+    def _restore_selection(self) -> None:
         self.show_selection(self.document.selection)
 
 
-def fitting(text: str, room: float, width: Callable[[str], int]) -> str:
+def shorten_to_fit(text: str, room: float, width: Callable[[str], int]) -> str:
     """A difference in as many words as there is room for, and at least two: "24 fewer" of "24 fewer channels"."""
     while width(text) > room and text.count(" ") > 1:
         text = text.rpartition(" ")[0]
@@ -312,10 +312,10 @@ class ComparePanel(QWidget):
         self.table.addAction(copying)
         self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self._show_page()
-        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
+        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._show_changes)
         self.refresh()
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.COMPARED in aspects:
             self.pages[MODELS].setChecked(True)
             self._show_page()

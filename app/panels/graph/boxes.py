@@ -65,7 +65,8 @@ def blocks_of(graph: LayerGraph) -> Blocks:
             members[path] = members.get(path, 0) | 1 << node
             path = path.rpartition(".")[0]
     convex = _Convex(graph)
-    chosen: dict[int, str] = {}  # of modules with the same nodes the outermost
+    # Of modules with the same nodes, the outermost one is the block.
+    chosen: dict[int, str] = {}
     for path in sorted(members, key=lambda path: path.count(".")):
         held = members[path]
         if held.bit_count() > 1 and held not in chosen and convex.holds(held):
@@ -212,14 +213,14 @@ def boxes_of(blocks: Blocks, folded: frozenset[int]) -> Boxes:
     around = np.array([box_of_block.get(home, -1) for home in homes], np.int32)
     of_node = np.array([box_of_node[n] if b < 0 else box_of_block[b] for n, b in enumerate(top)], np.int32)
     pairs = {(int(of_node[a]), int(of_node[b])) for a, b in blocks.graph.edges}
-    edges, skips = reduced(len(order), {(a, b) for a, b in pairs if a != b})
+    edges, skips = transitive_reduction(len(order), {(a, b) for a, b in pairs if a != b})
     return Boxes(blocks, folded, node, block, around, edges, skips, of_node)
 
 
 Edges = tuple[tuple[int, int], ...]
 
 
-def reduced(count: int, edges: set[tuple[int, int]]) -> tuple[Edges, Edges]:
+def transitive_reduction(count: int, edges: set[tuple[int, int]]) -> tuple[Edges, Edges]:
     """Edges without which some box could not be reached, and the others (the transitive reduction and the rest).
 
     Edges that close a circle are among the others.
@@ -230,7 +231,8 @@ def reduced(count: int, edges: set[tuple[int, int]]) -> tuple[Edges, Edges]:
         into[b] += 1
     place = _in_order(count, out, into)
     forward = {(a, b) for a, b in edges if place[a] < place[b]}
-    reach = [0] * count  # boxes behind each, as bits
+    # The boxes that can be reached from each, as bits.
+    reach = [0] * count
     needed: list[tuple[int, int]] = []
     for a in sorted(range(count), key=lambda box: -place[box]):
         for b in sorted((b for b in out[a] if (a, b) in forward), key=lambda box: place[box]):

@@ -73,23 +73,28 @@ class _Layouter:
         self.boxes = boxes
         self.places = np.zeros((len(boxes), 4))
         self.children = defaultdict[int, list[int]](list)
-        self.above: list[list[int]] = []  # by box: itself and the open blocks around it, then -1 for the model
+        # By box: itself and the open blocks around it, then -1 for the model.
+        self.above: list[list[int]] = []
         for box, around in enumerate(boxes.around.tolist()):
             self.children[around].append(box)
             self.above.append([box, *(self.above[around] if around >= 0 else [-1])])
-        self.edges = defaultdict[int, dict[tuple[int, int], list[int]]](dict)  # by block, between its own boxes
+        # By block, between its own boxes.
+        self.edges = defaultdict[int, dict[tuple[int, int], list[int]]](dict)
         for number, (a, b) in enumerate(boxes.edges):
             block, pair = self._common_block(a, b)
             self.edges[block].setdefault(pair, []).append(number)
         self.skips = defaultdict[int, dict[int, list[int]]](lambda: defaultdict(list))
         for a, b in boxes.skips:
             self.skips[self._common_block(a, b)[0]][a].append(b)
-        self.bends: dict[int, tuple[int, Floats]] = {}  # by edge: the block, and points in it
-        self.lanes: list[tuple[int, tuple[int, ...], float]] = []  # block, boxes from the first on, lane in the block
+        # By edge: the block, and points in it.
+        self.bends: dict[int, tuple[int, Floats]] = {}
+        # Block, boxes from the first on, lane in the block.
+        self.lanes: list[tuple[int, tuple[int, ...], float]] = []
 
     def layout(self, ties: Sequence[tuple[int, ...]]) -> Layout:
         """Everything, with the model's own corner at 0, 0."""
-        for box in reversed(range(len(self.boxes))):  # what lies in a block stands behind it
+        # What is in a block comes after it: from the end, each block is filled before it is placed itself.
+        for box in reversed(range(len(self.boxes))):
             if self.boxes.open(box):
                 width, height = self._fill(box, HEAD, PADDING)
                 self.places[box, 2:] = max(width, WIDTH), height

@@ -59,9 +59,11 @@ class GraphPanel(QWidget):
         self.range = ScoreRange()
         self.folded: frozenset[int] = frozenset()
         self._layouts: dict[frozenset[int], tuple[Boxes, Layout]] = {}
-        self._wanted: frozenset[int] | None = None  # what is being laid out
+        # The blocks of the layout in the making; an older one that comes later is dropped.
+        self._wanted: frozenset[int] | None = None
         self._hits: list[int] = []
-        self._goal = -1  # node of the graph to be shown once it is laid out
+        # Node of the graph to be shown once it is laid out.
+        self._goal = -1
         self._empty = EmptyState("", "", "")
         self._legend = label(role="caption", wrap=True)
         self._drawing = Drawing(
@@ -97,8 +99,8 @@ class GraphPanel(QWidget):
         self.search.textChanged.connect(self._search)
         self.search.returnPressed.connect(self._go_to_next_hit)
         self._empty.stepped.connect(self._open_model)
-        self.document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
-        self._changed(SHOWN)
+        self.document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._show_changes)
+        self._show_changes(SHOWN)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a low window the drawing is worth more than the words below it."""
@@ -112,7 +114,7 @@ class GraphPanel(QWidget):
 
     # What changed.
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
             self.model.reload()
             self._layouts.clear()

@@ -129,7 +129,8 @@ class HeadsModel(QAbstractTableModel):
 
     def _rate(self) -> None:
         scores = self.document.shown_scores
-        self.scale = ScoreScale.of(scores)  # that of the tree: a colour says the same wherever it is seen
+        # The scale of the tree: a colour says the same wherever it is seen.
+        self.scale = ScoreScale.of(scores)
 
     # Cells and structures.
 

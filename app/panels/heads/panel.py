@@ -1,12 +1,11 @@
 """The Heads tab: a click or a rubber band marks, colours are the scores of the present criterion."""
 
-import numpy as np
-from PySide6.QtCore import QRectF, Slot
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...dialogs.save_plot import asks_to_save
-from ...document.document import Aspect, Document, Selection
+from ...document.document import Aspect, Document
 from ...widgets.empty_state import EmptyState
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
@@ -14,7 +13,7 @@ from ...widgets.plot_export import Drawing, offer
 from ...widgets.score_map import CaptionLine
 from ..panel_layout import column_of, stack_of
 from ..plot_tables import heads_table
-from .model import HeadsModel, Place
+from .model import HeadsModel
 from .view import HeadsView, paint_cell
 
 SWATCH = 18
@@ -90,19 +89,14 @@ class HeadsPanel(QWidget):
         column_of(self._note, (self.view, 1), self.legend, on=shown, margins=(6, 8, 6, 6), gap=4)
         self._stack = stack_of(self, self._empty, shown)
         offer(self.view, self._drawing, asks_to_save(self.document))
-        self.view.toggled.connect(self._toggle)
-        self.view.removed.connect(self._remove)
-        self.view.reached.connect(self._reach)
-        self.view.banded.connect(self._band)
-        self.view.hovered.connect(self._hover)
-        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
-        self._changed(SHOWN)
+        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._show_changes)
+        self._show_changes(SHOWN)
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The map, to be taken along."""
         return (self._drawing,)
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
             self.model.reload()
             self._stack.setCurrentIndex(int(self.model.some))
@@ -122,44 +116,3 @@ class HeadsPanel(QWidget):
             self._note.setText(words + framed)
         if aspects & {Aspect.MODEL, Aspect.SELECTION}:
             self.view.show_current(self.model.place_of(self.document.selection.structure))
-
-    # Gestures.
-
-    @Slot(object)
-    def _reach(self, place: Place) -> None:
-        self._select(place, self.view.selected())
-
-    def _select(self, place: Place, places: list[Place]) -> None:
-        """A cell was reached, alone or with others that are selected."""
-        row = self.model.rows[place[0]]
-        assert self.document.analysis is not None
-        one = self.document.analysis.sets[row.set_number]
-        several = tuple(map(self.model.structure, places)) if len(places) > 1 else ()
-        self.document.select(Selection(one.module, row.set_number, self.model.structure(place), several))
-
-    @Slot(object)
-    def _toggle(self, places: list[Place]) -> None:
-        """Mark or unmark one; of several all that are free."""
-        if len(places) != 1:
-            self._band(places)
-            return
-        self._select(places[0], places)
-        self.document.plan.toggle_marks([self.model.structure(places[0])])
-
-    @Slot(object)
-    def _remove(self, places: list[Place]) -> None:
-        if places:
-            self.document.plan.mark([self.model.structure(place) for place in places], True)
-
-    @Slot(object)
-    def _band(self, places: list[Place]) -> None:
-        """Mark all inside; unmark them where all are marked."""
-        structures = np.array([self.model.structure(place) for place in places], np.int64)
-        if len(places) > 1:
-            current = self.view.current
-            self._select(current if current in places else places[0], places)
-        self.document.plan.toggle_marks(structures)
-
-    @Slot(object)
-    def _hover(self, place: Place | None) -> None:
-        self.document.hover(-1 if place is None else self.model.structure(place))

@@ -13,7 +13,6 @@ from PySide6.QtCore import (
     QRect,
     QRectF,
     Qt,
-    Signal,
     Slot,
 )
 from PySide6.QtGui import QBrush, QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
@@ -28,6 +27,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ...document.document import Selection
 from ...theme import ink, px, score_colour, sizes, tokens
 from ...widgets.painting import padlock, paint_band
 from ...widgets.table import TopRow, TypeAhead
@@ -157,7 +157,8 @@ class HeadsHeader(QHeaderView):
         """One number, or one name."""
         look, text = tokens(), self._rows.headerData(logicalIndex, self.orientation())
         painter.fillRect(rect, QColor(look.panel))
-        font = self._view.font()  # its own is smaller by the style sheet
+        # The header's own font is smaller, by the style sheet.
+        font = self._view.font()
         if self.orientation() is Qt.Orientation.Horizontal:
             font.setPixelSize(sizes().caption)
             painter.setFont(font)
@@ -185,21 +186,7 @@ STEPS = {
 
 
 class HeadsView(QTableView):
-    """Rows of heads.
-
-    Signals:
-        reached: (row, cell), a key moved there.
-        toggled: list of (row, cell): one was clicked, or Space was pressed on those that are selected.
-        removed: list of (row, cell) on which Delete was pressed.
-        banded: list of (row, cell) inside a rubber band.
-        hovered: (row, cell) or None.
-    """
-
-    reached = Signal(object)
-    toggled = Signal(object)
-    removed = Signal(object)
-    banded = Signal(object)
-    hovered = Signal(object)
+    """Rows of heads; what is selected, marked and pointed at goes to the document."""
 
     def __init__(self, model: HeadsModel, parent: QWidget | None = None) -> None:
         """Show the model."""
@@ -313,7 +300,7 @@ class HeadsView(QTableView):
             super().mousePressEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """The band grows; without a button the cell under the mouse is told."""
+        """The band grows; without a button the cell under the mouse is pointed at."""
         if self._press is not None:
             self._end = event.position()
             far = (self._end - self._press).manhattanLength() >= QApplication.startDragDistance()
@@ -332,10 +319,11 @@ class HeadsView(QTableView):
         area = QRectF(self._press, event.position()).normalized()
         self._press, self._banding = None, False
         if banding:
-            self.banded.emit(self.inside(area.toAlignedRect()))
+            places = self.inside(area.toAlignedRect())
+            self._toggle(places, select=len(places) > 1)
         elif place is not None:
             self._select_alone(place)
-            self.toggled.emit([place])
+            self._toggle([place])
         self.viewport().update()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
@@ -369,7 +357,7 @@ class HeadsView(QTableView):
     def _point(self, place: Place | None) -> None:
         if place != self._hover:
             self._hover = place
-            self.hovered.emit(place)
+            self.rows.document.hover(-1 if place is None else self.rows.structure(place))
 
     # Keys.
 
@@ -388,9 +376,10 @@ class HeadsView(QTableView):
             self._press, self._banding = None, False
             self.viewport().update()
         elif plain and key == Qt.Key.Key_Space:
-            self.toggled.emit(self.selected())
+            self._toggle(self.selected())
         elif plain and key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
-            self.removed.emit(self.selected())
+            if places := self.selected():
+                self.rows.document.plan.mark([self.rows.structure(place) for place in places], True)
         else:
             super().keyPressEvent(event)
 
@@ -420,16 +409,31 @@ class HeadsView(QTableView):
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """A key reached another cell."""
         super().currentChanged(current, previous)
-        self._tell()
+        self._select_reached()
 
     def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
         """Other cells are selected beside the current one."""
         super().selectionChanged(selected, deselected)
-        self._tell()
+        self._select_reached()
 
-    def _tell(self) -> None:
+    def _select_reached(self) -> None:
         if self.current is not None and not self._following:
-            self.reached.emit(self.current)
+            self._select(self.current, self.selected())
+
+    def _select(self, place: Place, places: list[Place]) -> None:
+        """Select a cell in the document, alone or with others that are selected."""
+        number, analysis = self.rows.rows[place[0]].set_number, self.rows.document.analysis
+        assert analysis is not None
+        several = tuple(map(self.rows.structure, places)) if len(places) > 1 else ()
+        chosen = Selection(analysis.sets[number].module, number, self.rows.structure(place), several)
+        self.rows.document.select(chosen)
+
+    def _toggle(self, places: list[Place], select: bool = True) -> None:
+        """Mark what of these is free; unmark it where all of it is marked."""
+        if select and places:
+            current = self.current
+            self._select(current if current in places else places[0], places)
+        self.rows.document.plan.toggle_marks([self.rows.structure(place) for place in places])
 
     def selected(self) -> list[Place]:
         """The selected cells, in order."""

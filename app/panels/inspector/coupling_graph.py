@@ -87,7 +87,8 @@ class Flows:
             else:
                 flat.setdefault(tensor.module, []).append(each)
         writers = [module for module, output in wide if output]
-        for module in writers:  # a bias belongs to the layer that adds it
+        # A bias belongs to the layer that adds it.
+        for module in writers:
             wide[module, True] += flat.pop(module, [])
         name = structure_name(self._analysis, structure, one)
         made = [Box(module, self._parts(slices)) for (module, output), slices in wide.items() if output]
@@ -104,7 +105,7 @@ class Flows:
         return tuple(found)
 
 
-def set_shown(analysis: Analysis, module: str) -> int:
+def set_to_show(analysis: Analysis, module: str) -> int:
     """The coupled set that is shown for a layer: its own, else the one that its outputs go along with, else -1."""
     own = next((n for n, one in enumerate(analysis.sets) if one.module == module and one.kind is not Kind.BLOCK), -1)
     along = next((n for n, one in enumerate(analysis.sets) if module in one.along), -1)
@@ -170,16 +171,13 @@ class FlowView(QWidget):
         flow = self.flow
         return 0 if flow is None else max(_count(flow.writers), _count(flow.readers), 1)
 
-    def placed(self) -> list[_Placed]:
+    def place_boxes(self) -> list[_Placed]:
         """All boxes, the left column first."""
         flow = self.flow
         if flow is None:
             return []
         width = (self.width() - MIDDLE) / 2
-        return [
-            *self._column(flow.writers, 0.0, width),
-            *self._column(flow.readers, width + MIDDLE, width),
-        ]
+        return [*self._column(flow.writers, 0.0, width), *self._column(flow.readers, width + MIDDLE, width)]
 
     def _column(self, boxes: tuple[Box, ...], left: float, width: float) -> list[_Placed]:
         shown = boxes if len(boxes) <= MOST else boxes[: MOST - 1]
@@ -208,7 +206,7 @@ class FlowView(QWidget):
             return
         painter, look, flow = QPainter(self), tokens(), self.flow
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        placed, middle = self.placed(), self._rows() * (BOX + GAP) / 2 - GAP / 2
+        placed, middle = self.place_boxes(), self._rows() * (BOX + GAP) / 2 - GAP / 2
         knot = QPointF(self.width() / 2, middle)
         for one in placed:
             left = one.area.center().x() < knot.x()
@@ -244,7 +242,7 @@ class FlowView(QWidget):
 
     def box_at(self, where: QPointF) -> int:
         """The box at a place, -1 for none."""
-        return next((n for n, one in enumerate(self.placed()) if one.area.contains(where)), -1)
+        return next((n for n, one in enumerate(self.place_boxes()) if one.area.contains(where)), -1)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Show the layer that is clicked."""
@@ -253,15 +251,15 @@ class FlowView(QWidget):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """A hand over what can be clicked."""
         number = self.box_at(event.position())
-        hand = number >= 0 and bool(self.placed()[number].module)
+        hand = number >= 0 and bool(self.place_boxes()[number].module)
         self.setCursor(Qt.CursorShape.PointingHandCursor if hand else Qt.CursorShape.ArrowCursor)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrow keys go from layer to layer, Return shows one."""
         steps = {Qt.Key.Key_Up: -1, Qt.Key.Key_Left: -1, Qt.Key.Key_Down: 1, Qt.Key.Key_Right: 1}
         step = steps.get(Qt.Key(event.key()), 0)
-        if step and self.placed():
-            self._current = min(max(self._current + step, 0), len(self.placed()) - 1)
+        if step and self.place_boxes():
+            self._current = min(max(self._current + step, 0), len(self.place_boxes()) - 1)
             self.update()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self._pick(self._current)
@@ -269,7 +267,7 @@ class FlowView(QWidget):
             super().keyPressEvent(event)
 
     def _pick(self, number: int) -> None:
-        placed = self.placed()
+        placed = self.place_boxes()
         if 0 <= number < len(placed) and placed[number].module:
             self.picked.emit(placed[number].module)
 
@@ -277,7 +275,7 @@ class FlowView(QWidget):
         """What of a layer goes, in a tooltip."""
         if isinstance(event, QHelpEvent):
             number = self.box_at(QPointF(event.pos()))
-            QToolTip.showText(event.globalPos(), self.placed()[number].tip if number >= 0 else "", self)
+            QToolTip.showText(event.globalPos(), self.place_boxes()[number].tip if number >= 0 else "", self)
             return True
         return super().event(event)
 

@@ -27,7 +27,7 @@ from ...widgets.plot_export import Drawing, offer
 from ...widgets.score_map import ScoreMap, ScoreScale
 from ..panel_layout import column_of, row_of
 from ..plot_tables import set_table
-from .coupling_graph import Flows, FlowView, set_shown
+from .coupling_graph import Flows, FlowView, set_to_show
 from .histogram import Histogram, Spread
 from .selection_text import costs_note, costs_text, goes_title, steps_of, subject_of
 from .slice_list import SliceList, lines
@@ -102,7 +102,8 @@ class InspectorPanel(Card):
         area.setWidget(page)
         column_of((area, 1), self.below, row_of((self.mark, 1), self.lock, gap=8), on=shown, margins=(0, 0, 0, 0))
         self._stack = QStackedLayout()
-        self.body.addLayout(self._stack)  # first: a stack without a parent shows its first page as a window
+        # The layout has its widget before its pages: a stack without one shows its first page as a window.
+        self.body.addLayout(self._stack)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(shown)
         self._drawing = Drawing(
@@ -132,13 +133,13 @@ class InspectorPanel(Card):
         self.lock.clicked.connect(self._toggle_lock)
         self.mark.clicked.connect(self._toggle_marks)
         self.below.clicked.connect(self._mark_all_below)
-        self.document.dispatcher.watch(SHOWN | {Aspect.HOVER}, self._changed)
+        self.document.dispatcher.watch(SHOWN | {Aspect.HOVER}, self._show_changes)
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The histogram, to be taken along."""
         return (self._drawing,)
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if aspects & SHOWN:
             self.refresh()
         elif self.document.analysis is not None:
@@ -356,7 +357,7 @@ class InspectorPanel(Card):
         """Show a layer of the graph."""
         analysis = self.document.analysis
         if analysis is not None:
-            self.document.select(Selection(module, set_shown(analysis, module)))
+            self.document.select(Selection(module, set_to_show(analysis, module)))
 
     @Slot(int)
     def _hover_cell(self, cell: int) -> None:

@@ -1,11 +1,10 @@
 """The Layers tab: rows aligned with the tree's layers; a click selects there, and back."""
 
-from PySide6.QtCore import Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from ...dialogs.save_plot import asks_to_save
-from ...document.document import Aspect, Document, Selection
+from ...document.document import Aspect, Document
 from ...theme import px
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
@@ -50,10 +49,8 @@ class LayersPanel(QWidget):
             table=lambda: layers_table(self.model),
         )
         offer(self.view, self._drawing, asks_to_save(self.document))
-        self.view.picked.connect(self._select_row)
-        self.view.opened.connect(self._edit_keeps)
-        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
-        self._changed(SHOWN)
+        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._show_changes)
+        self._show_changes(SHOWN)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a low window rows are worth more than the words below them."""
@@ -64,7 +61,7 @@ class LayersPanel(QWidget):
         """The table, to be taken along."""
         return (self._drawing,)
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
             self.model.reload()
             self._stack.setCurrentIndex(int(self.model.layers is not None))
@@ -86,14 +83,3 @@ class LayersPanel(QWidget):
         if aspects & {Aspect.MODEL, Aspect.SELECTION}:
             rows = self.model.layers.row_of if self.model.layers is not None else {}
             self.view.show_current(rows.get(self.document.selection.module, -1))
-
-    @Slot(int)
-    def _select_row(self, row: int) -> None:
-        layers = self.model.layers
-        if layers is not None:
-            self.document.select(Selection(layers.modules[row], int(layers.sets[row])))
-
-    @Slot()
-    def _edit_keeps(self) -> None:
-        """Type in the tree how many the layer keeps."""
-        self.document.requested.emit(lambda window: window.edit_keeps())

@@ -53,7 +53,7 @@ def ties_of(analysis: Analysis, row_of: dict[str, int]) -> tuple[Tie, ...]:
         shared[rows] = (*shared.get(rows, ()), number)
     ties = [Tie(np.array(rows), sets, False) for rows, sets in shared.items() if len(rows) > 1]
     first = {number: rows[0] for number, rows in writers.items()}
-    ties += _concatenated(analysis, row_of, first)
+    ties += _concatenation_ties(analysis, row_of, first)
     # Short ones are nearest to the names; two that overlap never share a lane.
     taken = np.zeros((LANES, 1 + max((int(tie.rows[-1]) for tie in ties), default=0)), np.bool_)
     placed: list[Tie] = []
@@ -66,7 +66,7 @@ def ties_of(analysis: Analysis, row_of: dict[str, int]) -> tuple[Tie, ...]:
     return tuple(placed)
 
 
-def _concatenated(analysis: Analysis, row_of: dict[str, int], first: dict[int, int]) -> list[Tie]:
+def _concatenation_ties(analysis: Analysis, row_of: dict[str, int], first: dict[int, int]) -> list[Tie]:
     """Sets that lie beside each other on the axis that a layer reads."""
     readers: dict[int, list[int]] = {}
     for number, one in enumerate(analysis.sets):
@@ -232,5 +232,6 @@ def plan_of(
         kept = np.where(owned, np.rint(np.nan_to_num(open) / sizes_of[number] * layers.width), kept).astype(np.int64)
     fractions = figures.scale.fractions(scores)
     shut = np.bincount(analysis.set_numbers(), weights=locked & ~removed, minlength=len(analysis.sets) + 1)
-    shut = shut[layers.sets].astype(np.int64)  # the last one of a layer without a set
+    # A layer without a set (-1) reads the last entry, which is 0.
+    shut = shut[layers.sets].astype(np.int64)
     return Plan(present, kept, shut, scores, fractions, macs, parameters / total, figures.scale, open, final)

@@ -10,7 +10,6 @@ from PySide6.QtCore import (
     QPointF,
     QRectF,
     Qt,
-    Signal,
     Slot,
 )
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
@@ -24,6 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ...document.document import Selection
 from ...theme import Tokens, px, tokens
 from ...widgets.painting import WIDTH, padlock, paint_width
 from ...widgets.table import TopRow, TypeAhead, elide_titles
@@ -136,7 +136,8 @@ def widths(room: float, lanes: int, keeps: int, measured: bool, timed: bool) -> 
         measured: There is a sensitivity to show.
         timed: There are times to show.
     """
-    wide = room / px(1000) * 1000  # in lengths that fit text of the first size
+    # In lengths that fit text of the first size: larger text leaves out more columns.
+    wide = room / px(1000) * 1000
     found = {
         Column.TIES: lanes * LANE + PAST,
         Column.NAME: int(min(px(260), max(px(150), 0.26 * room), max(0.5 * room, 60))),
@@ -147,7 +148,8 @@ def widths(room: float, lanes: int, keeps: int, measured: bool, timed: bool) -> 
         Column.PARAMETERS: px(76) if wide >= 680 else 0,
         Column.SENSITIVITY: px(78) if wide >= 480 and measured else 0,
     }
-    if (over := sum(found.values()) + BAR - int(room)) > 0:  # names are elided, then what the tree has too is left out
+    # Where it is too narrow, names are elided first; then the MACs go, which the tree has too.
+    if (over := sum(found.values()) + BAR - int(room)) > 0:
         found[Column.NAME] = max(found[Column.NAME] - over, min(found[Column.NAME], px(NAME)))
         if sum(found.values()) + BAR > room:
             found[Column.MACS] = 0
@@ -155,15 +157,7 @@ def widths(room: float, lanes: int, keeps: int, measured: bool, timed: bool) -> 
 
 
 class LayersView(QTableView):
-    """Rows of the model; a row is selected as a whole.
-
-    Signals:
-        picked: int, a row was clicked or reached by a key.
-        opened: A row was double-clicked, or Return or Space was pressed on it.
-    """
-
-    picked = Signal(int)
-    opened = Signal()
+    """Rows of the model; a row is selected as a whole, and its layer with it in the document."""
 
     def __init__(self, model: LayersModel, parent: QWidget | None = None) -> None:
         """Show the model."""
@@ -196,8 +190,8 @@ class LayersView(QTableView):
         self._top = TopRow(self)
         model.modelReset.connect(self.share_room)
         model.dataChanged.connect(self.share_room)
-        self.clicked.connect(self._pick)
-        self.doubleClicked.connect(self.opened)
+        self.clicked.connect(self._select)
+        self.doubleClicked.connect(self._edit_keeps)
 
     def _set_heights(self) -> None:
         self.verticalHeader().setMinimumSectionSize(1)
@@ -305,13 +299,21 @@ class LayersView(QTableView):
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """A key reached another row."""
         super().currentChanged(current, previous)
-        self.viewport().update()  # ties of another row are highlighted
+        # Ties of another row are highlighted.
+        self.viewport().update()
         if current.isValid() and current.row() != previous.row() and not self._following:
-            self.picked.emit(current.row())
+            self._select(current)
 
     @Slot(QModelIndex)
-    def _pick(self, index: QModelIndex) -> None:
-        self.picked.emit(index.row())
+    def _select(self, index: QModelIndex) -> None:
+        layers = self.rows.layers
+        if layers is not None:
+            self.rows.document.select(Selection(layers.modules[index.row()], int(layers.sets[index.row()])))
+
+    @Slot()
+    def _edit_keeps(self) -> None:
+        """Type in the tree how many the layer keeps."""
+        self.rows.document.requested.emit(lambda window: window.edit_keeps())
 
     def moveCursor(self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier) -> QModelIndex:
         """Home and End go to the first and the last row; columns are not gone through."""
@@ -327,7 +329,7 @@ class LayersView(QTableView):
         keys = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
         plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
         if plain and event.key() in keys and self.current >= 0:
-            self.opened.emit()
+            self._edit_keeps()
         else:
             super().keyPressEvent(event)
 

@@ -26,7 +26,7 @@ LEAST = 2.0
 """Points of a percentage that it shows at least, or per cent of another metric."""
 
 
-def _titled(title: QWidget, plot: Plot) -> QWidget:
+def _plot_with_title(title: QWidget, plot: Plot) -> QWidget:
     """A plot under its title."""
     side = QWidget()
     column_of(title, (plot, 1), on=side, margins=(0, 0, 0, 0), gap=2)
@@ -56,8 +56,8 @@ class Curves(QWidget):
         self._metric_plot.addItem(self.measured)
         self._metric_plot.addItem(self.before)
         self._metric_plot.setToolTip(self.tr("Hollow: after the cut, before BatchNorm was recalibrated"))
-        self._loss_side = _titled(ElidedLabel(self.tr("loss"), "caption"), self._loss_plot)
-        metric_side = _titled(self._metric_title, self._metric_plot)
+        self._loss_side = _plot_with_title(ElidedLabel(self.tr("loss"), "caption"), self._loss_plot)
+        metric_side = _plot_with_title(self._metric_title, self._metric_plot)
         for plot in (self._loss_plot, self._metric_plot):
             plot.setMinimumSize(90, 60)
         row_of((self._loss_side, 1), (metric_side, 1), on=self, margins=(0, 0, 0, 0), gap=10)
@@ -150,11 +150,12 @@ class DomainCurves(QWidget):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         for plot in (self._loss_plot, self._share_plot):
             plot.setMinimumSize(90, LOW)
-            plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # as high as there is room
+            # As high as there is room.
+            plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         loss, share = self.tr("loss; dashed: reference"), self.tr("share, %")
         self._captions = [ElidedLabel(title, "caption") for title in (loss, share)]
-        loss_side = _titled(self._captions[0], self._loss_plot)
-        self._share_side = _titled(self._captions[1], self._share_plot)
+        loss_side = _plot_with_title(self._captions[0], self._loss_plot)
+        self._share_side = _plot_with_title(self._captions[1], self._share_plot)
         plots = row_of((loss_side, 1), (self._share_side, 1), gap=10)
         column_of((plots, 1), self.legend, on=self, margins=(0, 0, 0, 0), gap=2)
         theme().changed.connect(self._recolour)

@@ -101,7 +101,7 @@ class RecoveryPanel(QWidget):
         self.epochs.valueChanged.connect(self.refresh)
         self.repair.currentIndexChanged.connect(self.refresh)
         self.more.clicked.connect(self._open_further_settings)
-        self.document.dispatcher.watch(SHOWN, self._changed)
+        self.document.dispatcher.watch(SHOWN, self._show_changes)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -136,8 +136,8 @@ class RecoveryPanel(QWidget):
         """The curves, to be taken along."""
         return (self._drawing,)
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if self.document.recovery != self._entered():
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
+        if self.document.recovery != self._entered_settings():
             # Those of a session that was restored.
             self.settings = self.document.recovery
             with QSignalBlocker(self.epochs), QSignalBlocker(self.rate), QSignalBlocker(self.repair):
@@ -146,7 +146,8 @@ class RecoveryPanel(QWidget):
                 self.repair.setCurrentIndex(self.repair.findData(self.settings.repair))
         if aspects != {Aspect.MARKS}:
             self.refresh()
-        elif recovery_job(self.document) is None:  # marks change no curve: a dragged threshold draws none
+        elif recovery_job(self.document) is None:
+            # Marks change no curve: while a threshold is dragged, none is drawn again.
             self._show_waiting()
 
     @Slot()
@@ -169,13 +170,15 @@ class RecoveryPanel(QWidget):
         if job is None:
             self._show_waiting()
         else:
-            set_available(self.start, False)  # it stays where it is, with the focus
+            # The button stays, disabled: it may have the focus.
+            set_available(self.start, False)
             self.start.setToolTip(command_named("run.recover").enabled(self.document))
             self.text.setText(progress_text(job, self.document.curve))
             self.progress.show_progress(job.done, job.total, job.work)
             self.cancel.setEnabled(not job.cancelling)
             self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
-            words = self.tr("Cancel: {0}").format(job.title)  # of a sweep all of it, not the recovery of now alone
+            # Of a sweep, all of it is cancelled, not the present recovery alone.
+            words = self.tr("Cancel: {0}").format(job.title)
             self.cancel.setAccessibleName(words)
             self.cancel.setToolTip(words)
 
@@ -190,16 +193,17 @@ class RecoveryPanel(QWidget):
         self.domains.show_shares(roomy)
         running = recovery_job(self.document) is not None
         self._heading.setVisible(roomy or not running)
-        words = recovery_called(self._entered())
-        self.start.setText(words if roomy or not running else self.tr("Recover"))  # Cancel is beside it then
+        words = recovery_called(self._entered_settings())
+        # While it runs, Cancel is beside it: there is room for one word.
+        self.start.setText(words if roomy or not running else self.tr("Recover"))
         self.start.setAccessibleName(words)
         self._left_side.setVisible(roomy or self._left.currentIndex() == 1)
 
     def _show_waiting(self) -> None:
         reason = command_named("run.recover").enabled(self.document)
-        self.text.setText(reason or expect_text(self.document, self._entered()))
+        self.text.setText(reason or expect_text(self.document, self._entered_settings()))
         # About how long it takes, before what to expect; memory too, on the button.
-        settings = self.document.contents.suited(self._entered())
+        settings = self.document.contents.suited(self._entered_settings())
         found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
         if not reason and (settings.trains or settings.distilling) and found.seconds == found.seconds:
             self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
@@ -216,15 +220,16 @@ class RecoveryPanel(QWidget):
     @Slot()
     def _keep_settings(self) -> None:
         """The command and the sweep recover with what was entered here."""
-        self.document.set_recovery(self._entered())
+        self.document.set_recovery(self._entered_settings())
 
-    def _entered(self) -> RecoverySettings:
+    def _entered_settings(self) -> RecoverySettings:
         """What the fields say, with the further settings."""
         return replace(
             self.settings,
             epochs=self.epochs.value(),
             learning_rate=self.rate.value(),
-            repair=Repair(self.repair.currentData()),  # Qt gives back a plain string
+            # Qt gives back a plain string.
+            repair=Repair(self.repair.currentData()),
         )
 
     @Slot()

@@ -210,7 +210,7 @@ class TradeOffPanel(QWidget):
         self.legend.asked_about.connect(self.show_baseline)
         self.legend.wanted.connect(self._make_baseline)
         self._empty.stepped.connect(self.workbench.states.evaluate)
-        self.document.dispatcher.watch(SHOWN | {Aspect.JOBS}, self._changed)
+        self.document.dispatcher.watch(SHOWN | {Aspect.JOBS}, self._show_changes)
         self.refresh()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -237,10 +237,11 @@ class TradeOffPanel(QWidget):
     def _is_plotted(self) -> bool:
         return self._stack.currentIndex() == 1
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if aspects & SHOWN or not self._is_plotted():
             self.refresh()
-        else:  # a job came or went: what is offered
+        else:
+            # A job came or went, and with it what is offered.
             self._show_baselines()
 
     @Slot()

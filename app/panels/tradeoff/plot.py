@@ -59,7 +59,7 @@ class TradeOffPlot(Plot):
         self._dots.sigClicked.connect(self._open_point)
         self.setMouseEnabled(True, False)
         self.getViewBox().sigResized.connect(self._place_labels)
-        self.getViewBox().sigXRangeChanged.connect(self._place_again)
+        self.getViewBox().sigXRangeChanged.connect(self._update_places)
         self.setCursor(Qt.CursorShape.ArrowCursor)
 
     def show_trade_off(self, shown: TradeOff) -> None:
@@ -98,7 +98,7 @@ class TradeOffPlot(Plot):
         self._unknown.setData([self._place_of(p).x() for p in unknown for _ in range(2)], heights)
 
     @Slot()
-    def _place_again(self) -> None:
+    def _update_places(self) -> None:
         """A hand moved the x axis: what is at the border may be another."""
         if self._shown is not None:
             self._show_points()

@@ -78,7 +78,7 @@ def figures_of(
         node_scores=np.zeros(0),
         scale=ScoreScale(1.0),
         shares=macs / max(plan.macs, 1),
-        parameters=rows.summed(np.where(rows.parameters, plan.tensor_sizes, 0)),
+        parameters=rows.sums_below(np.where(rows.parameters, plan.tensor_sizes, 0)),
         times=np.where(totals > 0, totals, np.nan),
         total=plan.macs,
     )

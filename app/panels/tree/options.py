@@ -51,7 +51,8 @@ class RatingOptions(Card):
         self.setWindowFlag(Qt.WindowType.Popup)
         self.document = document
         self._title = label(role="heading", wrap=True)
-        self._title.setMinimumWidth(WIDTH - 28)  # of the popover none: words may need more
+        # The popover itself has no fixed width: words in another language may need more.
+        self._title.setMinimumWidth(WIDTH - 28)
         self.help = {name: label(role="caption", wrap=True) for name in ("formula", "cost", "paper")}
         self.combine = _box(setting_of(Choices, "combine"))
         self.slices = _box(setting_of(Choices, "slices"))
@@ -70,7 +71,8 @@ class RatingOptions(Card):
             box.activated.connect(self._set_choices)
             caption = label(box.accessibleName(), "muted")
             caption.setBuddy(box)
-            caption.setMinimumHeight(box.sizeHint().height())  # level with the box
+            # The caption is level with the box.
+            caption.setMinimumHeight(box.sizeHint().height())
             form.addRow(caption, box)
         self.body.addLayout(form)
         for each in (self.compare, self._reset):

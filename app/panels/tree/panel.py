@@ -82,7 +82,8 @@ class TreePanel(Card):
         )
         self.view.drawing = self._drawing
         self._criterion_name = label(self.tr("Criterion"), "caption")
-        self._criterion_name.hide()  # until there is room for it
+        # Until there is room for it.
+        self._criterion_name.hide()
         self.options = button(
             "\u2026", tip=self.tr("How scores are computed and compared, and what the criterion costs")
         )
@@ -106,7 +107,8 @@ class TreePanel(Card):
         tree, found = QWidget(), (self.found, (self.view, 1), self._nothing, self.hint, self.range)
         column_of(self.search, rating, chips, *found, on=tree, margins=(0, 0, 0, 0), gap=8)
         self._stack = QStackedLayout()
-        self.body.addLayout(self._stack)  # first: a stack without a parent shows its first page as a window
+        # The layout has its widget before its pages: a stack without one shows its first page as a window.
+        self.body.addLayout(self._stack)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(tree)
         for each in (self.hint, self.found, self._nothing):
@@ -115,8 +117,8 @@ class TreePanel(Card):
         self.search.textChanged.connect(self._filter_soon)
         self.model.refused.connect(self.refuse)
         self.view.refused.connect(self.refuse)
-        document.dispatcher.watch(SHOWN, self._changed)
-        self._changed(frozenset({Aspect.MODEL}))
+        document.dispatcher.watch(SHOWN, self._show_changes)
+        self._show_changes(frozenset({Aspect.MODEL}))
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The tree, to be taken along: as it is seen, and the scores of all structures."""
@@ -188,7 +190,7 @@ class TreePanel(Card):
     def _filter_soon(self) -> None:
         self._timer.start()
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.SCORES}:
             other = count_changes(self.document.choices, self.document.contents.ranking)
             self.options.setText(f"\u2026 {other}" if other else "\u2026")
@@ -201,7 +203,8 @@ class TreePanel(Card):
             self._show_numbers()
         elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.GATES, Aspect.STATES, Aspect.TARGET}:
             self.model.refresh()
-            if Aspect.TARGET in aspects:  # times may be known now
+            # With another target, times may be known that were not before.
+            if Aspect.TARGET in aspects:
                 self.view.columns.share_room(self.view.viewport().width())
             self._show_hits()
             self._show_numbers()

@@ -50,7 +50,8 @@ class Arrangement:
         self._place[self._below] = np.arange(len(self._below)) - self._below_start[above[order] + 1]
         self._first = [one.first for one in analysis.sets]
         self._keys = keys
-        self._structures = np.flatnonzero(structures).astype(np.int32)  # set after set, as the analysis numbers them
+        # Set after set, as the analysis numbers them.
+        self._structures = np.flatnonzero(structures).astype(np.int32)
         counts = np.bincount(rows.set_of[self._structures], minlength=len(analysis.sets))
         self._structure_start = np.concatenate([[0], np.cumsum(counts)])
         self._children: dict[int, list[int]] = {}

@@ -73,7 +73,7 @@ class Rows:
         kind = np.int64 if values.dtype == np.bool_ else values.dtype
         return np.add.reduceat(values, self.set_start, dtype=kind)
 
-    def summed(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def sums_below(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """[N] sums of [T] values in or below each row."""
         held = self.tensor_node >= 0
         weights = values[held].astype(np.float64)

@@ -74,7 +74,7 @@ class RowsModel(QAbstractItemModel):
         whole = owner >= 0 and self.analysis.sets[owner].count == 1
         return (self.analysis.sets[owner].first,) if whole else ()
 
-    def owned(self, index: Index) -> int:
+    def set_number(self, index: Index) -> int:
         """The coupled set that a row belongs to, -1 for none."""
         if self.rows is None or not index.isValid():
             return -1
@@ -88,12 +88,12 @@ class RowsModel(QAbstractItemModel):
         if self.rows is None or not index.isValid():
             return ""
         row = index.internalId()
-        return self.rows.modules[row if row < self.rows.count else int(self.rows.set_node[self.owned(index)])]
+        return self.rows.modules[row if row < self.rows.count else int(self.rows.set_node[self.set_number(index)])]
 
     def selection(self, index: Index) -> Selection:
         """What the document selects for a row."""
         own = self.structures(index)
-        return Selection(self.module(index), self.owned(index), own[0] if own else -1)
+        return Selection(self.module(index), self.set_number(index), own[0] if own else -1)
 
     def index_of(self, module: str, set_number: int = -1, structure: int = -1) -> QModelIndex:
         """The row of a structure, else of a set, else of a module; invalid when it is filtered away."""
@@ -126,21 +126,21 @@ class OpenRows(QObject):
         self.open: set[int] = set()
         self.counting = True
         self._analysis = model.analysis
-        view.expanded.connect(self._note_open)
-        view.collapsed.connect(self._note_closed)
-        model.modelReset.connect(self._open_again)
+        view.expanded.connect(self._remember_row)
+        view.collapsed.connect(self._forget_row)
+        model.modelReset.connect(self._reopen_rows)
 
     @Slot(QModelIndex)
-    def _note_open(self, index: QModelIndex) -> None:
+    def _remember_row(self, index: QModelIndex) -> None:
         if self.counting:
             self.open.add(index.internalId())
 
     @Slot(QModelIndex)
-    def _note_closed(self, index: QModelIndex) -> None:
+    def _forget_row(self, index: QModelIndex) -> None:
         self.open.discard(index.internalId())
 
     @Slot()
-    def _open_again(self) -> None:
+    def _reopen_rows(self) -> None:
         if self._model.analysis is not self._analysis:
             self._analysis = self._model.analysis
             self.open.clear()

@@ -85,7 +85,8 @@ class TreeDelegate(QStyledItemDelegate):
             painter.setFont(option.font)
             painter.setPen(QColor(colour))
             painter.drawText(rect.adjusted(ASIDE, 0, -ASIDE, 0), RIGHT, text)
-        elif column == Column.KEEPS and filled:  # its ground lies over the name that was drawn into this cell
+        elif column == Column.KEEPS and filled:
+            # The ground of this cell covers the end of the name, which was drawn into it: draw that again.
             name = QRectF(self._view.visualRect(index.sibling(index.row(), Column.NAME)))
             painter.save()
             painter.setClipRect(rect)
@@ -281,12 +282,12 @@ class StructureTree(QTreeView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        model.figures_changed.connect(self._paint_again)
+        model.figures_changed.connect(self._repaint)
         self.open_rows = OpenRows(self, model)
         self._top = TopRow(self)
         self._following = False
         self._selected_together: tuple[int, ...] = ()
-        model.modelReset.connect(self._show_selection_again)
+        model.modelReset.connect(self._restore_selection)
         self.selectionModel().currentChanged.connect(self._tell_selection)
         self.selectionModel().selectionChanged.connect(self._tell_selection)
 
@@ -339,7 +340,8 @@ class StructureTree(QTreeView):
         """Type how many the current row keeps."""
         index = self.currentIndex().siblingAtColumn(Column.KEEPS)
         if self.state() is QAbstractItemView.State.EditingState:
-            return  # it is being typed
+            # A number is being typed already.
+            return
         if index.isValid() and self.rows.flags(index) & Qt.ItemFlag.ItemIsEditable:
             self.edit(index)
         elif index.isValid():
@@ -390,7 +392,12 @@ class StructureTree(QTreeView):
         found: list[int] = []
         for index in self.selectionModel().selectedRows():
             own = self.rows.structures(index)
-            if not own and whole_sets and self.rows.analysis is not None and (number := self.rows.owned(index)) >= 0:
+            if (
+                not own
+                and whole_sets
+                and self.rows.analysis is not None
+                and (number := self.rows.set_number(index)) >= 0
+            ):
                 place = self.rows.analysis.sets[number].structures
                 own = tuple(range(place.start, place.stop))
             found.extend(own)
@@ -458,11 +465,11 @@ class StructureTree(QTreeView):
         self.document.select(replace(self.rows.selection(current), several=self._selected_together))
 
     @Slot()
-    def _paint_again(self) -> None:
+    def _repaint(self) -> None:
         self.viewport().update()
 
     @Slot()
-    def _show_selection_again(self) -> None:
+    def _restore_selection(self) -> None:
         self.columns.share_room(self.viewport().width())
         selection = self.document.selection
         # The view has other rows now, of which only the current one is selected.

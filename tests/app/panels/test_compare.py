@@ -14,7 +14,7 @@ from secateur.app.document.document import Aspect, Document, Selection, Side
 from secateur.app.panels.compare import ComparePanel
 from secateur.app.panels.compare import panel as compare_panel
 from secateur.app.panels.compare.model import Column, CompareModel, Role
-from secateur.app.panels.compare.panel import fitting
+from secateur.app.panels.compare.panel import shorten_to_fit
 from secateur.app.panels.compare.runs import MACS, METRIC, NAME, as_csv
 from secateur.app.widgets.elide import shortened
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
@@ -280,8 +280,8 @@ def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
 
 
 def test_a_difference_in_too_little_room_keeps_its_sign() -> None:
-    assert fitting("24 fewer channels", 50, lambda text: 8 * len(text)) == "24 fewer"
-    assert fitting("+172.3 % MACs", 70, lambda text: 8 * len(text)) == "+172.3 %"
+    assert shorten_to_fit("24 fewer channels", 50, lambda text: 8 * len(text)) == "24 fewer"
+    assert shorten_to_fit("+172.3 % MACs", 70, lambda text: 8 * len(text)) == "+172.3 %"
 
 
 def test_a_name_in_too_little_room_keeps_its_end_and_takes_what_is_free(panel, monkeypatch) -> None:

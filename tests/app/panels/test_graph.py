@@ -14,7 +14,7 @@ from torch import nn
 from secateur.app.document.document import Selection
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.graph import panel as panel_module
-from secateur.app.panels.graph.boxes import blocks_of, boxes_of, reduced
+from secateur.app.panels.graph.boxes import blocks_of, boxes_of, transitive_reduction
 from secateur.app.panels.graph.layout import Layout, lanes, lay_out
 from secateur.engine import analyse
 from secateur.engine.structures.analysis import Analysis
@@ -94,7 +94,7 @@ def click(qtbot, panel: GraphPanel, where: QPoint) -> None:
 
 
 def test_edges_that_a_longer_way_replaces_are_drawn_as_skips() -> None:
-    needed, others = reduced(5, {(0, 1), (1, 2), (0, 2), (2, 3), (3, 4), (1, 4), (4, 1)})
+    needed, others = transitive_reduction(5, {(0, 1), (1, 2), (0, 2), (2, 3), (3, 4), (1, 4), (4, 1)})
     assert needed == ((0, 1), (1, 2), (2, 3), (3, 4))
     assert others == ((0, 2), (1, 4), (4, 1))  # residual connections, and one that leads back
 

@@ -250,12 +250,12 @@ def test_what_goes_along_is_drawn_writers_left_and_readers_right(inspector) -> N
     assert [box.module for box in flow.passes] == ["bn1", "layer1.0.bn2", "layer1.1.bn2"]
     assert flow.writers[0].parts == ("weight [3, :, :, :]",) and flow.readers[0].parts == ("weight [:, 3, :, :]",)
     assert "read by layer1.0.conv1" in inspector.flow.accessibleDescription()
-    left, right = [one.area for one in inspector.flow.placed() if one.module in ("conv1", "layer2.0.conv1")]
+    left, right = [one.area for one in inspector.flow.place_boxes() if one.module in ("conv1", "layer2.0.conv1")]
     assert left.right() < right.left()
 
 
 def test_a_click_in_the_graph_shows_that_layer(inspector, qtbot) -> None:
-    where = next(one.area.center().toPoint() for one in inspector.flow.placed() if one.module == "layer1.0.conv2")
+    where = next(one.area.center().toPoint() for one in inspector.flow.place_boxes() if one.module == "layer1.0.conv2")
     qtbot.mouseClick(inspector.flow, Qt.MouseButton.LeftButton, pos=where)
     document = inspector.document
     assert document.selection.module == "layer1.0.conv2"
