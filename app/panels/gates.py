@@ -149,7 +149,7 @@ class GatesPanel(QWidget):
     Attributes:
         curves: The plot.
         names: Of the kinds.
-        numbers: Of each kind, what stands beside its name: open now, planned to be, target in the end, undecided.
+        numbers: Of each kind, what is right of its name: open now, planned to be, target in the end, undecided.
         text: What is shown, and how far it is.
         cancel: Stops; what was learned is kept.
     """

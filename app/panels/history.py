@@ -111,7 +111,7 @@ class HistoryPanel(QWidget):
     Attributes:
         view: The tree.
         steps: The steps of the present branch.
-        comparison: Puts what is selected beside each other.
+        comparison: Compares what is selected.
     """
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:

@@ -38,7 +38,7 @@ class JobRow(QWidget):
         self.show_job(job)
 
     def show_job(self, job: JobView) -> None:
-        """Show where it stands."""
+        """Show its progress."""
         self.job = job
         self._title.setText(job.title)
         self._text.setText(job_words(job))
@@ -126,7 +126,7 @@ class JobsPanel(QWidget):
 
 
 def job_words(job: JobView) -> str:
-    """Where a job stands: its step, how long it has run, how long it still takes."""
+    """The progress of a job: its step, how long it has run, how long it still takes."""
     say = QCoreApplication.translate
     if job.place:
         turn = say("JobsPanel", "next") if job.place == 1 else say("JobsPanel", "waiting, number {0}").format(job.place)

@@ -21,7 +21,7 @@ SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect
 NARROW = 226
 """Cells narrower than this show the original's number in a line of its own."""
 BESIDE = 5
-"""Between what stands in one line of a cell, in device-independent pixels."""
+"""Between the parts of a line in a cell, in device-independent pixels."""
 
 
 class Cell(Card):
@@ -76,7 +76,7 @@ class Cell(Card):
         self.fit()
 
     def resizeEvent(self, event) -> None:  # noqa: ANN001
-        """Decide again where the original's number stands."""
+        """Decide again where the original's number goes."""
         super().resizeEvent(event)
         self.fit()
 

@@ -1,4 +1,4 @@
-"""How panels are put together: parts beside or below each other, pages of which one is seen, a page that scrolls."""
+"""How panels are put together: parts side by side or below each other, pages one at a time, a page that scrolls."""
 
 from typing import TypeVar
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .tradeoff.points import TradeOff
 
 NOWHERE = DomainPoint(np.nan, np.nan, np.nan)
-"""Where a point does not say how a domain stands."""
+"""For a point that does not say anything of a domain."""
 
 
 def trade_off_table(shown: "TradeOff | None") -> Table:

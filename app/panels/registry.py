@@ -1,4 +1,4 @@
-"""Which panel stands where: a table. Modules are imported only after the window's first paint."""
+"""Where each panel is: a table. Modules are imported only after the window's first paint."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,7 +14,7 @@ CONTEXT = "PanelEntry"
 
 @dataclass(frozen=True, slots=True)
 class PanelEntry:
-    """A panel, and where it stands.
+    """A panel, and its place.
 
     Attributes:
         where: "strip", "ledger", "left", "middle", "bottom" or "right".

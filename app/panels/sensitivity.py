@@ -35,7 +35,7 @@ from .plot_tables import sensitivity_table
 RIGHT = 112.0
 """Where the axis of removed shares ends, %: behind 100 there is room for names."""
 NAMED = 4
-"""How many of the layers that lose most are named beside the selected one."""
+"""How many of the layers that lose most are named with the selected one."""
 STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
 
 
@@ -78,7 +78,7 @@ class SensitivityPlot(Plot):
     Signals:
         pointed: object, (curve, point) or None: something else is current.
         chosen: int, int: a curve and a point of it, clicked or entered.
-        picked: int, a curve was clicked beside its points, or reached by keys.
+        picked: int, a curve was clicked between its points, or reached by keys.
     """
 
     pointed = Signal(object)
@@ -124,7 +124,7 @@ class SensitivityPlot(Plot):
                     self.current = None
             values = np.append(self._ys, shown.before)
             values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
-            # A loss may grow without bound: what lies far out would make the rest a flat line.
+            # A loss may grow without bound: far outliers would make the rest a flat line.
             bounded = shown.higher and shown.scale != 1
             ends = (values.min(), values.max()) if bounded else np.percentile(values, (2, 98))
             level = shown.before if np.isfinite(shown.before) else float(ends[0])
@@ -238,7 +238,7 @@ class SensitivityPlot(Plot):
         )
 
     def _nearest(self, where: QPointF) -> tuple[int, int] | None:
-        """The point beside a place, None where none is near."""
+        """The point near a place, None where none is near."""
         point = nearest_point(*self._pixels(self._xs, self._ys), self._curve_of == self.selected, where)
         if point < 0:
             return None
@@ -263,7 +263,7 @@ class SensitivityPlot(Plot):
         self.point_at(None)
 
     def mousePressEvent(self, ev: QMouseEvent) -> None:
-        """A point is chosen; a line beside its points is picked."""
+        """A point is chosen; a line between its points is picked."""
         self.setFocus(Qt.FocusReason.MouseFocusReason)
         if ev.button() is not Qt.MouseButton.LeftButton:
             return

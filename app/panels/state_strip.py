@@ -48,7 +48,7 @@ class Step(QAbstractButton):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def show_stage(self, stage: str, caption: str, state_id: str, spoken: str) -> None:
-        """Show where it stands."""
+        """Show a stage of it."""
         self.stage, self.caption, self.state_id = stage, caption, state_id
         self.setEnabled(bool(state_id) or stage == "present")
         self.setCursor(Qt.CursorShape.PointingHandCursor if state_id else Qt.CursorShape.ArrowCursor)
@@ -73,7 +73,7 @@ class Step(QAbstractButton):
         return QSize(widest + DOT + 6, px(36))
 
     def minimumSizeHint(self) -> QSize:
-        """Room for the dot and a few letters; the rest is told."""
+        """Room for the dot and a few letters; the rest is in the tooltip."""
         return QSize(DOT + px(LEAST), px(36))
 
     def event(self, event: QEvent) -> bool:
@@ -154,7 +154,7 @@ class _Line(QWidget):
 
 
 class StateStrip(Card):
-    """Where the model stands on its way.
+    """How far the model is on its way.
 
     Attributes:
         steps: By name: original, plan, cut, recovered, exported.

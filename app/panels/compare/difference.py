@@ -113,8 +113,8 @@ def tip(found: Difference, node: int, of: Kind, path: str, titles: tuple[str, st
     for name, values in ((say("compare", "MACs"), found.macs), (say("compare", "parameters"), found.parameters)):
         left, right = int(values[0, node]), int(values[1, node])
         if left or right:
-            told = say("compare", "{name}: {left} ({one}), {right} ({other})")
-            words = told.format(name=name, left=count(left), one=titles[0], right=count(right), other=titles[1])
+            line = say("compare", "{name}: {left} ({one}), {right} ({other})")
+            words = line.format(name=name, left=count(left), one=titles[0], right=count(right), other=titles[1])
             lines.append(" ".join((words, change(left, right))).strip())
     return "\n".join(line for line in lines if line)
 

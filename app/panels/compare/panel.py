@@ -1,4 +1,4 @@
-"""The Compare panel: which two models stand beside each other, their trees, and the table of all runs."""
+"""The Compare panel: which two models are compared, their trees, and the table of all runs."""
 
 from collections.abc import Callable, Iterable
 
@@ -255,7 +255,7 @@ class ComparePanel(QWidget):
 
     Attributes:
         pages: Chips that choose what is shown, by name.
-        boxes: Which model stands at the left, and which at the right.
+        boxes: Which model is at the left, and which at the right.
         only: Show only what differs.
         model: The rows of both trees.
         trees: The trees.

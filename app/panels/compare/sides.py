@@ -51,7 +51,7 @@ def side_title(document: Document, side: Side) -> str:
 
 
 def sides_of(document: Document, chosen: Side | None) -> tuple[Side, ...]:
-    """All that can be chosen: every state, the plan as it stands, and a plan that was chosen before."""
+    """All that can be chosen: every state, the present plan, and a plan that was chosen before."""
     found = [Side(state.id) for state in document.states]
     if document.marked.any():
         found.append(Side(document.contents.present, document.marked, live=True))
@@ -68,7 +68,7 @@ def same(one: Side, other: Side) -> bool:
 
 
 def default_sides(document: Document) -> tuple[Side, Side]:
-    """The original beside what is present."""
+    """The original, and what is present."""
     present = document.contents.present
     right = Side(present, document.marked, live=True) if document.marked.any() else Side(present)
     return Side("" if document.original is None else document.original.id), right

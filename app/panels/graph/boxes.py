@@ -22,7 +22,7 @@ class Blocks:
         paths: [B] module of each block.
         around: [B] block around each, -1 for the model.
         inside: [N] innermost block of each node.
-        layers: [B] how many layers lie in each block.
+        layers: [B] how many layers are in each block.
     """
 
     graph: LayerGraph
@@ -32,7 +32,7 @@ class Blocks:
     layers: NDArray[np.int64]
 
     def holders(self, node: int) -> list[int]:
-        """The blocks in which a node lies, the innermost first, without the model."""
+        """The blocks that hold a node, the innermost first, without the model."""
         return self.up(int(self.inside[node]))
 
     def up(self, block: int) -> list[int]:
@@ -117,14 +117,14 @@ def _nearest(path: str, place: dict[str, int]) -> int:
 
 @dataclass(frozen=True)
 class Boxes:
-    """I boxes in the order of the run, an open block before what lies in it.
+    """I boxes in the order of the run, an open block before what is in it.
 
     Attributes:
         blocks: Of the whole graph.
         folded: Numbers of the folded blocks.
         node: [I] node of the graph, -1 for a block.
         block: [I] block, -1 for a node.
-        around: [I] box of the open block in which a box lies, -1 for none.
+        around: [I] box of the open block that holds a box, -1 for none.
         edges: (from, to) between nodes and folded blocks, forward, without those in `skips`.
         skips: (from, to) where a longer way leads to the same box: residual connections, dense ones; and those that
             lead back.
@@ -157,7 +157,7 @@ class Boxes:
         return bool(self.node[box] >= 0) and self.blocks.graph.kind[self.node[box]] in (NodeKind.INPUT, NodeKind.OUTPUT)
 
     def path(self, box: int) -> str:
-        """The module that a box stands for."""
+        """The module that a box shows."""
         node = int(self.node[box])
         return self.blocks.graph.module[node] if node >= 0 else self.blocks.paths[self.block[box]]
 

@@ -1,7 +1,7 @@
 """Places the boxes of a graph: layers from top to bottom by Sugiyama's method, block by block from the inside out.
 
 The library (`fast_sugiyama`) knows no boxes in boxes and no sizes, so each open block is laid out by itself and is then
-one box of the block around it; ranks become as tall as what stands in them. Edges that skip ahead do not take part:
+one box of the block around it; ranks become as tall as what is in them. Edges that skip ahead do not take part:
 they run down a lane at the side, one for each box they come from, as residual connections are drawn.
 Lengths are in units: device-independent pixels at a scale of 1.
 """
@@ -19,7 +19,7 @@ from .boxes import Boxes
 WIDTH, HEIGHT, ENDS, JOIN = 200.0, 42.0, 24.0, 22.0
 """Of a layer or a folded block, height of an input or output, and of a join."""
 GAP, BESIDE = 16.0, 20.0
-"""Between ranks, and between boxes beside each other."""
+"""Between ranks, and between neighbours in a rank."""
 HEAD, PADDING = 24.0, 10.0
 """Of an open block."""
 LANE, LANES = 7.0, 30
@@ -128,13 +128,8 @@ class _Layouter:
             edges.append(np.concatenate([[begin], bends + corner, [end]]))
         return Layout(self.places, tuple(edges), tuple(skips), tied, (float(width + left), float(height)))
 
-    def _own_size(self, box: int) -> tuple[float, float]:
-        if self.boxes.join(box):
-            return JOIN, JOIN
-        return WIDTH, ENDS if self.boxes.end(box) else HEIGHT
-
     def _common_block(self, a: int, b: int) -> tuple[int, tuple[int, int]]:
-        """The innermost block that holds both, and its own boxes in which they lie."""
+        """The innermost block that holds both, and its own boxes that hold them."""
         holders = set(self.above[b])
         block = next(box for box in self.above[a] if box in holders)
         return block, (self.above[a][self.above[a].index(block) - 1], self.above[b][self.above[b].index(block) - 1])

@@ -162,7 +162,7 @@ class GraphModel(QAbstractListModel):
     # Words.
 
     def name(self, box: int) -> str:
-        """What a box is called where it stands."""
+        """What a box is called inside its block."""
         assert self.boxes is not None
         node = int(self.boxes.node[box])
         kind = NodeKind.LAYER if node < 0 else self.boxes.blocks.graph.kind[node]

@@ -1,4 +1,4 @@
-"""The Graph tab: the drawing with its search and buttons; blocks are laid out beside the interface, and kept."""
+"""The Graph tab: the drawing with its search and buttons; layouts are made in a thread, and kept."""
 
 from functools import partial
 

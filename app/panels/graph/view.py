@@ -1,4 +1,4 @@
-"""The drawing itself: an item view whose items lie where the layout has them; it pans, zooms and goes along edges."""
+"""The drawing itself: an item view whose items are where the layout has them; it pans, zooms and goes along edges."""
 
 from collections.abc import Callable
 
@@ -66,7 +66,7 @@ class GraphView(QListView):
         self._press: QPoint | None = None
         self._grabbed: QPoint | None = None
         self._following = False
-        # What is done when the view gets another size, None once somebody has chosen what is seen.
+        # What is done when the view gets another size, None once the user has chosen what is seen.
         self._resized: Callable[[], None] | None = self.begin
         self._ahead = TypeAhead()
         self.setModel(model)
@@ -163,7 +163,7 @@ class GraphView(QListView):
         return min(room[0] / width / unit, room[1] / height / unit, 1.25)
 
     def _corner(self) -> QPointF:
-        """Where the layout's corner is seen; what is smaller than the view stands in its middle."""
+        """Where the layout's corner is seen; what is smaller than the view is in its middle."""
         (width, height), scale = self._size(), self._pixels()
         room = self.viewport().width() - width * scale, self.viewport().height() - height * scale
         x = max(room[0] / 2, MARGIN) - self.horizontalScrollBar().value()
@@ -276,7 +276,7 @@ class GraphView(QListView):
         return QRegion(self.viewport().rect())
 
     def doItemsLayout(self) -> None:
-        """Items lie where the layout has them."""
+        """Items are where the layout has them."""
         self.updateGeometries()
 
     def updateGeometries(self) -> None:
@@ -332,7 +332,7 @@ class GraphView(QListView):
             self.picked.emit(current.row())
 
     def moveCursor(self, action: Action, modifiers: Qt.KeyboardModifier) -> QModelIndex:
-        """Down and Up follow the edges, Left and Right go to what is beside, Home and End to the first and last box."""
+        """Down and Up follow the edges, Left and Right go to the neighbours, Home and End to the first and last box."""
         boxes, layout, current = self.rows.boxes, self.rows.layout, self.current
         if boxes is None or layout is None or not len(boxes):
             return QModelIndex()

@@ -24,7 +24,7 @@ class HeadRow:
         set_number: Coupled set whose structures are its cells, -1 where none of its heads can be removed.
         first: Its first structure.
         count: Its cells.
-        span: Query heads that a cell stands for: more than one for a key/value group.
+        span: Query heads that a cell has: more than one for a key/value group.
         inner: Set of the heads within each group, -1 where there is none; its own row follows.
         within: The cells are the heads of every group, and no whole heads.
         reason: Why not, "" where that is not known.
@@ -140,7 +140,7 @@ class HeadsModel(QAbstractTableModel):
         return bool(self._places)
 
     def structure(self, place: Place) -> int:
-        """The structure that a cell stands for."""
+        """The structure of a cell."""
         return self.rows[place[0]].first + place[1]
 
     def place_of(self, structure: int) -> Place | None:
@@ -205,7 +205,7 @@ class HeadsModel(QAbstractTableModel):
         return 0 if parent.isValid() else self._columns
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        """Heads can be selected; what lies beside the last head of a row is nothing."""
+        """Heads can be selected; right of the last head of a row is nothing."""
         return Qt.ItemFlag.NoItemFlags if self.place(index) is None else CELL
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

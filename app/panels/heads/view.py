@@ -36,7 +36,7 @@ from .model import HeadsModel, Place
 GAP, ABOVE, BESIDE = 2, 3, 2.5
 """Between two cells, above and below one, and at both sides of a group, in device-independent pixels."""
 NUMBERED = 20
-"""Width of a cell from which its number stands in it."""
+"""Width of a cell from which its number is written in it."""
 FIXED = 4
 """How many cells wide the sign of a layer is whose heads are fixed."""
 
@@ -362,7 +362,7 @@ class HeadsView(QTableView):
     # Keys.
 
     def event(self, event: QEvent) -> bool:
-        """Escape drops the rubber band before it is anybody's shortcut."""
+        """Escape drops the rubber band before it is a shortcut of the window."""
         is_escape = isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Escape
         if is_escape and event.type() is QEvent.Type.ShortcutOverride and self._press is not None:
             event.accept()
@@ -412,7 +412,7 @@ class HeadsView(QTableView):
         self._select_reached()
 
     def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
-        """Other cells are selected beside the current one."""
+        """Other cells are selected with the current one."""
         super().selectionChanged(selected, deselected)
         self._select_reached()
 

@@ -1,4 +1,4 @@
-"""The inspector: what is selected, how its scores are spread, what goes along, and why what is fixed is fixed."""
+"""The inspector: what is selected, how its scores are spread, what is removed with it, and why some of it is fixed."""
 
 from .panel import InspectorPanel
 

@@ -1,4 +1,4 @@
-"""What goes along as a small graph: the layers that write a structure, what it passes, and the layers that read it.
+"""What is removed together, as a small graph: layers that write a structure, what it passes, layers that read it.
 
 Which of a layer's dimensions is its output is read from the recorded run; without one (an analysis made by hand) the
 first dimension is.
@@ -106,7 +106,7 @@ class Flows:
 
 
 def set_to_show(analysis: Analysis, module: str) -> int:
-    """The coupled set that is shown for a layer: its own, else the one that its outputs go along with, else -1."""
+    """The coupled set that is shown for a layer: its own, else the one that its outputs are part of, else -1."""
     own = next((n for n, one in enumerate(analysis.sets) if one.module == module and one.kind is not Kind.BLOCK), -1)
     along = next((n for n, one in enumerate(analysis.sets) if module in one.along), -1)
     return own if own >= 0 else along

@@ -1,4 +1,4 @@
-"""How the scores of a coupled set are spread, with a threshold to drag: what lies below it is marked while it moves."""
+"""How the scores of a coupled set are spread, with a threshold to drag: what scores below it is marked at once."""
 
 import math
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Spread:
         return len(self.scores) > 1 and float(np.ptp(self.scores)) == 0
 
     def boundary(self) -> float:
-        """Where a threshold would lie that marks as many as are marked: between two scores; 0 when none is."""
+        """A threshold that marks as many as are marked: between two scores; 0 when none is."""
         if not self.marked.any():
             return 0.0
         ordered = np.sort(self.scores)
@@ -58,7 +58,7 @@ class Histogram(QWidget):
     """Bars with a threshold line.
 
     Attributes:
-        threshold: Where the line stands, in the unit of the scores.
+        threshold: Where the line is, in the unit of the scores.
 
     Signals:
         previewed: float, the line moves and the button or key is still down.
@@ -103,7 +103,7 @@ class Histogram(QWidget):
         return QRectF(self.rect()).adjusted(LEFT, px(TOP), -RIGHT, -px(BOTTOM))
 
     def position(self, score: float) -> float:
-        """Where a score lies, in pixels from the left."""
+        """Where a score is, in pixels from the left."""
         return self.area().left() + self.area().width() * score / self.spread.high
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -54,7 +54,7 @@ class InspectorPanel(Card):
     Attributes:
         histogram: Scores of the set with the threshold.
         map: The set's structures as cells; the first convolution's as images.
-        flow: What goes along, as a graph.
+        flow: What is removed with it, as a graph.
         slices: The same, slice by slice.
         keep: How many to keep.
     """
@@ -239,16 +239,6 @@ class InspectorPanel(Card):
         fits = (places < one.count) & (analysis.index[one.structures][np.minimum(places, one.count - 1)] == found.index)
         images[places[fits]] = found.images[fits]
         self.map.show_images(images)
-
-    def _structures(self) -> tuple[int, ...]:
-        """What goes along is told of: what is under the mouse, else what is selected, else the set's first."""
-        document, one, chosen = self.document, self._set(), self.document.selection
-        if document.hovered >= 0:
-            return (document.hovered,)
-        if chosen.structure >= 0 or one is None:
-            return chosen.several or ((chosen.structure,) if chosen.structure >= 0 else ())
-        left = np.flatnonzero(~(document.removed | document.marked)[one.structures])
-        return (one.first + int(left[0]) if len(left) else one.first,)
 
     def _show_structure(self, analysis: Analysis) -> None:
         document, one, chosen = self.document, self._set(), self._chosen()

@@ -47,7 +47,7 @@ def pattern(rank: int, dim: int, indices: NDArray[np.int64]) -> str:
 
 
 def lines(analysis: Analysis, structure: int) -> list[Line]:
-    """Everything that goes along with a structure; for a block the tensors that vanish."""
+    """Everything that is removed with a structure; for a block the tensors that vanish."""
     if analysis.set_of(structure).kind is Kind.BLOCK:
         parts = [(*_split(name), "") for name in analysis.block_tensors(structure)]
     else:

@@ -136,7 +136,7 @@ class Cells:
     def bar(self, row: int) -> tuple[float, float, float]:
         """Lengths of the bar for the original, the present state and the plan, as parts of the widest layer's.
 
-        The whole bar goes by the square root of the width, so that 64 outputs can be read beside 2,048; what is left
+        The whole bar goes by the square root of the width, so that 64 outputs can be read next to 2,048; what is left
         of it is in proportion.
         """
         plan, whole = self._plan, max(int(self._layers.width[row]), 1)

@@ -15,7 +15,7 @@ from ..tree.figures import Figures
 from ..tree.rows import Rows
 
 LANES = 6
-"""How many ties can be drawn beside each other; what finds no lane is drawn while it is selected."""
+"""How many ties can be drawn side by side; what finds no lane is drawn while it is selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def ties_of(analysis: Analysis, row_of: dict[str, int]) -> tuple[Tie, ...]:
 
 
 def _concatenation_ties(analysis: Analysis, row_of: dict[str, int], first: dict[int, int]) -> list[Tie]:
-    """Sets that lie beside each other on the axis that a layer reads."""
+    """Sets that are concatenated on the axis that a layer reads."""
     readers: dict[int, list[int]] = {}
     for number, one in enumerate(analysis.sets):
         for tensor, dim in one.touches:
@@ -116,7 +116,7 @@ class Layers:
         details: A few words for each.
         width: [R] outputs in the original.
         axis: [R] axis of the outputs, -1 where they are fixed.
-        sets: [R] coupled set on which the outputs lie, -1 for none.
+        sets: [R] coupled set of the outputs, -1 for none.
         tensor_row: [T] layer that a parameter belongs to, R for none and for buffers.
         ties: What joins them.
     """
@@ -142,7 +142,7 @@ class Layers:
 
     @cached_property
     def lanes(self) -> int:
-        """How many ties are drawn beside each other."""
+        """How many ties are drawn side by side."""
         return max((tie.lane + 1 for tie in self.ties), default=0)
 
     def ties_of(self, row: int) -> list[Tie]:

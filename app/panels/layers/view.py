@@ -109,7 +109,7 @@ def _elide(painter: QPainter, area: QRectF, text: str) -> str:
 
 
 def no_gain(painter: QPainter, area: QRectF, look: Tokens) -> None:
-    """The mark of a layer in which removal buys no time: a bar, as on a scale that stands still."""
+    """The mark of a layer in which removal buys no time: two bars."""
     painter.setPen(QPen(QColor(look.marked), 2))
     y, right = area.center().y() - 2, area.right() - 3
     painter.drawLine(QLineF(right - 8, y - 2, right, y - 2))
@@ -123,7 +123,7 @@ LANE = 7
 BAR, NAME = 60, 96
 """Least width of the bars in device-independent pixels, and of names in pixels at the first size of text."""
 PAST = 12
-"""Room beside the lines of ties."""
+"""Room right of the lines of ties."""
 
 
 def widths(room: float, lanes: int, keeps: int, measured: bool, timed: bool) -> dict[Column, int]:

@@ -129,12 +129,12 @@ class Legend(QWidget):
         self._roomy = on
         self.setVisible(on and bool(self.entries))
 
-    def _add(self, text: str, mark: str, tip: str, told: Callable[[str], None], what: str) -> None:
+    def _add(self, text: str, mark: str, tip: str, emit: Callable[[str], None], what: str) -> None:
         entry = button(text, "mark" if mark else "offer", tip)
         if mark:
             entry.setIcon(QIcon(sign(MARKS[mark], tokens().muted)))
             entry.setIconSize(QSize(SIGN, SIGN))
-        entry.clicked.connect(lambda: told(what))
+        entry.clicked.connect(lambda: emit(what))
         self._row.addWidget(entry)
         self.entries.append(entry)
 

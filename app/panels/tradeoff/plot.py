@@ -17,11 +17,11 @@ from ...widgets.plot import Plot, PlotLabels, line
 from .points import BASELINES, TRIAL, Cost, Point, TradeOff
 
 BORDER, STEP = 0.05, 0.1
-"""Of the range of an axis: how far from the border stands what lies beyond it, and what a key moves it by."""
+"""Of the range of an axis: how far from the border a point beyond it is drawn, and what a key moves it by."""
 LEAST = QSize(160, 110)
 """Of the plot, for text of the first size, in device-independent pixels."""
 ARROWS = {"down": "t", "up": "t1", "right": "t2", "left": "t3"}
-"""Triangles that point at what lies beyond a border."""
+"""Triangles that point beyond a border."""
 SYMBOLS = {StateKind.ORIGINAL: "s", None: "t"}
 MARKS = {"random": "x", "scratch": "d", "stock": "star", "magnitude": "+", TRIAL: "o", "fp16": "p", "int8": "h"}
 """Of baselines by their kind, of exported files by their precision, and of trials: as round as states, and hollow."""
@@ -31,7 +31,7 @@ class TradeOffPlot(Plot):
     """Metric against cost.
 
     Its x axis begins at nothing and ends behind the original, until a hand moves it: the wheel or + and - zoom, a drag
-    or the arrow keys move, a double click or 0 shows all of it again. What lies outside is told at the border.
+    or the arrow keys move, a double click or 0 shows all of it again. What is outside is drawn at the border.
 
     Signals:
         opened: str, a state's point was clicked.
@@ -154,7 +154,7 @@ class TradeOffPlot(Plot):
         return QPointF(self.mapFromScene(scene))
 
     def _border_of(self, point: Point) -> str:
-        """The border at which a point stands that lies outside: down, up, left or right; "" for one inside."""
+        """The border at which a point is drawn that is outside: down, up, left or right; "" for one inside."""
         assert self._shown is not None
         (left, right), (low, high) = self.viewRange()
         if not left <= point.x <= right:
@@ -164,7 +164,7 @@ class TradeOffPlot(Plot):
         return ""
 
     def _place_of(self, point: Point) -> QPointF:
-        """Where a point stands, in the units of the axes."""
+        """Where a point is drawn, in the units of the axes."""
         (left, right), (low, high) = self.viewRange()
         margin_x, margin_y = BORDER * (right - left), BORDER * (high - low)
         y = low + 0.12 * (high - low) if math.isnan(point.y) else point.y

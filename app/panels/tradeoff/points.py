@@ -89,7 +89,7 @@ class TradeOff:
         missing: Why some states or the plan are not in the plot, "" when all are.
         split: That y was measured on, of all points.
         x_range: Of the axis by itself, from nothing to a little more than the original: no state changes it.
-        y_range: Of the axis: original and goal, and of the results what lies near enough that a point can be seen.
+        y_range: Of the axis: original and goal, and of the results what is near enough that a point can be seen.
         higher: More of the metric is better.
     """
 
@@ -107,7 +107,7 @@ class TradeOff:
     higher: bool = True
 
     def outside(self, point: Point) -> bool:
-        """Whether the metric of a point is known, and too far away for the axis: it is told at the border."""
+        """Whether the metric of a point is known, and too far away for the axis: it is drawn at the border."""
         low, high = self.y_range
         return not low <= point.y <= high and point.y == point.y
 
@@ -224,9 +224,9 @@ there is whole."""
 def metric_range(
     points: list[Point], original: tuple[float, float], goal: float, in_percent: bool
 ) -> tuple[float, float]:
-    """The range of the metric's axis: original and goal, and what lies nearest to them as long as a point can be seen.
+    """The range of the metric's axis: original and goal, and what is nearest to them as long as a point can be seen.
 
-    What would stretch it further, as a cut before its recovery does, is told at the border.
+    What would stretch it further, as a cut before its recovery does, is drawn at the border.
 
     Args:
         points: All of them.

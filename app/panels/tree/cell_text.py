@@ -76,7 +76,7 @@ class Cells:
         return f"{MINUS}{taken:,}" if (taken := self.taken(row)) else ""
 
     def taken(self, row: int) -> int:
-        """How many structures the plan takes from what lies in a row that has no outputs of its own."""
+        """How many structures the plan takes from the rows below one that has no outputs of its own."""
         own = row >= self._rows.count or self._rows.owner[row] >= 0 or self._rows.lead[row] >= 0
         return 0 if own else int(self._figures.taken[row])
 
@@ -142,7 +142,7 @@ class Cells:
         return int(np.count_nonzero(self._facts.locked[place] & ~self._facts.removed[place]))
 
     def tooltip(self, row: int) -> str:
-        """Whole path; why it is fixed, or what it goes along with; of a structure the score as it was computed."""
+        """Whole path; why it is fixed, or what it is coupled to; of a structure the score as it was computed."""
         if row >= self._rows.count:
             score = self._score(row)
             words = say("tree", "{0}, score {1}")

@@ -57,7 +57,7 @@ def figures_of(
 ) -> Figures:
     """All numbers of all rows but the costs of single structures.
 
-    `times` are shares by module path, each without what lies in it.
+    `times` are shares by module path, each without its children.
     """
     gone = removed | marked
     nodes, below = rows.below_operator

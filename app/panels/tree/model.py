@@ -92,7 +92,7 @@ class TreeModel(RowsModel):
         self.endResetModel()
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Order rows beside each other by a column, or as the model has them (by name); structures by score only."""
+        """Order the rows of each node by a column, or as the model has them (by name); structures by score only."""
         ascending = order is Qt.SortOrder.AscendingOrder
         self.document.contents.listing.sorting = None if column == Column.NAME else (column, ascending)
         self.layoutAboutToBeChanged.emit()
@@ -141,7 +141,7 @@ class TreeModel(RowsModel):
         column, ascending = self.document.contents.listing.sorting or (Column.NAME, True)
         figures, rows, sign = self.figures, self.rows, 1.0 if ascending else -1.0
         keys = sign * figures.scores if column == Column.SCORE else None
-        # What rows beside each other are sorted by, NaN last; without any they are in the model's own order.
+        # What the rows of a node are sorted by, NaN last; without any they are in the model's own order.
         sizes = np.array([*(one.count for one in self.analysis.sets), 1], np.float64)
         kept = np.append(figures.kept, 1) / sizes
         by = {

@@ -34,7 +34,7 @@ def count_changes(choices: Choices, ranking: Ranking) -> int:
 
 
 class RatingOptions(Card):
-    """A popover: it closes with Escape or a click beside it; what is chosen holds at once.
+    """A popover: it closes with Escape or a click outside; what is chosen applies at once.
 
     Attributes:
         combine: How weights become one number.
@@ -83,7 +83,7 @@ class RatingOptions(Card):
         self.refresh()
 
     def show_below(self, anchor: QWidget) -> None:
-        """Open under a button, moved so that it lies on the screen."""
+        """Open under a button, moved so that it is on the screen."""
         self.refresh()
         self.adjustSize()
         place = anchor.mapToGlobal(QPoint(0, anchor.height() + 4))

@@ -31,7 +31,7 @@ class Arrangement:
     ) -> None:
         """Lay out the shown structures ([S] mask) and nodes ([N] mask).
 
-        `keys` [S] sort structures within their set, `node_keys` [N] rows beside each other; NaN comes last.
+        `keys` [S] sort structures within their set, `node_keys` [N] the rows of a node; NaN comes last.
         """
         self.nodes = rows.count
         self._rows = rows
@@ -39,7 +39,7 @@ class Arrangement:
         self._expands = np.where(self._sizes[rows.owner] > 1, rows.owner, -1)
         numbers = np.flatnonzero(shown)
         above = rows.parent[numbers]
-        # Coupled sets in rows of their own come before the modules beside them.
+        # Coupled sets in rows of their own come before the modules of the same node.
         module_rows = numbers < rows.module_count
         by = () if node_keys is None else (node_keys[numbers],)
         order = np.lexsort((numbers, *by, module_rows, above))
@@ -108,5 +108,5 @@ class Arrangement:
         return np.sort(self._below)
 
     def holds_structures(self, row: int) -> bool:
-        """Whether what lies below a node are structures."""
+        """Whether the rows below a node are structures."""
         return self._below_start[row + 2] == self._below_start[row + 1]

@@ -1,7 +1,7 @@
 """The rows of the tree as flat arrays, made once a model: nodes (modules and coupled sets) and, below them, structures.
 
 A module with a single coupled set and no modules below is one row with it. Modules that neither cost nor hold a set
-(norms, activations) get no row: what they hold goes along with others and is shown there.
+(norms, activations) get no row: what they hold is removed with other layers' structures and is shown there.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Rows:
     Attributes:
         parent: [N] node above, -1 at the top.
         owner: [N] coupled set that the row shows, -1 for none.
-        lead: [N] coupled set that the row's outputs go along with, -1 for none.
+        lead: [N] coupled set that the row's outputs are part of, -1 for none.
         axis: [N] axis of the row's outputs, -1 for none.
         fixed: [N] entry of `Analysis.fixed` for its outputs, -1 for none.
         tensor: [N] first parameter of the row's module, -1 for none.
@@ -67,7 +67,7 @@ class Rows:
         return len(self.parent)
 
     def by_set(self, values: NDArray[Any]) -> NDArray[Any]:
-        """[K] sums of [S] values in each set, whose structures lie one behind the other."""
+        """[K] sums of [S] values in each set, whose structures follow one another."""
         if not len(values):
             return np.zeros(len(self.set_start), np.int64)
         kind = np.int64 if values.dtype == np.bool_ else values.dtype

@@ -1,4 +1,4 @@
-"""What item models over the rows of a model have in common: places, numbers and the selection that a row stands for."""
+"""What item models over the rows of a model have in common: places, numbers and the selection that a row means."""
 
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Slot
 from PySide6.QtWidgets import QTreeView
@@ -48,13 +48,13 @@ class RowsModel(QAbstractItemModel):
         return self.at(self._arrangement.above(index.internalId()))
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        """How many rows lie below."""
+        """How many rows are below."""
         if self._arrangement is None or parent.column() > 0:
             return 0
         return self._arrangement.count(parent.internalId() if parent.isValid() else -1)
 
     def hasChildren(self, parent: Index = QModelIndex()) -> bool:  # noqa: B008
-        """Whether rows lie below."""
+        """Whether rows are below."""
         return self.rowCount(parent) > 0
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008

@@ -48,7 +48,7 @@ MUTED = ("removed", "locked", "fixed", "along")
 LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
 RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
 ASIDE = 3
-"""Left and right of what stands in a cell, in device-independent pixels."""
+"""Left and right of the contents of a cell, in device-independent pixels."""
 
 
 class TreeDelegate(QStyledItemDelegate):
@@ -434,7 +434,7 @@ class StructureTree(QTreeView):
         return menu
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """What goes along with the structure under the mouse is shown while it is there."""
+        """What is removed with the structure under the mouse is shown while it is there."""
         super().mouseMoveEvent(event)
         own = self.rows.structures(self.indexAt(event.position().toPoint()))
         self.document.hover(own[0] if own else -1)
