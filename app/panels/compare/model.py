@@ -1,6 +1,5 @@
 """The item model of a comparison: one for both trees, each of which shows the columns of its side."""
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
@@ -110,19 +109,12 @@ class Cells:
         return ", ".join([*parts, *filter(None, [self.change(row)])])
 
 
-class Role(IntEnum):
-    """What the delegate reads besides texts."""
-
-    KIND = Qt.ItemDataRole.UserRole + 1
-    GONE_LEFT = Qt.ItemDataRole.UserRole + 2
-    GONE_RIGHT = Qt.ItemDataRole.UserRole + 3
-
-
 class CompareModel(RowsModel):
     """Rows of two models.
 
     Attributes:
         difference: How they differ, None before two are shown.
+        cells: Texts of the rows, None before two are shown.
         titles: What they are called.
         only: Only what differs is shown.
     """
@@ -135,7 +127,7 @@ class CompareModel(RowsModel):
         self.difference: Difference | None = None
         self.titles = ("", "")
         self.only = False
-        self._cells: Cells | None = None
+        self.cells: Cells | None = None
 
     def show_models(self, analysis: Analysis | None, left: Model | None, right: Model | None) -> None:
         """Show two models of an analysis."""
@@ -144,11 +136,11 @@ class CompareModel(RowsModel):
             self.analysis = analysis
             self.rows = None if analysis is None else rows_of(analysis)
         if analysis is None or self.rows is None or left is None or right is None:
-            self.difference = self._arrangement = self._cells = None
+            self.difference = self._arrangement = self.cells = None
         else:
             self.titles = (left.title, right.title)
             self.difference = difference_of(analysis, self.rows, (left.gone, left.costs), (right.gone, right.costs))
-            self._cells = Cells(analysis, self.rows, self.difference, self.titles)
+            self.cells = Cells(analysis, self.rows, self.difference, self.titles)
             self._arrange(self.rows, self.difference)
         self.endResetModel()
 
@@ -172,18 +164,13 @@ class CompareModel(RowsModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Text, difference or tooltip of a cell."""
-        if self._cells is None or not index.isValid():
+        if self.cells is None or not index.isValid():
             return None
-        cells, row = self._cells, index.internalId()
-        answers: dict[int, Callable[[], Any]] = {
-            int(Qt.ItemDataRole.DisplayRole): lambda: cells.text(row, index.column()),
-            int(Role.KIND): lambda: cells.kind(row),
-            int(Role.GONE_LEFT): lambda: cells.gone(row, 0),
-            int(Role.GONE_RIGHT): lambda: cells.gone(row, 1),
-            int(Qt.ItemDataRole.ToolTipRole): lambda: cells.tip(row),
-            int(Qt.ItemDataRole.AccessibleTextRole): lambda: cells.spoken(row),
-        }
-        return answers[role]() if role in answers else None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.cells.text(index.internalId(), index.column())
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self.cells.tip(index.internalId())
+        return self.cells.spoken(index.internalId()) if role == Qt.ItemDataRole.AccessibleTextRole else None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Headings."""

@@ -43,8 +43,8 @@ from ...widgets.painting import chevron
 from ...widgets.table import RowsTable, elide_titles
 from ..panel_layout import column_of, row_of, stack_of
 from ..tree.rows_model import OpenRows
-from .difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER, summary
-from .model import Column, CompareModel, Role
+from .difference import ADDED, NARROWER, REMOVED, SAME, WIDER, summary
+from .model import Column, CompareModel
 from .runs import LATENCY, MADE, PARAMETERS, SIZE, Run, RunsModel, Sorted, as_csv, runs_of
 from .sides import Model, Models, default_sides, same, side_title, sides_of
 
@@ -62,20 +62,23 @@ NARROW, LEAST = 520, 74
 
 
 class CompareDelegate(QStyledItemDelegate):
-    """Colours what differs; what is gone is struck out, and the words stand in a column of their own."""
+    """Colours what differs; what is gone is struck out, and the words are in a column of their own."""
 
-    def __init__(self, right: bool, view: QTreeView) -> None:
+    def __init__(self, right: bool, view: QTreeView, model: CompareModel) -> None:
         """Draw one side."""
         super().__init__(view)
-        self._gone = Role.GONE_RIGHT if right else Role.GONE_LEFT
+        self._side = int(right)
         self._keeps = Column.KEEPS_RIGHT if right else Column.KEEPS_LEFT
-        self._view = view
+        self._view, self._model = view, model
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         """Draw one cell; a name takes the room of "keeps" too where that says nothing."""
-        look, kind, gone = tokens(), int(index.data(Role.KIND) or SAME), bool(index.data(self._gone))
+        cells, row = self._model.cells, index.internalId()
+        if cells is None:
+            return
+        look, kind, gone = tokens(), cells.kind(row), cells.gone(row, self._side)
         rect, alone = option.rect, not index.sibling(index.row(), self._keeps).data()
         if alone and index.column() == self._keeps:
             return
@@ -85,15 +88,9 @@ class CompareDelegate(QStyledItemDelegate):
             painter.fillRect(rect, QColor(look.selection))
         elif option.state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(rect, QColor(look.hover))
-        colour = {
-            REMOVED: look.marked,
-            NARROWER: look.marked,
-            ADDED: look.accent,
-            WIDER: look.accent,
-            OTHERS: look.text,
-            COSTS: look.text,
-        }.get(kind, look.muted)
-        if index.column() == Column.NAME and not gone:
+        less, more = (REMOVED, NARROWER), (ADDED, WIDER)
+        colour = look.marked if kind in less else look.accent if kind in more else look.text
+        if kind == SAME or (index.column() == Column.NAME and not gone):
             colour = look.text if kind != SAME else look.muted
         area = QRectF(rect).adjusted(3, 0, -3, 0)
         painter.save()
@@ -120,7 +117,7 @@ class CompareTree(QTreeView):
         """Show the columns of a side."""
         super().__init__(parent)
         self.setModel(model)
-        self.setItemDelegate(CompareDelegate(right, self))
+        self.setItemDelegate(CompareDelegate(right, self, model))
         self.setUniformRowHeights(True)
         self.setAnimated(False)
         self.setIndentation(12)

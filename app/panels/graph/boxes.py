@@ -64,12 +64,27 @@ def blocks_of(graph: LayerGraph) -> Blocks:
         while path:
             members[path] = members.get(path, 0) | 1 << node
             path = path.rpartition(".")[0]
-    convex = _Convex(graph)
-    # Of modules with the same nodes, the outermost one is the block.
+    # The nodes before and behind each, as bits.
+    before, behind = [0] * len(graph.kind), [0] * len(graph.kind)
+    forward = [(int(a), int(b)) for a, b in graph.edges if a < b]
+    for a, b in sorted(forward, key=lambda edge: edge[1]):
+        before[b] |= before[a] | 1 << a
+    for a, b in sorted(forward, key=lambda edge: -edge[0]):
+        behind[a] |= behind[b] | 1 << b
+    # Of modules with the same nodes, the outermost one is the block. A node outside of it that is both behind and before
+    # its nodes is on a way that leads out of the block and in again: no box could be drawn around it.
     chosen: dict[int, str] = {}
     for path in sorted(members, key=lambda path: path.count(".")):
-        held = members[path]
-        if held.bit_count() > 1 and held not in chosen and convex.holds(held):
+        held = left = members[path]
+        if held.bit_count() < 2 or held in chosen:
+            continue
+        all_before = all_behind = 0
+        while left:
+            node = (left & -left).bit_length() - 1
+            all_before |= before[node]
+            all_behind |= behind[node]
+            left &= left - 1
+        if not all_before & all_behind & ~held:
             chosen[held] = path
     paths = ["", *sorted(chosen.values(), key=lambda path: (path.count("."), members[path] & -members[path]))]
     place = {path: n for n, path in enumerate(paths)}
@@ -82,30 +97,6 @@ def blocks_of(graph: LayerGraph) -> Blocks:
             layers[each] += 1
             each = around[each]
     return Blocks(graph, tuple(paths), np.array(around, np.int32), np.array(inside, np.int32), layers)
-
-
-class _Convex:
-    """Tells sets of nodes that no way leaves and enters again; sets are bits."""
-
-    def __init__(self, graph: LayerGraph) -> None:
-        count = len(graph.kind)
-        self._before, self._after = [0] * count, [0] * count
-        forward = [(int(a), int(b)) for a, b in graph.edges if a < b]
-        for a, b in sorted(forward, key=lambda edge: edge[1]):
-            self._before[b] |= self._before[a] | 1 << a
-        for a, b in sorted(forward, key=lambda edge: -edge[0]):
-            self._after[a] |= self._after[b] | 1 << b
-
-    def holds(self, held: int) -> bool:
-        """Whether no way leads out of these nodes and in again."""
-        before = after = 0
-        left = held
-        while left:
-            node = (left & -left).bit_length() - 1
-            before |= self._before[node]
-            after |= self._after[node]
-            left &= left - 1
-        return not before & after & ~held
 
 
 def _nearest(path: str, place: dict[str, int]) -> int:

@@ -1,7 +1,5 @@
 """The item model of the Layers tab: a row for each layer, over flat arrays."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -9,8 +7,6 @@ import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QCoreApplication, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from secateur.engine.latency.savings import Saving
-from secateur.engine.structures.analysis import Analysis
-from secateur.engine.tasks.protocol import Metric
 
 from ...document.document import Document
 from ...document.sensitivity_curves import HALF
@@ -53,35 +49,22 @@ def heading(column: int, gates: bool = False) -> str:
     )[column]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What was measured of the layers.
-
-    Attributes:
-        times: Share of the time on the target by module path.
-        savings: What half of a coupled set saves there, by its key.
-        lost: What the metric loses where half of a coupled set goes, by its number.
-        metric: The metric of `lost`, None where it is not known.
-    """
-
-    times: Mapping[str, float]
-    savings: Mapping[str, Saving]
-    lost: Mapping[int, float]
-    metric: Metric | None
-
-
 class Cells:
     """Texts of rows for the numbers of one moment; made again when they change."""
 
-    def __init__(self, analysis: Analysis, layers: Layers, plan: Plan, measured: Measured) -> None:
-        """Take the numbers."""
-        self._analysis, self._layers, self._plan, self._measured = analysis, layers, plan, measured
+    def __init__(self, document: Document, layers: Layers, plan: Plan, lost: dict[int, float]) -> None:
+        """Take the numbers; `lost` is what the metric loses where half of a coupled set goes, by its number."""
+        assert document.analysis is not None
+        self._analysis, self._layers, self._plan, self._lost = document.analysis, layers, plan, lost
+        self._metric = None if document.curves is None else document.curves.metric
+        # Share of the latency on the target by module path, and what half of a coupled set saves there, by its key.
+        self._times, self._savings = document.contents.times(), document.contents.saved
         self._widest = max(float(layers.width.max(initial=0)), 1.0)
         self._most = {
             Column.MACS: max(float(plan.macs.max(initial=0.0)), 1e-12),
             Column.PARAMETERS: max(float(plan.parameters.max(initial=0.0)), 1e-12),
-            Column.TIME: max([*measured.times.values(), 1e-12]),
-            Column.SENSITIVITY: max([*measured.lost.values(), 0.0]),
+            Column.TIME: max([*self._times.values(), 1e-12]),
+            Column.SENSITIVITY: max([*lost.values(), 0.0]),
         }
 
     def text(self, row: int, column: int) -> str:
@@ -117,9 +100,9 @@ class Cells:
             case Column.PARAMETERS:
                 return float(self._plan.parameters[row])
             case Column.TIME:
-                return self._measured.times.get(self._layers.modules[row], float("nan"))
+                return self._times.get(self._layers.modules[row], float("nan"))
             case _:
-                return self._measured.lost.get(int(self._layers.sets[row]), float("nan"))
+                return self._lost.get(int(self._layers.sets[row]), float("nan"))
 
     def detail(self, row: int) -> str:
         """A few words after the name."""
@@ -155,7 +138,7 @@ class Cells:
     def _saving(self, row: int) -> Saving | None:
         """What half of its coupled set saves on the target, None where that is not known."""
         number = int(self._layers.sets[row])
-        return None if number < 0 else self._measured.savings.get(self._analysis.sets[number].key)
+        return None if number < 0 else self._savings.get(self._analysis.sets[number].key)
 
     def widest_keeps(self) -> str:
         """The longest text on what is kept."""
@@ -164,7 +147,7 @@ class Cells:
 
     def _lost_words(self, row: int) -> str:
         """By what the metric changes where half of its coupled set goes."""
-        lost, metric = self._measured.lost.get(int(self._layers.sets[row])), self._measured.metric
+        lost, metric = self._lost.get(int(self._layers.sets[row])), self._metric
         if lost is None or metric is None:
             return ""
         return difference_text(-lost if metric.higher_is_better else lost, metric.percent)
@@ -280,13 +263,12 @@ class LayersModel(QAbstractTableModel):
         gates = document.learned_gates
         self.learning = gates is not None
         self.plan = plan_of(analysis, rows, layers, document.removed, document.locked, figures, costs, gates)
-        times, savings, known = document.contents.times(), document.contents.saved, document.curves
+        known = document.curves
         curves = () if known is None else known.all(analysis, document.removed)
         costly = {} if known is None else {curve.set_number: known.lost(curve) for curve in curves}
         self.lost = {number: lost for number, lost in costly.items() if lost == lost}
-        self.timed = bool(times)
-        metric = None if known is None else known.metric
-        self.cells = Cells(analysis, layers, self.plan, Measured(times, savings, self.lost, metric))
+        self.timed = bool(document.contents.times())
+        self.cells = Cells(document, layers, self.plan, self.lost)
 
     # What Qt asks.
 

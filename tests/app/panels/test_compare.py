@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 from secateur.app.document.document import Aspect, Document, Selection, Side
 from secateur.app.panels.compare import ComparePanel
 from secateur.app.panels.compare import panel as compare_panel
-from secateur.app.panels.compare.model import Column, CompareModel, Role
+from secateur.app.panels.compare.model import Column, CompareModel
 from secateur.app.panels.compare.panel import shorten_to_fit
 from secateur.app.panels.compare.runs import MACS, METRIC, NAME, as_csv
 from secateur.app.widgets.elide import shortened
@@ -82,7 +82,8 @@ def test_macs_of_a_row_are_those_that_the_engine_counts(panel) -> None:
 def test_a_removed_block_is_struck_out_and_said_in_words(panel) -> None:
     row = panel.model.index_of("layer1.0")
     assert row.siblingAtColumn(Column.CHANGE).data() == "\u2212 removed"
-    assert row.data(Role.GONE_RIGHT) and not row.data(Role.GONE_LEFT)
+    cells = panel.model.cells
+    assert cells.gone(row.internalId(), 1) and not cells.gone(row.internalId(), 0)
     assert "MACs" in row.data(Qt.ItemDataRole.ToolTipRole)
 
 
