@@ -116,51 +116,23 @@ class Run:
         return "\n".join(lines)
 
     @property
-    def csv_row(self) -> dict[str, str | int | float]:
-        """Plain numbers and words under the headings of `COLUMNS`; what was not measured is missing."""
-        row: dict[str, str | int | float] = {
-            "run": self.name,
-            "made": self.made,
-            "parameters": self.parameters,
-            "MACs": self.macs,
-            "size bytes": self.file_bytes,
-            "size is": "measured" if self.file_measured else "predicted",
-            "target": target_text(self.target),
-        }
-        if self.timing is not None:
-            row["latency ms"] = self.timing.median
-        if self.metric is not None:
-            row |= {
-                "metric": self.metric.name,
-                "metric value": self.metric.value,
-                "standard error": self.metric.error,
-                "n": self.metric.count,
-                "split": str(self.metric.split),
-                "metric is": "stale" if self.stale else "measured",
-            }
-        return row
+    def csv_row(self) -> tuple[str | int | float, ...]:
+        """Plain numbers and words under `HEADINGS`; nothing for what was not measured."""
+        metric = self.metric
+        measured: tuple[str | int | float, ...] = ("",) * 6
+        if metric is not None:
+            state = "stale" if self.stale else "measured"
+            measured = (metric.name, metric.value, metric.error, metric.count, str(metric.split), state)
+        latency = "" if self.timing is None else self.timing.median
+        file = (self.file_bytes, "measured" if self.file_measured else "predicted", target_text(self.target))
+        return (self.name, self.made, self.parameters, self.macs, latency, *measured, *file)
 
     def _mark_stale(self, text: str) -> str:
         return say("compare", "{0}, stale").format(text) if self.stale else text
 
 
-COLUMNS: tuple[str, ...] = (
-    "run",
-    "made",
-    "parameters",
-    "MACs",
-    "latency ms",
-    "metric",
-    "metric value",
-    "standard error",
-    "n",
-    "split",
-    "metric is",
-    "size bytes",
-    "size is",
-    "target",
-)
-"""Columns of the CSV; not translated, so that a script finds them."""
+HEADINGS = "run,made,parameters,MACs,latency ms,metric,metric value,standard error,n,split,metric is,size bytes,size is,target\n"
+"""First line of the CSV; not translated, so that a script finds the columns."""
 
 
 def made_words(state: State, parent: State | None = None) -> str:
@@ -280,10 +252,8 @@ def titles() -> tuple[str, ...]:
 def as_csv(runs: list[Run]) -> str:
     """Runs as comma-separated values, numbers as they are and without units."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(run.csv_row for run in runs)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\n").writerows(run.csv_row for run in runs)
+    return HEADINGS + text.getvalue()
 
 
 class RunsModel(QAbstractTableModel):

@@ -71,8 +71,8 @@ def blocks_of(graph: LayerGraph) -> Blocks:
         before[b] |= before[a] | 1 << a
     for a, b in sorted(forward, key=lambda edge: -edge[0]):
         behind[a] |= behind[b] | 1 << b
-    # Of modules with the same nodes, the outermost one is the block. A node outside of it that is both behind and before
-    # its nodes is on a way that leads out of the block and in again: no box could be drawn around it.
+    # Of modules with the same nodes, the outermost one is the block. A node outside that is both behind and before its
+    # nodes is on a way that leads out of the block and in again: no box could be drawn around it.
     chosen: dict[int, str] = {}
     for path in sorted(members, key=lambda path: path.count(".")):
         held = left = members[path]
