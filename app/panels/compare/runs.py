@@ -117,7 +117,7 @@ class Run:
 
     @property
     def csv_row(self) -> tuple[str | int | float, ...]:
-        """Plain numbers and words under `HEADINGS`; nothing for what was not measured."""
+        """Plain numbers and words under `HEADS`; nothing for what was not measured."""
         metric = self.metric
         measured: tuple[str | int | float, ...] = ("",) * 6
         if metric is not None:
@@ -131,7 +131,9 @@ class Run:
         return say("compare", "{0}, stale").format(text) if self.stale else text
 
 
-HEADINGS = "run,made,parameters,MACs,latency ms,metric,metric value,standard error,n,split,metric is,size bytes,size is,target\n"
+HEADS = (
+    "run,made,parameters,MACs,latency ms,metric,metric value,standard error,n,split,metric is,size bytes,size is,target"
+)
 """First line of the CSV; not translated, so that a script finds the columns."""
 
 
@@ -253,7 +255,7 @@ def as_csv(runs: list[Run]) -> str:
     """Runs as comma-separated values, numbers as they are and without units."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(run.csv_row for run in runs)
-    return HEADINGS + text.getvalue()
+    return f"{HEADS}\n{text.getvalue()}"
 
 
 class RunsModel(QAbstractTableModel):
