@@ -7,7 +7,7 @@ from PySide6.QtCore import QRectF, QSignalBlocker, QSize, Qt, Slot
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from secateur.engine.tasks.protocol import Metric, Sample
+from secateur.engine.tasks.protocol import Sample
 
 from ..document.document import Aspect
 from ..jobs.workbench import Workbench
@@ -136,7 +136,17 @@ class SamplesPanel(QWidget):
             return
         self.scores.setText(self.tr("The original reaches {0}.").format(metric_text(metric)))
         self.scores.setToolTip(metric_tip(metric))
-        words, good = self._judge_metric(metric) if self.expected.value() > 0 and percent else ("", True)
+        words, good = "", True
+        if self.expected.value() > 0 and percent:
+            difference = 100 * metric.value - self.expected.value()
+            good = abs(difference) <= max(200 * metric.error, 0.3)
+            words = self.tr(
+                "{0} points from the expected value. Check mean, standard deviation, size and channel order."
+            )
+            words = words.format(signed(difference, 1))
+            if good:
+                known = self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}")
+                words = known if metric.count else self.tr("As expected.")
         task = self.document.task
         hint = sentences(task.notes) if task is not None and not (words and good) else ""
         self.hint.setText(hint)
@@ -170,14 +180,6 @@ class SamplesPanel(QWidget):
         task = self.document.task
         if task is not None and (found := task.reordered or task.better) is not None:
             self.workbench.model.attach_task(found)
-
-    def _judge_metric(self, metric: Metric) -> tuple[str, bool]:
-        difference = 100 * metric.value - self.expected.value()
-        if abs(difference) <= max(200 * metric.error, 0.3):
-            words = self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}")
-            return words if metric.count else self.tr("As expected."), True
-        words = self.tr("{0} points from the expected value. Check mean, standard deviation, size and channel order.")
-        return words.format(signed(difference, 1)), False
 
 
 def _card(sample: Sample) -> QWidget:

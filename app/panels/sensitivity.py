@@ -11,7 +11,6 @@ from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QGraphicsItem, QWidget
 
 from secateur.engine.scoring.criteria import CRITERIA
-from secateur.engine.tasks.protocol import Metric
 
 from ..dialogs.save_plot import asks_to_save
 from ..document.document import Aspect, Selection
@@ -458,24 +457,22 @@ class SensitivityPanel(QWidget):
         elif known is not None and known.metric is not None:
             words = self.tr("{0} of {1} cuts evaluated").format(f"{known.tried:,}", f"{known.wanted:,}")
             if known.finished:
-                words = self._legend(known.metric)
+                words = self.tr(
+                    "Each line is a layer, cut by {0} and not recovered; n = {1} of the {2} split. Click a point to "
+                    "plan it."
+                )
+                if not known.metric.count:
+                    words = self.tr(
+                        "Each line is a layer, cut by {0} and not recovered, evaluated on the {2} split. Click a point "
+                        "to plan it."
+                    )
+                title = engine_words(CRITERIA[self.document.criterion].title)
+                words = words.format(title, f"{known.metric.count:,}", known.metric.split)
             elif job is None:
                 words = self.tr("Stopped: {0}. Results are kept.").format(words)
             elif job.left >= 0:
                 words = self.tr("{0}, {1} left").format(words, duration(job.left))
             self.note.setText(words)
-
-    def _legend(self, metric: Metric) -> str:
-        words = self.tr(
-            "Each line is a layer, cut by {0} and not recovered; n = {1} of the {2} split. Click a point to plan it."
-        )
-        if not metric.count:
-            words = self.tr(
-                "Each line is a layer, cut by {0} and not recovered, evaluated on the {2} split. Click a point to "
-                "plan it."
-            )
-        title = engine_words(CRITERIA[self.document.criterion].title)
-        return words.format(title, f"{metric.count:,}", metric.split)
 
     @Slot(object)
     def _say_point(self, place: tuple[int, int] | None) -> None:

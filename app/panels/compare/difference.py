@@ -52,7 +52,10 @@ def difference_of(analysis: Analysis, rows: Rows, left: tuple[Mask, Costs], righ
     """Compare two models of one analysis, each by what it lacks and what it costs."""
     both = (left, right)
     gone = np.stack([mask for mask, _ in both])
-    kept = np.stack([_kept_sizes(analysis, rows, mask) for mask, _ in both])
+    # Outputs of what has an axis of its own, structures of a set in a row of its own, -1 for the rest.
+    of_sets = [np.append(rows.by_set(~mask), 0)[rows.owner] for mask in gone]
+    along = [np.where(rows.lead >= 0, kept_sizes(analysis, mask)[rows.axis], -1) for mask in gone]
+    kept = np.where(rows.owner >= 0, np.stack(of_sets), np.stack(along))
     nodes, below = rows.below_operator
     operators = [costs.operator_macs[below].astype(np.float64) for _, costs in both]
     macs = np.stack([np.bincount(nodes, weights=one, minlength=rows.count).astype(np.int64) for one in operators])
@@ -72,13 +75,6 @@ def difference_of(analysis: Analysis, rows: Rows, left: tuple[Mask, Costs], righ
     kinds = np.select(conditions, [REMOVED, ADDED, NARROWER, WIDER, OTHERS, COSTS], SAME).astype(np.int8)
     structures = np.where(gone[0] == gone[1], SAME, np.where(gone[1], REMOVED, ADDED)).astype(np.int8)
     return Difference(gone, kept, macs, parameters, others, kinds, structures)
-
-
-def _kept_sizes(analysis: Analysis, rows: Rows, gone: Mask) -> Ints:
-    """[N] outputs of what has an axis of its own, structures of a set in a row of its own, -1 for the rest."""
-    of_set, sizes = np.append(rows.by_set(~gone), 0), kept_sizes(analysis, gone)
-    along = np.where(rows.lead >= 0, sizes[rows.axis], -1)
-    return np.where(rows.owner >= 0, of_set[rows.owner], along)
 
 
 say = QCoreApplication.translate

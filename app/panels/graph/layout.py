@@ -149,7 +149,11 @@ class _Layouter:
         spans: list[tuple[float, float]] = []
         skips = [(one, *others) for one, others in self.skips[block].items()]
         for boxes in skips:
-            middles = [self._middle(box, block) for box in boxes]
+            # Heights of their middles, from the corner of the block: boxes are placed inside the block around each.
+            middles: list[float] = []
+            for box in boxes:
+                holders = self.above[box][: self.above[box].index(block)]
+                middles.append(sum(self.places[each, 1] for each in holders) + self.places[box, 3] / 2)
             spans.append((min(middles), max(middles)))
         placed = lanes(spans)
         for boxes, lane in zip(skips, placed, strict=True):
@@ -187,11 +191,6 @@ class _Layouter:
                 self.bends[edge] = block, np.array(points).reshape(-1, 2)
         ends = [xs[n] + shift + self.places[part[n], 2] / 2 for n in range(len(part))]
         return max(*ends, max(xs.values()) + shift + BESIDE / 2), at - GAP
-
-    def _middle(self, box: int, block: int) -> float:
-        """The height of a box's middle, from the corner of a block around it."""
-        holders = self.above[box][: self.above[box].index(block)]
-        return float(sum(self.places[each, 1] for each in holders) + self.places[box, 3] / 2)
 
 
 def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:

@@ -32,7 +32,17 @@ class Lines:
 
     def __init__(self, boxes: Boxes, layout: Layout) -> None:
         """Make the paths."""
-        self.edges = [_way(points) for points in layout.edges]
+        # An edge is upright where it begins and ends.
+        self.edges: list[QPainterPath] = []
+        for points in layout.edges:
+            path = QPainterPath(QPointF(*points[0].tolist()))
+            for (x, y), (to_x, to_y) in zip(points[:-1].tolist(), points[1:].tolist(), strict=True):
+                middle = (y + to_y) / 2
+                if abs(x - to_x) < 0.5:
+                    path.lineTo(to_x, to_y)
+                else:
+                    path.cubicTo(x, middle, to_x, middle, to_x, to_y)
+            self.edges.append(path)
         self.skips = [_lane(bus, first=True) for bus in layout.skips]
         self.ties = [_lane(bus, first=False) for bus in layout.ties]
         self.plain, self.tied = QPainterPath(), QPainterPath()
@@ -53,18 +63,6 @@ class Lines:
         return self.edges[number] if number < len(self.edges) else self.skips[number - len(self.edges)]
 
 
-def _way(points: Floats) -> QPainterPath:
-    """Through the points of an edge, upright where it begins and ends."""
-    path = QPainterPath(QPointF(*points[0].tolist()))
-    for (x, y), (to_x, to_y) in zip(points[:-1].tolist(), points[1:].tolist(), strict=True):
-        if abs(x - to_x) < 0.5:
-            path.lineTo(to_x, to_y)
-        else:
-            middle = (y + to_y) / 2
-            path.cubicTo(x, middle, to_x, middle, to_x, to_y)
-    return path
-
-
 def _lane(bus: Bus, first: bool) -> QPainterPath:
     """Out to the lane, along it, and back to each box; `first`: an arrow at all but the first end."""
     path, (low, high) = QPainterPath(), (bus.ends[:, 1].min(), bus.ends[:, 1].max())
@@ -77,14 +75,9 @@ def _lane(bus: Bus, first: bool) -> QPainterPath:
         path.quadTo(bus.lane, y, bus.lane - side * ROUND, y)
         path.lineTo(x, y)
         if first and number:
-            path.addPath(_arrow(x, y, side))
-    return path
-
-
-def _arrow(x: float, y: float, side: float) -> QPainterPath:
-    path = QPainterPath(QPointF(x + side * 5, y - 3))
-    path.lineTo(x, y)
-    path.lineTo(x + side * 5, y + 3)
+            path.moveTo(x + side * 5, y - 3)
+            path.lineTo(x, y)
+            path.lineTo(x + side * 5, y + 3)
     return path
 
 

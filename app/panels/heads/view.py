@@ -95,6 +95,10 @@ class HeadsDelegate(QStyledItemDelegate):
         painter.restore()
 
 
+INK = cache(ink)
+"""The colour of a number by its ground, of which there are a few hundred."""
+
+
 def paint_cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:
     """One head: filled by its score, struck where it is marked, with a lock, only an outline where it is removed."""
     look = tokens()
@@ -110,7 +114,7 @@ def paint_cell(painter: QPainter, area: QRectF, fraction: float, state: str, tex
         return
     fill = fill_colour(fraction)
     painter.fillRect(area, fill)
-    painter.setPen(QColor(_ink(fill.name())))
+    painter.setPen(QColor(INK(fill.name())))
     if text and state == "free":
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
     if state == "marked":
@@ -127,12 +131,6 @@ def paint_cell(painter: QPainter, area: QRectF, fraction: float, state: str, tex
         painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
     elif state == "locked":
         padlock(painter, area.center(), painter.pen().color())
-
-
-@cache
-def _ink(fill: str) -> str:
-    """The colour of a number on a ground, of which there are a few hundred."""
-    return ink(fill)
 
 
 def fill_colour(fraction: float) -> QColor:

@@ -76,30 +76,21 @@ def _concatenation_ties(analysis: Analysis, row_of: dict[str, int], first: dict[
     found: dict[tuple[int, ...], Tie] = {}
     for tensor, sets in readers.items():
         several = tuple(dict.fromkeys(n for n in sets if n in first))
-        if (
-            len(several) > 1
-            and several not in found
-            and _are_disjoint(analysis, analysis.tensors[tensor].axes[1], several)
-        ):
+        if len(several) < 2 or several in found:
+            continue
+        # Concatenated sets have parts of the axis of their own; two factors of one axis (heads, dimensions) share it.
+        axis = analysis.tensors[tensor].axes[1]
+        start, end = analysis.axis_start[axis], analysis.axis_start[axis + 1]
+        holders = np.zeros(int(end - start), np.int64)
+        for number in several:
+            one = analysis.sets[number]
+            begin, stop = analysis.member_start[one.first], analysis.member_start[one.first + one.count]
+            positions = np.unique(analysis.member_position[begin:stop])
+            holders[positions[(positions >= start) & (positions < end)] - start] += 1
+        if holders.max(initial=0) < 2:
             rows = {first[number] for number in several} | {row_of[analysis.tensors[tensor].module]}
             found[several] = Tie(np.array(sorted(rows)), several, True)
     return [tie for tie in found.values() if len(tie.rows) > 1]
-
-
-def _are_disjoint(analysis: Analysis, axis: int, sets: tuple[int, ...]) -> bool:
-    """Whether each set holds a part of an axis of its own; two factors of one axis (heads, dimensions) share it."""
-    start, end = analysis.axis_start[axis], analysis.axis_start[axis + 1]
-    taken = np.zeros(int(end - start), np.bool_)
-    for number in sets:
-        one = analysis.sets[number]
-        first, last = analysis.member_start[one.first], analysis.member_start[one.first + one.count]
-        positions = analysis.member_position[first:last]
-        own = np.zeros_like(taken)
-        own[positions[(positions >= start) & (positions < end)] - start] = True
-        if (taken & own).any():
-            return False
-        taken |= own
-    return True
 
 
 Floats = NDArray[np.float64]

@@ -276,7 +276,14 @@ def expect_text(document: Document, settings: RecoverySettings) -> str:
     settings = document.contents.suited(settings)
     if settings.distilling is not None:
         return say("recovery", "What to expect: no label is read; the steps take about as long as 160 of training.")
-    seen = _benchmark_words(document, settings)
+    # What our nearest benchmark saw, where one is of the same kind of model, data and cut.
+    seen, original, state = "", document.original, document.state
+    analysis, task = document.analysis, document.task
+    if analysis and task and state and original and state.macs != original.macs:
+        family, share = family_of(analysis, task.metric), state.macs / max(original.macs, 1)
+        model = CutModel(family, share, original.parameters, task.metric, len(task.classes))
+        found = expectation(model, settings)
+        seen = "" if found is None else sentence(found)
     if trains:
         kept_run = say("recovery", "A cancelled run is kept, and Recover continues from there.")
         general = say("recovery", "What to expect: the first epochs usually recover most of the loss.")
@@ -284,17 +291,6 @@ def expect_text(document: Document, settings: RecoverySettings) -> str:
             general = say("recovery", "What to expect: the first part of training usually recovers most of the loss.")
         return f"{seen or general} {kept_run}"
     return seen or say("recovery", "What to expect: this takes seconds and works without training and labels.")
-
-
-def _benchmark_words(document: Document, settings: RecoverySettings) -> str:
-    """What our nearest benchmark saw, "" where none is of the same kind of model, data and cut."""
-    analysis, task, state, original = document.analysis, document.task, document.state, document.original
-    if analysis is None or task is None or state is None or original is None or state.macs == original.macs:
-        return ""
-    family, kept = family_of(analysis, task.metric), state.macs / max(original.macs, 1)
-    model = CutModel(family, kept, original.parameters, task.metric, len(task.classes))
-    found = expectation(model, settings)
-    return "" if found is None else sentence(found)
 
 
 def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:

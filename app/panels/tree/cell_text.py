@@ -101,8 +101,19 @@ class Cells:
     def share(self, row: int) -> str:
         """Share of MACs."""
         if (structure := self._structure(row)) >= 0:
-            value = self._structure_share(structure)
-            return "" if value != value else share(value)
+            if self._figures.gone[structure]:
+                return ""
+            # Structures of a set that take as much with them are counted once.
+            number = int(self._rows.set_of[structure])
+            if self._analysis.sets[number].kind is Kind.BLOCK:
+                key = number, structure.to_bytes(8, "little")
+            else:
+                if self._positions is None:
+                    self._positions = self._analysis.removed_positions(self._figures.gone)
+                key = number, share_signature(self._analysis, self._positions, structure)
+            if key not in self._shares:
+                self._shares[key] = structure_share(self._analysis, self._figures, structure)
+            return "" if self._shares[key] != self._shares[key] else share(self._shares[key])
         return share(float(self._figures.shares[row])) if row < self._rows.module_count else ""
 
     def time(self, row: int) -> str:
@@ -175,21 +186,6 @@ class Cells:
             words = say("tree", "score {0}") if self._gates is None else say("tree", "gate {0}")
             parts.append(words.format(self.score(row)))
         return ", ".join(p for p in parts if p)
-
-    def _structure_share(self, structure: int) -> float:
-        """Share of MACs that goes with a structure; those of a set that take as much with them are counted once."""
-        number = int(self._rows.set_of[structure])
-        if self._figures.gone[structure]:
-            return float("nan")
-        if self._analysis.sets[number].kind is Kind.BLOCK:
-            key = number, structure.to_bytes(8, "little")
-        else:
-            if self._positions is None:
-                self._positions = self._analysis.removed_positions(self._figures.gone)
-            key = number, share_signature(self._analysis, self._positions, structure)
-        if key not in self._shares:
-            self._shares[key] = structure_share(self._analysis, self._figures, structure)
-        return self._shares[key]
 
     def _structure_state(self, structure: int) -> str:
         if self._facts.removed[structure]:

@@ -113,7 +113,20 @@ def rows_of(analysis: Analysis) -> Rows:
     for node, number in enumerate(owner):
         if number >= 0:
             set_node[number] = node
-    axis, lead, fixed, tensor = _outputs(analysis, modules, len(apart))
+    # Of each module: axis of its first parameter's outputs, the set on it, its fixed entry, that parameter.
+    first: dict[str, int] = {}
+    for number, parameter in enumerate(analysis.tensors):
+        if parameter.parameter and parameter.shape:
+            first.setdefault(parameter.module, number)
+    on = {place: n for n in reversed(range(len(analysis.sets))) for place in analysis.sets[n].touches}
+    entries = {(f.tensor, f.dim): n for n, f in reversed(list(enumerate(analysis.fixed)))}
+    outputs = np.full((4, len(paths)), -1, np.int32)
+    for node, path in enumerate(modules):
+        if path in first:
+            place = (first[path], 0)
+            of_axis = analysis.tensors[first[path]].axes[0]
+            outputs[:, node] = of_axis, on.get(place, -1), entries.get(place, -1), first[path]
+    axis, lead, fixed, tensor = outputs
     below_set = [(a, k) for k, n in enumerate(set_node) for a in _upwards(int(n), parent)]
     operators = [(a, o) for o, p in enumerate(analysis.operators.module) for a in _upwards(node_of.get(p, -1), parent)]
     details: list[str] = []
@@ -171,23 +184,6 @@ def nearest(path: str, node_of: dict[str, int]) -> int:
     while path and path not in node_of:
         path = path.rpartition(".")[0]
     return node_of.get(path, -1)
-
-
-def _outputs(analysis: Analysis, modules: list[str], further: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """For each module: axis of its first parameter's outputs, its set, its fixed entry, that parameter; then -1s."""
-    first: dict[str, int] = {}
-    for number, tensor in enumerate(analysis.tensors):
-        if tensor.parameter and tensor.shape:
-            first.setdefault(tensor.module, number)
-    on = {place: n for n in reversed(range(len(analysis.sets))) for place in analysis.sets[n].touches}
-    fixed = {(f.tensor, f.dim): n for n, f in reversed(list(enumerate(analysis.fixed)))}
-    found = np.full((4, len(modules) + further), -1, np.int32)
-    for node, path in enumerate(modules):
-        if path in first:
-            place = (first[path], 0)
-            axis = analysis.tensors[place[0]].axes[0]
-            found[:, node] = axis, on.get(place, -1), fixed.get(place, -1), first[path]
-    return found[0], found[1], found[2], found[3]
 
 
 def _ints(values: list[int]) -> Ints:
