@@ -126,7 +126,7 @@ class ModelWalk:
         tree = self.window.area.panels["tree"]
         tree.search.setText(draw.choice(("", "layer", "attn", "score < 0,3", "nothing of the kind")))
         draw.choice(list(tree.chips.values())).click()
-        tree.view.columns._sort(draw.randrange(4))
+        tree.view.columns.sort_by(draw.randrange(4))
         return f"filter {tree.search.text()!r}"
 
     # What must hold.

@@ -172,7 +172,7 @@ class Columns(QObject):
         header.setMinimumSectionSize(40)
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         header.customContextMenuRequested.connect(self._open_menu)
-        header.sectionClicked.connect(self._sort_by)
+        header.sectionClicked.connect(self.sort_by)
         model.modelReset.connect(self.show_sorting)
 
     def share_room(self, whole: int) -> None:
@@ -227,7 +227,7 @@ class Columns(QObject):
         self.menu().popup(self._view.header().mapToGlobal(where))
 
     @Slot(int)
-    def _sort_by(self, column: int) -> None:
+    def sort_by(self, column: int) -> None:
         """By a column, largest first, then smallest, then as the model has it; scores begin with the smallest."""
         sorted_by, smallest = self._model.document.contents.listing.sorting, column == Column.SCORE
         first, second = Qt.SortOrder.DescendingOrder, Qt.SortOrder.AscendingOrder

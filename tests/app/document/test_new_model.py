@@ -141,7 +141,7 @@ def test_after_a_transformer_planned_by_shape_a_network_without_heads_is_planned
     document.plan.mark([3], True)
     tree.search.setText("attn")
     tree.chips["marked"].click()
-    tree.view.columns._sort(1)
+    tree.view.columns.sort_by(1)
     settle(qtbot, document)
     assert tree.model.rowCount() == 0 or tree.model.hits[0] < document.analysis.count
     open_by_hand(qtbot, made, link, small_resnet())

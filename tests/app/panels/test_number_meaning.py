@@ -42,7 +42,7 @@ def shown_texts(document: StandIn, shown) -> dict[str, str]:
     ledger, strip = shown(LedgerPanel(document.workbench), 1300, 120), shown(StateStrip(document), 1000, 60)
     history = shown(HistoryPanel(document), 900, 200)
     cell = ledger.cells["metric"]
-    rows = [history._items(document.state)[column].text() for column in range(5)]
+    rows = [history._state_items(document.state, named_origin=False)[column].text() for column in range(5)]
     run = next(one for one in runs_of(document) if one.id == "s2")
     return {
         "ledger": " ".join([cell.number.text(), cell.change.text(), cell.source.text(), ledger.goal.text()]),
@@ -66,7 +66,9 @@ def test_it_is_told_in_the_tooltips_as_what_it_is(document, shown) -> None:
     assert words in ledger_figures(document)["metric"].tip
     assert words in shown(StateStrip(document), 1000, 60).steps["recovered"].toolTip()
     assert words in next(p.tip for p in trade_off(document, Cost.MACS).points if p.state == "s2")
-    assert words in shown(HistoryPanel(document), 900, 200)._items(document.state)[0].toolTip()
+    assert (
+        words in shown(HistoryPanel(document), 900, 200)._state_items(document.state, named_origin=False)[0].toolTip()
+    )
 
 
 def test_the_test_split_takes_its_place_and_says_what_it_replaces(document, shown) -> None:

@@ -167,7 +167,7 @@ def test_of_a_metric_that_should_be_small_what_rises_is_lost(qtbot, dressed, pla
     player.make("sensitivity", SensitivityPoint(-1, 0, perplexity(12.0)), *trials)
     curve = document.curves.curve(document.analysis, document.removed, FIRST)
     assert document.curves.lost(curve) == pytest.approx(2.5)
-    assert panel.plot._shown.names[panel.plot._named()[0]] == "layer1.1.conv1"  # it loses most
+    assert panel.plot._labels._items[0].toPlainText() == "layer1.1.conv1"  # it loses most
     panel.plot.point_at((0, 1))
     assert panel.readout.text().endswith("perplexity 14.5 \u00b1 0.100, +2.50")
     assert layers.model.cells.text(layers.model.layers.row_of["layer1.0.conv1"], Column.SENSITIVITY) == "+2.50"
