@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from secateur.engine.masks.learned_gates import GateCount
-from secateur.engine.structures.types import Kind
+from secateur.engine.structures.analysis import Kind
 
 from ..dialogs.save_plot import asks_to_save
 from ..document.document import Aspect
