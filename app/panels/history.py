@@ -101,7 +101,7 @@ ROOM = {LATENCY: 360, MACS: 380, VERIFIED: 470, PARAMETERS: 560}
 STEPS = 190
 """Width of the list of steps."""
 WIDE = ROOM[LATENCY] + STEPS
-"""Width from which the steps are shown: beside them the latency has room."""
+"""Width from which the steps are shown: next to them the latency has room."""
 STATE, PLACE, SIDE, RECEIPT = (Qt.ItemDataRole.UserRole + n for n in (1, 2, 3, 4))
 
 

@@ -143,9 +143,11 @@ class GraphView(QListView):
 
     def hold(self, box: int, where: QPointF) -> None:
         """Scroll so that a box is seen at a place again."""
-        moved = QPointF(self._seen(box).topLeft()) - where
-        self.horizontalScrollBar().setValue(round(self.horizontalScrollBar().value() + moved.x()))
-        self.verticalScrollBar().setValue(round(self.verticalScrollBar().value() + moved.y()))
+        self._scroll_by(QPointF(self._seen(box).topLeft()) - where)
+
+    def _scroll_by(self, way: QPointF) -> None:
+        for bar, step in ((self.horizontalScrollBar(), way.x()), (self.verticalScrollBar(), way.y())):
+            bar.setValue(round(bar.value() + step))
 
     # Scale and place.
 
@@ -194,9 +196,7 @@ class GraphView(QListView):
         self.scale = min(max(scale, min(LEAST, self._whole())), MOST)
         self._resized = None
         self.updateGeometries()
-        moved = unit * self._pixels() + self._corner() - place
-        self.horizontalScrollBar().setValue(round(self.horizontalScrollBar().value() + moved.x()))
-        self.verticalScrollBar().setValue(round(self.verticalScrollBar().value() + moved.y()))
+        self._scroll_by(unit * self._pixels() + self._corner() - place)
         self.viewport().update()
 
     def begin(self) -> None:
@@ -416,9 +416,8 @@ class GraphView(QListView):
         if far:
             self._press = self._resized = None
             self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
-            moved, self._grabbed = place - self._grabbed, place
-            self.horizontalScrollBar().setValue(self.horizontalScrollBar().value() - moved.x())
-            self.verticalScrollBar().setValue(self.verticalScrollBar().value() - moved.y())
+            moved, self._grabbed = self._grabbed - place, place
+            self._scroll_by(QPointF(moved))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Where nothing was dragged, the box under the mouse is selected; at its arrow it is folded or unfolded."""
@@ -432,11 +431,9 @@ class GraphView(QListView):
             self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
             if again:
                 self.picked.emit(index.row())
-            box = index.row()
-            boxes, area = self.rows.boxes, self._seen(box)
-            assert boxes is not None
-            arrow = QRectF(area.topLeft(), area.topLeft() + QPointF(20, HEAD) * self._pixels())
-            if boxes.block[box] >= 0 and arrow.contains(QPointF(press)):
+            boxes, corner = self.rows.boxes, self._seen(index.row()).topLeft()
+            arrow = QRectF(corner, corner + QPointF(20, HEAD) * self._pixels())
+            if boxes is not None and boxes.block[index.row()] >= 0 and arrow.contains(QPointF(press)):
                 self.turned.emit(index.row())
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:

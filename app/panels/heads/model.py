@@ -118,19 +118,15 @@ class HeadsModel(QAbstractTableModel):
         self._columns = max((row.columns for row in self.rows), default=0)
         cells = ((n, cell) for n, row in enumerate(self.rows) for cell in range(row.count))
         self._places = {self.structure(place): place for place in cells}
-        self._rate()
+        # The scale of the tree: a colour says the same wherever it is seen.
+        self.scale = ScoreScale.of(self.document.shown_scores)
         self.endResetModel()
 
     def refresh(self) -> None:
         """Scores or states changed, the rows did not."""
-        self._rate()
+        self.scale = ScoreScale.of(self.document.shown_scores)
         if self.rows and self._columns:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, self._columns - 1))
-
-    def _rate(self) -> None:
-        scores = self.document.shown_scores
-        # The scale of the tree: a colour says the same wherever it is seen.
-        self.scale = ScoreScale.of(scores)
 
     # Cells and structures.
 
