@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secateur.engine.masks.learned_gates import GateCount
 from secateur.engine.recovery.training_curve import DomainPoint
@@ -75,30 +76,29 @@ def structures_table(document: Document) -> Table:
     names = ("layer", "kind", "set", "index", "score", "state")
     if analysis is None:
         return Table(names, ((),) * len(names))
-    count = analysis.count
-    scores = np.full(count, np.nan) if document.scores is None else document.scores
-    of = np.zeros(count, np.int64)
-    for number, one in enumerate(analysis.sets):
-        of[one.structures] = number
+    scores = np.full(analysis.count, np.nan) if document.scores is None else document.scores
+    of = analysis.set_numbers()
     modules = np.array([one.module for one in analysis.sets], object)
     kinds = np.array([one.kind.value for one in analysis.sets], object)
-    states = np.select(
-        [document.removed, document.marked, document.locked], ["removed", "marked", "locked"], default="free"
-    )
-    return Table(names, (modules[of], kinds[of], of, analysis.index, scores, states))
+    return Table(names, (modules[of], kinds[of], of, analysis.index, scores, structure_states(document)))
+
+
+def structure_states(document: Document, free: str = "free") -> NDArray[np.str_]:
+    """[S] what is decided about each structure: "removed", "marked" or "locked", else `free`."""
+    masks = [document.removed, document.marked, document.locked]
+    return np.select(masks, ["removed", "marked", "locked"], free)
 
 
 def heads_table(document: Document, rows: "tuple[HeadRow, ...]") -> Table:
     """A row for each cell of the map."""
-    scores, lines = document.scores, list[tuple[str, str, int, float, str]]()
+    scores, states = document.scores, structure_states(document)
+    lines: list[tuple[str, str, int, float, str]] = []
     for row in rows:
         kind = "key/value group" if row.span > 1 else "head"
         for cell in range(row.count):
             number = row.first + cell
-            state = "removed" if document.removed[number] else "marked" if document.marked[number] else "free"
-            state = "locked" if state == "free" and document.locked[number] else state
             score = float("nan") if scores is None else float(scores[number])
-            lines.append((row.module, kind, cell, score, state))
+            lines.append((row.module, kind, cell, score, str(states[number])))
     columns = tuple(zip(*lines, strict=True)) if lines else ((),) * 5
     return Table(("layer", "kind", "index", "score", "state"), columns)
 

@@ -26,7 +26,7 @@ from ...widgets.labels import ElidedLabel, label
 from ...widgets.plot_export import Drawing, offer
 from ...widgets.score_map import ScoreMap, ScoreScale
 from ..panel_layout import column_of, row_of
-from ..plot_tables import set_table
+from ..plot_tables import set_table, structure_states
 from .coupling_graph import Flows, FlowView, set_to_show
 from .histogram import Histogram, Spread
 from .selection_text import costs_note, costs_text, goes_title, steps_of, subject_of
@@ -203,11 +203,7 @@ class InspectorPanel(Card):
         present = np.isfinite(scores) & ~document.removed[place]
         self.histogram.show_spread(Spread(scores[present], document.marked[place][present], scale))
         self._say_below()
-        states = np.select(
-            [document.removed[place], document.marked[place], document.locked[place]],
-            ["removed", "marked", "locked"],
-            "",
-        )
+        states = structure_states(document, "")[place]
         current = document.selection.structure - one.first
         self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
         self._show_images(analysis, one)
