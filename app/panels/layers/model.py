@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QCoreApplication, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from secateur.engine.latency.savings import Saving
+from secateur.engine.targets.latency_table import Saving
 
 from ...document.document import Document
 from ...document.sensitivity_curves import HALF
