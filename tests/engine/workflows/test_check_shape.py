@@ -145,18 +145,18 @@ def test_what_locks_forbid_is_told_and_the_nearest_offered(uniform: Session) -> 
 def test_widths_that_no_configuration_has_are_not_planned(uniform: Session, monkeypatch, asks, nearest) -> None:
     tried: list[Any] = []
     fields_of(uniform.prepared.opened.model).accepted.clear()
-    for module, name in ((check_shape_module, "planned"), (keep_uniform, "fits")):
+    for module, name in ((check_shape_module, "plan_masks"), (keep_uniform, "fits")):
         monkeypatch.setattr(module, name, counting(tried, name, getattr(module, name)))
     (problem,) = asked(uniform, width=asks).problems
     assert tuple(one.count for one in problem.offers) == nearest
-    assert len([one for one in tried if one == "planned"]) <= 2 + len(nearest)
-    sizes = [one for one in tried if one != "planned"]
+    assert len([one for one in tried if one == "plan_masks"]) <= 2 + len(nearest)
+    sizes = [one for one in tried if one != "plan_masks"]
     assert len(sizes) == len(set(sizes))  # no configuration is sought twice for the same sizes
 
 
 def counting(tried: list[Any], name: str, right: Any) -> Any:
     def called(*arguments: Any) -> Any:
-        tried.append(name if name == "planned" else str(sorted(arguments[1].items())))
+        tried.append(name if name == "plan_masks" else str(sorted(arguments[1].items())))
         return right(*arguments)
 
     return called
