@@ -31,7 +31,7 @@ from ..sources.hugging_face import folder_of, origin_of
 from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to, without_paths
 from ..surgery.repair.config_fit import is_transformers
-from ..surgery.repair.nearest_uniform import nearest_uniform
+from ..surgery.repair.keep_uniform import nearest_uniform
 from ..tasks.metric_text import metric_value
 from ..tasks.protocol import Split, Task
 from ..text.format import change, size

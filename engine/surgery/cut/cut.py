@@ -1,13 +1,12 @@
 """Cuts a model: slices tensors, drops blocks, repairs the code, and checks that it runs as predicted."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from ...errors import PlanError, VerificationError
@@ -22,12 +21,9 @@ from ...structures.transition import KeptIndices, Transition
 from ...tracing.shadow_model import of_same_kind, shadow_copy, stand_in_tensor, whole_copy
 from ...tracing.tree import Inputs, modules_of
 from ..repair.audit import Auditor
-from ..repair.candidates import AxisSizes
-from ..repair.forward_variants import variant_numbers
-from ..repair.kv_repeats import kv_repeats
-from ..repair.layer_index import layer_indices
-from ..repair.reparameterised_blocks import merging_numbers
+from ..repair.candidates import AxisSizes, ancestor_paths
 from ..repair.search import RepairSearch, merge_attributes
+from ..repair.unread_attributes import kv_repeats, layer_indices, merging_numbers, variant_numbers
 from ..repair.weight_folding import Factors, Folding, relative_factors, scale_weights
 from .edits import Edits
 from .module_attributes import has_usual_sizes, module_attributes
@@ -75,9 +71,9 @@ def cut(
     transition = Transition(analysis, before, removed)
     smaller, edits, _ = try_cut(model, transition, edits, inputs, lasting=True)
     if analysis.weightless:
-        smaller = _sliced(model, transition.kept_of_before, hollow=hollow)
+        smaller = _slice_model(model, transition.kept_of_before, hollow=hollow)
         # Buffers that no file holds are sliced already, as all others.
-        load_pruned.apply_edits(smaller, _plain(replace(edits, slices=())))
+        load_pruned.apply_edits(smaller, asdict(replace(edits, slices=())))
     factors = relative_factors(earlier, edits.weights)
     if not hollow:
         scale_weights(smaller, analysis, removed, factors)
@@ -108,8 +104,8 @@ def try_cut(model: nn.Module, transition: Transition, edits: Edits, inputs: Inpu
     """
     analysis = transition.analysis
     check_transition(transition)
-    smaller = _sliced(model, transition.kept_of_before, analysis.weightless)
-    edits = _with_known_repairs(smaller, analysis, transition.after, edits)
+    smaller = _slice_model(model, transition.kept_of_before, analysis.weightless)
+    edits = _apply_known_repairs(smaller, analysis, transition.after, edits)
     folding = Folding(model, transition, inputs)
     run = Auditor(smaller, analysis, transition.after, inputs, folding)
     repair = RepairSearch(smaller, AxisSizes(transition), edits, run, known=analysis.known, trial=not lasting)
@@ -122,26 +118,16 @@ def try_cut(model: nn.Module, transition: Transition, edits: Edits, inputs: Inpu
         counted = kv_repeats(smaller, transition, inputs)
         variants = [] if analysis.weightless else variant_numbers(smaller, repair.sizes, inputs)
         for numbers in (counted, layer_indices(model, smaller), merging_numbers(smaller, repair.sizes), variants):
-            edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
+            if not numbers:
+                continue
+            # No audit asked for these: they are right as long as the model still runs as predicted with them.
+            old = [(path, name, getattr(smaller.get_submodule(path), name)) for path, name, _ in numbers]
+            load_pruned.apply_edits(smaller, {"attributes": numbers})
+            if run().passed and folding.weights == weights:
+                edits = replace(edits, attributes=merge_attributes(edits.attributes, tuple(numbers)))
+            else:
+                load_pruned.apply_edits(smaller, {"attributes": old})
     return TrialCut(smaller, edits, repair.known)
-
-
-def _with_numbers(
-    smaller: nn.Module, numbers: Sequence[tuple[str, str, Any]], edits: Edits, runs: Callable[[], bool]
-) -> Edits:
-    """Attributes that no audit asked for: right as long as the model still runs as predicted with them."""
-    if not numbers:
-        return edits
-    old = [(path, name, getattr(smaller.get_submodule(path), name)) for path, name, _ in numbers]
-    load_pruned.apply_edits(smaller, {"attributes": numbers})
-    if not runs():
-        load_pruned.apply_edits(smaller, {"attributes": old})
-        return edits
-    return replace(edits, attributes=merge_attributes(edits.attributes, tuple(numbers)))
-
-
-def _plain(edits: Edits) -> dict[str, Any]:
-    return {field.name: getattr(edits, field.name) for field in fields(edits)}
 
 
 def check_transition(transition: Transition) -> None:
@@ -178,10 +164,10 @@ def copy_model(model: nn.Module) -> nn.Module:
     try:
         return whole_copy(model)
     except Exception as error:
-        raise _uncopied(error) from error
+        raise _copy_error(error) from error
 
 
-def _uncopied(error: Exception) -> VerificationError:
+def _copy_error(error: Exception) -> VerificationError:
     return VerificationError(
         "cut.copy",
         "The model cannot be copied ({text}), so it cannot be cut without changing the original.",
@@ -207,7 +193,7 @@ def rebuild(
     """
     model = factory()
     with foreign_reader("the state"):  # of a project, which may be a stranger's
-        load_pruned.apply_edits(model, _plain(edits))
+        load_pruned.apply_edits(model, asdict(edits))
         load_pruned.resize(model, shapes(analysis, removed))
         found = model.load_state_dict(dict(state_dict), strict=False)
     unexpected, missing = cast("list[str]", found.unexpected_keys), cast("list[str]", found.missing_keys)
@@ -241,7 +227,7 @@ def shapes(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:
 
 
 @uncollected()
-def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False, hollow: bool = False) -> nn.Module:
+def _slice_model(model: nn.Module, keeps: KeptIndices, weightless: bool = False, hollow: bool = False) -> nn.Module:
     """A copy of which each tensor is cut while it is copied, so that nothing is copied that goes.
 
     Args:
@@ -278,7 +264,7 @@ def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False, holl
     try:
         made = shadow_copy(model, make)
     except Exception as error:
-        raise _uncopied(error) from error
+        raise _copy_error(error) from error
     # Modules that say themselves how they are copied (graphs) may come back in another mode; outer ones first.
     copies = modules_of(made)
     for path, module in modules:
@@ -287,23 +273,41 @@ def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False, holl
     return made
 
 
-def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edits: Edits) -> Edits:
-    """Blocks, and what the modules of torch remember; applied to the model."""
-    blocks = tuple((s.path, s.result) for s in analysis.stand_ins if removed[s.structure])
+def _apply_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edits: Edits) -> Edits:
+    """Apply the repairs that need no search: blocks, constants, buffers, and what the modules of torch remember."""
+    start, stays = analysis.axis_start, ~analysis.removed_positions(removed)
     kept = kept_sizes(analysis, removed)
-    counts = {(m, what): int(kept[axis]) for m, what, axis, _ in analysis.sizes if axis >= 0}
+    # Buffers that the state dict leaves out come from a fresh model in the original's size.
+    saved = model.state_dict(keep_vars=True).keys()
+    unsaved = [tensor.name for tensor in analysis.tensors if not tensor.parameter and tensor.name not in saved]
+    indices = analysis.kept_indices(removed) if unsaved else {}
     edits = replace(
         edits,
-        blocks=blocks,
-        slices=tuple(_unsaved_slices(model, analysis, removed)),
-        constants=tuple(sliced_constants(analysis, _kept_of_axes(analysis, removed))),
+        blocks=tuple((s.path, s.result) for s in analysis.stand_ins if removed[s.structure]),
+        slices=tuple(
+            (name, dim, tuple(own.tolist()))
+            for name in unsaved
+            for dim, own in enumerate(indices.get(name) or ())
+            if own is not None
+        ),
+        constants=tuple(sliced_constants(analysis, [np.flatnonzero(stays[a:b]) for a, b in pairwise(start)])),
     )
-    load_pruned.apply_edits(model, {"blocks": blocks, "constants": edits.constants})
+    load_pruned.apply_edits(model, {"blocks": edits.blocks, "constants": edits.constants})
+
+    counts = {(m, what): int(kept[axis]) for m, what, axis, _ in analysis.sizes if axis >= 0}
+    cut_axes = kept[:-1] != np.diff(start)
+    # A module is cut with any module inside it: attention reads the weight of its last projection itself.
+    is_cut = {
+        path
+        for tensor in analysis.tensors
+        if any(axis >= 0 and cut_axes[axis] for axis in tensor.axes)
+        for path in ancestor_paths(tensor.module)
+    }
     attention = {a[0]: a for a in edits.attention}
     attributes: list[tuple[str, str, Any]] = []
     for path, module in modules_of(model).items():
         own = module_attributes(module, counts.get((path, "groups")))
-        if load_pruned.takes_sizes(module) and (path in attention or _is_cut(analysis, path, kept)):
+        if load_pruned.takes_sizes(module) and (path in attention or path in is_cut):
             assert isinstance(module, nn.MultiheadAttention)
             heads: int = counts.get((path, "heads"), cast("int", module.num_heads))
             if path not in attention and has_usual_sizes(module, heads):
@@ -320,29 +324,3 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     )
     load_pruned.apply_edits(model, {"attention": edits.attention})
     return edits
-
-
-def _kept_of_axes(analysis: Analysis, removed: Mask) -> list[NDArray[np.int64]]:
-    stays, start = ~analysis.removed_positions(removed), analysis.axis_start
-    return [np.flatnonzero(stays[a:b]) for a, b in pairwise(start)]
-
-
-def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iterator[tuple[str, int, tuple[int, ...]]]:
-    """What goes from buffers that the state dict leaves out, in the original's indices."""
-    saved = model.state_dict(keep_vars=True).keys()
-    unsaved = [tensor.name for tensor in analysis.tensors if not tensor.parameter and tensor.name not in saved]
-    kept = analysis.kept_indices(removed) if unsaved else {}
-    for name in unsaved:
-        for dim, indices in enumerate(kept.get(name) or ()):
-            if indices is not None:
-                yield name, dim, tuple(indices.tolist())
-
-
-def _is_cut(analysis: Analysis, path: str, kept: NDArray[np.int64]) -> bool:
-    start = analysis.axis_start
-    return any(
-        axis >= 0 and kept[axis] != start[axis + 1] - start[axis]
-        for tensor in analysis.tensors
-        if tensor.module == path or tensor.module.startswith(f"{path}.")
-        for axis in tensor.axes
-    )

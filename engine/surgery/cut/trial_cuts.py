@@ -33,6 +33,8 @@ ROUNDS = 8
 """How often an analysis is made anew without what was refused, before all that is left is."""
 ENOUGH = 4
 """Of how many sets that are alike none can go alone, before the others are taken to be so too."""
+NUMBER = re.compile(r"\d+")
+"""Of a layer, in the name of a tensor."""
 Sets = tuple[CoupledSet, ...]
 
 
@@ -68,17 +70,21 @@ def settle(
     make = solve_runs(seen, name, token)
     analysis = make({})
     # A cut slices a table (sinusoidal positions), but not the code that makes it anew for inputs longer than it is.
-    longer = tuple(longer_inputs(inputs, seen.run.compared_sizes)) if seen.run.compared_sizes else ()
-    blank = weightless_copy(model) if analysis.weightless and longer else model
-    longer = tuple(one for one in longer if _runs(blank, one, analysis.weightless, token))
+    longer: list[Variation] = []
+    compared_sizes = seen.run.compared_sizes
+    blank = weightless_copy(model) if analysis.weightless and compared_sizes else model
+    for one in longer_inputs(inputs, compared_sizes) if compared_sizes else ():
+        check(token)
+        if attempt(blank, one.inputs, analysis.weightless, watched=False).error is None:
+            longer.append(one)
     refused: dict[str, Message] = {}
     tried: set[str] = set()
     for _ in range(ROUNDS):
         yield Progress("Cutting half of the structures on trial", 2, 3)
-        trials = _Trials(model, analysis, inputs, longer)
-        found = yield from _refused(trials, token)
+        trials = _Trials(model, analysis, inputs, tuple(longer))
+        found = yield from _find_refused(trials, token)
         if not found:
-            found = yield from _refused_alone(trials, tried, token)
+            found = yield from _find_refused_alone(trials, tried, token)
         if not found:
             analysis = trials.analysis
             break
@@ -101,11 +107,6 @@ def settle(
         analysis = make(left | refused)
     yield Progress("Analysed", 3, 3)
     return analysis
-
-
-def _runs(model: nn.Module, variation: Variation, weightless: bool, token: CancelToken) -> bool:
-    check(token)
-    return attempt(model, variation.inputs, weightless, watched=False).error is None
 
 
 def trial_mask(analysis: Analysis, sets: Sets | None = None) -> Mask:
@@ -182,31 +183,36 @@ class _Trials:
     def parts(self, chosen: Sets, failure: _Failure) -> tuple[Sets, Sets]:
         """Those that the failure has nothing to do with, and the others; halves where it does not tell."""
         near = [one for one in chosen if not failure.axes.isdisjoint(self.analysis.axes_of(one))]
-        near = near or [one for one in chosen if _beside(one.module, failure.module)]
+        if not near and failure.module:  # all modules are inside the model itself, which says nothing
+            near = [
+                one
+                for one in chosen
+                if one.module and (inside(one.module, failure.module) or inside(failure.module, one.module))
+            ]
         if not 0 < len(near) < len(chosen):
             return chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :]
         keys = {one.key for one in near}
         return tuple(one for one in chosen if one.key not in keys), tuple(near)
 
 
-def _refused(trials: _Trials, token: CancelToken) -> Job[dict[str, Message]]:
+def _find_refused(trials: _Trials, token: CancelToken) -> Job[dict[str, Message]]:
     """What has to stay, by set key; blocks apart, for a removed one hides what is wrong inside it."""
     refused: dict[str, Message] = {}
     widths, blocks = _by_kind(trials.analysis.sets)
     first = _every_second(blocks)
-    yield from _run_together(trials, (), widths, refused, token)
+    yield from _cut_together(trials, (), widths, refused, token)
     known = len(refused)
-    yield from _run_together(trials, (), first, refused, token)
+    yield from _cut_together(trials, (), first, refused, token)
     if len(refused) > known:
         keys = {one.key for one in first}
-        yield from _run_together(trials, (), tuple(b for b in blocks if b.key not in keys), refused, token)
+        yield from _cut_together(trials, (), tuple(b for b in blocks if b.key not in keys), refused, token)
     return refused
 
 
-def _run_together(
+def _cut_together(
     trials: _Trials, good: Sets, others: Sets, refused: dict[str, Message], token: CancelToken
 ) -> Job[Sets]:
-    """Sets that run together: the good ones and as many of the others as can be found by taking them apart."""
+    """Sets that run when they are cut together: the good ones, and as many others as taking them apart shows."""
     check(token)
     count = {"count": len(good) + len(others)}
     yield Progress(Message("progress.trials", "Trial cut of half of {count} sets", count), 2, 3)
@@ -217,11 +223,11 @@ def _run_together(
         refused.update({one.key: reasons.unrepaired(failure.text) for one in others})
         return good
     for part in trials.parts(others, failure):
-        good = yield from _run_together(trials, good, part, refused, token)
+        good = yield from _cut_together(trials, good, part, refused, token)
     return good
 
 
-def _refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[dict[str, Message]]:
+def _find_refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[dict[str, Message]]:
     """What cannot go without all others.
 
     Of sets that are alike one stands for all. Each is cut in half of a few trials, so that for any two of them there is
@@ -233,8 +239,13 @@ def _refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[
         token: Stops the job.
     """
     alike: dict[tuple[Kind, frozenset[tuple[str, int]]], list[CoupledSet]] = {}
-    for one in trials.analysis.sets:
-        alike.setdefault(_likeness(trials.analysis, one), []).append(one)
+    analysis = trials.analysis
+    for one in analysis.sets:
+        # Sets of repeated layers share their kind, and names without the numbers in them.
+        touched = ((analysis.tensors[tensor].name, dim) for tensor, dim in one.touches)
+        named = touched if one.touches else [(one.name, one.dim)]
+        likeness = one.kind, frozenset((NUMBER.sub("#", name), dim) for name, dim in named)
+        alike.setdefault(likeness, []).append(one)
     groups = [group for group in alike.values() if group[0].key not in tried]
     count = next(n for n in itertools.count(1) if math.comb(n, n // 2) >= len(groups))
     codes = itertools.combinations(range(count), max(1, count // 2))
@@ -243,19 +254,18 @@ def _refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[
     for number in range(count if groups else 0):
         check(token)
         words = {"number": number + 1, "count": count}
-        told = Message("progress.alone", "Trial cuts of single sets: {number} of {count}", words)
-        yield Progress(told, 2, 3)
+        yield Progress(Message("progress.alone", "Trial cuts of single sets: {number} of {count}", words), 2, 3)
         chosen = [group for group, code in coded if number in code]
         if trials.fails_at_random(*(group[0] for group in chosen)) is not None:
             for group in chosen:
                 check(token)
-                refused |= _refused_alike(trials, group)
+                refused |= _find_refused_alike(trials, group)
     if not refused:
         tried.update(group[0].key for group in groups)
     return refused
 
 
-def _refused_alike(trials: _Trials, group: Sequence[CoupledSet]) -> dict[str, Message]:
+def _find_refused_alike(trials: _Trials, group: Sequence[CoupledSet]) -> dict[str, Message]:
     """Those of sets that are alike that cannot go alone: none if the first can, all if the first few cannot."""
     refused: dict[str, Message] = {}
     for number, one in enumerate(group):
@@ -267,16 +277,6 @@ def _refused_alike(trials: _Trials, group: Sequence[CoupledSet]) -> dict[str, Me
         if failure is not None:
             refused[one.key] = reasons.unrepaired(failure.text)
     return refused
-
-
-def _likeness(analysis: Analysis, one: CoupledSet) -> tuple[Kind, frozenset[tuple[str, int]]]:
-    """What sets of repeated layers share: their kind, and names without the numbers in them."""
-    touched = ((analysis.tensors[tensor].name, dim) for tensor, dim in one.touches)
-    named = touched if one.touches else [(one.name, one.dim)]
-    return one.kind, frozenset((NUMBER.sub("#", name), dim) for name, dim in named)
-
-
-NUMBER = re.compile(r"\d+")
 
 
 def _by_kind(sets: Collection[CoupledSet]) -> tuple[Sets, Sets]:
@@ -294,8 +294,3 @@ def _half(analysis: Analysis, chosen: Sets) -> Mask:
     for one in chosen:
         mask[one.first : one.first + (one.count if one.kind is Kind.BLOCK else one.count // 2)] = True
     return balanced(analysis, mask)
-
-
-def _beside(path: str, module: str) -> bool:
-    """One is the other or inside it; all are inside the model itself, which tells nothing."""
-    return bool(path and module) and (inside(path, module) or inside(module, path))

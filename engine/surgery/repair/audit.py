@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isclose
 from typing import NamedTuple
 
 from torch import nn
@@ -17,7 +16,7 @@ from ...structures.op_sequence import operations
 from ...tracing.attribute_reads import AttributeReads
 from ...tracing.recorder import Attempt, attempt
 from ...tracing.tree import Inputs, modules_of
-from .weight_folding import Folding
+from .weight_folding import Folding, alike
 
 
 class WrongNumber(NamedTuple):
@@ -76,10 +75,17 @@ class Auditor:
         self._model = model
         self._folding = folding
         self._analysis = analysis
-        self._removed = removed
         self._inputs = inputs
-        self._expected = list(_expected(analysis, removed))
         kept = kept_sizes(analysis, removed)
+        self._gone = {n for s, first, last in analysis.block_calls if removed[s] for n in range(first, last)}
+        self._expected = [
+            (step, tuple(s if a < 0 else int(kept[a]) for s, a in zip(step.sizes, step.axes, strict=True)))
+            for step in analysis.steps
+            if step.call not in self._gone
+        ]
+        self._literals = {(one.module, one.site, one.number, one.where): one for one in analysis.literals}
+        self._kept = kept
+        # Numbers that show in no result, so that a run passes with wrong ones.
         self._alone = {
             (one.module, one.site, one.where): one.value
             for one in analysis.literals
@@ -94,130 +100,106 @@ class Auditor:
             reading: Look at which attributes they read too.
         """
         run = attempt(self._model, self._inputs, self._analysis.weightless, watched or bool(self._alone), reading)
-        own = _with_other_code(self._model)
+        modules = modules_of(self._model).items()
+        # Their forward is not the model's own: it takes its parts in another way, or stands in.
+        own = {path for path, module in modules if isinstance(module, (PrunedAttention, StandIn))}
         self._folding.clear()
-        found = _compared(self._analysis, self._removed, run, own, self._expected, {})
+        found = self._compare(run, own, {})
         if found.factor:
-            self._folding.search(run, own | _with_other_numbers(self._model))
-            found = _compared(self._analysis, self._removed, run, own, self._expected, self._folding.numbers)
+            # Where numbers of a forward are replaced, the factors in it are replaced too.
+            replaced = {path for path, module in modules if own_class(module) is not type(module)}
+            self._folding.search(run, own | replaced)
+            found = self._compare(run, own, self._folding.numbers)
+        checked = list(self._given_numbers(run)) if watched or self._alone else []
         if self._alone and found.passed:
-            found = self._with_numbers(found, run)
-        checked = [] if found.passed or not watched else list(_checked(self._analysis, self._removed, run))
+            wrong = [one for one, right in checked if not right and (one.module, one.site, one.where) in self._alone]
+            if wrong:
+                first = wrong[0]
+                words = {"size": self._alone[first.module, first.site, first.where]}
+                text = Message("audit.size", "a size of {size} stayed the same", words)
+                found = replace(
+                    found, matched=found.matched - len(wrong), module=first.module, text=text, axes=(first.axis,)
+                )
+        if found.passed or not watched:
+            return replace(found, reads=run.reads)
         is_wrong = [not right and not (one.factor and one.module in self._folding.found) for one, right in checked]
         wrong = tuple(one for (one, _), is_so in zip(checked, is_wrong, strict=True) if is_so)
         right = is_wrong.index(True) if wrong else len(checked)
         return replace(found, wrong=wrong, right=right, reads=run.reads)
 
-    def _with_numbers(self, found: Audit, run: Attempt) -> Audit:
-        """An audit that passed, unless a number is wrong that shows in no result."""
-        checked = _checked(self._analysis, self._removed, run)
-        wrong = [one for one, right in checked if not right and (one.module, one.site, one.where) in self._alone]
-        if not wrong:
-            return found
-        first = wrong[0]
-        was = {"size": self._alone[first.module, first.site, first.where]}
-        text = Message("audit.size", "a size of {size} stayed the same", was)
-        return replace(found, matched=found.matched - len(wrong), module=first.module, text=text, axes=(first.axis,))
+    def _compare(self, run: Attempt, own: Collection[str], other: Mapping[int, tuple[float, ...]]) -> Audit:
+        """How far a run is as predicted.
 
+        Args:
+            run: Of the cut model.
+            own: Modules with other code.
+            other: For calls of the original's record: numbers that they must have now.
+        """
+        done = [
+            (name_of(c), measures(c, run.shapes), scalars(c), c.module)
+            for c in run.calls
+            if is_audited(c) and (c.op not in SPELLED or c.module not in own)
+        ]
+        expected: list[tuple[AuditStep, tuple[int, ...]]] = []
+        for step, sizes in self._expected:
+            if step.op in SPELLED and step.module in own:
+                continue
+            # A slice that leaves out nothing any more does not run.
+            now = done[len(expected)][:2] if len(expected) < len(done) else ("", ())
+            is_absent = now[0] != step.op or (now[1] != sizes and not step.dead)
+            if not (is_absent and may_be_absent(step, sizes)):
+                expected.append((step, sizes))
+        for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
+            if op == step.op and step.dead:
+                continue
+            if op != step.op or shape != sizes:
+                now, predicted = "x".join(map(str, shape)), "x".join(map(str, sizes))
+                words = {"op": op, "sizes": now, "other": step.op, "predicted": predicted}
+                text = Message("audit.gives", "{op} returns {sizes}; predicted: {other} with {predicted}", words)
+                return Audit(number, len(expected), module, text, axes=step.axes)
+            if not alike(given, other.get(step.call, step.scalars)):
+                text = _uses(op, given, step.scalars)
+                return Audit(number, len(expected), module, text, axes=step.axes, factor=True)
+        matched = min(len(done), len(expected))
+        if run.error is not None:
+            text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
+            around = [step for step, _ in expected[max(matched - 1, 0) : matched + 1]]
+            axes = tuple(axis for step in around for axis in step.axes)
+            return Audit(matched, len(expected), run.module, text, axes=axes, ran=len(run.calls))
+        if len(done) != len(expected):
+            return Audit(matched, len(expected), "", _ran(len(done), len(expected)))
+        return self._compare_script(run, own, matched, other)
 
-def _compared(
-    analysis: Analysis,
-    removed: Mask,
-    run: Attempt,
-    own: Collection[str],
-    predicted: list[tuple[AuditStep, tuple[int, ...]]],
-    other: Mapping[int, tuple[float, ...]],
-) -> Audit:
-    """How far a run is as predicted.
+    def _compare_script(
+        self, run: Attempt, own: Collection[str], matched: int, other: Mapping[int, tuple[float, ...]]
+    ) -> Audit:
+        """Every operator of the run with the numbers that it had before, or must have now."""
+        expected = [o for o in self._analysis.script if o.module not in own and o.call not in self._gone]
+        done = [o for o in operations(run.calls, run.weights) if o.module not in own]
+        total = matched + len(expected)
+        for before, now in zip(expected, done, strict=False):
+            if now.op != before.op:
+                words = {"op": now.op, "other": before.op}
+                return Audit(matched, total, now.module, Message("audit.runs", "{op} runs where {other} ran", words))
+            if not before.dead and not alike(now.numbers, other.get(before.call, before.numbers)):
+                text = _uses(now.op, now.numbers, before.numbers)
+                return Audit(matched, total, now.module, text, factor=True)
+            matched += 1
+        if len(done) != len(expected):
+            return Audit(matched, total, "", _ran(len(done), len(expected)))
+        return Audit(matched, total)
 
-    Args:
-        analysis: Of the original.
-        removed: What is gone.
-        run: Of the cut model.
-        own: Modules with other code.
-        predicted: Steps and their sizes.
-        other: For calls of the original's record: numbers that they must have now.
-    """
-    done = [
-        (name_of(c), measures(c, run.shapes), scalars(c), c.module)
-        for c in run.calls
-        if is_audited(c) and (c.op not in SPELLED or c.module not in own)
-    ]
-    expected = [(step, sizes) for step, sizes in predicted if step.op not in SPELLED or step.module not in own]
-    expected = list(_present(expected, [one[:2] for one in done]))
-    for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
-        if op == step.op and step.dead:
-            continue
-        if op != step.op or shape != sizes:
-            words = {"op": op, "sizes": _x(shape), "other": step.op, "predicted": _x(sizes)}
-            text = Message("audit.gives", "{op} returns {sizes}; predicted: {other} with {predicted}", words)
-            return Audit(number, len(expected), module, text, axes=step.axes)
-        if not _alike(given, other.get(step.call, step.scalars)):
-            text = _uses(op, given, step.scalars)
-            return Audit(number, len(expected), module, text, axes=step.axes, factor=True)
-    matched = min(len(done), len(expected))
-    if run.error is not None:
-        text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
-        around = [step for step, _ in expected[max(matched - 1, 0) : matched + 1]]
-        axes = tuple(axis for step in around for axis in step.axes)
-        return Audit(matched, len(expected), run.module, text, axes=axes, ran=len(run.calls))
-    if len(done) != len(expected):
-        return Audit(matched, len(expected), "", _ran(len(done), len(expected)))
-    return _same_script(analysis, removed, run, own, matched, other)
-
-
-def _present(
-    expected: Sequence[tuple[AuditStep, tuple[int, ...]]], done: Sequence[tuple[str, tuple[int, ...]]]
-) -> Iterator[tuple[AuditStep, tuple[int, ...]]]:
-    """What is expected without the slices that leave out nothing, where these did not run."""
-    place = 0
-    for step, sizes in expected:
-        now = done[place] if place < len(done) else ("", ())
-        absent = now[0] != step.op or (now[1] != sizes and not step.dead)
-        if not (absent and may_be_absent(step, sizes)):
-            place += 1
-            yield step, sizes
-
-
-def _checked(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[tuple[WrongNumber, bool]]:
-    """Numbers that forwards gave to torch, and whether each is what is predicted, in the order of the run."""
-    kept = kept_sizes(analysis, removed)
-    literals = {(one.module, one.site, one.number, one.where): one for one in analysis.literals}
-    for call in run.functions:
-        for where, value, _ in call.given:
-            literal = literals.get((call.module, call.site, call.number, where))
-            if literal is not None:
-                size = literal.axis >= 0
-                expected = int(kept[literal.axis]) if size else literal.value
-                # A bound below zero is counted from the end, and may be right.
-                right = _alike((value,), (expected,)) or (size and value < 0)
-                yield WrongNumber(call.module, call.site, where, literal.axis), right
-
-
-def _same_script(
-    analysis: Analysis,
-    removed: Mask,
-    run: Attempt,
-    own: Collection[str],
-    matched: int,
-    other: Mapping[int, tuple[float, ...]],
-) -> Audit:
-    """Every operator of the run with the numbers that it had before, or must have now."""
-    gone = _gone(analysis, removed)
-    expected = [o for o in analysis.script if o.module not in own and o.call not in gone]
-    done = [o for o in operations(run.calls, run.weights) if o.module not in own]
-    total = matched + len(expected)
-    for before, now in zip(expected, done, strict=False):
-        if now.op != before.op:
-            words = {"op": now.op, "other": before.op}
-            return Audit(matched, total, now.module, Message("audit.runs", "{op} runs where {other} ran", words))
-        if not before.dead and not _alike(now.numbers, other.get(before.call, before.numbers)):
-            text = _uses(now.op, now.numbers, before.numbers)
-            return Audit(matched, total, now.module, text, factor=True)
-        matched += 1
-    if len(done) != len(expected):
-        return Audit(matched, total, "", _ran(len(done), len(expected)))
-    return Audit(matched, total)
+    def _given_numbers(self, run: Attempt) -> Iterator[tuple[WrongNumber, bool]]:
+        """Numbers that forwards gave to torch, and whether each is what is predicted, in the order of the run."""
+        for call in run.functions:
+            for where, value, _ in call.given:
+                literal = self._literals.get((call.module, call.site, call.number, where))
+                if literal is not None:
+                    size = literal.axis >= 0
+                    expected = int(self._kept[literal.axis]) if size else literal.value
+                    # A bound below zero is counted from the end, and may be right.
+                    right = alike((value,), (expected,)) or (size and value < 0)
+                    yield WrongNumber(call.module, call.site, where, literal.axis), right
 
 
 def _uses(op: str, numbers: Sequence[float], before: Sequence[float]) -> Message:
@@ -228,38 +210,3 @@ def _uses(op: str, numbers: Sequence[float], before: Sequence[float]) -> Message
 def _ran(count: int, predicted: int) -> Message:
     words = {"count": count, "predicted": predicted}
     return Message("audit.ran", "{count} operators ran, {predicted} were predicted", words)
-
-
-def _alike(numbers: Sequence[float], others: Sequence[float]) -> bool:
-    return numbers == others or (
-        len(numbers) == len(others) and all(isclose(a, b, rel_tol=1e-9) for a, b in zip(numbers, others, strict=True))
-    )
-
-
-def _with_other_code(model: nn.Module) -> set[str]:
-    """Paths of modules whose forward is not the model's own: it takes its parts in another way, or stands in."""
-    return {path for path, module in modules_of(model).items() if isinstance(module, (PrunedAttention, StandIn))}
-
-
-def _with_other_numbers(model: nn.Module) -> set[str]:
-    """Paths of modules with replaced numbers in their forward: there the factors are replaced too."""
-    return {path for path, module in modules_of(model).items() if own_class(module) is not type(module)}
-
-
-def _expected(analysis: Analysis, removed: Mask) -> list[tuple[AuditStep, tuple[int, ...]]]:
-    kept = kept_sizes(analysis, removed)
-    gone = _gone(analysis, removed)
-    return [
-        (step, tuple(s if a < 0 else int(kept[a]) for s, a in zip(step.sizes, step.axes, strict=True)))
-        for step in analysis.steps
-        if step.call not in gone
-    ]
-
-
-def _gone(analysis: Analysis, removed: Mask) -> set[int]:
-    """Calls of the record that vanish with the removed blocks."""
-    return {n for structure, first, last in analysis.block_calls if removed[structure] for n in range(first, last)}
-
-
-def _x(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

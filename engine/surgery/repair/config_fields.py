@@ -8,7 +8,7 @@ import copy
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, cast
@@ -63,10 +63,15 @@ class ConfigFields:
         """Look at the class and configuration of a live model, which is left as it is."""
         self.kind: Any = type(model)
         self._config_class: Any = type(model.config)
-        self.document = _plain(model.config)
+        # The library writes infinity, which JSON has not, as {"__float__": "Infinity"}.
+        self.document = json.loads(
+            model.config.to_json_string(use_diff=False),
+            object_hook=lambda part: float(part["__float__"]) if part.keys() == {"__float__"} else part,
+        )
         self.shapes = self.built(self.document) or {}
         self.accepted: dict[bytes, bool] = {}
-        for path in self._unsaid():
+        empty = [path for path, value in _leaves(self.document) if value is None]
+        for path in (*empty, *((name,) for name in UNSAID if name not in self.document)):
             self._write_out(path)
 
     def config(self, document: Mapping[str, Any]) -> Any:
@@ -89,24 +94,21 @@ class ConfigFields:
                 accept only several at once (Mamba 2: heads and the factor by which the width grows).
         """
         try:
+            config = self.config(document if checked else self.document)
+            for path, value in () if checked else numbers(document):
+                around = _parts(config)
+                for place in path[:-1]:
+                    around = _parts(around[place])
+                around[path[-1]] = value
             with torch.device("meta"):
-                return self.kind(self.config(document) if checked else self._unchecked_config(document))
+                return self.kind(config)
         except Exception:  # whatever the class checks, or fails at
             return None
-
-    def _unchecked_config(self, document: Mapping[str, Any]) -> Any:
-        made = self.config(self.document)
-        for path, value in numbers(document):
-            around = _parts(made)
-            for place in path[:-1]:
-                around = _parts(around[place])
-            around[path[-1]] = value
-        return made
 
     @cached_property
     def effects(self) -> tuple[FieldEffect, ...]:
         """What each number decides, of those that decide anything."""
-        found = [self._effect(path, value) for path, value in numbers(self.document)]
+        found = [self._find_effect(path, value) for path, value in numbers(self.document)]
         return tuple(one for one in found if one is not None and (one.changed or one.layers))
 
     @cached_property
@@ -133,7 +135,8 @@ class ConfigFields:
     ) -> Iterator[dict[str, Any]]:
         shapes = self.built(document) or self.built(document, checked=False) if next(left) > 0 else None
         if (shapes is None or shapes.keys() != target.keys()) and next(left) > 0 and done:
-            shapes = self._estimated(document)  # a class may refuse what is half changed, or build other modules for it
+            # A class may refuse what is half changed, or build other modules for it.
+            shapes = self._estimate_shapes(document)
         if shapes is None or shapes.keys() != target.keys():
             return
         wrong = [(n, d) for n in shapes for d, size in enumerate(shapes[n]) if size != target[n][d]]
@@ -141,12 +144,18 @@ class ConfigFields:
             if self.built(document) == target:
                 yield document
             return
-        for path, value in self._proposals(document, shapes, target, wrong, done):
+        for path, value in self._propose(document, shapes, target, wrong, done):
             yield from self._solve(changed(document, path, value), target, done | {path}, left)
 
-    def _estimated(self, document: Mapping[str, Any]) -> Shapes | None:
+    def _estimate_shapes(self, document: Mapping[str, Any]) -> Shapes | None:
         """Shapes by the effects of fields, where the class does not build them."""
-        sizes = {name: list(shape) for name, shape in self._same_layers(document).items()}
+        lists = {path for one in self.effects for path in one.layers if at(document, one.path) != one.value}
+        most = {path: next(at(document, one.path) for one in self.effects if path in one.layers) for path in lists}
+        sizes = {
+            name: list(shape)
+            for name, shape in self.shapes.items()
+            if not any(number >= most[path] for path in most for number in _layer_numbers([name], path))
+        }
         for one in self.effects:
             value = at(document, one.path)
             if one.layers or value == one.value:
@@ -160,12 +169,7 @@ class ConfigFields:
                         sizes[name][dim] += (other - was) * (value - one.value) // (one.other - one.value)
         return {name: tuple(shape) for name, shape in sizes.items()}
 
-    def _same_layers(self, document: Mapping[str, Any]) -> Shapes:
-        lists = {path for one in self.effects for path in one.layers if at(document, one.path) != one.value}
-        gone = {path: next(at(document, one.path) for one in self.effects if path in one.layers) for path in lists}
-        return {n: s for n, s in self.shapes.items() if not any(_beyond(n, path, most) for path, most in gone.items())}
-
-    def _proposals(
+    def _propose(
         self,
         document: Mapping[str, Any],
         shapes: Shapes,
@@ -185,52 +189,42 @@ class ConfigFields:
             here = self.built(more) or self.built(more, checked=False) or {}
             if name in here and len(here[name]) > dim and here[name][dim] != now:
                 steps.append((value, now, value + 1, here[name][dim]))  # other fields may have changed what a unit is
-            wanted = (_wanted(asked, now, value, *step) for step in steps)
+            wanted = (_field_value(asked, now, value, *step) for step in steps)
             yield from ((one.path, field) for field in dict.fromkeys(wanted) if field is not None)
 
-    def _effect(self, path: Path, value: int) -> FieldEffect | None:
+    def _find_effect(self, path: Path, value: int) -> FieldEffect | None:
+        """What changes with another value of a number: the first that the class accepts shows it."""
         others = dict.fromkeys((2 * value, value // 2, 3 * value, value + 1, value - 1))
         for checked, other in itertools.product((True, False), others):
             if other < 1 or other == value:
                 continue
-            for document in self._with(path, value, other):
-                shapes = self.built(document, checked)
-                if shapes is not None:
-                    return self._compared(path, value, other, shapes)
-        return None
-
-    def _with(self, path: Path, value: int, other: int) -> Iterator[dict[str, Any]]:
-        """The document with another value; where it counts layers, lists with an entry a layer are as long too."""
-        yield changed(self.document, path, other)
-        longer = changed(self.document, path, other)
-        around = at(longer, path[:-1])
-        if isinstance(around, dict):
-            resized = {
-                n: [v[i % value] for i in range(other)] for n, v in _lists(cast("dict[str, Any]", around), value)
+            documents = [changed(self.document, path, other)]
+            around = at(documents[0], path[:-1])
+            lists = _lists(cast("dict[str, Any]", around), value) if isinstance(around, dict) else []
+            if lists:  # where it counts layers, lists with an entry a layer are as long too
+                resized = {name: [entries[i % value] for i in range(other)] for name, entries in lists}
+                longer = changed(self.document, path, other)
+                at(longer, path[:-1]).update(resized)
+                documents.append(longer)
+            shapes = next((one for each in documents if (one := self.built(each, checked)) is not None), None)
+            if shapes is None:
+                continue
+            different = {
+                (name, dim): shapes[name][dim]
+                for name in sorted(self.shapes.keys() & shapes.keys())
+                if len(shapes[name]) == len(self.shapes[name])
+                for dim in range(len(shapes[name]))
+                if shapes[name][dim] != self.shapes[name][dim]
             }
-            if resized:
-                around.update(resized)
-                yield longer
-
-    def _compared(self, path: Path, value: int, other: int, shapes: Shapes) -> FieldEffect:
-        common = self.shapes.keys() & shapes.keys()
-        different = {
-            (name, dim): shapes[name][dim]
-            for name in sorted(common)
-            if len(shapes[name]) == len(self.shapes[name])
-            for dim in range(len(shapes[name]))
-            if shapes[name][dim] != self.shapes[name][dim]
-        }
-        names = self.shapes.keys() ^ shapes.keys()
-        lists = {name[: match.start()] for name in names for match in re.finditer(r"\.(?=\d+\.)", name)}
-        counted = sorted(
-            path for path in lists if _length(self.shapes, path) == value and _length(shapes, path) == other
-        )
-        return FieldEffect(path, value, other, different, tuple(counted))
-
-    def _unsaid(self) -> list[Path]:
-        empty = [path for path, value in _leaves(self.document) if value is None]
-        return [*empty, *((name,) for name in UNSAID if name not in self.document)]
+            names = self.shapes.keys() ^ shapes.keys()
+            found = {name[: match.start()] for name in names for match in re.finditer(r"\.(?=\d+\.)", name)}
+            counted = sorted(
+                one
+                for one in found
+                if len(_layer_numbers(self.shapes, one)) == value and len(_layer_numbers(shapes, one)) == other
+            )
+            return FieldEffect(path, value, other, different, tuple(counted))
+        return None
 
     def _write_out(self, path: Path) -> None:
         """Give a field that is not said the value that leaves all shapes as they are, where it decides any."""
@@ -273,7 +267,7 @@ def fields_of(model: Any) -> ConfigFields:
     return _KNOWN[model]
 
 
-def _wanted(asked: int, now: int, value: int, first: int, size: int, second: int, other: int) -> int | None:
+def _field_value(asked: int, now: int, value: int, first: int, size: int, second: int, other: int) -> int | None:
     """The value of a field, now `value`, that makes a size `asked` of `now`; None where no whole number does.
 
     It is reckoned from two values of the field, `first` and `second`, that make the sizes `size` and `other`.
@@ -314,14 +308,6 @@ def _lists(around: dict[str, Any], length: int) -> list[tuple[str, list[Any]]]:
     return [(n, v) for n, v in around.items() if isinstance(v, list) and len(cast("list[Any]", v)) == length > 1]
 
 
-def _plain(config: Any) -> dict[str, Any]:
-    # The library writes infinity, which JSON has not, as {"__float__": "Infinity"}.
-    def number(part: dict[str, Any]) -> Any:
-        return float(part["__float__"]) if part.keys() == {"__float__"} else part
-
-    return json.loads(config.to_json_string(use_diff=False), object_hook=number)
-
-
 def numbers(document: Any, path: Path = ()) -> Iterator[tuple[Path, int]]:
     """(place, value) of all whole numbers of a document that may say a size or a count."""
     for where, value in _leaves(document, path):
@@ -352,11 +338,6 @@ def _parts(config: Any) -> Any:
     return cast("Any", config if isinstance(config, (dict, list)) else vars(config))
 
 
-def _beyond(name: str, path: str, most: int) -> bool:
-    found = re.match(re.escape(path) + r"\.(\d+)\.", name)
-    return found is not None and int(found[1]) >= most
-
-
-def _length(shapes: Shapes, path: str) -> int:
-    found = {int(m[1]) for name in shapes if (m := re.match(re.escape(path) + r"\.(\d+)\.", name))}
-    return len(found)
+def _layer_numbers(names: Iterable[str], path: str) -> set[int]:
+    """Numbers of the layers of a list, as names of tensors have them."""
+    return {int(found[1]) for name in names if (found := re.match(re.escape(path) + r"\.(\d+)\.", name))}

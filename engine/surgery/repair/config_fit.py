@@ -3,9 +3,9 @@
 import copy
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...errors import Message
 from ...messages import Phrase, listed, module_named
 from ...runtime.load_pruned import StandIn
 from ...storage.safetensors_io import weights_on_meta
-from ...tracing.tree import Inputs, copied_inputs, modules_of, outputs_of
+from ...tracing.tree import Inputs, call, copied_inputs, modules_of, outputs_of
 from .config_fields import ConfigFields, Path, Shapes, at, changed, numbers, shapes_of, with_layers
 
 SHOWN = 4
@@ -81,7 +81,9 @@ class _Wanted:
 def _wanted(model: Any) -> _Wanted | Message:
     """What has to be built for a cut model; or why no configuration can describe it."""
     fields = ConfigFields(model)
-    if parts := _parts(model, fields):
+    lists = {path for one in fields.effects for path in one.layers}
+    gone = [path for path, one in modules_of(model).items() if isinstance(one, StandIn)]
+    if parts := [path for path in gone if path.rpartition(".")[0] not in lists]:
         template = "Parts of layers are gone ({parts}), but a configuration has whole layers only."
         return Message("config.parts", template, {"parts": listed(parts, SHOWN)})
     others = {name: one for name, one in model.named_buffers() if name in fields.shapes}
@@ -96,7 +98,7 @@ def misfit(model: Any) -> Message | None:
     if isinstance(wanted, Message):
         return wanted
     found = next(wanted.fields.solutions(wanted.document, wanted.target), None)
-    return None if found is not None else _why(wanted.fields, wanted.document, wanted.target)
+    return None if found is not None else _misfit_message(wanted.fields, wanted.document, wanted.target)
 
 
 def new_names(model: Any) -> dict[str, str] | Message:
@@ -121,24 +123,28 @@ def fitted(model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | Me
     wanted = _wanted(model)
     if isinstance(wanted, Message):
         return wanted
-    found = _nearest(wanted, model, inputs, shared)
+    found = _fit_nearest(wanted, model, inputs, shared)
     if found is not None and not found.equal and in_bfloat16(model) and not shared:
-        wide = _nearest(wanted, copy.deepcopy(model).float(), widened(inputs))
+        wide = _fit_nearest(wanted, copy.deepcopy(model).float(), widened(inputs))
         if wide is not None and wide.equal:
-            found = replace(wide, model=_typed_like(wide.model, model))
+            made, types = wide.model, {name: one.dtype for name, one in _tensors(model)}
+            for name, one in _tensors(made):
+                one.data = one.data.to(types.get(name, model.dtype if one.is_floating_point() else one.dtype))
+            made.config.dtype = model.config.dtype
+            found = wide
     if found is None:
-        return _why(wanted.fields, wanted.document, wanted.target)
-    return found if found.equal else _near(found)
+        return _misfit_message(wanted.fields, wanted.document, wanted.target)
+    return found if found.equal else _near_message(found)
 
 
-def _nearest(wanted: _Wanted, model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | None:
+def _fit_nearest(wanted: _Wanted, model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | None:
     """Of the models that configurations of the wanted sizes build, the one that is nearest to the cut model."""
     fields, reference = wanted.fields, _Reference(model, inputs)
     weights = {wanted.names[name]: one for name, one in model.state_dict().items()}
 
     def attempt(document: Mapping[str, Any]) -> FittedModel:
-        made = reference.compared(_built(model, fields.config(document), weights, shared))
-        return made if made.equal or shared else _rescaled(made, reference)
+        made = reference.compared(_build_model(model, fields.config(document), weights, shared))
+        return made if made.equal or shared else _scale_weights(made, reference)
 
     best: FittedModel | None = None
     for document in fields.solutions(wanted.document, wanted.target):
@@ -188,13 +194,10 @@ def layers_of(fields: ConfigFields, names: Iterable[str]) -> tuple[dict[str, Any
             kept = sorted({int(found[1]) for name in renamed if (found := layer.match(name))})
             if 0 < len(kept) < one.value:
                 document = with_layers(document, one.path, one.value, kept)
-                renamed = {old: _renumbered(new, layer, path, kept) for old, new in renamed.items()}
+                for old, new in renamed.items():
+                    if found := layer.match(new):
+                        renamed[old] = f"{path}.{kept.index(int(found[1]))}.{new[found.end() :]}"
     return document, renamed
-
-
-def _renumbered(name: str, layer: re.Pattern[str], path: str, kept: Sequence[int]) -> str:
-    found = layer.match(name)
-    return name if found is None else f"{path}.{kept.index(int(found[1]))}.{name[found.end() :]}"
 
 
 def _with_silent_counts(
@@ -211,6 +214,14 @@ def _with_silent_counts(
     silent = [(p, v) for p, v in numbers(fields.document) if p not in shown and _is_count(p)]
     moved = [(_is_count(one.path), one.value, at(document, one.path)) for one in fields.effects]
     remembered, ranges, likely = _counts(model), dict[Path, list[int]](), document
+
+    def count_forgotten(variant: Mapping[str, Any]) -> float:
+        """How many of the counts that the cut model remembers are others in the one that a document builds."""
+        made = fields.made(variant)
+        if made is None or shapes_of(made) != wanted.target:
+            return float("inf")
+        return (remembered - _counts(made)).total()
+
     for path, value in silent:
         # Key/value heads go with the heads, but not with the width, which BERT's heads go with.
         by_counts, by_widths = (
@@ -220,7 +231,7 @@ def _with_silent_counts(
         known = sorted({n for _, n in remembered if n < value}, reverse=True)
         ranges[path] = [one for one in dict.fromkeys((*by_counts, value, *by_widths, *known)) if one > 0]
         variants = [changed(likely, path, one) for one in ranges[path]]
-        likely = min(variants, key=lambda one: _forgotten(fields, one, wanted.target, remembered))
+        likely = min(variants, key=count_forgotten)
     best = attempt(likely)
     if not best.equal and likely != document and (other := attempt(document)).rank > best.rank:
         best, likely = other, document
@@ -250,30 +261,15 @@ def _counts(model: nn.Module) -> Counter[tuple[str, int]]:
     )
 
 
-def _forgotten(
-    fields: ConfigFields, document: Mapping[str, Any], target: Shapes, remembered: Counter[tuple[str, int]]
-) -> float:
-    """How many of the counts that a cut model remembers are others in the one that a document builds."""
-    made = fields.made(document)
-    return float("inf") if made is None or shapes_of(made) != target else (remembered - _counts(made)).total()
-
-
-def _parts(model: nn.Module, fields: ConfigFields) -> list[str]:
-    """Paths of removed modules that are no whole layers."""
-    lists = {path for one in fields.effects for path in one.layers}
-    gone = [path for path, one in modules_of(model).items() if isinstance(one, StandIn)]
-    return [path for path in gone if path.rpartition(".")[0] not in lists]
-
-
-def _built(model: Any, config: Any, weights: Mapping[str, Tensor], shared: bool = False) -> Any:
+def _build_model(model: Any, config: Any, weights: Mapping[str, Tensor], shared: bool = False) -> Any:
     """A model of the same class with these weights, or copies of them, in their types, tied where the class ties."""
     own = model.config
     config._attn_implementation = own._attn_implementation
     config.dtype, config.architectures = own.dtype, [type(model).__name__]
     with torch.random.fork_rng(devices=[]), weights_on_meta() if shared else nullcontext():
         made = type(model)(config)
-    types = {name: one.dtype for name, one in (*model.named_parameters(), *model.named_buffers())}
-    for name, one in (*made.named_parameters(), *made.named_buffers()):
+    types = {name: one.dtype for name, one in _tensors(model)}
+    for name, one in _tensors(made):
         known = weights[name].dtype if name in weights else types.get(name, one.dtype)
         one.data = one.data.to(known)
     made.load_state_dict(dict(weights), strict=True, assign=shared)
@@ -284,13 +280,8 @@ def _built(model: Any, config: Any, weights: Mapping[str, Tensor], shared: bool 
     return made.eval()
 
 
-def _typed_like(made: Any, model: Any) -> Any:
-    """Parameters and buffers in the types that they have in another model."""
-    types = {name: one.dtype for name, one in (*model.named_parameters(), *model.named_buffers())}
-    for name, one in (*made.named_parameters(), *made.named_buffers()):
-        one.data = one.data.to(types.get(name, model.dtype if one.is_floating_point() else one.dtype))
-    made.config.dtype = model.config.dtype
-    return made
+def _tensors(model: Any) -> list[tuple[str, Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]
 
 
 def compared(model: Any, made: Any, inputs: Inputs) -> FittedModel:
@@ -317,8 +308,8 @@ class _Reference:
     def _differences(self, run: "_Run", scaled: tuple[str, ...] = ()) -> list[float]:
         """Of each call of a module, and at the end of the outputs; infinity for other shapes."""
         pairs = zip(self._run.calls, run.calls, strict=False)
-        calls = [0.0 if path in scaled else _one(right, one) for (_, right), (path, one) in pairs]
-        return [*calls, _furthest(self._run.outputs, run.outputs)]
+        calls = [0.0 if path in scaled else _difference(right, one) for (_, right), (path, one) in pairs]
+        return [*calls, _largest_difference(self._run.outputs, run.outputs)]
 
     def _is_rounding(self, number: int, far: float) -> bool:
         """Whether rounding makes a difference, at a call of a module or (-1) of the outputs."""
@@ -333,7 +324,7 @@ class _Reference:
         equal, error = self._is_rounding(-1, far), run.error
         for name, one in self._others.items() if equal else ():
             other = _run(made, self._inputs, name)
-            apart, error = _furthest(one.outputs, other.outputs), error or other.error
+            apart, error = _largest_difference(one.outputs, other.outputs), error or other.error
             if not self._is_rounding(-1, apart):
                 far, equal = max(far, apart), False
         text = "" if error is None else f"{type(error).__name__}: {error}"
@@ -349,7 +340,7 @@ class _Reference:
             return None
         factor = float((right * one).sum() / (one * one).sum())
         before = [runs[found.agreeing - 1][0]] if found.agreeing else []
-        is_multiple = self._is_rounding(found.agreeing, _one(right, factor * one))
+        is_multiple = self._is_rounding(found.agreeing, _difference(right, factor * one))
         return ([path, *before], factor) if is_multiple else None
 
 
@@ -391,32 +382,24 @@ def _run(model: Any, inputs: Inputs, attention: str = "", noise: bool = False) -
         return hook
 
     own = [(path, one) for path, one in modules_of(model).items() if any(True for _ in one.parameters(recurse=False))]
+    configs: list[Any] = [vars(one).get("config") for one in modules_of(model).values()]
+    before = [(one, one._attn_implementation) for one in configs if hasattr(one, "_attn_implementation")]
     handles = [one.register_forward_hook(note(path)) for path, one in own]
     try:
-        with torch.no_grad(), _attention(model, attention):
-            return _Run([one.tensor for one in outputs_of(_call(model, inputs)) if one.preserved], calls)
+        if attention and attention != model.config._attn_implementation:
+            model.set_attn_implementation(attention)
+        with torch.no_grad():
+            return _Run([one.tensor for one in outputs_of(call(model, copied_inputs(inputs))) if one.preserved], calls)
     except Exception as error:  # whatever the code of a class fails at with counts that do not fit
         return _Run([], calls, error)
     finally:
         for handle in handles:
             handle.remove()
+        for one, implementation in before:
+            one._attn_implementation = implementation
 
 
-@contextmanager
-def _attention(model: Any, name: str) -> Generator[None]:
-    """Have a model compute attention by another implementation; raises whatever its class refuses that with."""
-    configs: list[Any] = [vars(one).get("config") for one in modules_of(model).values()]
-    before = [(one, one._attn_implementation) for one in configs if hasattr(one, "_attn_implementation")]
-    try:
-        if name and name != model.config._attn_implementation:
-            model.set_attn_implementation(name)
-        yield
-    finally:
-        for one, own in before:
-            one._attn_implementation = own
-
-
-def _rescaled(found: FittedModel, reference: _Reference) -> FittedModel:
+def _scale_weights(found: FittedModel, reference: _Reference) -> FittedModel:
     """The same with weights multiplied where the class computes a factor from a width (T5 scales what it decodes).
 
     The first module whose output is a multiple of what it should be, or the one before it, gets the factor, if that
@@ -428,7 +411,7 @@ def _rescaled(found: FittedModel, reference: _Reference) -> FittedModel:
             break
         places, factor = wrong
         tried = (
-            reference.compared(_with_factor(found.model, path, factor, origin), (*found.scaled, path))
+            reference.compared(_copy_with_factor(found.model, path, factor, origin), (*found.scaled, path))
             for path in places
             for origin in ORIGINS
         )
@@ -441,7 +424,7 @@ def _rescaled(found: FittedModel, reference: _Reference) -> FittedModel:
     return found
 
 
-def _with_factor(made: Any, path: str, factor: float, origin: float) -> Any:
+def _copy_with_factor(made: Any, path: str, factor: float, origin: float) -> Any:
     """The model with the parameters of a module multiplied, counted from an origin."""
     other = copy.deepcopy(made)
     with torch.no_grad():
@@ -450,18 +433,13 @@ def _with_factor(made: Any, path: str, factor: float, origin: float) -> Any:
     return other
 
 
-def _call(model: Any, inputs: Inputs) -> Any:
-    given = copied_inputs(inputs)
-    return model(**given) if isinstance(given, Mapping) else model(*given)
-
-
-def _furthest(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+def _largest_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
     if len(expected) != len(found):
         return float("inf")
-    return max((_one(a.double(), b.double()) for a, b in zip(expected, found, strict=True)), default=0.0)
+    return max((_difference(a.double(), b.double()) for a, b in zip(expected, found, strict=True)), default=0.0)
 
 
-def _one(a: Tensor, b: Tensor) -> float:
+def _difference(a: Tensor, b: Tensor) -> float:
     if a.shape != b.shape:
         return float("inf")
     if not a.numel():
@@ -470,7 +448,7 @@ def _one(a: Tensor, b: Tensor) -> float:
     return far / max(float(a.abs().max()), 1e-30) if far else 0.0
 
 
-def _near(found: FittedModel) -> Message:
+def _near_message(found: FittedModel) -> Message:
     """By how much the nearest model differs, and where."""
     if found.error:
         template = "The library's own class does not run with the nearest configuration ({error}). Plan other sizes."
@@ -489,9 +467,19 @@ def _near(found: FittedModel) -> Message:
     return Message("config.near_outputs", template, {"difference": found.difference})
 
 
-def _why(fields: ConfigFields, document: Mapping[str, Any], target: Shapes) -> Message:
+def _misfit_message(fields: ConfigFields, document: Mapping[str, Any], target: Shapes) -> Message:
     """Why no configuration builds these shapes."""
-    uneven = list(_uneven(target))
+    # Tensors that have other sizes in other layers: "layers.*.mlp.up_proj.weight 44 (0, 1), 40 (2)".
+    layer = re.compile(r"(?<=\.)\d+(?=\.)")
+    sizes: dict[str, dict[tuple[int, ...], list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name, shape in target.items():
+        if layer.search(name):
+            sizes[layer.sub("*", name)][shape].append(".".join(layer.findall(name)))
+    uneven: list[Phrase] = []
+    for name, found in sizes.items():
+        if len(found) > 1 and name.endswith("weight"):
+            each = "; ".join(f"{'x'.join(map(str, shape))} in {', '.join(layers)}" for shape, layers in found.items())
+            uneven.append(Message("config.sizes", "{name} is {sizes}", {"name": name, "sizes": each}))
     if uneven:
         template = "A configuration has one size for all layers, but they differ: {places}. Plan with uniform layers."
         return Message("config.uneven", template, {"places": listed(uneven, SHOWN)})
@@ -508,16 +496,3 @@ def _why(fields: ConfigFields, document: Mapping[str, Any], target: Shapes) -> M
         return Message("config.no_field", template, {"names": listed(dict.fromkeys(fixed), SHOWN)})
     template = "No values of the configuration build the sizes of the pruned model. Plan with uniform layers."
     return Message("config.none", template)
-
-
-def _uneven(target: Shapes) -> Iterator[Phrase]:
-    """Tensors of layers that have other sizes in other layers: "layers.*.mlp.up_proj.weight 44 (0, 1), 40 (2)"."""
-    sizes: dict[str, dict[tuple[int, ...], list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name, shape in target.items():
-        numbers = re.findall(r"(?<=\.)\d+(?=\.)", name)
-        if numbers:
-            sizes[re.sub(r"(?<=\.)\d+(?=\.)", "*", name)][shape].append(".".join(numbers))
-    for name, found in sizes.items():
-        if len(found) > 1 and name.endswith("weight"):
-            each = "; ".join(f"{'x'.join(map(str, shape))} in {', '.join(numbers)}" for shape, numbers in found.items())
-            yield Message("config.sizes", "{name} is {sizes}", {"name": name, "sizes": each})

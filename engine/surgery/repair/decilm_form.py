@@ -1,6 +1,6 @@
 """A cut Llama in the DeciLM form, where no configuration of Llama's own describes it: layers of different sizes.
 
-`runtime/modeling_decilm.py` builds it; the file lies beside an export's weights.
+`runtime/modeling_decilm.py` builds it; the file is saved with an export's weights.
 """
 
 import re
@@ -36,16 +36,39 @@ def decilm_config(model: Any) -> Any:
 
     weights, head_dim = model.state_dict(), int(model.config.head_dim)
     layers = _layers(weights)
-    blocks = [_block(weights, f"model.layers.{number}.", head_dim) for number in layers]
-    sections = [one for one in blocks if one is not None]
-    if not layers or len(sections) < len(layers):
+    if not layers:
         return None
     hidden = int(weights["model.embed_tokens.weight"].shape[1])
-    for one in sections:
-        if not one["ffn"]["no_op"]:
-            one["ffn"]["ffn_mult"] = 1.5 * one["ffn"]["intermediate_size"] / hidden
-    document = model.config.to_dict() | {"hidden_size": hidden, "head_dim": head_dim, "num_hidden_layers": len(layers)}
-    document |= _common(sections, model.config)
+    sections: list[dict[str, Any]] = []
+    for number in layers:
+        layer = f"model.layers.{number}."
+        query, key = (weights.get(f"{layer}self_attn.{name}.weight") for name in ("q_proj", "k_proj"))
+        gate = weights.get(f"{layer}mlp.gate_proj.weight")
+        attention: dict[str, Any] = {"no_op": query is None, "replace_with_linear": False, "n_heads_in_group": None}
+        if query is not None and key is not None:
+            heads, groups = len(query) // head_dim, len(key) // head_dim
+            if not groups or heads % groups or len(query) % head_dim or len(key) % head_dim:
+                return None  # its heads are no whole ones
+            attention |= {"n_heads_in_group": heads // groups, "num_attention_heads": heads}
+        ffn: dict[str, Any] = {"no_op": gate is None, "replace_with_linear": False, "ffn_mult": None}
+        if gate is not None:
+            ffn |= {"intermediate_size": len(gate), "ffn_mult": 1.5 * len(gate) / hidden}
+        sections.append({"attention": attention, "ffn": ffn})
+    # The sizes that stand for all layers where one number has to: the largest there are.
+    present = [one["attention"] for one in sections if not one["attention"]["no_op"]]
+    widths = [one["ffn"]["intermediate_size"] for one in sections if not one["ffn"]["no_op"]]
+    groups = [one["num_attention_heads"] // one["n_heads_in_group"] for one in present]
+    most = max((one["num_attention_heads"] for one in present), default=model.config.num_attention_heads)
+    document = model.config.to_dict() | {
+        "hidden_size": hidden,
+        "head_dim": head_dim,
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": most,
+        "num_key_value_heads": max(
+            (one["num_attention_heads"] // one["n_heads_in_group"] for one in present), default=most
+        ),
+        "intermediate_size": max(widths, default=model.config.intermediate_size),
+    }
     for name in ("architectures", "model_type", "auto_map"):
         document.pop(name, None)
     config = DeciLMConfig(block_configs=sections, **document)
@@ -53,7 +76,7 @@ def decilm_config(model: Any) -> Any:
     config.dtype, config.architectures = model.config.dtype, [DeciLMForCausalLM.__name__]
     with torch.device("meta"):
         target = DeciLMForCausalLM(config).state_dict()
-    kept = {name: one for name, one in _renamed(weights, layers).items() if name in target}
+    kept = {name: one for name, one in _renumber_layers(weights, layers).items() if name in target}
     same = {name: one.shape for name, one in kept.items()} == {name: one.shape for name, one in target.items()}
     return config if same else None
 
@@ -72,7 +95,7 @@ def in_decilm_form(model: Any, inputs: Inputs) -> FittedModel | None:
     with torch.random.fork_rng(devices=[]):
         made: Any = DeciLMForCausalLM(config)
     weights, target = model.state_dict(), made.state_dict()
-    kept = {name: one for name, one in _renamed(weights, _layers(weights)).items() if name in target}
+    kept = {name: one for name, one in _renumber_layers(weights, _layers(weights)).items() if name in target}
     for name, one in (*made.named_parameters(), *made.named_buffers()):
         one.data = one.data.to(kept[name].dtype if name in kept else one.dtype)
     made.load_state_dict(kept, strict=True)
@@ -117,39 +140,12 @@ def written_as(config: Any) -> Message:
     return Message("export.deci_sizes", template, {"multiple": NATIVE_MULTIPLE})
 
 
-def _block(weights: Mapping[str, Tensor], layer: str, head_dim: int) -> dict[str, Any] | None:
-    """The section of a layer, without `ffn_mult`; None where its heads are no whole ones."""
-    query, key = (weights.get(f"{layer}self_attn.{name}.weight") for name in ("q_proj", "k_proj"))
-    gate = weights.get(f"{layer}mlp.gate_proj.weight")
-    attention: dict[str, Any] = {"no_op": query is None, "replace_with_linear": False, "n_heads_in_group": None}
-    if query is not None and key is not None:
-        heads, groups = len(query) // head_dim, len(key) // head_dim
-        if not groups or heads % groups or len(query) % head_dim or len(key) % head_dim:
-            return None
-        attention |= {"n_heads_in_group": heads // groups, "num_attention_heads": heads}
-    ffn: dict[str, Any] = {"no_op": gate is None, "replace_with_linear": False, "ffn_mult": None}
-    return {"attention": attention, "ffn": ffn | ({} if gate is None else {"intermediate_size": len(gate)})}
-
-
-def _common(sections: list[dict[str, Any]], config: Any) -> dict[str, int]:
-    """The sizes that stand for all layers, as far as one does: the largest there are."""
-    attention = [one["attention"] for one in sections if not one["attention"]["no_op"]]
-    heads = max((one["num_attention_heads"] for one in attention), default=config.num_attention_heads)
-    groups = max((one["num_attention_heads"] // one["n_heads_in_group"] for one in attention), default=heads)
-    widths = [one["ffn"]["intermediate_size"] for one in sections if not one["ffn"]["no_op"]]
-    return {
-        "num_attention_heads": heads,
-        "num_key_value_heads": groups,
-        "intermediate_size": max(widths, default=config.intermediate_size),
-    }
-
-
 def _layers(weights: Mapping[str, Tensor]) -> list[int]:
     """Numbers of the layers that are left."""
     return sorted({int(found[1]) for name in weights if (found := LAYER.match(name))})
 
 
-def _renamed(weights: Mapping[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
+def _renumber_layers(weights: Mapping[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
     """The weights with the layers that are left numbered anew."""
     found = {name: LAYER.match(name) for name in weights}
     return {

@@ -1,10 +1,13 @@
 """Constraints under which one configuration describes a cut model of transformers: uniform layers.
 
 One number of a configuration decides a size in all layers, so they lose equally many structures. What no number decides
-stays as it is, and blocks go as whole layers.
+stays as it is, and blocks go as whole layers. `nearest_uniform` says what breaks this in a plan, and what it costs to
+keep it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import gcd, lcm
@@ -13,22 +16,29 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import Message, OpenError, PlanError
+from ...errors import Message, OpenError, PlanError, SecateurError
 from ...jobs import CancelToken, NeverCancelled, check
-from ...messages import any_of
+from ...messages import Phrase, any_of, listed, module_named, title
 from ...planning.count_balance import all_bundles, weakest_first
-from ...planning.protocol import Goal, KindLimit, PlanStart
+from ...planning.kind_counts import with_what_they_hold
+from ...planning.protocol import Goal, KindLimit, PlanStart, plural
 from ...planning.target_shape import plan_shape, shape_between
 from ...structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
+from ...structures.costs import Costs, costs
 from ...structures.count_constraints import constrain
+from ...text.format import signed
 from ..cut.cut import shapes
-from .config_fields import ConfigFields, FieldEffect, Path, fields_of
+from .config_fields import ConfigFields, Path, fields_of
 from .config_fit import fits, is_transformers
 
 _Signature: TypeAlias = tuple[Any, ...]
 """A size, and (field, size when that field alone was changed) of the fields that decide it."""
 TRIED = 64
 """Steps by which the width becomes smaller until a configuration accepts the plan."""
+SHOWN = 4
+"""Kinds, and counts of one kind, that a sentence names."""
+NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+"""Of a layer, in the path of a module."""
 
 
 def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
@@ -48,7 +58,7 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
         template = "Uniform layers need a model of the Transformers library. Leave the option out."
         raise OpenError("uniform.class", template)
     fields = fields_of(model)
-    decided = _decided(analysis, fields)
+    decided = _decided_sizes(analysis, fields)
     size = np.diff(analysis.axis_start)
     added = [
         Constraint(CountRule.EQUAL, one.axes, int(size[max(one.axes)]), (), _equal(one.fields), "")
@@ -62,7 +72,16 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
         for axis in one.axes
         if axis >= 0
     ]
-    added += _proportional(decided, size)
+    # Sizes that are other multiples of the same fields keep the same share (a bottleneck's channels and its width).
+    multiples: dict[frozenset[Path], list[int]] = {}
+    for one in decided:
+        if one.factor and min(one.axes) >= 0:
+            multiples.setdefault(frozenset(one.fields), []).append(one.axes[0])
+    for paths, axes in multiples.items():
+        if len(axes) > 1:
+            number = lcm(*(int(size[axis]) for axis in axes))
+            why = _equal(sorted(paths, key=str))
+            added.append(Constraint(CountRule.PROPORTIONAL, tuple(axes), number, (), why, ""))
     free_axes = {axis for one in decided for axis in one.axes}
     lists = {path for one in fields.effects for path in one.layers}
     whole: list[int] = []
@@ -97,7 +116,7 @@ class _DecidedSize:
     factor: bool
 
 
-def _decided(analysis: Analysis, fields: ConfigFields) -> list[_DecidedSize]:
+def _decided_sizes(analysis: Analysis, fields: ConfigFields) -> list[_DecidedSize]:
     """The axes whose sizes the configuration decides, and which of them are equal.
 
     Dimensions are of one size where the same fields decide them alike; where one axis has dimensions of two sizes, both
@@ -117,45 +136,20 @@ def _decided(analysis: Analysis, fields: ConfigFields) -> list[_DecidedSize]:
         joined = [one for one in joined if one not in near]
         joined.append(([signature, *(s for one in near for s in one[0])], axes.union(*(one[1] for one in near))))
     units = {one.path: one for one in fields.effects}
-    return [
-        _DecidedSize(
-            tuple(sorted(axes)),
-            tuple(dict.fromkeys(path for one in signatures for path, _ in one[1:])),
-            lcm(*(_step(one, units, bound) for one in signatures)),
-            all(_is_factor(one, units) for one in signatures) and len({_paths(one) for one in signatures}) == 1,
-        )
-        for signatures, axes in joined
-        if axes - {-1}
-    ]
-
-
-def _step(signature: _Signature, units: Mapping[Path, FieldEffect], bound: Collection[Path]) -> int:
-    """By how much a size changes with one of the fields that can change; 1 where that is no whole number."""
-    size, *by = signature
-    steps = [divmod(other - size, units[path].other - units[path].value) for path, other in by if path not in bound]
-    return gcd(*(step for step, _ in steps)) if steps and not any(rest for _, rest in steps) else 1
-
-
-def _paths(signature: _Signature) -> frozenset[Path]:
-    return frozenset(path for path, _ in signature[1:])
-
-
-def _is_factor(signature: _Signature, units: Mapping[Path, FieldEffect]) -> bool:
-    """Whether a size grows in proportion with each of the fields that decide it."""
-    size, *by = signature
-    return all(other * units[path].value == size * units[path].other for path, other in by)
-
-
-def _proportional(decided: Sequence[_DecidedSize], sizes: NDArray[np.int64]) -> Iterator[Constraint]:
-    """Sizes that are other multiples of the same fields keep the same share (a bottleneck's channels and its width)."""
-    alike: dict[frozenset[Path], list[int]] = {}
-    for one in decided:
-        if one.factor and min(one.axes) >= 0:
-            alike.setdefault(frozenset(one.fields), []).append(one.axes[0])
-    for fields, axes in alike.items():
-        if len(axes) > 1:
-            number = lcm(*(int(sizes[axis]) for axis in axes))
-            yield Constraint(CountRule.PROPORTIONAL, tuple(axes), number, (), _equal(sorted(fields, key=str)), "")
+    decided: list[_DecidedSize] = []
+    for signatures, axes in joined:
+        if not axes - {-1}:
+            continue
+        steps: list[int] = []
+        is_factor = len({frozenset(path for path, _ in by) for _, *by in signatures}) == 1
+        for size, *by in signatures:
+            # By how much the size changes with one of the fields that can change; 1 where that is no whole number.
+            own = [divmod(n - size, units[path].other - units[path].value) for path, n in by if path not in bound]
+            steps.append(gcd(*(step for step, _ in own)) if own and not any(rest for _, rest in own) else 1)
+            is_factor &= all(n * units[path].value == size * units[path].other for path, n in by)
+        paths = tuple(dict.fromkeys(path for _, *by in signatures for path, _ in by))
+        decided.append(_DecidedSize(tuple(sorted(axes)), paths, lcm(*steps), is_factor))
+    return decided
 
 
 def _equal(fields: Sequence[Path]) -> Message:
@@ -219,10 +213,15 @@ def fitting_plan(
     counted = any(limit.kind is Kind.WIDTH for limit in shape)
     for _ in range(TRIED):
         check(token)
-        if _accepted(fields, analysis, plan):
+        if _is_accepted(fields, analysis, plan):
             return plan
         if counted:
-            raise _no_such_width(nearest_widths(model, analysis, plan, token))
+            near = nearest_widths(model, analysis, plan, token)
+            if not near:
+                template = "No configuration of the model has this shape. Choose other numbers."
+                raise PlanError("uniform.shape", template)
+            template = "No configuration of the model has this width with these heads. Nearest possible width: {near}."
+            raise PlanError("uniform.width", template, near=any_of(map(str, near)))
         for bundle in widths:
             for number, size in zip(bundle.sets, bundle.sizes, strict=True):
                 one = analysis.sets[number]
@@ -242,7 +241,7 @@ def is_configurable(model: Any, analysis: Analysis, removed: Mask) -> bool:
         analysis: Of it, with or without the constraints of `keep_uniform`.
         removed: [S] the plan.
     """
-    return _accepted(fields_of(model), analysis, removed)
+    return _is_accepted(fields_of(model), analysis, removed)
 
 
 def kinds_without_field(model: Any, analysis: Analysis, removed: Mask) -> tuple[Kind, ...]:
@@ -264,7 +263,7 @@ def kinds_without_field(model: Any, analysis: Analysis, removed: Mask) -> tuple[
     return tuple(found)
 
 
-def _accepted(fields: ConfigFields, analysis: Analysis, plan: Mask) -> bool:
+def _is_accepted(fields: ConfigFields, analysis: Analysis, plan: Mask) -> bool:
     """Whether a configuration builds what a plan [S] leaves."""
     found = {name: tuple(shape) for name, shape in shapes(analysis, plan).items() if name in fields.shapes}
     digest = blake2b(repr(sorted(found.items())).encode(), digest_size=16).digest()
@@ -309,17 +308,108 @@ def nearest_widths(model: Any, analysis: Analysis, plan: Mask, token: CancelToke
                 inside = tried[place]
                 inside[np.flatnonzero(inside == (change > 0))[:size]] = change < 0
             check(token)
-            if _accepted(fields, analysis, tried):
+            if _is_accepted(fields, analysis, tried):
                 one = next(analysis.sets[n] for n in widths[0].sets if analysis.sets[n].kind is Kind.WIDTH)
                 near.append(int((~tried[one.structures]).sum()))
                 break
     return tuple(sorted(near))
 
 
-def _no_such_width(near: Sequence[int]) -> PlanError:
-    """The error for a width that no configuration accepts beside a plan's other sizes; names the nearest ones."""
-    if not near:
-        template = "No configuration of the model has this shape. Choose other numbers."
-        return PlanError("uniform.shape", template)
-    template = "No configuration of the model has this width with these heads. Nearest possible width: {near}."
-    return PlanError("uniform.width", template, near=any_of(map(str, near)))
+@dataclass(frozen=True, slots=True)
+class NearestUniform:
+    """A uniform plan beside one that is not.
+
+    Attributes:
+        uneven: What breaks uniformity: for each kind how many which layers keep.
+        removed: [S] the uniform plan: every kind loses, rounded, what its layers lose on average.
+        plan: What the plan costs that is not uniform.
+        uniform: What this one costs.
+    """
+
+    uneven: tuple[Message, ...]
+    removed: Mask
+    plan: Costs
+    uniform: Costs
+
+    @property
+    def message(self) -> Message:
+        """The same in words."""
+        words: dict[str, Any] = {"layers": listed(self.uneven, SHOWN)}
+        for name in ("macs", "parameters"):
+            before, after = getattr(self.plan, name), getattr(self.uniform, name)
+            words |= {name: after, f"{name}_change": signed(100 * (after / max(before, 1) - 1), 1)}
+        template = (
+            "Layers differ: {layers}. The nearest uniform plan has {macs:,} MACs ({macs_change} %) and {parameters:,} "
+            "parameters ({parameters_change} %)."
+        )
+        return Message("uniform.nearest", template, words)
+
+
+def nearest_uniform(
+    model: Any, analysis: Analysis, removed: Mask, scores: NDArray[np.float64] | None = None
+) -> NearestUniform | None:
+    """The uniform plan next to one that is not; None where the plan is uniform or no uniform one is near.
+
+    Args:
+        model: The original, of transformers.
+        analysis: Of it.
+        removed: [S] the plan.
+        scores: [S] NaN where unknown; what the plan removes goes first in any case. None for the plan alone.
+    """
+    try:
+        uniform = keep_uniform(model, analysis)
+        gone, plan = with_what_they_hold(analysis, removed), analysis.empty()
+        uneven: dict[Kind, Message] = {}
+        for bundle in all_bundles(uniform):
+            if (found := _uneven_message(analysis, bundle, removed, gone)) is not None:
+                uneven.setdefault(analysis.sets[bundle.sets[0]].kind, found)
+            plan[_weakest_structures(analysis, bundle, removed, gone, scores)] = True
+        rated = np.zeros(analysis.count) if scores is None else scores
+        plan = fitting_plan(model, uniform, plan, rated, analysis.empty())
+    except SecateurError:  # no configuration, or none that accepts a plan like this one
+        return None
+    if not uneven:
+        return None
+    return NearestUniform(tuple(uneven.values()), plan, costs(analysis, removed), costs(analysis, plan))
+
+
+def _weakest_structures(
+    analysis: Analysis, bundle: CountBundle, removed: Mask, gone: Mask, scores: NDArray[np.float64] | None
+) -> NDArray[np.int64]:
+    """Structures that go so that each set of a bundle loses what those that are left lose on average."""
+    there = [*_remaining_sets(analysis, bundle, gone)] or [*zip(bundle.sets, bundle.sizes, strict=True)]
+    lost = [int(removed[analysis.sets[number].structures].sum()) / size for number, size in there]
+    steps = min(round(sum(lost) / len(lost)), bundle.most)
+    chosen = [np.zeros(0, np.int64)]
+    for number, size in zip(bundle.sets, bundle.sizes, strict=True):
+        one = analysis.sets[number]
+        order = weakest_first(np.arange(one.first, one.first + one.count), scores, removed)
+        chosen.append(order[: size * steps])
+    return np.concatenate(chosen)
+
+
+def _remaining_sets(analysis: Analysis, bundle: CountBundle, gone: Mask) -> Iterator[tuple[int, int]]:
+    """(set, its size) of a bundle's sets that do not lie in removed blocks."""
+    for number, size in zip(bundle.sets, bundle.sizes, strict=True):
+        if analysis.sets[number].kind is Kind.BLOCK or not gone[analysis.sets[number].structures].all():
+            yield number, size
+
+
+def _uneven_message(analysis: Analysis, bundle: CountBundle, removed: Mask, gone: Mask) -> Message | None:
+    """How many structures which layers keep, where a configuration has one number; None where that is one."""
+    kept: dict[int, list[Phrase]] = defaultdict(list)
+    for number, _ in _remaining_sets(analysis, bundle, gone):
+        one = analysis.sets[number]
+        layer = NUMBER.search(one.module)
+        kept[one.count - int(removed[one.structures].sum())].append(layer[0] if layer else module_named(one.module))
+    kind = analysis.sets[bundle.sets[0]].kind
+    whole = sum(analysis.sets[number].count for number, _ in _remaining_sets(analysis, bundle, gone))
+    parts = kind is Kind.BLOCK and not bundle.most and removed[analysis.sets[bundle.sets[0]].first]
+    fixed = not bundle.most and kind is not Kind.BLOCK and sum(n * len(places) for n, places in kept.items()) < whole
+    if len(kept) < 2 and not fixed and not parts:
+        return None
+    each = (
+        Message("uniform.count", "{count} in {places}", {"count": count, "places": listed(places, SHOWN)})
+        for count, places in sorted(kept.items(), reverse=True)
+    )
+    return Message("uniform.kind", "{kinds} {counts}", {"kinds": title(plural(kind)), "counts": listed(each, SHOWN)})

@@ -9,9 +9,8 @@ what it should be, where exp(t) is what the weights are multiplied by. Views kee
 factors, sums need equal ones, and whatever is not homogeneous needs values that are as they should be: each such need
 is an equation for t. There is a t for all of them, or the weights cannot take up the number.
 
-From top to bottom: degrees, constants that a forward makes of numbers, operators that only move entries, a rule for
-each operator, `DegreePropagation` through a recorded run, `ProducerSearch` for the weights in question, `Folding`, and
-the multiplication.
+From top to bottom: degrees, operators that only move entries, a rule for each operator, `DegreePropagation` through a
+recorded run, `ProducerSearch` for the weights in question, `Folding`, and the multiplication.
 """
 
 import math
@@ -20,7 +19,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from heapq import heapify, heappop, heappush
-from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,7 +28,6 @@ from torch import nn
 
 from ...structures.analysis import Analysis, Mask
 from ...structures.op_sequence import Operation, operations
-from ...structures.solver.shape_factors import segments
 from ...structures.transition import Transition
 from ...tracing.record import OperatorCall, ParameterSource, Record, Ref
 from ...tracing.recorder import Attempt, record
@@ -111,27 +108,17 @@ def align_right(degree: Degree, rank: int) -> Degree:
     return degree.reshape(2, *[1] * (rank - degree.ndim + 1), *degree.shape[1:])
 
 
-Pair = tuple[torch.Tensor, torch.Tensor]
-"""A constant as a cut model has it, and as it should be."""
-
-
-def constant(numbers: tuple[float, float], dtype: str) -> Pair:
-    """A constant that a forward makes of a number: as it is given, and as it should be."""
-    made = tuple(torch.tensor(number, dtype=getattr(torch, dtype)) for number in numbers)
-    return made[0], made[1]
-
-
-def computed_constant(call: OperatorCall, operands: dict[int, Pair], dtype: str) -> Pair | None:
-    """The result of a pointwise operator on such constants alone; None for other operators."""
-    if not call.pointwise or any(isinstance(a, (list, str)) for a in call.arguments.values()):
-        return None
-    operator = getattr(getattr(torch.ops.aten, call.op.removeprefix("aten.")), call.overload)
-
-    def run(which: int) -> torch.Tensor:
-        given = {n: operands[a.value][which] if isinstance(a, Ref) else a for n, a in call.arguments.items()}
-        return operator(**given).to(getattr(torch, dtype))
-
-    return run(0), run(1)
+MOVES = frozenset(
+    f"aten.{name}"
+    for name in (
+        "view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze", "permute", "transpose", "t",
+        "expand", "clone", "contiguous", "detach", "alias", "_to_copy", "lift_fresh", "slice", "select", "unbind",
+        "split", "split_with_sizes",
+    )
+)  # fmt: skip
+"""Operators that only move entries."""
+COPIES = frozenset(f"aten.{name}" for name in ("clone", "contiguous", "detach", "alias", "_to_copy", "lift_fresh"))
+"""Those of them that leave entries where they are."""
 
 
 def move_entries(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
@@ -142,94 +129,33 @@ def move_entries(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tupl
         degree: [n, ...] as `Degree`, of any n.
         shapes: Of all values.
     """
-    return MOVES[functional_name(call)](call, degree, shapes)
-
-
-def _viewed(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
-    before, after = shapes[next(call.refs())], shapes[call.outputs[0]]
-    if math.prod(before) != math.prod(after):
+    name, source, made = functional_name(call), next(call.refs()), shapes[call.outputs[0]]
+    if name in COPIES:
+        return [degree] * len(call.outputs)
+    is_view = name in ("aten.view", "aten._unsafe_view", "aten.reshape", "aten._reshape_alias")
+    if is_view and math.prod(shapes[source]) != math.prod(made):
         raise NotHomogeneous  # the same bytes as numbers of another type
-    spread: list[int] = []
-    result: list[int] = []
-    for old, new in segments(before, after):
-        whole = any(s > 1 for s in degree.shape[1:][old])
-        spread += before[old] if whole else [1] * len(before[old])
-        result += after[new] if whole else [1] * len(after[new])
-    return [np.broadcast_to(degree, (len(degree), *spread)).reshape(len(degree), *result)]
-
-
-def _permuted(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
-    rank = degree.ndim - 1
-    order, op = list(range(rank)), functional_name(call)
-    if op == "aten.permute":
-        order = [d % rank for d in call.arguments["dims"]]
-    elif rank:
-        default = (0, rank - 1) if op == "aten.t" else (0, 0)
-        first, second = (call.arguments.get(n, d) % rank for n, d in zip(("dim0", "dim1"), default, strict=True))
-        order[first], order[second] = order[second], order[first]
-    return [degree.transpose(0, *(d + 1 for d in order))]
-
-
-def _expanded(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
-    lead = len(shapes[call.outputs[0]]) - (degree.ndim - 1)
-    return [degree.reshape(len(degree), *[1] * lead, *degree.shape[1:])]
-
-
-def _same(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
-    return [degree] * len(call.outputs)
-
-
-def _sliced(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
-    given = call.arguments
-    return [_at(degree, given.get("dim", 0), slice(given.get("start"), given.get("end"), given.get("step", 1)))]
-
-
-def _selected(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
-    axis = call.arguments["dim"] % (degree.ndim - 1) + 1
-    return [degree.take(call.arguments["index"] if degree.shape[axis] > 1 else 0, axis)]
-
-
-def _unbound(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
-    axis = call.arguments.get("dim", 0) % (degree.ndim - 1) + 1
-    return [degree.take(n if degree.shape[axis] > 1 else 0, axis) for n in range(len(call.outputs))]
-
-
-def _divided(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
-    axis: int = call.arguments.get("dim", 0) % (degree.ndim - 1)
-    bounds = list(accumulate((shapes[o][axis] for o in call.outputs), initial=0))
-    return [_at(degree, axis, slice(a, b)) for a, b in pairwise(bounds)]
-
-
-def _at(degree: NDArray[Any], dim: int, part: slice) -> NDArray[Any]:
-    axis = dim % (degree.ndim - 1) + 1
-    return degree if degree.shape[axis] == 1 else degree[(*[slice(None)] * axis, part)]
-
-
-MOVES: dict[str, Callable[[OperatorCall, NDArray[Any], Sequence[tuple[int, ...]]], list[NDArray[Any]]]] = {
-    f"aten.{name}": move
-    for move, names in (
-        (_viewed, ("view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze")),
-        (_permuted, ("permute", "transpose", "t")),
-        (_expanded, ("expand",)),
-        (_same, ("clone", "contiguous", "detach", "alias", "_to_copy", "lift_fresh")),
-        (_sliced, ("slice",)),
-        (_selected, ("select",)),
-        (_unbound, ("unbind",)),
-        (_divided, ("split", "split_with_sizes")),
-    )
-    for name in names
-}
-"""Operators that only move entries."""
+    operator = getattr(getattr(torch.ops.aten, call.op.removeprefix("aten.")), call.overload)
+    parts: list[list[NDArray[Any]]] = []
+    for part in degree:
+        # The operator itself does it, on a tensor of the operand's shape that takes memory only where entries differ.
+        whole = torch.from_numpy(np.array(part)).expand(shapes[source])
+        given = {n: whole if isinstance(a, Ref) else a for n, a in call.arguments.items()}
+        moved: Any = whole.reshape(made) if is_view else operator(**given)
+        results: list[torch.Tensor] = [moved] if isinstance(moved, torch.Tensor) else list(moved)
+        ends = [tuple(slice(0, 1) if step == 0 else slice(None) for step in one.stride()) for one in results]
+        parts.append([one[end].numpy() for one, end in zip(results, ends, strict=True)])
+    return [np.stack(each) for each in zip(*parts, strict=True)]
 
 
 Rule: TypeAlias = Callable[[RuleOperands], list[Degree]]
 
 
-def _moved(at: RuleOperands) -> list[Degree]:
+def _move(at: RuleOperands) -> list[Degree]:
     return move_entries(at.call, at.degree(next(at.call.refs())), at.record.shapes)
 
 
-def _kept(at: RuleOperands) -> list[Degree]:
+def _keep(at: RuleOperands) -> list[Degree]:
     """What is multiplied comes out multiplied, place by place."""
     return [at.tensor("self")] * len(at.call.outputs)
 
@@ -243,7 +169,7 @@ def _uniform(at: RuleOperands) -> list[Degree]:
     return [_one(at, degree).reshape(2, *[1] * at.rank(n)) for n in range(len(at.call.outputs))]
 
 
-def _indexed(at: RuleOperands) -> list[Degree]:
+def _index(at: RuleOperands) -> list[Degree]:
     """By numbers that the code writes ("[..., [-2], :]") of one dimension; by other ones whichever they are."""
     degree = at.tensor("self")
     indices: list[Ref | None] = at.get("indices")
@@ -265,7 +191,7 @@ def _one(at: RuleOperands, degree: Degree, axes: Sequence[int] | None = None) ->
     return degree
 
 
-def _added(at: RuleOperands) -> list[Degree]:
+def _add(at: RuleOperands) -> list[Degree]:
     first, second = at.of("self"), at.of("other" if "other" in at.call.arguments else "src")
     if first is None or second is None:
         degree = at.tensor("self" if second is None else "other")
@@ -277,7 +203,7 @@ def _added(at: RuleOperands) -> list[Degree]:
     return [first + np.zeros_like(second)]
 
 
-def _multiplied(at: RuleOperands) -> list[Degree]:
+def _multiply(at: RuleOperands) -> list[Degree]:
     none = np.zeros(2)
     first, second = at.of("self"), at.of("other")
     first, second = (align_right(none if d is None else d, at.rank()) for d in (first, second))
@@ -292,7 +218,7 @@ def _power(at: RuleOperands) -> list[Degree]:
     return [exponent * degree]
 
 
-def _masked(at: RuleOperands) -> list[Degree]:
+def _mask(at: RuleOperands) -> list[Degree]:
     """Zero and infinity stay what they are under any factor."""
     degree, value = at.of("self"), at.get("value")
     if degree is None or not isinstance(value, (int, float)) or not (value == 0 or math.isinf(value)):
@@ -300,7 +226,7 @@ def _masked(at: RuleOperands) -> list[Degree]:
     return [degree]
 
 
-def _reduced(at: RuleOperands) -> list[Degree]:
+def _reduce(at: RuleOperands) -> list[Degree]:
     """Over the named dimensions, all where none is named."""
     degree, named = at.tensor("self"), at.get("dim")
     rank = degree.ndim - 1
@@ -311,7 +237,7 @@ def _reduced(at: RuleOperands) -> list[Degree]:
     return [degree] * len(at.call.outputs)
 
 
-def _joined(at: RuleOperands) -> list[Degree]:
+def _join(at: RuleOperands) -> list[Degree]:
     values: list[int] = [one.value for one in at.get("tensors")]
     parts, shapes = [at.degree(v) for v in values], at.record.shapes
     if any(p.ndim != at.rank() + 1 for p in parts):  # torch lets an empty one stand among others
@@ -357,7 +283,7 @@ def _convolution(at: RuleOperands) -> list[Degree]:
     return [result]
 
 
-def _normalised(at: RuleOperands) -> list[Degree]:
+def _norm(at: RuleOperands) -> list[Degree]:
     """The operand must be as it should be, for a small number is added to its variance."""
     for name in ("input", "running_mean", "running_var"):
         if at.of(name) is not None:
@@ -370,18 +296,13 @@ def _normalised(at: RuleOperands) -> list[Degree]:
     return [weight, *at.zeros()[1:]]
 
 
-def _embedded(at: RuleOperands) -> list[Degree]:
+def _embed(at: RuleOperands) -> list[Degree]:
     return [align_right(_one(at, at.tensor("weight"), (0,))[:, 0], at.rank())]
 
 
 def _nonlinear(at: RuleOperands) -> list[Degree]:
     for value in at.call.refs():
         at.require_zero(at.degree(value))
-    return at.zeros()
-
-
-def _by_shape(at: RuleOperands) -> list[Degree]:
-    """Only the shape of the operand counts."""
     return at.zeros()
 
 
@@ -399,27 +320,27 @@ PRODUCTS: dict[str, Rule] = {
     "aten.baddbmm": _product("batch1", "batch2", "self"),
 }
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(MOVES, _moved),
+    **dict.fromkeys(MOVES, _move),
     **PRODUCTS,
     **{
         f"aten.{name}": rule
         for rule, names in (
-            (_kept, ("neg", "abs", "relu", "leaky_relu")),
-            (_indexed, ("index",)),
+            (_keep, ("neg", "abs", "relu", "leaky_relu")),
+            (_index, ("index",)),
             (_uniform, ("gather", "index_select", "flip", "roll", "repeat", "unfold", "im2col", "as_strided",
                         "tril", "triu", "diagonal", "avg_pool1d", "avg_pool2d", "pixel_shuffle", "cumsum")),
-            (_added, ("add", "sub", "copy")),
-            (_multiplied, ("mul", "div")),
+            (_add, ("add", "sub", "copy")),
+            (_multiply, ("mul", "div")),
             (_power, ("pow", "sqrt", "rsqrt", "reciprocal", "square")),
-            (_masked, ("masked_fill",)),
-            (_reduced, ("sum", "mean", "amax", "amin")),
-            (_joined, ("cat",)),
+            (_mask, ("masked_fill",)),
+            (_reduce, ("sum", "mean", "amax", "amin")),
+            (_join, ("cat",)),
             (_convolution, ("convolution", "_convolution")),
-            (_normalised, ("native_layer_norm", "native_group_norm", "native_batch_norm")),
-            (_embedded, ("embedding",)),
+            (_norm, ("native_layer_norm", "native_group_norm", "native_batch_norm")),
+            (_embed, ("embedding",)),
             (_real, ("view_as_real", "view_as_complex")),
-            (_by_shape, ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty",
-                         "new_full")),
+            (RuleOperands.zeros, ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones",
+                                  "new_empty", "new_full")),
         )
         for name in names
     },
@@ -427,7 +348,7 @@ RULES: dict[str, Rule] = {
 """Operators that pass a factor on; all others need operands that are as they should be."""
 CONSTANT_OPERATORS = ("aten.lift_fresh", "aten.full", "aten.scalar_tensor")
 """Operators that make a tensor of a number; each entry is that number."""
-NUMBER_EXPONENTS = {"aten.mul": 1, "aten.div": -1}
+NUMBER_EXPONENTS = {"aten.mul": 1, "aten.div": -1, **dict.fromkeys(CONSTANT_OPERATORS, 1)}
 """Operators with a number that the result is proportional to, or to its reciprocal."""
 
 
@@ -451,7 +372,6 @@ class DegreePropagation:
         wrong: Calls with another number than they should have: the one that is given, and the right one.
         degrees: Of values that are not as they should be, so far.
         origins: For each of these the wrong calls that it comes from.
-        constants: What is computed of wrong numbers alone.
         solution: t, once something depends on it.
         resolved: Wrong calls that the weights make good.
         unresolved: Wrong calls of whose results something else would have to make good.
@@ -462,13 +382,12 @@ class DegreePropagation:
     wrong: Mapping[int, tuple[float, float]]
     degrees: dict[int, Degree] = field(default_factory=dict[int, Degree])
     origins: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
-    constants: dict[int, Pair] = field(default_factory=dict[int, Pair])
     solution: float | None = None
     resolved: set[int] = field(default_factory=set[int])
     unresolved: set[int] = field(default_factory=set[int])
 
     def solve(self, seeds: Mapping[int, Degree], begin: Iterable[int]) -> bool:
-        """Let degrees propagation from parameters and from wrong calls; True where a t makes everything right.
+        """Propagate degrees from parameters and from wrong calls; True where a t makes everything right.
 
         Args:
             seeds: Degrees of parameters.
@@ -482,7 +401,7 @@ class DegreePropagation:
             while waiting:
                 number = heappop(waiting)
                 if number > last:
-                    for value in self._pass(number):
+                    for value in self._propagate(number):
                         for reader in self.readers.get(value, ()):
                             if reader > number:
                                 heappush(waiting, reader)
@@ -494,24 +413,24 @@ class DegreePropagation:
             return False
         return self.solution is not None and self.resolved.isdisjoint(self.unresolved)
 
-    def _pass(self, number: int) -> Sequence[int]:
+    def _propagate(self, number: int) -> Sequence[int]:
         """Degrees of a call's results; gives those of its results that are not as they should be."""
         call = self.record.calls[number]
         origins = frozenset[int]().union(*(self.origins.get(v, frozenset()) for v in call.refs()))
-        known = self._constant(number)
-        if known is None:
-            operands = RuleOperands(call, self.record, self.degree, partial(self.require_zero, origins=origins))
-            results = rule_of(call)(operands)
+        operands = RuleOperands(call, self.record, self.degree, partial(self.require_zero, origins=origins))
+        if number in self.wrong and call.op in CONSTANT_OPERATORS:
+            results = operands.zeros()
+            if call.op == "aten.lift_fresh" and math.prod(self.record.shapes[call.outputs[0]]) != 1:
+                raise NotHomogeneous  # of several numbers one alone is known to be wrong
         else:
-            results = [_apart(known, len(self.record.shapes[call.outputs[0]]))]
+            results = rule_of(call)(operands)
         if number in self.wrong:
             origins |= {number}
-            if known is None:
-                rest = NUMBER_EXPONENTS[call.op] * math.log(self.wrong[number][0] / self.wrong[number][1])
-                results = [r + align_right(np.array([0.0, rest]), r.ndim - 1) for r in results]
+            rest = NUMBER_EXPONENTS[call.op] * math.log(self.wrong[number][0] / self.wrong[number][1])
+            results = [r + align_right(np.array([0.0, rest]), r.ndim - 1) for r in results]
         changed: list[int] = []
         for value, made in zip(call.outputs, results, strict=True):
-            result = self.reduced(_collapsed(made))
+            result = self.drop_solved(_collapse(made))
             if call.op.endswith("_") and not np.array_equal(result, self.degree(value)):
                 raise NotHomogeneous  # changed in place: who else sees that memory is not known here
             if result.any():
@@ -522,23 +441,6 @@ class DegreePropagation:
                 self._resolve(origins - self.unresolved)
         return changed
 
-    def _constant(self, number: int) -> Pair | None:
-        """The result of a call that makes a constant of a wrong number, or computes with nothing but such."""
-        call = self.record.calls[number]
-        if len(call.outputs) != 1:
-            return None
-        value, dtype = call.outputs[0], self.record.dtypes[call.outputs[0]]
-        made: Pair | None = None
-        if number in self.wrong and call.op in CONSTANT_OPERATORS:
-            if call.op == "aten.lift_fresh" and math.prod(self.record.shapes[value]) != 1:
-                raise NotHomogeneous
-            made = constant(self.wrong[number], dtype)
-        elif call.reads and all(v in self.constants for v in call.reads):
-            made = computed_constant(call, self.constants, dtype)
-        if made is not None:
-            self.constants[value] = made
-        return made
-
     def scales_any(self, values: Iterable[int]) -> bool:
         """Some of these are multiplied."""
         return any(self.degrees[v][0].any() for v in values if v in self.degrees)
@@ -546,9 +448,9 @@ class DegreePropagation:
     def degree(self, value: int) -> Degree:
         """Of a value; zero where it is as it should be."""
         found = self.degrees.get(value)
-        return np.zeros((2, *[1] * len(self.record.shapes[value]))) if found is None else self.reduced(found)
+        return np.zeros((2, *[1] * len(self.record.shapes[value]))) if found is None else self.drop_solved(found)
 
-    def reduced(self, degree: Degree) -> Degree:
+    def drop_solved(self, degree: Degree) -> Degree:
         """Zero where t makes it right."""
         if self.solution is None:
             return degree
@@ -560,7 +462,7 @@ class DegreePropagation:
         Raises:
             NotHomogeneous: It cannot be, with what must be already.
         """
-        degree = self.reduced(degree)
+        degree = self.drop_solved(degree)
         if not degree.any():
             self._resolve(origins)
             return
@@ -583,15 +485,7 @@ class DegreePropagation:
             self.resolved |= origins
 
 
-def _apart(pair: Pair, rank: int) -> Degree:
-    """Of a constant."""
-    given, right = (float(one) for one in pair)
-    if right == 0 or not 0 < given / right < math.inf:
-        raise NotHomogeneous
-    return align_right(np.array([0.0, math.log(given / right)]), rank)
-
-
-def _collapsed(degree: Degree) -> Degree:
+def _collapse(degree: Degree) -> Degree:
     for axis in range(1, degree.ndim):
         first = degree.take([0], axis) if degree.shape[axis] > 1 else degree
         if (degree == first).all():
@@ -652,47 +546,36 @@ class ProducerSearch:
 
     def candidates(self, call: int) -> Iterator[tuple[ScaledParameter, ...]]:
         """Parameters of layers by which the result of a call may be multiplied, the likeliest first."""
-        tried = set[tuple[int, bytes]]()
-        operands = self._operands(call)
-        layers, ancestors = self._layers(operands)
-        for layer in layers:
-            for rows in self._parts(layer, ancestors, operands):
-                if (layer, rows.tobytes()) not in tried:
-                    tried.add((layer, rows.tobytes()))
-                    scaled = tuple(self._scaled(layer, rows))
-                    if scaled:
-                        yield scaled
-
-    def _operands(self, call: int) -> list[int]:
-        """What goes into a call; of one that makes a constant: what the constant is combined with."""
-        given = list(self._record.calls[call].refs())
-        own = self._record.calls[call].outputs
-        if given and set(given) != set(own):
-            return given
-        found: list[int] = []
-        waiting = list(own)
-        for value in waiting:
-            for reader in self.readers[value]:
-                others = [v for v in self._record.calls[reader].refs() if v not in waiting]
-                found += others
-                waiting += [v for v in self._record.calls[reader].outputs if not others and v not in waiting]
-        return found
-
-    def _layers(self, values: list[int]) -> tuple[list[int], set[int]]:
-        """Layers whose result goes into values without anything in between that keeps no factor; and all on the way."""
+        calls = self._record.calls
+        operands, own = list(calls[call].refs()), calls[call].outputs
+        if not operands or set(operands) == set(own):  # it makes a constant: what the constant is combined with
+            operands = list[int]()
+            waiting = list(own)
+            for value in waiting:
+                for reader in self.readers[value]:
+                    others = [v for v in calls[reader].refs() if v not in waiting]
+                    operands += others
+                    waiting += [v for v in calls[reader].outputs if not others and v not in waiting]
+        # Layers whose result goes in without anything in between that keeps no factor; and all values on the way.
         layers: dict[int, None] = {}
-        seen = set[int]()
-        waiting = values[::-1]
+        ancestors = set[int]()
+        waiting = operands[::-1]
         while waiting:
             value = waiting.pop()
-            for number in () if value in seen else self._makers[value]:
-                call = self._record.calls[number]
-                if any(True for _ in self._parameters(call)):
+            for number in () if value in ancestors else self._makers[value]:
+                if any(True for _ in self._parameters(calls[number])):
                     layers[number] = None
-                elif call.op.removesuffix("_") in RULES:
-                    waiting += list(call.refs())[::-1]
-            seen.add(value)
-        return list(layers), seen
+                elif functional_name(calls[number]) in RULES:
+                    waiting += list(calls[number].refs())[::-1]
+            ancestors.add(value)
+        tried = set[tuple[int, bytes]]()
+        for layer in layers:
+            for rows in self._channel_parts(layer, ancestors, operands):
+                if (layer, rows.tobytes()) not in tried:
+                    tried.add((layer, rows.tobytes()))
+                    scaled = tuple(self._scaled_parameters(layer, rows))
+                    if scaled:
+                        yield scaled
 
     def _parameters(self, call: OperatorCall) -> Iterator[tuple[str, int, ParameterSource, list[OperatorCall]]]:
         """(argument, its channel dimension, parameter, the moves from it to the argument) of a layer."""
@@ -712,7 +595,7 @@ class ProducerSearch:
                 if value in self._sources:
                     yield name, dim, self._sources[value], moves
 
-    def _scaled(self, layer: int, rows: NDArray[np.int64]) -> Iterator[ScaledParameter]:
+    def _scaled_parameters(self, layer: int, rows: NDArray[np.int64]) -> Iterator[ScaledParameter]:
         call = self._record.calls[layer]
         for _, dim, source, moves in self._parameters(call):
             for own, size in enumerate(source.shape):
@@ -724,7 +607,7 @@ class ProducerSearch:
                     yield ScaledParameter(source, own, None if len(rows) == size else rows)
                     break
 
-    def _parts(self, layer: int, ancestors: set[int], operands: list[int]) -> Iterator[NDArray[np.int64]]:
+    def _channel_parts(self, layer: int, ancestors: set[int], operands: list[int]) -> Iterator[NDArray[np.int64]]:
         """Channels of a layer that come together in a product, first those of its first factor; or at the end."""
         record = self._record
         output = record.calls[layer].outputs[0]
@@ -782,7 +665,7 @@ class _Wrong(NamedTuple):
     @property
     def ratio(self) -> float:
         """Given by right; 0 where that means nothing."""
-        known = self.right.op in NUMBER_EXPONENTS or self.right.op in CONSTANT_OPERATORS
+        known = self.right.op in NUMBER_EXPONENTS
         if not known or len(self.given) != 1 or len(self.right.numbers) != 1 or not self.right.numbers[0]:
             return 0.0
         return self.given[0] / self.right.numbers[0]
@@ -821,7 +704,12 @@ class Folding:
     def search(self, run: Attempt, other: Collection[str]) -> None:
         """Find what makes good the numbers of a cut model's run, but in modules with code of another kind."""
         self.found, self.asked = {}, True
-        for module, wrong in self._wrong(run, other).items():
+        wrong_calls: dict[str, list[_Wrong]] = defaultdict(list)
+        for place, now in _number_operations(operations(run.calls, run.weights)):
+            right = self._script.get(place)
+            if right is not None and now.module not in other and not alike(now.numbers, right.numbers):
+                wrong_calls[now.module].append(_Wrong(place, now.numbers, right))
+        for module, wrong in wrong_calls.items():
             key = tuple((one.place, round(one.ratio, 12)) for one in wrong)
             if key not in self._known:
                 self._known[key] = self._fold(wrong)
@@ -829,17 +717,9 @@ class Folding:
             if fold is not None:
                 self.found[module] = fold
 
-    def _wrong(self, run: Attempt, other: Collection[str]) -> dict[str, list[_Wrong]]:
-        found: dict[str, list[_Wrong]] = defaultdict(list)
-        for place, now in _placed(operations(run.calls, run.weights)):
-            right = self._script.get(place)
-            if right is not None and now.module not in other and not _alike(now.numbers, right.numbers):
-                found[now.module].append(_Wrong(place, now.numbers, right))
-        return found
-
     @cached_property
     def _script(self) -> dict[Place, Operation]:
-        return dict(_placed(self._analysis.script))
+        return dict(_number_operations(self._analysis.script))
 
     @cached_property
     def _record(self) -> Record:
@@ -848,7 +728,7 @@ class Folding:
     @cached_property
     def _calls(self) -> dict[Place, int]:
         sources = [one.value for one in self._record.sources]
-        return {place: one.call for place, one in _placed(operations(self._record.calls, sources))}
+        return {place: one.call for place, one in _number_operations(operations(self._record.calls, sources))}
 
     @cached_property
     def _producers(self) -> ProducerSearch:
@@ -884,25 +764,27 @@ class Folding:
                 scaled = (one for one in self._record.module_calls if propagation.scales_any(one.outputs))
                 results = tuple(dict.fromkeys(one.path for one in scaled))
                 factor = math.exp(propagation.solution)
-                yield tuple(self._factor(one, factor, results) for one in seeds), now
+                factors: list[Factor] = []
+                for source, dim, rows in seeds:  # from the numbering of the model that is cut to the original's
+                    kept = self._kept.get(source.name) or ()
+                    stays = kept[dim] if kept else None
+                    own = rows if stays is None or rows is None else stays[rows]
+                    factors.append((source.name, dim, None if own is None else tuple(own.tolist()), factor, results))
+                yield tuple(factors), now
 
-    def _factor(self, scaled: ScaledParameter, factor: float, results: tuple[str, ...]) -> Factor:
-        kept = self._kept.get(scaled.source.name) or ()
-        own = kept[scaled.dim] if kept else None
-        rows = scaled.rows if own is None or scaled.rows is None else own[scaled.rows]
-        return scaled.source.name, scaled.dim, None if rows is None else tuple(rows.tolist()), factor, results
 
-
-def _placed(script: Iterable[Operation]) -> Iterator[tuple[Place, Operation]]:
+def _number_operations(script: Iterable[Operation]) -> Iterator[tuple[Place, Operation]]:
     counts = Counter[tuple[str, str]]()
     for one in script:
         yield (one.module, one.op, counts[one.module, one.op]), one
         counts[one.module, one.op] += 1
 
 
-def _alike(numbers: tuple[float, ...], others: tuple[float, ...]) -> bool:
-    return len(numbers) == len(others) and all(
-        math.isclose(a, b, rel_tol=1e-9) for a, b in zip(numbers, others, strict=True)
+def alike(numbers: Sequence[float], others: Sequence[float]) -> bool:
+    """Numbers that an operator is given are the same but for the rounding of Python's arithmetic."""
+    return numbers == others or (
+        len(numbers) == len(others)
+        and all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(numbers, others, strict=True))
     )
 
 

@@ -12,6 +12,11 @@ COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64, torc
 """The complex type of a floating one, or the nearest."""
 
 
+def is_continuous(tensor: torch.Tensor) -> bool:
+    """Its numbers are floating or complex."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def cast_inputs(inputs: Inputs, dtype: torch.dtype) -> Inputs:
     """Inputs in another floating type."""
     return tree_map_only(torch.Tensor, lambda t: as_type(t, dtype), inputs)
@@ -39,12 +44,14 @@ def with_batch(inputs: Inputs, count: int) -> Inputs:
         if not one.dim():
             return one
         shape = [count if one.shape[0] == given else one.shape[0], *one.shape[1:]]
-        return noise_like(one, shape, generator) if one is main else _repeated(one, shape[0])
+        if one is main:
+            return noise_like(one, shape, generator)
+        return one.index_select(0, torch.arange(shape[0], device=one.device) % one.shape[0])
 
     return tree_map_only(torch.Tensor, resize, inputs)
 
 
-def rescaled(inputs: Inputs, factor: float) -> Inputs:
+def rescale(inputs: Inputs, factor: float) -> Inputs:
     """Inputs of which the largest one with floating numbers is multiplied."""
     main = _largest(inputs)
     return tree_map_only(torch.Tensor, lambda t: t * factor if t is main else t, inputs)
@@ -107,5 +114,14 @@ def noise_like(example: torch.Tensor, shape: list[int], generator: torch.Generat
     return torch.where(low == high, drawn, scaled)  # an example of zeros says nothing of the range
 
 
-def _repeated(one: torch.Tensor, count: int) -> torch.Tensor:
-    return one.index_select(0, torch.arange(count, device=one.device) % one.shape[0])
+def perturb(inputs: Inputs, share: float) -> Inputs:
+    """Inputs of which every floating number is larger by up to a share of itself."""
+    generator = torch.Generator().manual_seed(3)
+
+    def larger(one: torch.Tensor) -> torch.Tensor:
+        if not one.is_floating_point():
+            return one
+        noise = torch.rand(one.shape, generator=generator, dtype=one.dtype)
+        return one * (1 + share * noise.to(one.device))
+
+    return tree_map_only(torch.Tensor, larger, inputs)

@@ -1,12 +1,17 @@
-"""The masked original, which a cut model must equal. Built from the analysis' slices alone, not by surgery.
+"""The references of a verification, built from the analysis' slices alone, not by surgery.
 
-Every slice of a removed structure is absent (NaN) in every parameter and buffer; a removed block is skipped by a hook.
-`nan_masking.py` says what operators make of that: sums and statistics run over what remains.
+The masked original, which a cut model must equal: every slice of a removed structure is absent (NaN) in every parameter
+and buffer; a removed block is skipped by a hook. `nan_masking.py` says what operators make of that: sums and statistics
+run over what remains.
+
+The permuted original, which must equal the original: it tests the analysis itself, with no surgery and no zeros, and it
+goes through every normalisation.
 """
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import TypeAlias, TypeVar
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -14,8 +19,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...jobs import Cancelled
+from ...structures.analysis import Analysis, Kind, Mask
 from ...structures.transition import Transition
 from ..cut.skip_block import skip
+from ..cut.slice_tensors import sliced_constants
 from .nan_masking import NAN, Marks, NanMasking
 
 Result = TypeVar("Result")
@@ -40,6 +47,7 @@ def gone_slices(transition: Transition) -> AbsentIndices:
             for dim, own in enumerate(tensor.axes):
                 if own == axis:
                     places.setdefault((tensor.name, dim), []).append(index)
+    # From the numbering of the original to that of the model that is cut, which may lack some already.
     gone: dict[str, dict[int, Indices]] = {}
     for (name, dim), indices in places.items():
         index = np.concatenate(indices)
@@ -102,3 +110,61 @@ def masked(model: nn.Module, transition: Transition, marks: Marks = Marks.NAN) -
             tensors[name].data = tensor
         for handle in handles:
             handle.remove()
+
+
+class Permutation(NamedTuple):
+    """Structures that change places.
+
+    Attributes:
+        orders: By tensor and dimension: for each place the one whose values it takes.
+        constants: The same for what the code makes itself, as in `Edits.constants`.
+    """
+
+    orders: Mapping[str, Mapping[int, NDArray[np.int64]]]
+    constants: tuple[Any, ...] = ()
+
+
+def permute_sets(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> Permutation:
+    """The structures of every set of which one is chosen shuffled, over all tensors that they touch.
+
+    Args:
+        analysis: Of the original.
+        before: What is gone already.
+        chosen: Structures whose sets are shuffled.
+        rng: Source of the order.
+
+    Returns:
+        Places in the numbering of `before`.
+    """
+    axis_of = np.repeat(np.arange(len(analysis.axis_start) - 1), np.diff(analysis.axis_start))
+    of_tensors = np.zeros(len(analysis.axis_start), dtype=np.bool_)
+    of_tensors[[axis for one in (*analysis.tensors, *analysis.constants) for axis in one.axes if axis >= 0]] = True
+    # For each position of an axis, the position whose values it takes.
+    order = np.arange(len(axis_of), dtype=np.int64)
+    for one in analysis.sets:
+        if one.kind is Kind.BLOCK or not chosen[one.structures].any():
+            continue
+        # Structures change places with those on the same axes, also on the way: not with those of another part.
+        alike: dict[bytes, list[NDArray[np.int64]]] = {}
+        for structure in one.first + np.flatnonzero(~before[one.structures]):
+            member = analysis.member_position[analysis.member_start[structure] : analysis.member_start[structure + 1]]
+            on = axis_of[member]
+            alike.setdefault(on.tobytes(), []).append(member[of_tensors[on]])
+        step = np.arange(len(order), dtype=np.int64)
+        for members in alike.values():
+            for old, new in enumerate(rng.permutation(len(members))):
+                step[members[old]] = members[new]
+        order = order[step]
+    gone = analysis.removed_positions(before)
+    taken_of = [order[a:b][~gone[a:b]] - a for a, b in pairwise(analysis.axis_start)]
+    found: dict[str, dict[int, NDArray[np.int64]]] = {}
+    for info in analysis.tensors:
+        for dim, axis in enumerate(info.axes):
+            if axis >= 0:
+                low, high = analysis.axis_start[axis], analysis.axis_start[axis + 1]
+                kept = np.flatnonzero(~gone[low:high])
+                taken: NDArray[np.int64] = order[low:high][kept] - low
+                places = np.searchsorted(kept, taken)
+                if (places != np.arange(len(places))).any():
+                    found.setdefault(info.name, {})[dim] = places
+    return Permutation(found, tuple(sliced_constants(analysis, taken_of)))

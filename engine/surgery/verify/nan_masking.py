@@ -117,17 +117,19 @@ class NanMasking(OperatorMode):
             if weight is not None:
                 return product(func, args, kwargs, weight)
             args = (*args[:place], self._stored.resolve(args[place]), *args[place + 1 :])
-        result = self._left_out(func, args, kwargs)
+        result = self._run_on_present(func, args, kwargs)
         compares = self._unseen and (torch.Tag.pointwise in func.tags or func is torch.ops.aten.equal.default)
         if compares and not func._schema.is_mutable and not any(map(_holds_absent, _tensors((result,)))):
             return func(*_present_entries(args), **kwargs)
         return result
 
-    def _left_out(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _run_on_present(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result with NaN seen as NaN."""
         name = str(func.overloadpacket)
         rule = RULES.get(name)
-        if (rule is None and _carries(func)) or (rule is _batch_norm and not args[5]):
+        # A NaN among the operands is a NaN in the result at the same place, or wherever the operator moves it.
+        pointwise = torch.Tag.pointwise in func.tags or func.is_view or func._schema.is_mutable
+        if (rule is None and (pointwise or name in MOVING)) or (rule is _batch_norm and not args[5]):
             return func(*args, **kwargs)
         # A sum is NaN where an entry is, and costs no memory.
         if not any(t.sum().isnan() for t in _tensors((*args, *kwargs.values())) if _holds_absent(t)):
@@ -135,24 +137,14 @@ class NanMasking(OperatorMode):
         given: Arguments = {a.name: a.default_value for a in func._schema.arguments}
         given.update(zip(given, args, strict=False))
         given.update(kwargs)
-        given = tree_map_only(torch.Tensor, _dense, given)
+        given = tree_map_only(torch.Tensor, lambda t: t if t.layout is torch.strided else t.to_dense(), given)
         if rule is None and name.endswith(("_backward", "_backward_data")):
             rule = _derivative
         result = NotImplemented if rule is None else rule(func, given)
         counts = name in COUNTED and torch.is_grad_enabled() and given["self"].requires_grad
         if result is NotImplemented or (counts and _counts_differ(given)):
             self._unknown.add(name)
-        return _zeros(func, given) if result is NotImplemented else result
-
-
-def _carries(func: Any) -> bool:
-    """A NaN among the operands is a NaN in the result at the same place, or wherever the operator moves it."""
-    return (
-        torch.Tag.pointwise in func.tags
-        or func.is_view
-        or func._schema.is_mutable
-        or str(func.overloadpacket) in MOVING
-    )
+        return _call_on_zeros(func, given) if result is NotImplemented else result
 
 
 MOVING = {
@@ -175,24 +167,16 @@ def _holds_absent(tensor: torch.Tensor) -> bool:
     return (tensor.is_floating_point() or tensor.is_complex()) and not tensor.is_meta
 
 
-def _dense(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor if tensor.layout is torch.strided else tensor.to_dense()
-
-
-def _absent(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.isnan(tensor)
-
-
 def _fill(tensor: torch.Tensor, value: float = 0.0) -> torch.Tensor:
-    return tensor.masked_fill(_absent(tensor), value) if _holds_absent(tensor) else tensor
+    return tensor.masked_fill(tensor.isnan(), value) if _holds_absent(tensor) else tensor
 
 
-def _filled(tensor: torch.Tensor) -> torch.Tensor:
+def _fill_if_absent(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor itself where nothing is absent, which is quicker to see than to fill."""
     return _fill(tensor) if bool(tensor.sum().isnan()) else tensor
 
 
-def _again(func: Any, given: Arguments, **other: Any) -> Any:
+def _call(func: Any, given: Arguments, **other: Any) -> Any:
     """The operator with some arguments exchanged."""
     given = {**given, **other}
     schema = func._schema.arguments
@@ -200,8 +184,8 @@ def _again(func: Any, given: Arguments, **other: Any) -> Any:
     return func(*[given[a.name] for a in schema if not a.kwarg_only], **named)
 
 
-def _zeros(func: Any, given: Arguments) -> Any:
-    return _again(func, tree_map_only(torch.Tensor, _fill, given))
+def _call_on_zeros(func: Any, given: Arguments) -> Any:
+    return _call(func, tree_map_only(torch.Tensor, _fill, given))
 
 
 def _present_entries(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -209,7 +193,7 @@ def _present_entries(args: tuple[Any, ...]) -> tuple[Any, ...]:
     own = [one for one in args if isinstance(one, torch.Tensor)]
     shape = np.broadcast_shapes(*(tuple(one.shape) for one in own))
     whole = [one.expand(shape) for one in own]
-    absent = torch.stack([_absent(one) for one in whole]).any(0).flatten()
+    absent = torch.stack([one.isnan() for one in whole]).any(0).flatten()
     if not bool(absent.any()) or bool(absent.all()):
         return tuple(_fill(one) if isinstance(one, torch.Tensor) else one for one in args)
     there = (~absent).nonzero().squeeze(1)
@@ -219,15 +203,15 @@ def _present_entries(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(next(filled) if isinstance(one, torch.Tensor) else one for one in args)
 
 
-def _compared(func: Any, given: Arguments) -> Any:
+def _equal(func: Any, given: Arguments) -> Any:
     """A tensor is compared with itself to find NaN."""
-    return (_zeros if given["self"] is given["other"] else _again)(func, given)
+    return (_call_on_zeros if given["self"] is given["other"] else _call)(func, given)
 
 
 def _lossy(func: Any, given: Arguments) -> Any:
     """Index by index, but a NaN may be lost: what has an absent operand is absent."""
-    absent = [_absent(t) for t in given.values() if isinstance(t, torch.Tensor) and _holds_absent(t)]
-    result = _again(func, given)
+    absent = [t.isnan() for t in given.values() if isinstance(t, torch.Tensor) and _holds_absent(t)]
+    result = _call(func, given)
     for one in absent:
         result.masked_fill_(one, NAN)
     return result
@@ -241,11 +225,11 @@ def _product(first: str, second: str) -> NanRule:
         if mine is not None and its is not None:
             rows, terms, others, columns = *mine, *its
             filled = {first: _without(left, rows, terms), second: _without(right, others, columns)}
-            result = _again(func, given, **filled)
+            result = _call(func, given, **filled)
             none = (terms.squeeze(-2) | others.squeeze(-1)).all(-1)[..., None, None]
             return result.masked_fill_(rows | none, NAN).masked_fill_(columns, NAN)
-        absent = [_absent(one) for one in (left, right)]
-        result = _again(func, given, **{first: left.masked_fill(absent[0], 0), second: right.masked_fill(absent[1], 0)})
+        absent = [one.isnan() for one in (left, right)]
+        result = _call(func, given, **{first: left.masked_fill(absent[0], 0), second: right.masked_fill(absent[1], 0)})
         counts = torch.matmul(*((~mask).float() for mask in absent))
         return result.masked_fill(counts == 0, NAN)
 
@@ -278,9 +262,9 @@ def _without(matrix: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) ->
 
 def _convolution(func: Any, given: Arguments) -> Any:
     """As a product over channels: a channel is present where any place in space is; places read alone, each alone."""
-    absent = [_absent(given[n]) for n in ("input", "weight")]
+    absent = [given[n].isnan() for n in ("input", "weight")]
     source, weight = (given[n].masked_fill(mask, 0) for n, mask in zip(("input", "weight"), absent, strict=True))
-    result = _again(func, given, input=source, weight=weight)
+    result = _call(func, given, input=source, weight=weight)
     space = tuple(range(2, source.dim()))
     one, none = [1] * len(space), [0] * len(space)
     read = [n for n in space if result.shape[n] != source.shape[n] or weight.shape[n] > 1]
@@ -301,12 +285,12 @@ def _rows_times(first: int) -> Callable[..., torch.Tensor]:
         size = weight.value.shape[1]
         few = args[first].shape[0] < FEW_ROWS
         part = not few and all(one.shape[-1] == size for one in args[:first])
-        made = _kept(size, results) if part else None
+        made = _present_indices(size, results) if part else None
         rows, value, absent = _present_of(args[first], gone, weight.value, None if few else 0)
         if made is not None:
             value = _part(value, 1, made)
         added = args[:first] if made is None else tuple(one.index_select(-1, made) for one in args[:first])
-        result = _with_absent(func(*added, rows, value, *args[first + 2 :], **kwargs), 1, size, made, results)
+        result = _put_absent(func(*added, rows, value, *args[first + 2 :], **kwargs), 1, size, made, results)
         if absent is not None:
             none = absent.all(1, keepdim=True) if absent.dim() > 1 else absent.all()
             if bool(none.any()):
@@ -325,7 +309,7 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     if each == 1 and groups > 1 and not transposed and len(gone) == 0:
         return _known_depthwise(func, args, weight, results)
     alone = groups == 1 and source.numel() // max(source.shape[1], 1) >= FEW_ROWS
-    made = _kept(size, results) if alone else None
+    made = _present_indices(size, results) if alone else None
     if groups > 1:
         offsets = torch.arange(groups, device=source.device).unsqueeze(1)
         if transposed and len(results):
@@ -335,7 +319,7 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     filled, value, absent = _present_of(source, gone, weight.value, inputs if alone else None)
     if made is not None:
         value, bias = value.index_select(outputs, made), None if bias is None else bias.index_select(0, made)
-    result = _with_absent(func(filled, value, bias, *args[3:], **kwargs), 1, size, made, results)
+    result = _put_absent(func(filled, value, bias, *args[3:], **kwargs), 1, size, made, results)
     if absent is not None:
         if absent.dim() > 1:
             space = tuple(range(2, source.dim()))
@@ -352,21 +336,20 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
 def _known_depthwise(func: Any, args: tuple[Any, ...], weight: MaskedWeight, results: torch.Tensor) -> torch.Tensor:
     """Each channel of [N, C, ...] by itself, to as many results as the weight [O, 1, ...] has for it."""
     source, bias, size = args[0], args[2], weight.value.shape[0]
-    lost = source.sum([n for n in range(source.dim()) if n != 1]).isnan()
-    index = lost.nonzero().squeeze(1)
-    if len(index) and not bool(source.index_select(1, index).isnan().all()):  # each place by itself
+    lost = _lost(source, 1)
+    if lost is None:  # each place by itself
         value = weight.value.index_fill(0, results, NAN) if len(results) else weight.value
         names = [argument.name for argument in func._schema.arguments]
         return _convolution(func, dict(zip(names, (source, value, *args[2:]), strict=True)))
     each = size // source.shape[1]
     absent = lost.repeat_interleave(each).index_fill_(0, results, True)
-    channels = (~absent).unflatten(0, (-1, each)).any(1).nonzero().squeeze(1)
+    channels = (~absent).reshape(-1, each).any(1).nonzero().squeeze(1)
     if len(channels) in (0, source.shape[1]):
-        return _with_absent(func(*args[:1], weight.value, *args[2:]), 1, size, None, absent.nonzero().squeeze(1))
+        return _put_absent(func(*args[:1], weight.value, *args[2:]), 1, size, None, absent.nonzero().squeeze(1))
     made = (channels.unsqueeze(1) * each + torch.arange(each, device=channels.device)).flatten()
     value, bias = weight.value.index_select(0, made), None if bias is None else bias.index_select(0, made)
     found = func(source.index_select(1, channels), value, bias, *args[3:8], len(channels))
-    found = _with_absent(found, 1, size, made, results)
+    found = _put_absent(found, 1, size, made, results)
     return found.index_fill_(1, absent.nonzero().squeeze(1), NAN) if each > 1 else found
 
 
@@ -375,7 +358,7 @@ def _index(weight: MaskedWeight, dim: int, near: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(weight.gone.get(dim, np.zeros(0, dtype=np.int64))).to(near.device)
 
 
-def _kept(size: int, gone: torch.Tensor) -> torch.Tensor | None:
+def _present_indices(size: int, gone: torch.Tensor) -> torch.Tensor | None:
     """The indices of an axis that are present; None where all are, or none is."""
     if not 0 < len(gone) < size:
         return None
@@ -383,13 +366,13 @@ def _kept(size: int, gone: torch.Tensor) -> torch.Tensor | None:
     return there.nonzero().squeeze(1)
 
 
-def _with_absent(
+def _put_absent(
     result: torch.Tensor, dim: int, size: int, made: torch.Tensor | None, absent: torch.Tensor
 ) -> torch.Tensor:
     """A result with NaN at the indices of a dimension that are absent; it has all of them, or those that were made."""
     if made is None:
         return result if len(absent) == 0 else result.index_fill_(dim, absent, NAN)
-    return _among_absent(result, dim, size, made)
+    return _spread_present(result, dim, size, made)
 
 
 def _present_of(
@@ -406,13 +389,12 @@ def _present_of(
         weight: The weight; what stands at absent entries is of no meaning.
         dim: That of the weight that K is; None where indices cannot be taken from it.
     """
-    lost = source.sum([n for n in range(source.dim()) if n != 1]).isnan()
-    index = lost.nonzero().squeeze(1)
-    if len(index) and not bool(source.index_select(1, index).isnan().all()):
-        absent = _absent(source)
+    lost = _lost(source, 1)
+    if lost is None:
+        absent = source.isnan()
         absent.index_fill_(1, gone, True)
         return source.masked_fill(absent, 0.0), weight, absent
-    if len(index) == len(gone) == 0:
+    if len(gone) == 0 and not bool(lost.any()):
         return source, weight, None
     lost.index_fill_(0, gone, True)
     there = (~lost).nonzero().squeeze(1)
@@ -428,76 +410,71 @@ def _part(weight: torch.Tensor, dim: int, index: torch.Tensor) -> torch.Tensor:
     return weight.index_select(dim, index)
 
 
-def _padded(func: Any, given: Arguments) -> Any:
+def _pad(func: Any, given: Arguments) -> Any:
     """What is put around an absent channel is absent with it."""
     source, amounts = given["self"], given["pad"]
     axes = tuple(source.dim() - 1 - n // 2 for n in range(0, len(amounts), 2) if any(amounts[n : n + 2]))
-    result = _again(func, given)
-    return result.masked_fill(_absent(source).all(axes, keepdim=True), NAN) if axes else result
+    result = _call(func, given)
+    return result.masked_fill(source.isnan().all(axes, keepdim=True), NAN) if axes else result
 
 
-def _unpooled(func: Any, given: Arguments) -> Any:
+def _unpool(func: Any, given: Arguments) -> Any:
     """What lies between the places of an absent channel is absent with it."""
     source = given["self"]
     space = tuple(range(source.dim() - len(given["output_size"]), source.dim()))
-    return _again(func, given).masked_fill(_absent(source).all(space, keepdim=True), NAN)
+    return _call(func, given).masked_fill(source.isnan().all(space, keepdim=True), NAN)
 
 
-def _scattered(func: Any, given: Arguments) -> Any:
+def _scatter(func: Any, given: Arguments) -> Any:
     """An absent slice that is written into a whole one leaves all of it absent."""
-    result, source, axis = _again(func, given), given.get("src"), given["dim"]
+    result, source, axis = _call(func, given), given.get("src"), given["dim"]
     if source is None or not _holds_absent(source) or not 0 < source.dim() == result.dim():
         return result
-    absent = _absent(source).all(axis, keepdim=True)
+    absent = source.isnan().all(axis, keepdim=True)
     whole = list(result.shape)
     whole[axis] = 1
     return result.masked_fill_(absent, NAN) if list(absent.shape) == whole else result
 
 
-def _converted(func: Any, given: Arguments) -> Any:
+def _convert(func: Any, given: Arguments) -> Any:
     """A whole number or a flag cannot say that it is absent; what it stands for is a place that exists."""
     dtype = given["dtype"]
     whole = dtype is not None and not (dtype.is_floating_point or dtype.is_complex)
-    return (_zeros if whole else _again)(func, given)
-
-
-def _sparse_product(_func: Any, given: Arguments) -> Any:
-    """As the product of dense matrices, as which operands come here."""
-    return _product("mat1", "mat2")(torch.ops.aten.addmm.default, given)
+    return (_call_on_zeros if whole else _call)(func, given)
 
 
 def _distances(func: Any, given: Arguments) -> Any:
     """Over the coordinates that are present in both; none is absent."""
-    first, second = (_absent(given[n]) for n in ("x1", "x2"))
-    result = _again(func, given, x1=_fill(given["x1"]), x2=_fill(given["x2"]))
+    first, second = (given[n].isnan() for n in ("x1", "x2"))
+    result = _call(func, given, x1=_fill(given["x1"]), x2=_fill(given["x2"]))
     return result.masked_fill(torch.matmul((~first).float(), (~second).float().mT) == 0, NAN)
 
 
 def _loss(func: Any, given: Arguments) -> Any:
     """Index by index, then a mean or a sum over what is present."""
-    each = _again(func, tree_map_only(torch.Tensor, _fill, given), reduction=0)
+    each = _call(func, tree_map_only(torch.Tensor, _fill, given), reduction=0)
     for one in (t for t in given.values() if isinstance(t, torch.Tensor)):
-        each = each.masked_fill(_absent(one), NAN)
+        each = each.masked_fill(one.isnan(), NAN)
     return each if given["reduction"] == 0 else each.nanmean() if given["reduction"] == 1 else each.nansum()
 
 
-def _capped(func: Any, given: Arguments) -> Any:
+def _renorm(func: Any, given: Arguments) -> Any:
     """Scales in place, or not; what is absent remains so."""
     source = given["self"]
-    absent, filled = _absent(source), _fill(source)
-    result = _again(func, given, self=filled).masked_fill(absent, NAN)
+    absent, filled = source.isnan(), _fill(source)
+    result = _call(func, given, self=filled).masked_fill(absent, NAN)
     return source.copy_(result) if func._schema.is_mutable else result
 
 
-def _rounded(func: Any, given: Arguments) -> Any:
+def _fake_quantise(func: Any, given: Arguments) -> Any:
     """Fake quantisation: by the scales that are present; running extremes are those of what is present."""
     source, axis = given["self"], given.get("ch_axis") if given.get("per_row_fake_quant") else None
     across = [n for n in range(source.dim()) if axis is None or n != axis % source.dim()]
     middle = source.nanmean(across, keepdim=True)  # changes no extreme
-    absent = {n: _absent(t) for n, t in given.items() if isinstance(t, torch.Tensor) and _holds_absent(t)}
+    absent = {n: t.isnan() for n, t in given.items() if isinstance(t, torch.Tensor) and _holds_absent(t)}
     filled = {n: given[n].masked_fill(mask, 1.0) for n, mask in absent.items() if n != "self"}
     filled["self"] = torch.where(absent["self"], middle.nan_to_num(), source)
-    results = _again(func, given, **filled)
+    results = _call(func, given, **filled)
     for name in operator(func).written & absent.keys():
         given[name].copy_(filled[name].masked_fill(absent[name], NAN))
     if isinstance(results, torch.Tensor):
@@ -505,18 +482,18 @@ def _rounded(func: Any, given: Arguments) -> Any:
     return (results[0].masked_fill(absent["self"], NAN), *results[1:])
 
 
-def _grouped(func: Any, given: Arguments) -> Any:
+def _grouped_product(func: Any, given: Arguments) -> Any:
     """As a product of each expert's rows."""
     rows, stack = given["self"], given["mat2"]
-    result = _again(func, given, self=_fill(rows), mat2=_fill(stack))
-    terms = func((~_absent(rows)).to(rows.dtype), (~_absent(stack)).to(rows.dtype), given["offs"])
+    result = _call(func, given, self=_fill(rows), mat2=_fill(stack))
+    terms = func((~rows.isnan()).to(rows.dtype), (~stack.isnan()).to(rows.dtype), given["offs"])
     return result.masked_fill(terms == 0, NAN)
 
 
 def _largest(func: Any, given: Arguments) -> Any:
     """The largest (or smallest) of what is present; more than are present are absent."""
-    values, places = _again(func, given, self=_fill(given["self"], -INFINITY if given["largest"] else INFINITY))
-    return values.masked_fill(_absent(given["self"]).gather(given["dim"], places), NAN), places
+    values, places = _call(func, given, self=_fill(given["self"], -INFINITY if given["largest"] else INFINITY))
+    return values.masked_fill(given["self"].isnan().gather(given["dim"], places), NAN), places
 
 
 def _axes(given: Arguments, name: str = "dim") -> tuple[int, ...]:
@@ -527,14 +504,14 @@ def _axes(given: Arguments, name: str = "dim") -> tuple[int, ...]:
     return tuple(named) if named else tuple(range(given["self"].dim()))
 
 
-def _present(given: Arguments) -> torch.Tensor:
+def _present_counts(given: Arguments) -> torch.Tensor:
     """How many entries each result of a reduction is made of."""
-    return (~_absent(given["self"])).sum(_axes(given), keepdim=bool(given.get("keepdim", False)))
+    return (~given["self"].isnan()).sum(_axes(given), keepdim=bool(given.get("keepdim", False)))
 
 
 def _counts_differ(given: Arguments) -> bool:
     """Some results of a reduction are made of a part of the entries."""
-    count = _present(given)
+    count = _present_counts(given)
     return bool(((count > 0) & (count < given["self"].numel() // max(count.numel(), 1))).any())
 
 
@@ -545,8 +522,8 @@ def _neutral(value: float) -> NanRule:
         """The reduction of what is present; where nothing is, the result is absent."""
         if "other" in given:  # max of two tensors
             return _lossy(func, given)
-        result = _again(func, given, self=_fill(given["self"], value))
-        none = _present(given) == 0
+        result = _call(func, given, self=_fill(given["self"], value))
+        none = _present_counts(given) == 0
         if isinstance(result, torch.Tensor) and not _holds_absent(result):
             return result  # a count
         if isinstance(result, torch.Tensor):
@@ -563,9 +540,9 @@ def _along(value: float) -> NanRule:
         source = given["self"]
         lost = source.sum(given["dim"]).isnan()
         if bool(source.movedim(given["dim"], -1)[lost].isnan().all()):
-            return _again(func, given)  # where something is absent, all of it is
-        result = _again(func, given, self=_fill(source, value))
-        return result.masked_fill(_absent(source), NAN)
+            return _call(func, given)  # where something is absent, all of it is
+        result = _call(func, given, self=_fill(source, value))
+        return result.masked_fill(source.isnan(), NAN)
 
     return rule
 
@@ -577,24 +554,22 @@ def _norm(func: Any, given: Arguments) -> Any:
 
 def _extremes(func: Any, given: Arguments) -> Any:
     """The smallest and the largest of what is present."""
-    none = _present(given) == 0
+    none = _present_counts(given) == 0
     ends = zip((INFINITY, -INFINITY), (0, 1), strict=True)
-    return tuple(_again(func, given, self=_fill(given["self"], v))[n].masked_fill(none, NAN) for v, n in ends)
+    return tuple(_call(func, given, self=_fill(given["self"], v))[n].masked_fill(none, NAN) for v, n in ends)
 
 
 def _mean(func: Any, given: Arguments) -> torch.Tensor:
     source = given["self"].to(given["dtype"]) if given["dtype"] is not None else given["self"]
     axes = {axis % source.dim() for axis in _axes(given)} if source.dim() else {0}
-    if 1 not in axes and source.dim() > 1:
-        lost = source.sum([n for n in range(source.dim()) if n != 1]).isnan().nonzero().squeeze(1)
-        if bool(source.index_select(1, lost).isnan().all()):
-            return _again(func, given)  # of what is absent, all is
-    return _fill(source).sum(_axes(given), keepdim=bool(given.get("keepdim", False))) / _present(given)
+    if 1 not in axes and source.dim() > 1 and _lost(source, 1) is not None:
+        return _call(func, given)  # of what is absent, all is
+    return _fill(source).sum(_axes(given), keepdim=bool(given.get("keepdim", False))) / _present_counts(given)
 
 
 def _variance(source: torch.Tensor, axes: tuple[int, ...], less: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     """(mean, variance) over the present entries, axes kept; `less` is taken off the count."""
-    count = (~_absent(source)).sum(axes, keepdim=True)
+    count = (~source.isnan()).sum(axes, keepdim=True)
     mean = _fill(source).sum(axes, keepdim=True) / count
     variance = _fill((source - mean) ** 2).sum(axes, keepdim=True) / (count - less).clamp_min(0)
     return mean, variance
@@ -612,24 +587,24 @@ def _spread(root: bool, with_mean: bool) -> NanRule:
     return rule
 
 
-def _scaled(result: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
+def _scale_shift(result: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
     result = result if weight is None else result * weight
     return result if bias is None else result + bias
 
 
-def _normed(func: Any, given: Arguments) -> Any:
+def _norm_layer(func: Any, given: Arguments) -> Any:
     """A norm over the last axes; over the last one by what is present of it, where that is the same everywhere."""
     source, shape = given["input"], given["normalized_shape"]
     lost = _lost(source, -1) if len(shape) == 1 and source.dim() > 1 else None
     if lost is not None and not bool(lost.all()):
         index = (~lost).nonzero().squeeze(1)
         parts = {n: given[n].index_select(-1, index) for n in ("input", "weight", "bias") if given.get(n) is not None}
-        found = _again(func, given, normalized_shape=[len(index)], **parts)
-        return (_among_absent(found[0], -1, len(lost), index), *found[1:])
+        found = _call(func, given, normalized_shape=[len(index)], **parts)
+        return (_spread_present(found[0], -1, len(lost), index), *found[1:])
     return _layer_norm(given) if "bias" in given else _rms_norm(given)
 
 
-def _normed_backward(func: Any, given: Arguments) -> Any:
+def _norm_layer_backward(func: Any, given: Arguments) -> Any:
     """As the norm: by what is present of the last axis."""
     source, shape = given["input"], given["normalized_shape"]
     lost = _lost(source, -1) if len(shape) == 1 and source.dim() > 1 else None
@@ -637,12 +612,12 @@ def _normed_backward(func: Any, given: Arguments) -> Any:
         return NotImplemented
     index = (~lost).nonzero().squeeze(1)
     names = [n for n in ("grad_out", "input", "weight", "bias") if given.get(n) is not None]
-    parts = {n: _filled(given[n].index_select(-1, index)) for n in names}
-    found = _again(func, given, normalized_shape=[len(index)], **parts)
-    return tuple(None if one is None else _among_absent(one, -1, len(lost), index) for one in found)
+    parts = {n: _fill_if_absent(given[n].index_select(-1, index)) for n in names}
+    found = _call(func, given, normalized_shape=[len(index)], **parts)
+    return tuple(None if one is None else _spread_present(one, -1, len(lost), index) for one in found)
 
 
-def _among_absent(result: torch.Tensor, dim: int, size: int, index: torch.Tensor) -> torch.Tensor:
+def _spread_present(result: torch.Tensor, dim: int, size: int, index: torch.Tensor) -> torch.Tensor:
     """A result at the places of a dimension that are present."""
     dim %= result.dim()
     whole = result.new_full((*result.shape[:dim], size, *result.shape[dim + 1 :]), NAN)
@@ -653,15 +628,15 @@ def _layer_norm(given: Arguments) -> Any:
     source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
     mean, variance = _variance(source, axes)
     rate = (variance + given["eps"]).rsqrt()
-    return _scaled((source - mean) * rate, given["weight"], given["bias"]), mean, rate
+    return _scale_shift((source - mean) * rate, given["weight"], given["bias"]), mean, rate
 
 
 def _rms_norm(given: Arguments) -> Any:
     source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
     eps = torch.finfo(source.dtype).eps if given["eps"] is None else given["eps"]
-    square = _fill(source**2).sum(axes, keepdim=True) / (~_absent(source)).sum(axes, keepdim=True)
+    square = _fill(source**2).sum(axes, keepdim=True) / (~source.isnan()).sum(axes, keepdim=True)
     rate = (square + eps).rsqrt()
-    return _scaled(source * rate, given["weight"], None), rate
+    return _scale_shift(source * rate, given["weight"], None), rate
 
 
 def _group_norm(_func: Any, given: Arguments) -> Any:
@@ -671,21 +646,21 @@ def _group_norm(_func: Any, given: Arguments) -> Any:
     mean, variance = _variance(grouped, (2,))
     rate = (variance + given["eps"]).rsqrt()
     result = ((grouped - mean) * rate).reshape(source.shape)
-    return _scaled(result, *_by_channel(source, given)), mean.squeeze(2), rate.squeeze(2)
+    return _scale_shift(result, *_by_channel(source, given)), mean.squeeze(2), rate.squeeze(2)
 
 
 def _batch_norm(func: Any, given: Arguments) -> Any:
     """With statistics of the batch: over all axes but the channels."""
     source = given["input"]
     if not given["training"] or _lost(source, 1) is not None:
-        return _again(func, given)  # each channel by itself
+        return _call(func, given)  # each channel by itself
     axes = (0, *range(2, source.dim()))
     mean, variance = _variance(source, axes)
     if given["running_mean"] is not None:
         given["running_mean"].lerp_(mean.flatten(), given["momentum"])
         given["running_var"].lerp_(_variance(source, axes, 1.0)[1].flatten(), given["momentum"])
     rate = (variance + given["eps"]).rsqrt()
-    return _scaled((source - mean) * rate, *_by_channel(source, given)), mean.flatten(), rate.flatten()
+    return _scale_shift((source - mean) * rate, *_by_channel(source, given)), mean.flatten(), rate.flatten()
 
 
 def _group_norm_backward(func: Any, given: Arguments) -> Any:
@@ -698,27 +673,27 @@ def _group_norm_backward(func: Any, given: Arguments) -> Any:
     if not len(groups) or bool((counts[groups] != counts[groups[0]]).any()):
         return NotImplemented
     index = (~lost).nonzero().squeeze(1)
-    parts = {n: _filled(given[n].index_select(1, index)) for n in ("grad_out", "input")}
+    parts = {n: _fill_if_absent(given[n].index_select(1, index)) for n in ("grad_out", "input")}
     parts |= {n: given[n].index_select(1, groups) for n in ("mean", "rstd")}
     weight = None if given["weight"] is None else given["weight"].index_select(0, index)
-    found = _again(func, given, **parts, weight=weight, C=len(index), group=len(groups))
+    found = _call(func, given, **parts, weight=weight, C=len(index), group=len(groups))
     dims = zip(found, (1, 0, 0), strict=True)
-    return tuple(None if one is None else _among_absent(one, dim, len(lost), index) for one, dim in dims)
+    return tuple(None if one is None else _spread_present(one, dim, len(lost), index) for one, dim in dims)
 
 
 def _batch_norm_backward(func: Any, given: Arguments) -> Any:
     """Each channel by itself."""
-    return NotImplemented if _lost(given["input"], 1) is None else _again(func, given)
+    return NotImplemented if _lost(given["input"], 1) is None else _call(func, given)
 
 
 def _derivative(func: Any, given: Arguments) -> Any:
     """What is absent adds nothing to gradients; that of an absent entry is absent."""
-    results = _zeros(func, given)
+    results = _call_on_zeros(func, given)
     first = results if isinstance(results, torch.Tensor) else results[0]
     own = next((given[n] for n in ("self", "input", "output", "x1") if n in given), None)
     if not isinstance(own, torch.Tensor) or first is None or own.shape != first.shape:
         return results
-    first = first.masked_fill(_absent(own), NAN)
+    first = first.masked_fill(own.isnan(), NAN)
     return first if isinstance(results, torch.Tensor) else (first, *results[1:])
 
 
@@ -737,16 +712,16 @@ def _convolution_backward(func: Any, given: Arguments) -> Any:
     parts = {
         "grad_output": grad.index_select(1, made),
         "input": source.index_select(1, read),
-        "weight": _filled(weight),
+        "weight": _fill_if_absent(weight),
     }
     sizes = None if given["bias_sizes"] is None else [len(made)]
-    inputs, weights, bias = _again(func, given, **parts, bias_sizes=sizes)
+    inputs, weights, bias = _call(func, given, **parts, bias_sizes=sizes)
     if inputs is not None:
-        inputs = _among_absent(inputs, 1, len(columns), read)
+        inputs = _spread_present(inputs, 1, len(columns), read)
     if weights is not None:
         there = (made.unsqueeze(1), read)
         weights = weights.new_full(given["weight"].shape, NAN).index_put_(there, weights)
-    return inputs, weights, None if bias is None else _among_absent(bias, 0, len(rows), made)
+    return inputs, weights, None if bias is None else _spread_present(bias, 0, len(rows), made)
 
 
 def _by_channel(source: torch.Tensor, given: Arguments) -> list[torch.Tensor | None]:
@@ -756,8 +731,8 @@ def _by_channel(source: torch.Tensor, given: Arguments) -> list[torch.Tensor | N
 
 def _recurrent(func: Any, given: Arguments) -> Any:
     """A layer of an LSTM as one operator: a unit of which the recurrent weight [4 H, H] has no row gives nothing."""
-    results = list(_zeros(func, given))
-    units = _absent(given["weight1"]).all(0)
+    results = list(_call_on_zeros(func, given))
+    units = given["weight1"].isnan().all(0)
     return [*(result.masked_fill(units, NAN) for result in results[:3]), *results[3:]]
 
 
@@ -775,11 +750,11 @@ RULES: dict[str, NanRule] = {
     "aten.mv": _product("self", "vec"),
     "aten.addmv": _product("mat", "vec"),
     "aten.dot": _product("self", "tensor"),
-    "aten.constant_pad_nd": _padded,
-    **{f"aten.max_unpool{n}d": _unpooled for n in (2, 3)},
-    **{f"aten.{n}{end}": _scattered for n in ("scatter", "scatter_add", "scatter_reduce") for end in ("", "_")},
-    "aten._to_copy": _converted,
-    "aten._grouped_mm": _grouped,
+    "aten.constant_pad_nd": _pad,
+    **{f"aten.max_unpool{n}d": _unpool for n in (2, 3)},
+    **{f"aten.{n}{end}": _scatter for n in ("scatter", "scatter_add", "scatter_reduce") for end in ("", "_")},
+    "aten._to_copy": _convert,
+    "aten._grouped_mm": _grouped_product,
     "aten.topk": _largest,
     **{f"aten.{n}": _convolution for n in ("convolution", "_convolution")},
     **{f"aten.{n}": _lossy for n in ("where", "masked_fill", "masked_fill_", "sign", "sgn", "fmax", "fmin", "pow")},
@@ -789,14 +764,14 @@ RULES: dict[str, NanRule] = {
     "aten.prod": _neutral(1.0),
     **{f"aten.{n}": _norm for n in ("linalg_vector_norm", "norm")},
     "aten.count_nonzero": _neutral(0.0),
-    **{f"aten.{n}": _compared for n in ("eq", "ne")},
-    **{f"aten.{n}": _zeros for n in ("isnan", "isinf")},
+    **{f"aten.{n}": _equal for n in ("eq", "ne")},
+    **{f"aten.{n}": _call_on_zeros for n in ("isnan", "isinf")},
     "aten.aminmax": _extremes,
-    "aten._sparse_addmm": _sparse_product,
+    "aten._sparse_addmm": lambda _, given: _product("mat1", "mat2")(torch.ops.aten.addmm.default, given),
     **{f"aten.{n}": _distances for n in ("_cdist_forward", "_euclidean_dist")},
-    **{f"aten.{n}": _capped for n in ("embedding_renorm_", "renorm")},
+    **{f"aten.{n}": _renorm for n in ("embedding_renorm_", "renorm")},
     **dict.fromkeys((f"aten.{name}" for name in reductions.LOSSES), _loss),
-    **dict.fromkeys(quantised.RULES, _rounded),
+    **dict.fromkeys(quantised.RULES, _fake_quantise),
     **{f"aten.{n}": _along(-INFINITY) for n in ("_softmax", "_safe_softmax", "_log_softmax")},
     "aten.cumsum": _along(0.0),
     "aten.mean": _mean,
@@ -804,12 +779,12 @@ RULES: dict[str, NanRule] = {
     "aten.std": _spread(root=True, with_mean=False),
     "aten.var_mean": _spread(root=False, with_mean=True),
     "aten.std_mean": _spread(root=True, with_mean=True),
-    **{f"aten.{n}": _normed for n in ("native_layer_norm", "_fused_rms_norm")},
+    **{f"aten.{n}": _norm_layer for n in ("native_layer_norm", "_fused_rms_norm")},
     "aten.native_group_norm": _group_norm,
     **{f"aten.{n}": _batch_norm for n in ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm")},
     "aten._weight_norm_interface": _weight_norm,
     "aten.mkldnn_rnn_layer": _recurrent,
-    **{f"aten.{n}_backward": _normed_backward for n in ("native_layer_norm", "_fused_rms_norm")},
+    **{f"aten.{n}_backward": _norm_layer_backward for n in ("native_layer_norm", "_fused_rms_norm")},
     "aten.native_group_norm_backward": _group_norm_backward,
     **{f"aten.{n}_batch_norm_backward": _batch_norm_backward for n in ("native", "cudnn", "miopen")},
     "aten.convolution_backward": _convolution_backward,

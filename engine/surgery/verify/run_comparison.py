@@ -1,11 +1,16 @@
-"""Records the intermediate results of a forward, and measures how far another forward differs."""
+"""Runs a model on replaced weights, keeps samples of what its modules give, and compares two such runs.
+
+`ComparedRun` is one run; `RunTrace` keeps the results on the way of the masked original, `TraceComparison` holds those
+of the cut model against them as they come. What has failed is looked at by the operator (`first_difference`), and
+whether a network is too sensitive to compare by `is_chaotic`.
+"""
 
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,14 +22,17 @@ from torch.utils.hooks import RemovableHandle
 
 from ...errors import Message
 from ...jobs import CancelToken, check
-from ...messages import Phrase
+from ...messages import Phrase, module_named
 from ...runtime.load_pruned import StandIn, apply_edits
 from ...structures.analysis import StandInSpec
+from ...structures.audit_fields import AUDITED, SAME
 from ...tracing.isolated_forward import quiet_forward
 from ...tracing.model_state import ForwardState
+from ...tracing.operator_mode import OperatorMode
 from ...tracing.tree import Inputs, call, copied_inputs, modules_of, preserved_outputs, tensors_of
 from ..cut.skip_block import skip
-from .fixed_randomness import SameDraws
+from .input_variants import is_continuous
+from .operator_modes import SameDraws
 from .weights import Weights
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.1}
@@ -85,9 +93,9 @@ class ComparedRun:
             skip(own, one)
         for path, module in modules_of(own).items():
             if token is not None:
-                module.register_forward_pre_hook(_stopping(token))
+                module.register_forward_pre_hook(partial(_stop_if_cancelled, token))
             if seen is not None and path and not isinstance(module, StandIn):
-                hooks.append(module.register_forward_hook(_telling(seen, path)))
+                hooks.append(module.register_forward_hook(_result_hook(seen, path)))
         with ExitStack() as stack:
             stack.enter_context(quiet_forward(own, training, twin=True, seed=seed, gradient=gradient, drawn=draws))
             stack.enter_context(weights.reading())
@@ -109,7 +117,7 @@ class ComparedRun:
     def finite(self) -> bool:
         """No output is NaN or infinite throughout."""
         return all(
-            not t.isnan().any() and bool(t.isfinite().any()) for t in self.outputs if _continuous(t) and t.numel()
+            not t.isnan().any() and bool(t.isfinite().any()) for t in self.outputs if is_continuous(t) and t.numel()
         )
 
 
@@ -147,14 +155,14 @@ class RunTrace:
         """Keep copies, as a later operator may change a result in place. What a container passes on is kept once."""
         known = {id(one): made for one, version, made in self._latest if one._version == version}
         self._latest = [
-            (one, one._version, known[id(one)] if id(one) in known else sampled_result(one)) for one in results
+            (one, one._version, known[id(one)] if id(one) in known else sample_result(one)) for one in results
         ]
         self.results.append((path, [made for *_, made in self._latest]))
 
 
-def sampled_result(result: torch.Tensor) -> ResultSample | None:
+def sample_result(result: torch.Tensor) -> ResultSample | None:
     """What is kept of a result; None of one without numbers to compare."""
-    if not _continuous(result):
+    if not is_continuous(result):
         return None
     if result.dim() < 2 or result.numel() == 0:
         lines: tuple[int, ...] = ()
@@ -162,7 +170,8 @@ def sampled_result(result: torch.Tensor) -> ResultSample | None:
         lines = (1, result.dim() - 1) if result.dim() > 3 else (result.dim() - 1, 1)
     for dim in lines:
         # Where the first and the last entry of each channel agree, a look at those that are kept will do.
-        first, last = _ends(result, dim)
+        ends = [tuple(slice(None) if n == dim else place for n in range(result.dim())) for place in (0, -1)]
+        first, last = result[ends[0]], result[ends[1]]
         lost = first.isnan()
         if torch.equal(lost, last.isnan()) and not bool(lost.all()):
             index = (~lost).nonzero().squeeze(1)
@@ -177,12 +186,6 @@ def sampled_result(result: torch.Tensor) -> ResultSample | None:
     whole = values.numel() == result.numel()
     shape = tuple(result.shape) if whole else None
     return ResultSample(values[::step].clone(), shape, step, result.shape, None if whole else there)
-
-
-def _ends(result: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first and the last entry of each index of a dimension."""
-    first, last = (tuple(slice(None) if n == dim else place for n in range(result.dim())) for place in (0, -1))
-    return result[first], result[last]
 
 
 @lru_cache(maxsize=256)
@@ -259,22 +262,22 @@ class TraceComparison:
         self._latest: list[tuple[torch.Tensor, int, ResultSample | None, _Gap | None]] = []
 
     def see(self, path: str, results: list[torch.Tensor]) -> None:
-        """A module gave results. What is present stands in them in the trail's order; what does not fit is left out."""
+        """Compare the results of a module: what is present is in the trail's order, what does not fit is left out."""
         number, known = self._times[path], self._known.get(path, [])
         self._times[path] += 1
-        if number < len(known) and len(known[number]) == len(results):
-            pairs = zip(known[number], results, strict=True)
-            self._latest = [(its, its._version, mine, self._apart(mine, its)) for mine, its in pairs]
-            self._gaps[path, number] = [gap for *_, gap in self._latest if gap is not None]
-        else:
-            self._latest = []
-
-    def _apart(self, mine: ResultSample | None, its: torch.Tensor) -> "_Gap | None":
-        for one, version, other, gap in self._latest:  # what a container passes on
-            if one is its and version == its._version and other is mine:
-                return gap
-        pair = common_entries(mine, its)
-        return None if pair is None else _gap(*pair)
+        latest, self._latest = self._latest, []
+        if number >= len(known) or len(known[number]) != len(results):
+            return
+        for mine, its in zip(known[number], results, strict=True):
+            # What a container only passes on was compared when the module in it gave it.
+            compared = [g for one, v, other, g in latest if one is its and v == its._version and other is mine]
+            if compared:
+                gap = compared[0]
+            else:
+                pair = common_entries(mine, its)
+                gap = None if pair is None else _gap(*pair)
+            self._latest.append((its, its._version, mine, gap))
+        self._gaps[path, number] = [gap for *_, gap in self._latest if gap is not None]
 
     def worst(self, left_out: Collection[str] = ()) -> tuple[float, Phrase]:
         """The worst difference of a module's results, and the first that stands out in words, "" for none.
@@ -304,24 +307,24 @@ class TraceComparison:
         return worst, detail
 
 
-def _telling(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    def told(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
+def _stop_if_cancelled(token: CancelToken, *_: Any) -> None:
+    check(token)
+
+
+def _result_hook(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+    def see(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
         if any(t.is_nested or is_functorch_wrapped_tensor(t) for t in tensors_of(result)):
             return  # jagged, or within vmap or grad: no entry of it can be looked at
         # What is computed here is no part of the run.
         with torch.no_grad(), _disable_current_modes(), torch._C.DisableTorchFunction():  # pyright: ignore[reportPrivateUsage]
             seen(path, [one.detach() if one.requires_grad else one for one in tensors_of(result)])
 
-    return told
-
-
-def _stopping(token: CancelToken) -> Callable[..., None]:
-    return lambda *_: check(token)
+    return see
 
 
 def common_entries(reference: ResultSample | None, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The entries of a result that were kept, beside the cut model's; None where they do not fit."""
-    if reference is None or not _continuous(other):
+    if reference is None or not is_continuous(other):
         return None
     there, shape = reference.there, reference.shape
     if there is not None and other.shape == reference.whole:
@@ -329,7 +332,7 @@ def common_entries(reference: ResultSample | None, other: torch.Tensor) -> tuple
     if shape is not None and tuple(other.shape) == shape:
         return reference.values, _spread(other, shape, reference.step)
     if shape is not None and other.shape == reference.whole:  # absent in both, as after a block that is gone
-        its = sampled_result(other)
+        its = sample_result(other)
         same = its is not None and its.shape == shape and len(its.values) == len(reference.values)
         return (reference.values, its.values) if its is not None and same else None
     count = math.prod(shape) if shape is not None else 0 if there is None else int(there.sum())
@@ -345,16 +348,14 @@ def without_absent(reference: list[torch.Tensor], found: list[torch.Tensor]) -> 
         return reference, found
     pairs = zip(reference, found, strict=True)
     common = [
-        (mine, its) if mine.shape == its.shape and not _any_nan(mine) else common_entries(sampled_result(mine), its)
+        (mine, its)
+        if mine.shape == its.shape and not (is_continuous(mine) and bool(mine.isnan().any()))
+        else common_entries(sample_result(mine), its)
         for mine, its in pairs
     ]
     if any(pair is None for pair in common):
         return reference, found
     return [pair[0] for pair in common if pair], [pair[1] for pair in common if pair]
-
-
-def _any_nan(tensor: torch.Tensor) -> bool:
-    return _continuous(tensor) and bool(tensor.isnan().any())
 
 
 def worst_difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
@@ -365,8 +366,8 @@ def worst_difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> f
     if [t.shape for t in first] != [t.shape for t in second]:
         return float("inf")
     pairs = [(a, b) for a, b in zip(first, second, strict=True) if a.numel()]
-    if any(_continuous(a) for a, _ in pairs):
-        pairs = [(a, b) for a, b in pairs if _continuous(a)]
+    if any(is_continuous(a) for a, _ in pairs):
+        pairs = [(a, b) for a, b in pairs if is_continuous(a)]
     return max((relative_difference(a, b) for a, b in pairs), default=0.0)
 
 
@@ -376,7 +377,7 @@ def relative_difference(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def _gap(first: torch.Tensor, second: torch.Tensor) -> _Gap:
-    if not _continuous(first):
+    if not is_continuous(first):
         first, second = first.double(), second.double()
     apart = float((first - second).abs().max()) if first.numel() else 0.0
     largest = float(first.abs().max()) if first.numel() else 0.0
@@ -394,5 +395,108 @@ def _gap(first: torch.Tensor, second: torch.Tensor) -> _Gap:
     return _Gap(apart, largest, all_finite, first.real.dtype)
 
 
-def _continuous(tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
+CHANGE = {torch.float64: 2.0**-32, torch.float32: 2.0**-14}
+"""Relative change by which a network is tried, far above the rounding of its type."""
+MARGIN = 10
+"""Roundings on the way that one change of all numbers stands for."""
+
+
+def is_chaotic(dtype: torch.dtype, plain: ComparedRun, run: Callable[[float], ComparedRun]) -> bool:
+    """Rounding alone would exceed the tolerance: small changes of all numbers come out many times as large.
+
+    Args:
+        dtype: Of the comparison, float64 or float32.
+        plain: The network on its weights and inputs.
+        run: Runs it with all of them changed by up to a share of themselves.
+    """
+    moved = worst_difference(plain.outputs, run(CHANGE[dtype]).outputs)
+    return moved / CHANGE[dtype] * MARGIN * torch.finfo(dtype).eps > TOLERANCE[dtype]
+
+
+@dataclass(slots=True)
+class OperatorResult:
+    """A result of an operator: the operator, the module whose forward called it, and the tensor."""
+
+    op: str
+    module: str
+    result: torch.Tensor
+
+
+class OperatorResults(OperatorMode):
+    """Keeps the first result of every product, norm and statistic, in order.
+
+    Attributes:
+        made: The results.
+    """
+
+    def __init__(self, left_out: Sequence[str]) -> None:
+        """Take the paths of the modules that do not count."""
+        super().__init__()
+        self.made: list[OperatorResult] = []
+        self._left_out = tuple(f"{path}." for path in left_out)
+        self._stack: list[str] = [""]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator and keep what it made."""
+        result = func(*args, **(kwargs or {}))
+        op, path = str(func.overloadpacket), self._stack[-1]
+        op = SAME.get(op, op)
+        if op in AUDITED and not f"{path}.".startswith(self._left_out):
+            self.made += [OperatorResult(op, path, t.clone()) for t in tensors_of(result)[:1]]
+        return result
+
+    def on(self, model: nn.Module) -> "OperatorResults":
+        """Listen to the forwards of a model's modules; the context to run it in."""
+        for path, module in modules_of(model).items():
+            module.register_forward_pre_hook(partial(self._enter, path))
+            module.register_forward_hook(self._leave, always_call=True)
+        return self
+
+    def _enter(self, path: str, *_: Any) -> None:
+        self._stack.append(path)
+
+    def _leave(self, *_: Any) -> None:
+        self._stack.pop()
+
+
+def operator_results(
+    weights: Weights,
+    calls: Sequence[Inputs],
+    left_out: Sequence[str],
+    training: bool,
+    draws: bool,
+    skips: Iterable[StandInSpec] = (),
+) -> list[OperatorResult]:
+    """Run a model and keep the results of its operators; up to where it raises."""
+    seen = OperatorResults(left_out)
+    try:
+        ComparedRun(weights, calls, training=training, draws=draws, skips=skips, within=seen.on)
+    except Exception:  # what it did before that is still compared
+        return seen.made
+    return seen.made
+
+
+def first_difference(
+    reference: list[OperatorResult], other: list[OperatorResult], dtype: torch.dtype
+) -> Message | None:
+    """The first operator that differs, in words; None where none does or where the runs do not go side by side."""
+    for mine, its in zip(reference, other, strict=False):
+        if (mine.op, mine.module) != (its.op, its.module):
+            return None
+        pair = common_entries(sample_result(mine.result), its.result)
+        if pair is not None:
+            difference = relative_difference(*pair)
+            if difference >= TOLERANCE[dtype]:
+                words = {"op": mine.op, "module": module_named(mine.module), "difference": difference}
+                return Message("verify.operator", "{op} in {module} differs by {difference:.1e}", words)
+    return None
+
+
+def error_text(error: Exception) -> str:
+    """The first line of an error, for a sentence."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """A type as people write it: float32."""
+    return str(dtype).removeprefix("torch.")

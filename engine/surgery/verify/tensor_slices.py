@@ -24,7 +24,7 @@ from ...runtime.load_pruned import PrunedAttention, StandIn, own_class
 from ...structures.transition import Transition
 from ..cut.edits import TENSORS, Check, Edits
 from ..repair.weight_folding import Factors
-from .masked_model import gone_slices
+from .masked_model import AbsentIndices, gone_slices
 
 CHUNK = 1 << 22
 """Entries of a tensor that are compared at a time."""
@@ -47,7 +47,7 @@ class _Differs(Exception):
         self.message = message
 
 
-def _unpaired(name: str, lost: bool) -> _Differs:
+def _unpaired_error(name: str, lost: bool) -> _Differs:
     """Something that only one of the models has."""
     if lost:
         return _Differs(Message("verify.missing", "{name} is missing", {"name": name}))
@@ -106,24 +106,47 @@ class _Comparison:
         self.mine = {path: one for path, one in mine.items() if not path.startswith(self.removed)}
         self.partners: dict[int, Any] = {id(one): self.theirs.get(path) for path, one in self.mine.items()}
         self.seen: set[tuple[int, int]] = set()
-        self.edited = self._edited()
+        # By the id of the original's object and its attribute: the values that repairs gave it.
+        self.edited: dict[tuple[int, str], list[Any]] = {}
+        for path, name, value in () if edits is None else edits.attributes:
+            owner: Any = self.mine.get(path)
+            *holders, last = name.split(".")
+            for holder in holders:
+                owner = getattr(owner, holder, None)
+            # Configurations of transformers have several names for a field.
+            names: dict[str, str] = getattr(owner, "attribute_map", None) or {}
+            # Of torch's own layers a cut changes sizes, no epsilon and no momentum.
+            if not (isinstance(value, float) and type(owner).__module__.startswith("torch.nn.modules.")):
+                self.edited.setdefault((id(owner), names.get(last, last)), []).append(value)
 
     def tensors(self) -> int:
         """Compare parameters and buffers, and return how many there are."""
-        mine, theirs = (_held(modules) for modules in (self.mine, self.theirs))
+        mine, theirs = (_named_tensors(modules) for modules in (self.mine, self.theirs))
         mine = {name: one for name, one in mine.items() if not name.startswith(self.removed)}
         for name in mine.keys() ^ theirs.keys():
-            raise _unpaired(name, lost=name in mine)
+            raise _unpaired_error(name, lost=name in mine)
         if list(mine) != list(theirs):  # optimizers know parameters by their number
             raise _Differs(Message("verify.tensor_order", "the tensors are in another order"))
         names: dict[int, list[str]] = {}
         for name, one in mine.items():
             names.setdefault(id(one), []).append(name)
         # The analysis knows a tensor of several names by one of them, which may lie in a removed block.
-        known: dict[str, str] = {}
-        for info in self.transition.analysis.tensors:
+        analysis, known = self.transition.analysis, dict[str, str]()
+        for info in analysis.tensors:
             known.update(dict.fromkeys((info.name, *info.aliases), info.name))
-        gone, rates = gone_slices(self.transition), self._rates()
+        gone = gone_slices(self.transition)
+        # By what each entry of a cut tensor was multiplied; of its rank.
+        shapes = {one.name: one.shape for one in analysis.tensors}
+        all_gone: AbsentIndices = {}
+        if self.factors:
+            all_gone = gone_slices(Transition(analysis, analysis.empty(), self.transition.after))
+        rates: dict[str, torch.Tensor] = {}
+        for name, dim, indices, factor, _ in self.factors:
+            rate, stays = np.ones(shapes[name][dim]), np.ones(shapes[name][dim], dtype=np.bool_)
+            rate[slice(None) if indices is None else list(indices)] = factor
+            stays[all_gone.get(name, {}).get(dim, [])] = False
+            shaped = torch.from_numpy(rate[stays]).reshape([-1 if n == dim else 1 for n in range(len(shapes[name]))])
+            rates[name] = rates[name] * shaped if name in rates else shaped
         owners: dict[int, str] = {}
         for first, *others in names.values():
             check(self.token)
@@ -167,7 +190,7 @@ class _Comparison:
         self._compare(name, vars(own), vars(found), 0)
         if own.is_leaf:
             self._compare(f"hooks of {name}", _hooks(own), _hooks(found), 0)
-        # The entries of a class of its own (DTensor, packed weights) are nobody's to slice.
+        # The entries of a class of its own (DTensor, packed weights) cannot be sliced from outside.
         if nn.parameter.is_lazy(own) or type(own.detach()) is not torch.Tensor:
             return
         keep = {dim: np.ones(own.shape[dim], dtype=np.bool_) for dim in gone}
@@ -192,33 +215,22 @@ class _Comparison:
                 Message("verify.entries", "{wrong} of {count} entries of {name} are not the original's", words)
             )
 
-    def _rates(self) -> dict[str, torch.Tensor]:
-        """By what each entry of a cut tensor was multiplied; of its rank."""
-        if not self.factors:
-            return {}
-        analysis = self.transition.analysis
-        shapes = {one.name: one.shape for one in analysis.tensors}
-        gone = gone_slices(Transition(analysis, analysis.empty(), self.transition.after))
-        rates: dict[str, torch.Tensor] = {}
-        for name, dim, indices, factor, _ in self.factors:
-            rate, stays = np.ones(shapes[name][dim]), np.ones(shapes[name][dim], dtype=np.bool_)
-            rate[slice(None) if indices is None else list(indices)] = factor
-            stays[gone.get(name, {}).get(dim, [])] = False
-            shaped = torch.from_numpy(rate[stays]).reshape([-1 if n == dim else 1 for n in range(len(shapes[name]))])
-            rates[name] = rates[name] * shaped if name in rates else shaped
-        return rates
-
     def modules(self) -> None:
         """Compare the classes of modules, their attributes and hooks."""
         if other := self.mine.keys() ^ self.theirs.keys():
             name = min(other)
-            raise _unpaired(name, lost=name in self.mine)
+            raise _unpaired_error(name, lost=name in self.mine)
         modes = self.mine[""].training, self.theirs[""].training
         for path, first in self.mine.items():
             second, name = self.theirs[path], path or type(first).__name__
             if path in self.stand_ins and isinstance(second, StandIn):
                 continue
-            if not _same_class(first, second):
+            if isinstance(first, torch.fx.GraphModule) and isinstance(second, torch.fx.GraphModule):
+                is_same = first.code == second.code  # each has a class of its own
+            else:  # or what a repair makes of it
+                is_attention = isinstance(second, PrunedAttention) and isinstance(first, nn.MultiheadAttention)
+                is_same = is_attention or own_class(first) is own_class(second)
+            if not is_same:
                 raise _Differs(Message("verify.class", "{name} is of another class", {"name": name}))
             if (first.training is modes[0]) != (second.training is modes[1]):
                 raise _Differs(Message("verify.mode", "{name} is in another mode (training or eval)", {"name": name}))
@@ -229,22 +241,6 @@ class _Comparison:
                 for values, key in product((own, found), ("num_heads", "_qkv_same_embed_dim")):
                     values.pop(key, None)
             self._compare_attributes(name, first, own, found, 0)
-
-    def _edited(self) -> dict[tuple[int, str], list[Any]]:
-        """By the id of the original's object and its attribute: the values that repairs gave it."""
-        found: dict[tuple[int, str], list[Any]] = {}
-        for path, name, value in () if self.edits is None else self.edits.attributes:
-            owner: Any = self.mine.get(path)
-            *holders, last = name.split(".")
-            for holder in holders:
-                owner = getattr(owner, holder, None)
-            # Configurations of transformers have several names for a field.
-            names: dict[str, str] = getattr(owner, "attribute_map", None) or {}
-            last = names.get(last, last)
-            if isinstance(value, float) and type(owner).__module__.startswith("torch.nn.modules."):
-                continue  # of torch's own layers a cut changes sizes, no epsilon and no momentum
-            found.setdefault((id(owner), last), []).append(value)
-        return found
 
     def _compare_attributes(
         self, name: str, owner: Any, own: Mapping[str, Any], found: Mapping[str, Any], depth: int
@@ -258,7 +254,7 @@ class _Comparison:
             elif key in own and key in found:
                 self._compare(one, own[key], found[key], depth)
             else:
-                raise _unpaired(one, lost=key in own)
+                raise _unpaired_error(one, lost=key in own)
 
     def _compare(self, name: str, own: Any, found: Any, depth: int) -> None:
         """Compare two values; what cannot be compared counts as equal."""
@@ -314,7 +310,7 @@ def _same_value(own: Any, found: Any) -> bool:
     return bool(same)
 
 
-def _held(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
+def _named_tensors(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
     """Parameters and buffers under each of their names."""
     found: dict[str, torch.Tensor] = {}
     for path, module in modules.items():
@@ -363,17 +359,9 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _hooks(tensor: torch.Tensor) -> list[Any]:
-    """What is called with a tensor's gradient."""
+    """Functions that are called with a tensor's gradient."""
     found: dict[int, Any] | None = cast("Any", tensor)._backward_hooks
     return list((found or {}).values())
-
-
-def _same_class(first: nn.Module, second: nn.Module) -> bool:
-    """A module of the cut model has the original's class, or what a repair makes of it."""
-    if isinstance(first, torch.fx.GraphModule) and isinstance(second, torch.fx.GraphModule):
-        return first.code == second.code  # each has a class of its own
-    attention = isinstance(second, PrunedAttention) and isinstance(first, nn.MultiheadAttention)
-    return attention or own_class(first) is own_class(second)
 
 
 def _copies_itself(kind: type) -> bool:

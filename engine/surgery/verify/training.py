@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,10 +28,20 @@ from ...jobs import Cancelled
 from ...messages import Phrase
 from ...tracing.tree import preserved_outputs
 from ..cut.edits import GRADIENTS, TRAINING, Check
-from .chaos_check import CHANGE, MARGIN
+from .input_variants import is_continuous
 from .masked_model import Indices
 from .nan_masking import NAN
-from .run_comparison import TOLERANCE, ComparedRun, RunTrace, TraceComparison, step_between
+from .run_comparison import (
+    CHANGE,
+    MARGIN,
+    TOLERANCE,
+    ComparedRun,
+    RunTrace,
+    TraceComparison,
+    dtype_name,
+    error_text,
+    step_between,
+)
 
 GRADIENT = {torch.float64: 1e-6, torch.float32: 1e-3}
 """What differences of gradients must stay below."""
@@ -84,7 +94,7 @@ def backward_pass(
     def take(name: str, parameter: Tensor) -> None:
         assert parameter.grad is not None
         with _disable_current_modes(), torch.no_grad():
-            found = sampled(parameter.grad, gone.get(name, {}))
+            found = sample_present(parameter.grad, gone.get(name, {}))
             before = trace.gradients.get(name)  # a block that is computed again in the backward comes in parts
             trace.gradients[name] = found if before is None else Sample(found.shape, found.values + before.values)
         parameter.grad = None
@@ -100,52 +110,47 @@ def backward_pass(
             one.register_post_accumulate_grad_hook(partial(take, name))
     with torch.enable_grad(), PresentStatistics() if gone else nullcontext():
         yield
-        loss = _weighted_sum(preserved_outputs(results.pop(), chosen))
-        if loss is not None:
-            loss.backward()
+        # A number that depends on every entry of every output in another way.
+        generator = torch.Generator().manual_seed(4)
+        parts: list[Tensor] = []
+        for output in preserved_outputs(results.pop(), chosen):
+            one = torch.view_as_real(output) if output.is_complex() else output
+            if not one.requires_grad:
+                continue
+            # `SameDraws` would make it one number for all entries, another one where a block with dropout is gone.
+            with _disable_current_modes():
+                drawn = torch.rand(one.shape, generator=generator, dtype=torch.float64)
+                weights = drawn.to(one.device, one.dtype) + 0.5
+            finite = one.detach().isfinite()  # scores of what is masked out are infinite
+            parts.append((torch.where(finite, one, 0.0) * weights).sum())
+        if parts:
+            reduce(torch.add, parts).backward()
     with _disable_current_modes(), torch.no_grad():
-        trace.buffers = {name: sampled(one, gone.get(name, {})) for name, one in model.named_buffers()}
+        trace.buffers = {name: sample_present(one, gone.get(name, {})) for name, one in model.named_buffers()}
 
 
-def _weighted_sum(outputs: Sequence[Tensor]) -> Tensor | None:
-    """A number that hangs on every entry of every output in another way; None where none has a gradient."""
-    generator = torch.Generator().manual_seed(4)
-    total: Tensor | None = None
-    real = (torch.view_as_real(one) if one.is_complex() else one for one in outputs)
-    for one in (one for one in real if one.requires_grad):
-        # Else it would be one number for all entries, another one where a block with dropout is gone (`SameDraws`).
-        with _disable_current_modes():
-            weights = torch.rand(one.shape, generator=generator, dtype=torch.float64).to(one.device, one.dtype) + 0.5
-        finite = one.detach().isfinite()  # scores of what is masked out are infinite
-        part = (torch.where(finite, one, 0.0) * weights).sum()
-        total = part if total is None else total + part
-    return total
-
-
-def sampled(tensor: Tensor, gone: Mapping[int, Indices]) -> Sample:
+def sample_present(tensor: Tensor, gone: Mapping[int, Indices]) -> Sample:
     """Evenly spread entries of what is present; of a long table of which most is zero, of rows that are not."""
     tensor = tensor.detach()
-    kept = [_kept(size, gone.get(dim)) for dim, size in enumerate(tensor.shape)]
+    kept: list[NDArray[np.int64]] = []
+    for dim, size in enumerate(tensor.shape):
+        there = np.ones(size, dtype=np.bool_)
+        there[gone.get(dim, [])] = False
+        kept.append(there.nonzero()[0])
     shape = tuple(map(len, kept))
     count = math.prod(shape)
     if tensor.dim() == 0 or count == 0:
         return Sample(shape, tensor.reshape(-1)[:count].clone())
-    found = _entries(tensor, kept)
+    found = _spread_entries(tensor, kept)
+    # The gradient of an embedding is zero in all rows that the example does not read.
     if tensor.dim() > 1 and len(found) < count and not bool(found.any()):
         column = tensor[(slice(None), *(int(index[0]) for index in kept[1:]))]
         kept[0] = np.intersect1d(kept[0], column.nonzero().flatten().cpu().numpy())
-        found = _entries(tensor, kept)
+        found = _spread_entries(tensor, kept)
     return Sample(shape, found)
 
 
-def _kept(size: int, gone: Indices | None) -> NDArray[np.int64]:
-    there = np.ones(size, dtype=np.bool_)
-    if gone is not None:
-        there[gone] = False
-    return there.nonzero()[0]
-
-
-def _entries(tensor: Tensor, kept: Sequence[NDArray[np.int64]]) -> Tensor:
+def _spread_entries(tensor: Tensor, kept: Sequence[NDArray[np.int64]]) -> Tensor:
     shape = tuple(map(len, kept))
     count = math.prod(shape)
     places = np.arange(0, count, step_between(count))
@@ -200,30 +205,31 @@ def compare_step(
         try:
             run(step=StepTrace())
         except Exception as own:
-            raise OriginalFails(_in_words(own)) from None
-        raise StepRefused(_in_words(error)) from None
+            raise OriginalFails(error_text(own)) from None
+        raise StepRefused(error_text(error)) from None
     if not reference.finite:
         raise StepRefused("the original outputs NaN or infinity")
-    beside = TraceComparison(trail)
+    comparison = TraceComparison(trail)
     try:
-        found = run(cut=True, seen=beside.see if closely else None, step=its)
+        found = run(cut=True, seen=comparison.see if closely else None, step=its)
     except Cancelled:
         raise
     except Exception as error:
-        detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
-        return [Check(TRAINING, math.inf, None, TOLERANCE[dtype], _name(dtype), detail)]
-    made = _checks(dtype, (reference, mine), (found, its), beside.worst(multiplied), left_out, unknown)
+        detail = Message("verify.raises", "the cut model raises {error}", {"error": error_text(error)})
+        return [Check(TRAINING, math.inf, None, TOLERANCE[dtype], dtype_name(dtype), detail)]
+    made = _make_checks(dtype, (reference, mine), (found, its), comparison.worst(multiplied), left_out, unknown)
+    # A difference in single precision is looked at again in double precision first, by the caller.
     if dtype is torch.float64 and not all(one.passed for one in made):
         nudged = StepTrace()
         moved = run(masked=True, nudge=CHANGE[dtype], step=nudged)
         share = torch.finfo(dtype).eps * MARGIN / CHANGE[dtype]
-        for one in _checks(dtype, (reference, mine), (moved, nudged), (0.0, ""), left_out, set()):
+        for one in _make_checks(dtype, (reference, mine), (moved, nudged), (0.0, ""), left_out, set()):
             if one.difference * share > one.tolerance:
                 raise StepRefused("rounding alone changes the result")
     return made
 
 
-def _checks(
+def _make_checks(
     dtype: torch.dtype,
     mine: tuple[ComparedRun, StepTrace],
     its: tuple[ComparedRun, StepTrace],
@@ -232,32 +238,25 @@ def _checks(
     unknown: set[str],
 ) -> list[Check]:
     tolerance = TOLERANCE[dtype]
-    outputs, others = (_outputs(run) for run, _ in (mine, its))
-    given, _ = _worst(outputs, others, dtype, tolerance, ())
+    outputs: list[dict[str, Sample]] = []
+    for run, _ in (mine, its):
+        counted = [one for one in run.outputs if is_continuous(one)] or run.outputs
+        outputs.append({str(number): Sample(tuple(one.shape), one) for number, one in enumerate(counted)})
+    given, _ = _worst(outputs[0], outputs[1], dtype, tolerance, ())
     buffers, which = _worst(mine[1].buffers, its[1].buffers, dtype, tolerance, left_out)
     detail = on_the_way[1]
     if buffers >= tolerance and not detail:
         words = {"name": which, "difference": buffers}
         detail = Message("verify.buffer", "buffer {name} differs by {difference:.1e} after a step", words)
-    checks = [Check(TRAINING, max(given, buffers, on_the_way[0]), None, tolerance, _name(dtype), detail)]
+    checks = [Check(TRAINING, max(given, buffers, on_the_way[0]), None, tolerance, dtype_name(dtype), detail)]
     if mine[1].gradients or its[1].gradients:
         tolerance = GRADIENT[dtype]
         worst, which = _worst(mine[1].gradients, its[1].gradients, dtype, tolerance, left_out, unknown)
         words = {"name": which, "difference": worst}
         template = "the gradient of {name} differs by {difference:.1e}"
         detail = Message("verify.gradient", template, words) if worst >= tolerance else ""
-        checks.append(Check(GRADIENTS, worst, None, tolerance, _name(dtype), detail))
+        checks.append(Check(GRADIENTS, worst, None, tolerance, dtype_name(dtype), detail))
     return checks
-
-
-def _outputs(run: ComparedRun) -> dict[str, Sample]:
-    """All of each output; whole numbers and flags only where there are no others."""
-    counted = [one for one in run.outputs if _continuous(one)] or run.outputs
-    return {str(number): Sample(tuple(one.shape), one) for number, one in enumerate(counted)}
-
-
-def _continuous(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _worst(
@@ -273,7 +272,7 @@ def _worst(
     Names of tensors of which the masked original alone has no finite numbers are added to `unknown`.
     """
     names = [name for name in mine.keys() | its.keys() if name not in left_out]
-    peak = max((_peak(mine[n].values) for n in names if n in mine and _continuous(mine[n].values)), default=0.0)
+    peak = max((_peak(mine[n].values) for n in names if n in mine and is_continuous(mine[n].values)), default=0.0)
     floor = NOISE[dtype] * torch.finfo(dtype).eps / tolerance * peak
     worst = (0.0, "")
     for name in sorted(names):
@@ -282,7 +281,7 @@ def _worst(
             absent = first is not None and 0 in first.shape and second is None
             worst = worst if absent else (math.inf, name)
             continue
-        a, b = (one if _continuous(one) else one.double() for one in (first.values, second.values))
+        a, b = (one if is_continuous(one) else one.double() for one in (first.values, second.values))
         same = (a == b) | (a.isnan() & b.isnan()) if a.shape == b.shape else torch.zeros(())
         if bool(same.all()):
             continue
@@ -378,12 +377,12 @@ def _with_mean(value: Tensor, absent: Tensor, dim: Any = None, *given: Any, keep
     return _variance(value, absent, dim, *given[:1], keepdim=keepdim, **other), mean
 
 
-def _root(value: Tensor, absent: Tensor, *given: Any, **other: Any) -> Tensor:
-    return _variance(value, absent, *given, **other).sqrt()
+def _deviation(*args: Any, **given: Any) -> Tensor:
+    return _variance(*args, **given).sqrt()
 
 
-def _root_with_mean(value: Tensor, absent: Tensor, *given: Any, **other: Any) -> Any:
-    variance, mean = _with_mean(value, absent, *given, **other)
+def _deviation_with_mean(*args: Any, **given: Any) -> Any:
+    variance, mean = _with_mean(*args, **given)
     return variance.sqrt(), mean
 
 
@@ -400,9 +399,9 @@ STATISTICS: Mapping[Any, Callable[..., Any]] = {
     **dict.fromkeys((torch.sum, Tensor.sum), _sum),
     **dict.fromkeys((torch.mean, Tensor.mean), _mean),
     **dict.fromkeys((torch.var, Tensor.var), _variance),
-    **dict.fromkeys((torch.std, Tensor.std), _root),
+    **dict.fromkeys((torch.std, Tensor.std), _deviation),
     torch.var_mean: _with_mean,
-    torch.std_mean: _root_with_mean,
+    torch.std_mean: _deviation_with_mean,
     functional.rms_norm: _rms_norm,
 }
 """Functions whose derivative counts entries."""
@@ -415,11 +414,3 @@ LOSSES = frozenset(
 )  # fmt: skip
 """Functions of pairs of entries that end in a sum or a mean."""
 REDUCTIONS = {"mean": torch.mean, "sum": torch.sum}
-
-
-def _in_words(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -1,7 +1,7 @@
 """Verifies a cut by comparisons that share no code with the cut.
 
 Removal (the cut model against the masked original) on the weights as they are and with everything randomised, at
-batches of one and of more, at another size, on rescaled inputs and in a second call; permutation of the coupled sets.
+batches of one and of more, at another size, on rescale inputs and in a second call; permutation of the coupled sets.
 Large models are compared in float32, and in float64 where that leaves a doubt. It says nothing about accuracy.
 
 No model is copied: each operator is handed its own weight as the comparison wants it (`weights.py`).
@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +23,8 @@ from ...gc_pause import uncollected
 from ...jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ...messages import Phrase, listed, module_named, title
 from ...model_inputs import Inputs, batch_size
-from ...structures.analysis import Analysis, Kind, Mask, StandInSpec
-from ...structures.transition import KeptIndices, Transition
+from ...structures.analysis import Analysis, Kind, Mask
+from ...structures.transition import Transition
 from ...tracing.attribute_reads import environment_noted
 from ...tracing.recorder import attempt
 from ...tracing.shadow_model import shadow_copy, weightless_copy
@@ -40,17 +40,11 @@ from ..cut.edits import (
     Edits,
     Verification,
 )
-from ..cut.indexing import RegionsInRange, reads_regions
 from ..repair.weight_folding import Factors, Rates, rates_of
-from .chaos_check import is_chaotic, perturbed
-from .first_difference import first_difference, operator_results
-from .fixed_randomness import draws
-from .input_variants import as_type, cast_inputs, other_sizes, rescaled, with_batch
-from .masked_model import AbsentIndices, gone_slices, run_with_marks
+from .input_variants import as_type, cast_inputs, other_sizes, perturb, rescale, with_batch
+from .masked_model import AbsentIndices, Permutation, gone_slices, permute_sets, run_with_marks
 from .nan_masking import Marks
-from .operator_sequence import OperatorSequence, operator_sequence
-from .other_methods import name_other_methods
-from .permutation import Permutation, permuted
+from .operator_modes import RegionsInRange, draws_numbers, reads_regions
 from .random_weights import ANEW, LEVELS
 from .run_comparison import (
     TOLERANCE,
@@ -58,16 +52,26 @@ from .run_comparison import (
     RunTrace,
     Seen,
     TraceComparison,
+    dtype_name,
+    error_text,
+    first_difference,
+    is_chaotic,
+    operator_results,
     without_absent,
     worst_difference,
 )
 from .tensor_slices import compare_tensors
 from .training import OriginalFails, StepRefused, StepTrace, backward_pass, compare_step
-from .variations import Variation, list_variations, unvaried_arguments
+from .variations import (
+    OperatorSequence,
+    Variation,
+    list_variations,
+    name_other_methods,
+    operator_sequence,
+    unvaried_arguments,
+)
 from .weights import WeightChanged, Weights
 
-"""Analysis, what was gone before, what is gone after."""
-Calls: TypeAlias = list[Inputs]
 SMALL = 2_000_000
 """Elements of weights and inputs up to which all is compared in float64 at once: that takes no time."""
 ACCEPTED = {**TOLERANCE, torch.float32: 1e-5}
@@ -196,7 +200,7 @@ class _Case:
     """
 
     dtype: torch.dtype
-    calls: Calls
+    calls: list[Inputs]
     level: str = ""
     training: bool = False
     seed: int = 0
@@ -251,17 +255,10 @@ class CutVerification:
     """The original's run on other weights and inputs, shared by two checks."""
     _base: Inputs = ()
     """Inputs of the given batch, at the smallest size at which the original runs."""
-    _calls: Calls = field(default_factory=list[Inputs])
-    """Inputs of other batches."""
 
     def __post_init__(self) -> None:
         """Begin with the inputs that are given."""
         self._base = self.inputs
-
-    @cached_property
-    def keeps(self) -> KeptIndices:
-        """What the cut model has of each tensor."""
-        return self.transition.kept_of_before
 
     @cached_property
     def gone(self) -> AbsentIndices:
@@ -269,24 +266,14 @@ class CutVerification:
         return gone_slices(self.transition)
 
     @cached_property
-    def vanished(self) -> frozenset[str]:
-        """Tensors that go with a block."""
-        return self.transition.vanishing
-
-    @cached_property
     def rates(self) -> Rates:
         """By what the cut multiplied parameters."""
         return rates_of(self.transition.analysis, self.transition.after, self.factors)
 
     @cached_property
-    def skips(self) -> tuple[StandInSpec, ...]:
-        """What stands for the results of removed blocks."""
-        return self.transition.stand_ins
-
-    @cached_property
     def draws(self) -> bool:
         """The forward draws random numbers."""
-        return draws(self.transition.analysis.script)
+        return draws_numbers(self.transition.analysis.script)
 
     @cached_property
     def small(self) -> bool:
@@ -294,6 +281,7 @@ class CutVerification:
         tensors = [*self.original.parameters(), *tensors_of(self.inputs)]
         return sum(t.numel() for t in tensors) <= SMALL or any(t.dtype is torch.float64 for t in tensors)
 
+    # Runs of models without weights cost hardly anything: they show whether the code runs, and which operators.
     @cached_property
     def _blank(self) -> nn.Module | None:
         """The original without weights, if it runs so on the given inputs, as the analysis or a run says."""
@@ -301,7 +289,7 @@ class CutVerification:
             blank = weightless_copy(self.original)
         except Exception:  # tensors of kinds that have no stand-in
             return None
-        runs = self.transition.analysis.weightless or self._attempt(blank, self.inputs) is None
+        runs = self.transition.analysis.weightless or self._shape_error(blank, self.inputs) is None
         return blank if runs else None
 
     @cached_property
@@ -321,17 +309,17 @@ class CutVerification:
         """
         why: Phrase = ""
         for dtype in (torch.float64, torch.float32) if self.small else (torch.float32, torch.float64):
-            tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]), noting=True)
+            tried = self._try_run(_Case(dtype=dtype, calls=[self.inputs]), noting=True)
             if isinstance(tried, ComparedRun) and tried.drew and not self.draws:  # behind the end of the script
                 self.draws = True
-                tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]), noting=True)
+                tried = self._try_run(_Case(dtype=dtype, calls=[self.inputs]), noting=True)
             if isinstance(tried, ComparedRun):
                 self._given = tried
                 self._changed, self._draws_outside_torch = tried.changed, tried.draws_outside_torch
-                self.covered.append(_name(dtype))
+                self.covered.append(dtype_name(dtype))
                 return dtype
             why = tried
-            words = {"type": _name(dtype), "reason": why}
+            words = {"type": dtype_name(dtype), "reason": why}
             self.skipped.append(Message("verify.no_type", "the original does not run in {type} ({reason})", words))
         raise VerificationError(
             "verify.precision",
@@ -344,27 +332,42 @@ class CutVerification:
         """The weights as they are, on the given inputs."""
         case = _Case(dtype=self.base, calls=[self.inputs])
         plain, self._given = self._run(case) if self._given is None else self._given, None
-        self._add(self._decided(REMOVAL, case, plain))
+        self._add(self._compare_finely(REMOVAL, case, plain))
 
     def other_inputs(self) -> None:
         """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
         counts = tuple(dict.fromkeys((1, batch_size(self.inputs) + 1)))
         sizes = [*other_sizes(self.inputs), self.inputs]
         reasons: list[Phrase] = []
+        # All batches at the smallest size first, the example as it is at last: the first that the original takes.
         for chosen in (counts, counts[1:], counts[:1], ()):
             for number, base in enumerate(sizes if chosen else (self.inputs,)):
                 calls = [with_batch(base, count) for count in chosen] or [base]
                 try:
-                    self._require_shapes(calls)
+                    # Runs for the shapes alone cost hardly anything, and show most of what the original refuses.
+                    for one in calls if self._blank is not None else ():
+                        assert self._blank is not None
+                        if (error := self._shape_error(self._blank, one)) is not None:
+                            raise _DoesNotRun(error_text(error))
                     made = self._on_other_weights(_Case(dtype=self.base, calls=calls))
                 except _DoesNotRun as error:
                     reasons.append(error.reason)
                     continue
-                self._base, self._calls = base, calls
+                self._base = base
                 self.covered += [Message("vary.batch", "batch of {count}", {"count": n}) for n in chosen]
-                self.covered += [_shape_name(one) for one in (self.inputs, base)[: 1 + (base is not self.inputs)]]
-                one_size = number == len(sizes) - 1 or not chosen
-                self._tell_of(one_size, [n for n in counts if n not in chosen], reasons)
+                for one in (self.inputs, base)[: 1 + (base is not self.inputs)]:
+                    largest = max(tensors_of(one), key=torch.Tensor.numel)
+                    shape = " × ".join(map(str, largest.shape[1:])) or "one number"
+                    self.covered.append(Message("verify.shape", "inputs of {shape}", {"shape": shape}))
+                none = Message("verify.no_space", "its inputs have no spatial size")
+                if number == len(sizes) - 1 or not chosen:
+                    template = "another input size: the original runs only at the given one ({reason})"
+                    words = {"reason": reasons[0] if reasons else none}
+                    self.skipped.append(Message("verify.one_size", template, words))
+                for count in (n for n in counts if n not in chosen):
+                    template = "batch of {count}: the original does not run ({reason})"
+                    words = {"count": count, "reason": reasons[-1] if reasons else none}
+                    self.skipped.append(Message("verify.batch", template, words))
                 if made is None:
                     template = "random weights: the original outputs NaN or infinity on all of them"
                     self.skipped.append(Message("verify.never_finite", template))
@@ -382,13 +385,13 @@ class CutVerification:
             name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} the model's weights)"
             plain, case = None, given
             for factor in (LARGER, 1.0):
-                calls: Calls = [*given.calls[:-1], rescaled(given.calls[-1], factor)]
+                calls = [*given.calls[:-1], rescale(given.calls[-1], factor)]
                 case = replace(given, calls=calls, level=level)
                 # What a removal changes shows in the first call; the masked run is of all of them.
-                plain = self._tried(replace(case, calls=case.calls[:1]))
+                plain = self._try_run(replace(case, calls=case.calls[:1]))
                 if isinstance(plain, ComparedRun) and plain.finite:
                     try:
-                        found = self._decided(name, case, plain)
+                        found = self._compare_finely(name, case, plain)
                     except _DoesNotRun:  # a model of numbers from 0 to 1 refuses larger ones in the second call
                         if factor == 1.0:
                             raise
@@ -401,7 +404,7 @@ class CutVerification:
             else:
                 continue
             assert made is not None and isinstance(plain, ComparedRun)
-            if made.passed and made.effect == 0 and level == ANEW and self._depends(case, plain):
+            if made.passed and made.effect == 0 and level == ANEW and self._outputs_depend(case, plain):
                 made = replace(made, dead=True, detail=Message("verify.dead", "no output depends on what is removed"))
             if (
                 not made.passed
@@ -421,8 +424,8 @@ class CutVerification:
         words: dict[str, Any] = {"detail": made.detail or Message("verify.outputs", "the outputs")}
         for number, one in enumerate(case.calls):
             alone = replace(case, calls=[one], dtype=getattr(torch, made.dtype))
-            plain = self._tried(alone)
-            single = self._compared(made.name, alone, plain, made.tolerance) if isinstance(plain, ComparedRun) else None
+            plain = self._try_run(alone)
+            single = self._compare(made.name, alone, plain, made.tolerance) if isinstance(plain, ComparedRun) else None
             if single is not None and not single.passed:
                 words["count"] = batch_size(one)
                 if number == 0:
@@ -434,7 +437,7 @@ class CutVerification:
     def permutation(self) -> None:
         """Structures of a coupled set change places, on the weights on which most shows and rounding does not grow."""
         one = self.transition
-        moved = permuted(one.analysis, one.before, one.removed, np.random.default_rng(1))
+        moved = permute_sets(one.analysis, one.before, one.removed, np.random.default_rng(1))
         if self._randomised is None:
             case = _Case(dtype=self.base, calls=[self.inputs])
             plain = self._run(case)
@@ -442,7 +445,7 @@ class CutVerification:
             case, plain = self._randomised
             case = replace(case, calls=case.calls[:1])
         if not plain.finite:
-            self._not_finite(PERMUTATION)
+            self._skip_not_finite(PERMUTATION)
             return
 
         def difference(case: _Case, plain: ComparedRun, moved: Permutation = moved) -> float:
@@ -454,7 +457,7 @@ class CutVerification:
         milder = [*LEVELS[LEVELS.index(case.level) + 1 :], ""] if case.level else []
         while True:
             found = difference(case, plain)
-            if found >= ACCEPTED[case.dtype] and (finer := self._finer(case)) is not None:
+            if found >= ACCEPTED[case.dtype] and (finer := self._in_double(case)) is not None:
                 case, plain = finer
                 found = difference(case, plain)
             if found < TOLERANCE[case.dtype] or not self._magnifies(case, cut=False):
@@ -468,7 +471,7 @@ class CutVerification:
                     break
             else:
                 break
-        self._add(Check(PERMUTATION, found, None, TOLERANCE[case.dtype], _name(case.dtype)))
+        self._add(Check(PERMUTATION, found, None, TOLERANCE[case.dtype], dtype_name(case.dtype)))
 
     def variations(self) -> Iterator[Progress]:
         """Other ways in which people run a model (`variations.py`): on each that the original takes, the cut model too.
@@ -507,7 +510,7 @@ class CutVerification:
                     return
                 self.covered.append(one.name)
         self._add(max(made, key=lambda one: one.difference, default=None))
-        self._note_constants()
+        self._note_unvaried()
 
     def _on_variation(self, one: Variation, level: str) -> tuple[Check | None, Phrase]:
         """The comparison on a variation; or why there is none.
@@ -524,8 +527,8 @@ class CutVerification:
         # A large model that ran for the shapes runs; what the removal changes there is not asked.
         large = None if self.small or one.dtype is not None else self._blank
         ran = large is not None and self._operators_on(large, one, one) is not None
-        plain = None if ran else self._tried(replace(case, level=""))
-        plain = self._tried(case) if level and isinstance(plain, ComparedRun) else plain
+        plain = None if ran else self._try_run(replace(case, level=""))
+        plain = self._try_run(case) if level and isinstance(plain, ComparedRun) else plain
         if plain is not None and not isinstance(plain, ComparedRun):
             words = {"name": one.name, "reason": plain}
             return None, Message("verify.not_taken", "{name} (the original does not run: {reason})", words)
@@ -534,15 +537,15 @@ class CutVerification:
         reason: Phrase = ""
         try:
             if plain is not None and one.dtype is not None:
-                found = self._in_half(case, plain)
+                found = self._compare_in_half(case, plain)
             else:
-                found = self._decided(VARIATION, case, plain)
+                found = self._compare_finely(VARIATION, case, plain)
             if self._marks is Marks.ZERO is not marks and found is not None and not found.passed:
                 reason = Message("verify.zeros", ZEROS)
         except Cancelled:
             raise
         except Exception as error:  # of the masked original: the cut model's own is a failed comparison
-            reason = _in_words(error)
+            reason = error_text(error)
         if self._marks is not marks:  # what one variation does not take, the others may
             self._marks = marks
             del self.skipped[skipped:]
@@ -552,9 +555,9 @@ class CutVerification:
         if found is None:
             template = "{name} (the original itself outputs NaN or infinity, or other numbers by rounding)"
             return None, Message("verify.no_numbers", template, {"name": one.name})
-        return found, "" if found.passed else self._without_blame(one, case, found)
+        return found, "" if found.passed else self._excuse(one, case, found)
 
-    def _without_blame(self, one: Variation, case: _Case, found: Check) -> Phrase:
+    def _excuse(self, one: Variation, case: _Case, found: Check) -> Phrase:
         """Why a comparison that failed is no reason to refuse the cut, "" where it is one."""
         # The example does not give this argument. Where the cut model raises with it, its user sees that at once.
         if one.argument and isinstance(found.detail, Message) and found.detail.code == RAISES:
@@ -565,7 +568,11 @@ class CutVerification:
         if any(tensor.numel() and not tensor.isfinite().any() for tensor in wanted):
             template = "{name} (its outputs are undefined without what is removed)"
             return Message("verify.undefined", template, {"name": one.name})
-        if ignored := self._ignored_on(case):
+        # Modules that no recorded run used, and that the user chose to ignore.
+        seen = set[str]()
+        if self.transition.analysis.unused:
+            self._run(case, seen=lambda path, _: seen.add(path))
+        if ignored := [name for name in self.transition.analysis.unused if name in seen]:
             words = {"name": one.name, "names": listed(ignored)}
             return Message("verify.ignored", "{name} (runs {names}, which was ignored)", words)
         return ""
@@ -598,7 +605,7 @@ class CutVerification:
             self._operators[key] = operator_sequence(run, variation.resized, variation.dtype is not None)
         return self._operators[key]
 
-    def _in_half(self, case: _Case, plain: ComparedRun) -> Check | None:
+    def _compare_in_half(self, case: _Case, plain: ComparedRun) -> Check | None:
         """The cut model beside the masked original in half precision; None where rounding alone would make them differ.
 
         Rounding is measured by changing all weights and inputs by as much as one rounding does.
@@ -614,11 +621,11 @@ class CutVerification:
             raise
         except Exception as error:
             difference = float("inf")
-            detail = Message(RAISES, "the cut model raises {error}", {"error": _in_words(error)})
-        return Check(VARIATION, difference, None, TOLERANCE[case.dtype], _name(case.dtype), detail)
+            detail = Message(RAISES, "the cut model raises {error}", {"error": error_text(error)})
+        return Check(VARIATION, difference, None, TOLERANCE[case.dtype], dtype_name(case.dtype), detail)
 
-    def _note_constants(self) -> None:
-        """What nobody can vary from outside, but the code may have chosen its way by."""
+    def _note_unvaried(self) -> None:
+        """Note what cannot be varied from outside, but what the code may have chosen its way by."""
         names = unvaried_arguments(self._base, self.original.forward)
         if names:
             self.unvaried.append(Message("verify.arguments", "arguments {names}", {"names": listed(names)}))
@@ -653,9 +660,9 @@ class CutVerification:
         made: Check | None = None
         # What a removal changes mostly shows in the first call; the others are there for what they remember.
         for calls in (case.calls[:1], case.calls):
-            plain = self._tried(replace(case, calls=calls))
+            plain = self._try_run(replace(case, calls=calls))
             try:
-                made = self._decided(IN_A_ROW, case, plain) if isinstance(plain, ComparedRun) else None
+                made = self._compare_finely(IN_A_ROW, case, plain) if isinstance(plain, ComparedRun) else None
             except _DoesNotRun:  # in one of the later calls
                 made = None
                 break
@@ -667,23 +674,16 @@ class CutVerification:
             template = "the forward changes {names}: its first {count} calls were compared, later ones were not"
             self.skipped.append(Message("verify.stateful", template, words))
 
-    def _ignored_on(self, case: _Case) -> list[str]:
-        """Modules that no recorded run used, and that the user chose to ignore, which run on a case."""
-        seen = set[str]()
-        if self.transition.analysis.unused:
-            self._run(case, seen=lambda path, _: seen.add(path))
-        return [name for name in self.transition.analysis.unused if name in seen]
-
     def coarse(self) -> None:
         """A small model in single precision too, in which it is used, at another size if the original runs at one."""
         if not self.small or self.base is torch.float32:
             return
         for inputs in (self._base, self.inputs):
             case = _Case(dtype=torch.float32, calls=[inputs])
-            plain = self._tried(case)
+            plain = self._try_run(case)
             if isinstance(plain, ComparedRun):
-                self._add(self._decided(COARSE, case, plain))
-                self.covered.append(_name(torch.float32))
+                self._add(self._compare_finely(COARSE, case, plain))
+                self.covered.append(dtype_name(torch.float32))
                 return
 
     def training(self) -> None:
@@ -722,7 +722,7 @@ class CutVerification:
         """
         self._unknown.clear()
         multiplied = {path for *_, results in self.factors for path in results}
-        left_out = {*self.vanished, *self.rates}
+        left_out = {*self.transition.vanishing, *self.rates}
         run = partial(self._run, case)
         made = compare_step(run, case.dtype, left_out, multiplied, closely=self.small, unknown=self._unknown)
         if all(one.passed for one in made):
@@ -742,56 +742,34 @@ class CutVerification:
         if made is not None:
             self.checks.append(made)
 
-    def _require_shapes(self, calls: Calls) -> None:
-        """See by runs for the shapes alone whether the original runs on inputs: that costs hardly anything.
-
-        Raises:
-            _DoesNotRun: It does not.
-        """
-        for one in calls if self._blank is not None else ():
-            assert self._blank is not None
-            if (error := self._attempt(self._blank, one)) is not None:
-                raise _DoesNotRun(_in_words(error))
-
-    def _attempt(self, blank: nn.Module, inputs: Inputs) -> Exception | None:
+    def _shape_error(self, blank: nn.Module, inputs: Inputs) -> Exception | None:
         """What a run for the shapes only raised; None where it came to its end."""
         check(self.token)
         return attempt(blank, inputs, weightless=True, watched=False).error
 
-    def _tell_of(self, one_size: bool, missing: list[int], reasons: list[Phrase]) -> None:
-        """Say which inputs the original does not run on."""
-        reason = reasons[-1] if reasons else Message("verify.no_space", "its inputs have no spatial size")
-        if one_size:
-            template = "another input size: the original runs only at the given one ({reason})"
-            words = {"reason": reasons[0] if reasons else reason}
-            self.skipped.append(Message("verify.one_size", template, words))
-        for count in missing:
-            template = "batch of {count}: the original does not run ({reason})"
-            self.skipped.append(Message("verify.batch", template, {"count": count, "reason": reason}))
-
-    def _decided(self, name: str, case: _Case, plain: ComparedRun | None) -> Check | None:
+    def _compare_finely(self, name: str, case: _Case, plain: ComparedRun | None) -> Check | None:
         """A comparison, in double precision where single leaves a doubt; None where the original gives no numbers."""
         if plain is not None and not plain.finite:
-            self._not_finite(name)
+            self._skip_not_finite(name)
             return None
-        made = self._compared(name, case, plain, ACCEPTED[case.dtype])
+        made = self._compare(name, case, plain, ACCEPTED[case.dtype])
         if made is None:
             return None
         # An effect that is all rounding is none in double precision either.
         small = made.effect is not None and not made.conclusive and made.effect > torch.finfo(torch.float32).eps
         doubtful = not made.passed or (small and name != COARSE)
         if case.dtype is torch.float32 and doubtful:
-            finer = self._finer(case)
+            finer = self._in_double(case)
             again = None
             if finer is not None and finer[1].finite:
-                again = self._compared(name, *finer, TOLERANCE[torch.float64])
+                again = self._compare(name, *finer, TOLERANCE[torch.float64])
             case = case if again is None or finer is None else finer[0]
             plain = plain if again is None or finer is None else finer[1]
             made = again or replace(made, tolerance=TOLERANCE[torch.float32])
         if not made.passed and self._marks is Marks.NAN:
             # The code may branch on a comparison in which NaN took part, and raise nothing.
             self._marks = Marks.UNSEEN
-            unseen = self._compared(name, case, plain, made.tolerance)
+            unseen = self._compare(name, case, plain, made.tolerance)
             if unseen is not None and unseen.passed:
                 made = unseen
             else:
@@ -799,13 +777,19 @@ class CutVerification:
         if not made.passed and self._marks is Marks.ZERO:
             return replace(made, detail=Message("verify.zeros", ZEROS))
         if not made.passed and not self.factors:  # operators after multiplied weights are meant to differ
-            return replace(made, detail=self._first_operator(case) or made.detail)
+            analysis, after = self.transition.analysis, self.transition.after
+            gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
+            calls = [cast_inputs(one, case.dtype) for one in case.calls]
+            whole, smaller = self._weights(case, masked=True), self._weights(case, cut=True)
+            reference = operator_results(whole, calls, gone, case.training, self.draws, self.transition.stand_ins)
+            other = operator_results(smaller, calls, gone, case.training, self.draws)
+            return replace(made, detail=first_difference(reference, other, case.dtype) or made.detail)
         if made.passed and not made.conclusive:
             template = "inconclusive: the removal changes the outputs by only {effect:.1e}"
             return replace(made, detail=Message("verify.no_effect", template, {"effect": made.effect}))
         return made
 
-    def _depends(self, case: _Case, plain: ComparedRun) -> bool:
+    def _outputs_depend(self, case: _Case, plain: ComparedRun) -> bool:
         """The outputs depend on what stays, so that they would show it if something else had been removed."""
         analysis, before, after = self.transition.analysis, self.transition.before, self.transition.after
         other = before.copy()
@@ -816,12 +800,12 @@ class CutVerification:
         found = self._run(case, masked=True, gone=gone_slices(Transition(analysis, before, other)))
         return worst_difference(found.outputs, plain.outputs) >= 100 * TOLERANCE[case.dtype]
 
-    def _finer(self, case: _Case) -> tuple[_Case, ComparedRun] | None:
+    def _in_double(self, case: _Case) -> tuple[_Case, ComparedRun] | None:
         """The same in double precision with the original's run; None where it is already, or that does not run."""
         if case.dtype is torch.float64 or self._single:
             return None
         finer = replace(case, dtype=torch.float64)
-        tried = self._tried(finer)
+        tried = self._try_run(finer)
         if isinstance(tried, ComparedRun):
             return finer, tried
         self._single = True
@@ -829,7 +813,7 @@ class CutVerification:
         self.skipped.append(Message("verify.no_type", "the original does not run in {type} ({reason})", words))
         return None
 
-    def _compared(self, name: str, case: _Case, plain: ComparedRun | None, tolerance: float) -> Check | None:
+    def _compare(self, name: str, case: _Case, plain: ComparedRun | None, tolerance: float) -> Check | None:
         """Both models on a case; None where the original gives numbers that are not finite in one of its calls.
 
         Args:
@@ -847,35 +831,35 @@ class CutVerification:
         except Cancelled:
             raise
         except Exception as error:
-            tried = self._tried(case)
+            tried = self._try_run(case)
             if not isinstance(tried, ComparedRun):
                 raise _DoesNotRun(tried) from None
             raise VerificationError(
                 "verify.marks",
                 "The model's code refuses what stands for the removed structures ({text}), so the cut cannot be "
                 "verified. Nothing was changed. Lock the layers whose values the code checks.",
-                text=_in_words(error),
+                text=error_text(error),
             ) from error
         if not reference.finite and not self._run(case).finite:
             return None
         wanted = reference.outputs
         effect = None if plain is None else worst_difference(wanted[: len(plain.outputs)], plain.outputs)
         try:
-            beside, multiplied = TraceComparison(trail), {path for *_, results in self.factors for path in results}
-            found = self._run(case, cut=True, seen=beside.see)
-            on_the_way, detail = beside.worst(multiplied)
+            comparison = TraceComparison(trail)
+            found = self._run(case, cut=True, seen=comparison.see)
+            on_the_way, detail = comparison.worst({path for *_, results in self.factors for path in results})
             outputs = without_absent(wanted, found.outputs) if case.varied else (wanted, found.outputs)
             difference = max(worst_difference(*outputs), on_the_way)
         except Cancelled:
             raise
         except Exception as error:  # the original runs on these inputs, the cut model does not
             difference = float("inf")
-            detail = Message(RAISES, "the cut model raises {error}", {"error": _in_words(error)})
-        return Check(name, difference, effect, tolerance, _name(case.dtype), detail)
+            detail = Message(RAISES, "the cut model raises {error}", {"error": error_text(error)})
+        return Check(name, difference, effect, tolerance, dtype_name(case.dtype), detail)
 
     def _magnifies(self, case: _Case, cut: bool) -> bool:
         """Rounding alone would make the original, or the cut model, differ."""
-        finer = self._finer(case)
+        finer = self._in_double(case)
         case = case if finer is None else finer[0]
         try:
             plain = self._run(case, cut=cut)
@@ -884,16 +868,6 @@ class CutVerification:
             raise
         except Exception:
             return False
-
-    def _first_operator(self, case: _Case) -> Message | None:
-        analysis, after = self.transition.analysis, self.transition.after
-        gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
-        calls = [cast_inputs(one, case.dtype) for one in case.calls]
-        reference = operator_results(
-            self._weights(case, masked=True), calls, gone, case.training, self.draws, self.skips
-        )
-        other = operator_results(self._weights(case, cut=True), calls, gone, case.training, self.draws)
-        return first_difference(reference, other, case.dtype)
 
     def _weights(
         self,
@@ -911,7 +885,7 @@ class CutVerification:
             case.level,
             orders={} if moved is None else moved.orders,
             gone={} if not masked else self.gone if gone is None else gone,
-            vanished=self.vanished if masked and gone is None else (),
+            vanished=self.transition.vanishing if masked and gone is None else (),
             nudge=nudge,
             copies=self._copies,
             marks=self._marks if marks is None else marks,
@@ -920,8 +894,8 @@ class CutVerification:
         if not cut:
             return whole
         return Weights(
-            self.cut_model, case.dtype, case.level, whole=whole, keeps=self.keeps, rates=self.rates, nudge=nudge,
-            copies=self._copies,
+            self.cut_model, case.dtype, case.level, whole=whole, keeps=self.transition.kept_of_before,
+            rates=self.rates, nudge=nudge, copies=self._copies,
         )  # fmt: skip
 
     @uncollected()
@@ -964,7 +938,7 @@ class CutVerification:
                 yield
 
         calls = [cast_inputs(one, case.dtype) for one in case.calls]
-        calls = [perturbed(one, nudge) for one in calls] if nudge else calls
+        calls = [perturb(one, nudge) for one in calls] if nudge else calls
 
         def run_marked(marks: Marks) -> ComparedRun:
             """Run it once."""
@@ -975,7 +949,7 @@ class CutVerification:
                 training=case.training,
                 seen=seen,
                 draws=self.draws or case.training,
-                skips=self.skips if masked and gone is None else (),
+                skips=self.transition.stand_ins if masked and gone is None else (),
                 within=within,
                 token=self.token,
                 seed=case.seed,
@@ -999,7 +973,7 @@ class CutVerification:
         except Cancelled:
             raise
         except Exception as error:
-            plain = self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge).plain
+            plain = self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge).is_plain
             if self._copies or (plain and not isinstance(error, WeightChanged)):
                 raise
         # Code that asks its weights for their type, or that changes them, gets weights of its own.
@@ -1010,29 +984,15 @@ class CutVerification:
             self._copies = False
             raise
 
-    def _tried(self, case: _Case, noting: bool = False) -> ComparedRun | Phrase:
+    def _try_run(self, case: _Case, noting: bool = False) -> ComparedRun | Phrase:
         """A run of the original, or why it does not run on these inputs."""
         try:
             return self._run(case, noting=noting)
         except Cancelled:
             raise
         except Exception as error:
-            return _in_words(error)
+            return error_text(error)
 
-    def _not_finite(self, name: str) -> None:
+    def _skip_not_finite(self, name: str) -> None:
         template = "{name}: the original itself outputs NaN or infinity"
         self.skipped.append(Message("verify.not_finite", template, {"name": title(name)}))
-
-
-def _shape_name(inputs: Inputs) -> Message:
-    largest = max(tensors_of(inputs), key=torch.Tensor.numel)
-    shape = " × ".join(map(str, largest.shape[1:])) or "one number"
-    return Message("verify.shape", "inputs of {shape}", {"shape": shape})
-
-
-def _in_words(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -28,10 +28,10 @@ from ...tracing.schema import written_tensors
 from ...tracing.shadow_model import of_same_kind, shadow_copy
 from ..cut.slice_tensors import slice_tensor
 from ..repair.weight_folding import Rates, multiply
-from .input_variants import as_type, type_in
+from .input_variants import as_type, is_continuous, type_in
 from .masked_model import AbsentIndices, Indices, with_nan
 from .nan_masking import KNOWN_PRODUCTS, Marks, MaskedWeight, NanMasking
-from .precision import LOWER, MinimumPrecision, grouped_mm
+from .operator_modes import LOWER, MinimumPrecision, grouped_mm
 from .random_weights import fresh_rows, randomised, uniform
 
 
@@ -82,7 +82,7 @@ class Weights:
         self._own, self._buffers = {**parameters, **buffers}, frozenset(buffers)
         self._places = {}
         for name, one in parameters.items():
-            if _continuous(one) and one.numel() and one.layout is torch.strided:
+            if is_continuous(one) and one.numel() and one.layout is torch.strided:
                 start, size = int(one.storage_offset()), one.element_size()
                 reach = 1 + sum(int((n - 1) * step) for n, step in zip(one.shape, one.stride(), strict=True))
                 start, end = start * size, (start + reach) * size  # in bytes: a view may be of another type
@@ -90,23 +90,23 @@ class Weights:
         for places in self._places.values():
             places.sort()
             if any(second[0] < first[1] for first, second in pairwise(places)):
-                self.copies = True  # one lies within another: nobody could tell which one is read
+                self.copies = True  # one is a part of another, and it cannot be known which one is read
 
     @property
-    def converted(self) -> bool:
+    def is_converted(self) -> bool:
         """Some weights are read in another type than they are stored in."""
         return any(type_in(self.dtype, one) != one.dtype for one in self._own.values())
 
     @property
-    def plain(self) -> bool:
+    def is_plain(self) -> bool:
         """The model's own weights are what is read."""
         other = self.level or self.nudge or self.orders or self.gone or self.vanished or self.rates
-        return not (self.copies or other or self.converted)
+        return not (self.copies or other or self.is_converted)
 
     def value(self, name: str) -> torch.Tensor:
         """A weight as it should be, with nothing absent; a copy, or the model's own, which nobody may change."""
         own = self._own[name].detach()
-        if not _continuous(own):
+        if not is_continuous(own):
             return own
         if self.level and self.whole is not None and name in self.whole._own:
             own = slice_tensor(self.whole.value(name), self.keeps.get(name) or ())
@@ -116,7 +116,11 @@ class Weights:
         if self.level:
             exact = randomised(name, exact, self.level, parameter=name not in self._buffers)
         elif name in self.rates and self.whole is not None:
-            exact = self._unrounded(name, own, exact)
+            # The cut model's weight is the rounding of a product, and a comparison in a finer type would show nothing
+            # but that rounding: it reads the product itself. An entry that is off by more stays as it is.
+            product = multiply(slice_tensor(self.whole.value(name), self.keeps.get(name) or ()), self.rates[name])
+            near = (exact - product).abs() <= torch.finfo(own.dtype).eps * product.abs()
+            exact = torch.where(near, product, exact)
         for dim, order in self.orders.get(name, {}).items():
             exact = exact.index_select(dim, torch.from_numpy(order).to(exact.device))
         return exact * (1 + self.nudge * uniform(name, exact, 0.0, 1.0)) if self.nudge else exact
@@ -137,19 +141,9 @@ class Weights:
         made = self.value(name).index_select(0, flat) if made is None else made
         return made.reshape(*indices.shape, *own.shape[1:])
 
-    def _unrounded(self, name: str, own: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
-        """The product that the cut model's weight is the rounding of; an entry that is off by more stays as it is.
-
-        A comparison in a finer type would show nothing but the rounding.
-        """
-        assert self.whole is not None
-        product = multiply(slice_tensor(self.whole.value(name), self.keeps.get(name) or ()), self.rates[name])
-        near = (exact - product).abs() <= torch.finfo(own.dtype).eps * product.abs()
-        return torch.where(near, product, exact)
-
     def masked(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """A weight with NaN at what is absent; the value itself where nothing is."""
-        if not _continuous(value):
+        if not is_continuous(value):
             return value
         if name in self.vanished:
             return torch.full_like(value, self.marks.absent)
@@ -181,10 +175,6 @@ class Weights:
             return MaskedWeight(value.t(), {1 - dim: index for dim, index in gone.items()})
         return MaskedWeight(value, gone)
 
-    def dtype_of(self, wanted: torch.dtype | None) -> torch.dtype | None:
-        """The type into which code converts a weight: no less than it is read in."""
-        return self.dtype if wanted in LOWER[self.dtype] else wanted
-
     def resolve(self, tensor: torch.Tensor) -> torch.Tensor:
         """What an operator reads in place of a tensor: of a view of a parameter, the same view of what it should be."""
         name = self.find(tensor)
@@ -194,6 +184,7 @@ class Weights:
         value = self.masked(name, self.value(name))
         if value is own or _same_memory(value, own):
             return tensor
+        # Views are taken from memory by numbers (`as_strided`), so the value must have the layout of what is stored.
         if value.stride() != own.stride():
             laid_out = torch.empty_strided(own.size(), own.stride(), dtype=value.dtype, device=value.device)
             value = laid_out.copy_(value)
@@ -229,12 +220,12 @@ class Weights:
     def reading(self) -> AbstractContextManager[Any]:
         """Context in which operators read the replaced weights, in no lower type, and leave out what is absent."""
         masked, stack = bool(self.gone or self.vanished) and self.marks is not Marks.ZERO, ExitStack()
-        if self.copies or self.plain:
+        if self.copies or self.is_plain:
             stack.enter_context(NanMasking(None, self.marks, self.unknown) if masked else nullcontext())
             if self.copies or self.dtype is torch.float64:
                 stack.enter_context(MinimumPrecision(self.dtype))
             return stack
-        if self.converted:
+        if self.is_converted:
             stack.enter_context(MatchingTypes(self))
         stack.enter_context(ReplacedWeights(self, NanMasking(self, self.marks, self.unknown) if masked else None))
         return stack
@@ -254,7 +245,7 @@ class ReplacedWeights(OperatorMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator on the weights as they should be; a view of a weight is a view of the one that is stored."""
-        found = self._precision.exchanged(func, args, kwargs or {})
+        found = self._precision.replace_call(func, args, kwargs or {})
         if found is None:
             with self:  # its products read weights too
                 return grouped_mm(*args, **(kwargs or {}))
@@ -264,41 +255,40 @@ class ReplacedWeights(OperatorMode):
         if func is torch.ops.aten.embedding.default and (name := self._weights.find(args[0])) is not None:
             table = self._weights.model.get_parameter(name)
             if args[0].shape == table.shape and args[0].stride() == table.stride():
-                return self._looked_up(name, args[1])
-        if func._schema.is_mutable:
-            self._refuse(func, args, kwargs)
+                return self._masked_rows(name, args[1])
+        written = written_tensors(func, args, kwargs) if func._schema.is_mutable else ()
+        if any(self._weights.find(one) is not None for one in written):
+            raise WeightChanged
         if func is torch.ops.aten._to_copy.default and self._weights.find(args[0]) is not None:
-            kwargs = {**kwargs, "dtype": self._weights.dtype_of(kwargs.get("dtype"))}
+            # The type into which code converts a weight: no less than it is read in.
+            wanted, own = kwargs.get("dtype"), self._weights.dtype
+            kwargs = {**kwargs, "dtype": own if wanted in LOWER[own] else wanted}
         # What of a weight is absent is known apart, so that a product needs no copy of it.
         left = KNOWN_PRODUCTS[func][0] if self._absent is not None and func in KNOWN_PRODUCTS else None
-        found = tuple([one if place == left else self._resolved(one) for place, one in enumerate(args)])
-        named = {key: self._resolved(one) for key, one in kwargs.items()} if kwargs else kwargs
+        found = tuple([one if place == left else self._resolve(one) for place, one in enumerate(args)])
+        named = {key: self._resolve(one) for key, one in kwargs.items()} if kwargs else kwargs
         return func(*found, **named) if self._absent is None else self._absent.run(func, found, named)
 
-    def _looked_up(self, name: str, indices: torch.Tensor) -> torch.Tensor:
-        """Rows of a table with NaN at what is absent."""
-        rows = self._weights.rows(name, indices)
+    def _masked_rows(self, name: str, indices: torch.Tensor) -> torch.Tensor:
+        """Rows of a table with NaN at what is absent: the whole table of a language model would take long to make."""
+        rows, mark = self._weights.rows(name, indices), self._weights.marks.absent
         if name in self._weights.vanished:
-            return torch.full_like(rows, self._weights.marks.absent)
+            return torch.full_like(rows, mark)
         for dim, index in self._weights.gone.get(name, {}).items():
             gone = torch.from_numpy(index).to(rows.device)
             if dim == 0:
-                rows = rows.masked_fill(torch.isin(indices, gone).unsqueeze(-1), self._weights.marks.absent)
+                rows = rows.masked_fill(torch.isin(indices, gone).unsqueeze(-1), mark)
             else:
-                rows.index_fill_(indices.dim() - 1 + dim, gone, self._weights.marks.absent)
+                rows.index_fill_(indices.dim() - 1 + dim, gone, mark)
         return rows
 
-    def _resolved(self, value: Any) -> Any:
+    def _resolve(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return self._weights.resolve(value)
         if isinstance(value, (list, tuple)):
             parts = cast("list[Any]", value)
-            return [self._resolved(one) for one in parts]
+            return [self._resolve(one) for one in parts]
         return value
-
-    def _refuse(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if any(self._weights.find(one) is not None for one in written_tensors(func, args, kwargs)):
-            raise WeightChanged
 
 
 class MatchingTypes(TorchFunctionMode):
@@ -315,10 +305,10 @@ class MatchingTypes(TorchFunctionMode):
         if getattr(func, "__name__", "") in COMPARING and isinstance(args[0], torch.Tensor):
             first, *others = args
             if any(isinstance(one, torch.Tensor) and one.dtype != first.dtype for one in others):
-                args = (first, *(self._handed(one, first.dtype) for one in others))
+                args = (first, *(self._in_type(one, first.dtype) for one in others))
         return func(*args, **kwargs)
 
-    def _handed(self, value: Any, dtype: torch.dtype) -> Any:
+    def _in_type(self, value: Any, dtype: torch.dtype) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
         if torch.is_grad_enabled() and value.requires_grad:
@@ -334,7 +324,3 @@ COMPARING = frozenset(f"conv{transposed}{n}d" for transposed in ("", "_transpose
 def _same_memory(first: torch.Tensor, second: torch.Tensor) -> bool:
     strided = first.layout is torch.strided and second.layout is torch.strided
     return strided and first.data_ptr() == second.data_ptr()
-
-
-def _continuous(tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()

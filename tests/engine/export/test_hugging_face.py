@@ -32,8 +32,7 @@ from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.repair.config_fields import ConfigFields
 from secateur.engine.surgery.repair.config_fit import FittedModel, fitted
-from secateur.engine.surgery.repair.keep_uniform import fitting_plan, keep_uniform
-from secateur.engine.surgery.repair.nearest_uniform import nearest_uniform
+from secateur.engine.surgery.repair.keep_uniform import fitting_plan, keep_uniform, nearest_uniform
 from tests.warm_start import python
 
 from .nets import WHISPER

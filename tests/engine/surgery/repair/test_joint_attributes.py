@@ -10,7 +10,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
-from secateur.engine.surgery.repair.joint_attributes import joint_groups
+from secateur.engine.surgery.repair.search import joint_groups
 from secateur.engine.surgery.verify.verify import verify
 
 INPUTS = (torch.randn(2, 5, 20, generator=torch.Generator().manual_seed(0)),)

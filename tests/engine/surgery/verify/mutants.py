@@ -280,7 +280,7 @@ class Prepared:
 
     def copied(self) -> Any:
         """A cut model to be broken; with its hooks, which `copy.deepcopy` loses."""
-        return cut_module._sliced(self.made.model, {})  # pyright: ignore[reportPrivateUsage]
+        return cut_module._slice_model(self.made.model, {})  # pyright: ignore[reportPrivateUsage]
 
     def tensors(self, model: nn.Module) -> Check:
         """The comparison of tensors, attributes and hooks alone."""

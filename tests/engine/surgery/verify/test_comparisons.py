@@ -19,11 +19,16 @@ from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify import random_weights
-from secateur.engine.surgery.verify.chaos_check import is_chaotic, perturbed
-from secateur.engine.surgery.verify.input_variants import other_sizes, rescaled, with_batch
+from secateur.engine.surgery.verify.input_variants import other_sizes, perturb, rescale, with_batch
 from secateur.engine.surgery.verify.masked_model import gone_slices, with_nan
 from secateur.engine.surgery.verify.random_weights import LEVELS, randomised
-from secateur.engine.surgery.verify.run_comparison import ComparedRun, RunTrace, TraceComparison, worst_difference
+from secateur.engine.surgery.verify.run_comparison import (
+    ComparedRun,
+    RunTrace,
+    TraceComparison,
+    is_chaotic,
+    worst_difference,
+)
 from secateur.engine.surgery.verify.verify import require_verified, verify
 from secateur.engine.surgery.verify.weights import Weights
 from secateur.engine.tracing.tree import tensors_of
@@ -200,8 +205,8 @@ def test_other_batches_and_sizes_of_images_and_of_sequences() -> None:
     assert {k: v.shape for k, v in named.items()} == {"ids": (2, 7), "mask": (2, 7)}  # type: ignore[union-attr]
     assert not list(other_sizes((torch.zeros(3),)))
     ones, ids = torch.ones(2, 3), tokens()
-    assert torch.equal(tensors_of(rescaled((ones,), 4.0))[0], 4 * ones)
-    assert torch.equal(tensors_of(rescaled(ids, 4.0))[0], ids[0])
+    assert torch.equal(tensors_of(rescale((ones,), 4.0))[0], 4 * ones)
+    assert torch.equal(tensors_of(rescale(ids, 4.0))[0], ids[0])
 
 
 def test_attention_is_verified_on_a_shorter_sequence() -> None:
@@ -245,7 +250,7 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
             "x": torch.empty(2, 3, 32, 32, device="cuda"),
             "ids": torch.zeros(2, 5, dtype=torch.int64, device="cuda"),
         }
-        for inputs in (with_batch(example, 3), *other_sizes(example), perturbed(example, 0.1)):
+        for inputs in (with_batch(example, 3), *other_sizes(example), perturb(example, 0.1)):
             made += tensors_of(inputs)
     assert {tensor.device.type for tensor in made} == {"cuda"}
 
@@ -276,7 +281,7 @@ def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
         model = Steep(times)
 
         def run(share: float, model: nn.Module = model) -> ComparedRun:
-            return ComparedRun(Weights(model, torch.float64, nudge=share), [perturbed(inputs, share)])
+            return ComparedRun(Weights(model, torch.float64, nudge=share), [perturb(inputs, share)])
 
         assert is_chaotic(torch.float64, ComparedRun(Weights(model, torch.float64), [inputs]), run) is expected
         assert model.weight.item() == 3.9

@@ -16,7 +16,7 @@ from secateur.engine.surgery.cut.edits import GRADIENTS, TRAINING, Check, Verifi
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify import verify as module
 from secateur.engine.surgery.verify.run_comparison import step_between
-from secateur.engine.surgery.verify.training import PresentStatistics, sampled
+from secateur.engine.surgery.verify.training import PresentStatistics, sample_present
 from secateur.engine.surgery.verify.verify import verify
 
 ROWS = (torch.randn(3, 4, 6),)
@@ -231,7 +231,7 @@ def test_a_table_whose_gradient_is_zero_throughout_is_compared() -> None:
 
 def test_a_gradient_of_more_entries_than_a_large_vocabulary_has_is_sampled() -> None:
     table = torch.ones(66_000, 1024, dtype=torch.bool)
-    found = sampled(table, {1: np.arange(0, 1024, 2)})
+    found = sample_present(table, {1: np.arange(0, 1024, 2)})
     assert found.shape == (66_000, 512) and 3 * 1024 < len(found.values) <= 1 << 12
 
 

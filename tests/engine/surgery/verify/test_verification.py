@@ -15,7 +15,7 @@ from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut.cut import copy_model, cut
 from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.verify import verify as verify_module
-from secateur.engine.surgery.verify.permutation import Permutation
+from secateur.engine.surgery.verify.masked_model import Permutation
 from secateur.engine.surgery.verify.verify import require_verified, verify
 from tests.engine.nets import Concat, Residual, TorchAttention, Transformer, image, tokens
 
@@ -135,7 +135,7 @@ def test_where_rounding_grows_the_permutation_is_compared_on_milder_weights(
     mask[analysis.sets[0].first : analysis.sets[0].first + 40] = True
     smaller = cut(model, analysis, mask, inputs).model
     chaotic: list[bool] = []
-    real, right = verify_module.is_chaotic, verify_module.permuted
+    real, right = verify_module.is_chaotic, verify_module.permute_sets
 
     def noted(*given: Any) -> bool:
         chaotic.append(real(*given))
@@ -146,7 +146,7 @@ def test_where_rounding_grows_the_permutation_is_compared_on_milder_weights(
         return made._replace(orders={name: made.orders[name] for name in list(made.orders)[: 1 if wrong else None]})
 
     monkeypatch.setattr(verify_module, "is_chaotic", noted)
-    monkeypatch.setattr(verify_module, "permuted", permuted)
+    monkeypatch.setattr(verify_module, "permute_sets", permuted)
     result = verified(model, smaller, analysis, mask, inputs)
     assert chaotic[0]
     assert next(c for c in result.checks if c.name.startswith("permutation")).passed is not wrong
