@@ -59,7 +59,7 @@ def cut(
         inputs: The example inputs that the analysis was made with.
         before: [S] what the model lacks already; None for the original.
         edits: Repairs of the cuts before (`Cut.edits`); None for the original.
-        hollow: Leave the parameters on the meta device: whoever cuts them somewhere else loads them. For an analysis
+        hollow: Leave the parameters on the meta device: the caller cuts and loads them elsewhere. For an analysis
             that knew shapes only.
 
     Raises:
@@ -247,7 +247,7 @@ def _slice_model(model: nn.Module, keeps: KeptIndices, weightless: bool = False,
                 named.setdefault(id(tensor), f"{path}.{name}" if path else name)
 
     def make(tensor: torch.Tensor) -> torch.Tensor:
-        """What stands for a tensor in the copy."""
+        """The tensor of the copy."""
         kept = keeps.get(named.get(id(tensor), ""), ())
         if weightless and not kept:
             return stand_in_tensor(tensor)

@@ -15,7 +15,7 @@ class Edits:
     They can be written as JSON.
 
     Attributes:
-        blocks: (module path, what it returns): modules of removed blocks, in whose place one stands that computes
+        blocks: (module path, what it returns): modules of removed blocks, which stand-ins replace that compute
             nothing; what it returns as in `structures.analysis.StandInSpec`.
         attributes: (module path, attribute, value): what a module remembers of its sizes.
         attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
@@ -66,7 +66,7 @@ COARSE = "removal in float32"
 VARIATION, IN_A_ROW = "removal, other ways to run it", "removal, repeated calls"
 TENSORS = "every tensor, attribute and hook"
 MILDER = ("near the model's weights", "nearer the model's weights")
-"""What stands in brackets behind the name of a comparison on weights that are not wholly random."""
+"""In brackets behind the name of a comparison on weights that are not wholly random."""
 CHECKS = (
     *(REMOVAL, TRAINING, GRADIENTS, PERMUTATION, OTHER_INPUTS, VARIATION, IN_A_ROW, COARSE, TENSORS),
     *(f"{OTHER_INPUTS} ({milder})" for milder in MILDER),

@@ -38,7 +38,7 @@ def explain(edits: Edits, original: nn.Module) -> tuple[Message, ...]:
 
     Args:
         edits: All repairs since the original.
-        original: The uncut model, which tells classes and former values.
+        original: The uncut model, which shows classes and former values.
     """
     return (
         *_explain_blocks(edits, original),

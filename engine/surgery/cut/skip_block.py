@@ -26,10 +26,10 @@ def skip(model: nn.Module, one: StandInSpec) -> RemovableHandle | None:
 
 
 def without(part: Any, result: Any, given: dict[str, Any]) -> Any:
-    """The result of the module, but for the tensors for which others stand."""
+    """The result of the module, but for the tensors that others replace."""
     if isinstance(result, torch.Tensor):
         if part is None:
-            return result  # nobody uses it
+            return result  # no code uses it
         # A copy, whatever the cut model hands on: code behind may change the result in place.
         handed = None if "zeros" in part else argument(part.get("copy", part.get("input")), given).clone()
         return torch.zeros_like(result) if handed is None else handed

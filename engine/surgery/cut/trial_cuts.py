@@ -181,7 +181,7 @@ class _Trials:
         return None
 
     def parts(self, chosen: Sets, failure: _Failure) -> tuple[Sets, Sets]:
-        """Those that the failure has nothing to do with, and the others; halves where it does not tell."""
+        """Those that the failure has nothing to do with, and the others; halves where it does not say."""
         near = [one for one in chosen if not failure.axes.isdisjoint(self.analysis.axes_of(one))]
         if not near and failure.module:  # all modules are inside the model itself, which says nothing
             near = [
@@ -230,7 +230,7 @@ def _cut_together(
 def _find_refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[dict[str, Message]]:
     """What cannot go without all others.
 
-    Of sets that are alike one stands for all. Each is cut in half of a few trials, so that for any two of them there is
+    Of sets that are alike one is tried for all. Each is cut in half of a few trials, so that for any two there is
     a trial of the one without the other; those of a trial that fails are tried alone, and the sets that are like them.
 
     Args:

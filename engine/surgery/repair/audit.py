@@ -47,7 +47,7 @@ class Audit:
         axes: Of the operator that differs; of those before and after, where the forward raised.
         ran: Operators of all kinds that ran before the forward raised; 0 where it did not.
         factor: What differs is a number to compute with.
-        reads: Attributes that were read as far as it ran, None where nobody looked.
+        reads: Attributes that were read as far as it ran, None where they were not noted.
     """
 
     matched: int
@@ -101,7 +101,7 @@ class Auditor:
         """
         run = attempt(self._model, self._inputs, self._analysis.weightless, watched or bool(self._alone), reading)
         modules = modules_of(self._model).items()
-        # Their forward is not the model's own: it takes its parts in another way, or stands in.
+        # Their forward is not the model's own: attention with other parts, or a stand-in for a block.
         own = {path for path, module in modules if isinstance(module, (PrunedAttention, StandIn))}
         self._folding.clear()
         found = self._compare(run, own, {})

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 Path: TypeAlias = tuple[str | int, ...]
-"""Where a field lies in a configuration's dictionary: ("text_config", "hidden_size"), ("depths", 0)."""
+"""Keys of a field in a configuration's dictionary: ("text_config", "hidden_size"), ("depths", 0)."""
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 Dimension: TypeAlias = tuple[str, int]
 """A tensor's name and one of its dimensions."""
@@ -252,7 +252,7 @@ class ConfigFields:
 def shapes_of(model: nn.Module) -> Shapes:
     """Shapes of the state dict and of other buffers.
 
-    Rotary frequencies are such buffers: they alone tell six heads of eight from eight heads of six.
+    Rotary frequencies are such buffers: only these show whether there are six heads of eight or eight of six.
     """
     return {name: tuple(one.shape) for name, one in (*model.state_dict().items(), *model.named_buffers())}
 
@@ -289,7 +289,7 @@ def changed(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, An
 
 
 def with_layers(document: Mapping[str, Any], path: Path, count: int, kept: Sequence[int]) -> dict[str, Any]:
-    """A copy of a document that counts fewer layers; lists beside it with an entry a layer lose those of the others.
+    """A copy of a document with fewer layers; lists in the same section with an entry a layer lose those of the others.
 
     Args:
         document: With the number of layers at `path`.
@@ -327,7 +327,7 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def at(document: Any, path: Path) -> Any:
-    """What lies at a place of a document."""
+    """The value at a place of a document."""
     for part in path:
         document = document[part]
     return document

@@ -35,7 +35,7 @@ COUNTS = re.compile(r"^(?!.*_dim).*(head|group|expert|top_?k)")
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """A model as the library itself builds it, beside the cut model.
+    """A model as the library itself builds it, compared with the cut model.
 
     Attributes:
         model: A new module of the same class, with the cut model's weights and the configuration.
@@ -285,7 +285,7 @@ def _tensors(model: Any) -> list[tuple[str, Tensor]]:
 
 
 def compared(model: Any, made: Any, inputs: Inputs) -> FittedModel:
-    """Another model of the same modules beside a model, on the same inputs."""
+    """Compare another model of the same modules with a model, on the same inputs."""
     return _Reference(model, inputs).compared(made)
 
 
@@ -316,7 +316,7 @@ class _Reference:
         return far <= EQUAL or (far <= ROUNDED and far <= MARGIN * self._rounding[number])
 
     def compared(self, made: Any, scaled: tuple[str, ...] = ()) -> FittedModel:
-        """Another model of the same modules beside it; outputs of modules whose weights were scaled may differ."""
+        """Compare another model of the same modules; outputs of modules whose weights were scaled may differ."""
         run = _run(made, self._inputs)
         *calls, far = self._differences(run, scaled)
         same = [self._is_rounding(number, one) for number, one in enumerate(calls)]

@@ -54,7 +54,7 @@ def decilm_config(model: Any) -> Any:
         if gate is not None:
             ffn |= {"intermediate_size": len(gate), "ffn_mult": 1.5 * len(gate) / hidden}
         sections.append({"attention": attention, "ffn": ffn})
-    # The sizes that stand for all layers where one number has to: the largest there are.
+    # Sizes of the configuration as a whole, for code that knows no sections: the largest of all layers.
     present = [one["attention"] for one in sections if not one["attention"]["no_op"]]
     widths = [one["ffn"]["intermediate_size"] for one in sections if not one["ffn"]["no_op"]]
     groups = [one["num_attention_heads"] // one["n_heads_in_group"] for one in present]

@@ -161,7 +161,7 @@ def _equal(fields: Sequence[Path]) -> Message:
 def require_shape(
     model: Any, analysis: Analysis, goal: Goal, removed: Mask, locked: Mask, uniform: bool = False, rounds: int = 1
 ) -> None:
-    """Raise PlanError where no plan has a goal's target shape; it takes no scores, so that this is told before them.
+    """Raise PlanError where no plan has a goal's target shape; it takes no scores, so that this is known before them.
 
     Args:
         model: The original.
@@ -278,7 +278,7 @@ def _widths(analysis: Analysis) -> list[CountBundle]:
 
 
 def nearest_widths(model: Any, analysis: Analysis, plan: Mask, token: CancelToken) -> tuple[int, ...]:
-    """Of the larger and of the smaller widths the next that a configuration accepts beside a plan's other sizes.
+    """Of the larger and of the smaller widths the next that a configuration accepts with a plan's other sizes.
 
     Args:
         model: The original.
@@ -317,7 +317,7 @@ def nearest_widths(model: Any, analysis: Analysis, plan: Mask, token: CancelToke
 
 @dataclass(frozen=True, slots=True)
 class NearestUniform:
-    """A uniform plan beside one that is not.
+    """A plan that is not uniform, and the uniform one next to it.
 
     Attributes:
         uneven: What breaks uniformity: for each kind how many which layers keep.
@@ -389,7 +389,7 @@ def _weakest_structures(
 
 
 def _remaining_sets(analysis: Analysis, bundle: CountBundle, gone: Mask) -> Iterator[tuple[int, int]]:
-    """(set, its size) of a bundle's sets that do not lie in removed blocks."""
+    """(set, its size) of a bundle's sets that are not in removed blocks."""
     for number, size in zip(bundle.sets, bundle.sizes, strict=True):
         if analysis.sets[number].kind is Kind.BLOCK or not gone[analysis.sets[number].structures].all():
             yield number, size

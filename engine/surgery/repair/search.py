@@ -424,7 +424,7 @@ def learn_repairs(
 ) -> KnownRepairs:
     """What is known after a cut of the axes that attributes and literals follow.
 
-    An attribute of a module whose numbers were replaced too may have a wrong value that these make up for: it tells
+    An attribute of a module whose numbers were replaced too may have a wrong value that these make up for: it shows
     nothing where an earlier cut has shown what it follows.
 
     Args:

@@ -104,7 +104,7 @@ def functional_name(call: OperatorCall) -> str:
 
 
 def align_right(degree: Degree, rank: int) -> Degree:
-    """Of a value with so many dimensions, the last ones beside each other."""
+    """A degree with the rank of a value that it is combined with: dimensions are added in front, as torch does."""
     return degree.reshape(2, *[1] * (rank - degree.ndim + 1), *degree.shape[1:])
 
 
@@ -240,7 +240,7 @@ def _reduce(at: RuleOperands) -> list[Degree]:
 def _join(at: RuleOperands) -> list[Degree]:
     values: list[int] = [one.value for one in at.get("tensors")]
     parts, shapes = [at.degree(v) for v in values], at.record.shapes
-    if any(p.ndim != at.rank() + 1 for p in parts):  # torch lets an empty one stand among others
+    if any(p.ndim != at.rank() + 1 for p in parts):  # torch accepts an empty one of another rank
         raise NotHomogeneous
     axis: int = at.get("dim", 0) % at.rank()
     whole: tuple[int, ...] = np.broadcast_shapes(*(p.take([0], axis + 1).shape for p in parts))
@@ -348,7 +348,7 @@ RULES: dict[str, Rule] = {
 """Operators that pass a factor on; all others need operands that are as they should be."""
 CONSTANT_OPERATORS = ("aten.lift_fresh", "aten.full", "aten.scalar_tensor")
 """Operators that make a tensor of a number; each entry is that number."""
-NUMBER_EXPONENTS = {"aten.mul": 1, "aten.div": -1, **dict.fromkeys(CONSTANT_OPERATORS, 1)}
+NUMBER_EXPONENTS = {"aten.mul": 1, "aten.div": -1}
 """Operators with a number that the result is proportional to, or to its reciprocal."""
 
 
@@ -372,6 +372,7 @@ class DegreePropagation:
         wrong: Calls with another number than they should have: the one that is given, and the right one.
         degrees: Of values that are not as they should be, so far.
         origins: For each of these the wrong calls that it comes from.
+        constants: What is computed of wrong numbers alone.
         solution: t, once something depends on it.
         resolved: Wrong calls that the weights make good.
         unresolved: Wrong calls of whose results something else would have to make good.
@@ -382,6 +383,9 @@ class DegreePropagation:
     wrong: Mapping[int, tuple[float, float]]
     degrees: dict[int, Degree] = field(default_factory=dict[int, Degree])
     origins: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
+    constants: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict[int, tuple[torch.Tensor, torch.Tensor]]
+    )
     solution: float | None = None
     resolved: set[int] = field(default_factory=set[int])
     unresolved: set[int] = field(default_factory=set[int])
@@ -417,17 +421,21 @@ class DegreePropagation:
         """Degrees of a call's results; gives those of its results that are not as they should be."""
         call = self.record.calls[number]
         origins = frozenset[int]().union(*(self.origins.get(v, frozenset()) for v in call.refs()))
-        operands = RuleOperands(call, self.record, self.degree, partial(self.require_zero, origins=origins))
-        if number in self.wrong and call.op in CONSTANT_OPERATORS:
-            results = operands.zeros()
-            if call.op == "aten.lift_fresh" and math.prod(self.record.shapes[call.outputs[0]]) != 1:
-                raise NotHomogeneous  # of several numbers one alone is known to be wrong
-        else:
+        constant = self._constant(number)
+        if constant is None:
+            operands = RuleOperands(call, self.record, self.degree, partial(self.require_zero, origins=origins))
             results = rule_of(call)(operands)
+        else:
+            given, right = map(float, constant)
+            if right == 0 or not 0 < given / right < math.inf:
+                raise NotHomogeneous
+            rank = len(self.record.shapes[call.outputs[0]])
+            results = [align_right(np.array([0.0, math.log(given / right)]), rank)]
         if number in self.wrong:
             origins |= {number}
-            rest = NUMBER_EXPONENTS[call.op] * math.log(self.wrong[number][0] / self.wrong[number][1])
-            results = [r + align_right(np.array([0.0, rest]), r.ndim - 1) for r in results]
+            if constant is None:
+                rest = NUMBER_EXPONENTS[call.op] * math.log(self.wrong[number][0] / self.wrong[number][1])
+                results = [r + align_right(np.array([0.0, rest]), r.ndim - 1) for r in results]
         changed: list[int] = []
         for value, made in zip(call.outputs, results, strict=True):
             result = self.drop_solved(_collapse(made))
@@ -440,6 +448,33 @@ class DegreePropagation:
                 self.degrees.pop(value, None)
                 self._resolve(origins - self.unresolved)
         return changed
+
+    def _constant(self, number: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """What a call makes of wrong numbers alone: as it is given, and as it should be.
+
+        Both are computed in the code's own type: their ratio holds its rounding too, which verification would see.
+        """
+        call = self.record.calls[number]
+        if len(call.outputs) != 1:
+            return None
+        value, arguments = call.outputs[0], call.arguments.items()
+        dtype = getattr(torch, self.record.dtypes[value])
+        if number in self.wrong and call.op in CONSTANT_OPERATORS:
+            if call.op == "aten.lift_fresh" and math.prod(self.record.shapes[value]) != 1:
+                raise NotHomogeneous  # of several numbers one alone is known to be wrong
+            given, right = self.wrong[number]
+            self.constants[value] = torch.tensor(given, dtype=dtype), torch.tensor(right, dtype=dtype)
+        elif call.pointwise and call.reads and all(v in self.constants for v in call.reads):
+            if any(isinstance(a, (list, str)) for _, a in arguments):
+                return None
+            operator = getattr(getattr(torch.ops.aten, call.op.removeprefix("aten.")), call.overload)
+
+            def run(which: int) -> torch.Tensor:
+                operands = {n: self.constants[a.value][which] if isinstance(a, Ref) else a for n, a in arguments}
+                return operator(**operands).to(dtype)
+
+            self.constants[value] = run(0), run(1)
+        return self.constants.get(value)
 
     def scales_any(self, values: Iterable[int]) -> bool:
         """Some of these are multiplied."""
@@ -504,7 +539,7 @@ CHANNELS: dict[str, tuple[int, dict[str, int]]] = {
     "aten.embedding": (-1, {"weight": 1}),
     "aten.mul": (-1, {"self": -1, "other": -1}),
 }
-"""Of layers: the dimension of the result on which the channels lie, and by the parameter's argument theirs there."""
+"""Of layers: the dimension of the result that is the channels, and by argument that of the parameter."""
 
 CONVOLUTIONS = ("aten.convolution", "aten._convolution")
 
@@ -665,7 +700,7 @@ class _Wrong(NamedTuple):
     @property
     def ratio(self) -> float:
         """Given by right; 0 where that means nothing."""
-        known = self.right.op in NUMBER_EXPONENTS
+        known = self.right.op in NUMBER_EXPONENTS or self.right.op in CONSTANT_OPERATORS
         if not known or len(self.given) != 1 or len(self.right.numbers) != 1 or not self.right.numbers[0]:
             return 0.0
         return self.given[0] / self.right.numbers[0]

@@ -5,13 +5,13 @@ by themselves; products leave absent terms out, and every statistic (mean, varia
 is present. A result of which nothing is present is absent. No labels are needed for this and no part of a cut, so it
 is a reference for both. Operators that are unknown here see zeros in place of what is absent.
 
-The same holds for the operators of a backward pass: they are linear in the gradient, so that zeros stand for what is
+The same holds for the operators of a backward pass: they are linear in the gradient, so that zeros replace what is
 absent, and a gradient is absent where the value that it is for is. `unknown` collects operators that met NaN without a
 rule: their derivatives may be others than without what is absent.
 
 A model's code may look at its own numbers and refuse NaN (`assert isfinite`, arguments of a distribution, solvers with
 adaptive steps). Tests for NaN find none. Where the code still raises, comparisons see present entries in place of
-absent ones, and where it raises even so, zeros stand for what is absent (`Marks`).
+absent ones, and where it raises even so, zeros mark what is absent (`Marks`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +51,7 @@ class MaskedWeight(NamedTuple):
     """A weight whose absent entries are whole indices of its dimensions.
 
     Attributes:
-        value: The weight; what stands at absent entries is of no meaning.
+        value: The weight; its absent entries mean nothing.
         gone: By dimension, the indices that are absent.
     """
 
@@ -74,7 +74,7 @@ class Marks(StrEnum):
 
     @property
     def absent(self) -> float:
-        """What stands at absent entries of weights."""
+        """What absent entries of weights hold."""
         return 0.0 if self is Marks.ZERO else NAN
 
 
@@ -86,7 +86,7 @@ class WholeWeights(Protocol):
         ...
 
     def resolve(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What stands for a tensor, NaN at what is absent."""
+        """The tensor to read in place of another, NaN at what is absent."""
         ...
 
 
@@ -380,13 +380,13 @@ def _present_of(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """What a product takes of its operand [N, K, ...] and of its weight, and which entries it leaves out.
 
-    Whole indices that are left out are taken from both, so that the product is smaller; zeros stand for single entries.
+    Whole indices that are left out are taken from both, so that the product is smaller; single entries become zeros.
     Left out are [K] whole indices, or entries [N, K, ...] where others are absent too; None where nothing is.
 
     Args:
         source: The operand, NaN where it is absent.
         gone: What of K the weight lacks.
-        weight: The weight; what stands at absent entries is of no meaning.
+        weight: The weight; its absent entries mean nothing.
         dim: That of the weight that K is; None where indices cannot be taken from it.
     """
     lost = _lost(source, 1)
@@ -419,7 +419,7 @@ def _pad(func: Any, given: Arguments) -> Any:
 
 
 def _unpool(func: Any, given: Arguments) -> Any:
-    """What lies between the places of an absent channel is absent with it."""
+    """The zeros between the places of an absent channel are absent with it."""
     source = given["self"]
     space = tuple(range(source.dim() - len(given["output_size"]), source.dim()))
     return _call(func, given).masked_fill(source.isnan().all(space, keepdim=True), NAN)
@@ -437,7 +437,7 @@ def _scatter(func: Any, given: Arguments) -> Any:
 
 
 def _convert(func: Any, given: Arguments) -> Any:
-    """A whole number or a flag cannot say that it is absent; what it stands for is a place that exists."""
+    """A whole number or a flag cannot say that it is absent; its place exists."""
     dtype = given["dtype"]
     whole = dtype is not None and not (dtype.is_floating_point or dtype.is_complex)
     return (_call_on_zeros if whole else _call)(func, given)
@@ -593,28 +593,23 @@ def _scale_shift(result: torch.Tensor, weight: torch.Tensor | None, bias: torch.
 
 
 def _norm_layer(func: Any, given: Arguments) -> Any:
-    """A norm over the last axes; over the last one by what is present of it, where that is the same everywhere."""
-    source, shape = given["input"], given["normalized_shape"]
-    lost = _lost(source, -1) if len(shape) == 1 and source.dim() > 1 else None
-    if lost is not None and not bool(lost.all()):
-        index = (~lost).nonzero().squeeze(1)
-        parts = {n: given[n].index_select(-1, index) for n in ("input", "weight", "bias") if given.get(n) is not None}
-        found = _call(func, given, normalized_shape=[len(index)], **parts)
-        return (_spread_present(found[0], -1, len(lost), index), *found[1:])
-    return _layer_norm(given) if "bias" in given else _rms_norm(given)
+    """A norm over the last axes, or its derivative: over the last one by what is present of it, where that is all.
 
-
-def _norm_layer_backward(func: Any, given: Arguments) -> Any:
-    """As the norm: by what is present of the last axis."""
-    source, shape = given["input"], given["normalized_shape"]
+    torch's own operator on the present part gives the statistics that the derivative asks for.
+    """
+    source, shape, backward = given["input"], given["normalized_shape"], "grad_out" in given
     lost = _lost(source, -1) if len(shape) == 1 and source.dim() > 1 else None
     if lost is None or bool(lost.all()):
-        return NotImplemented
+        if backward:
+            return NotImplemented
+        return _layer_norm(given) if "bias" in given else _rms_norm(given)
     index = (~lost).nonzero().squeeze(1)
     names = [n for n in ("grad_out", "input", "weight", "bias") if given.get(n) is not None]
     parts = {n: _fill_if_absent(given[n].index_select(-1, index)) for n in names}
     found = _call(func, given, normalized_shape=[len(index)], **parts)
-    return tuple(None if one is None else _spread_present(one, -1, len(lost), index) for one in found)
+    wide = len(found) if backward else 1  # the statistics have nothing absent
+    whole = [None if one is None else _spread_present(one, -1, len(lost), index) for one in found[:wide]]
+    return (*whole, *found[wide:])
 
 
 def _spread_present(result: torch.Tensor, dim: int, size: int, index: torch.Tensor) -> torch.Tensor:
@@ -779,12 +774,11 @@ RULES: dict[str, NanRule] = {
     "aten.std": _spread(root=True, with_mean=False),
     "aten.var_mean": _spread(root=False, with_mean=True),
     "aten.std_mean": _spread(root=True, with_mean=True),
-    **{f"aten.{n}": _norm_layer for n in ("native_layer_norm", "_fused_rms_norm")},
+    **{f"aten.{n}{end}": _norm_layer for n in ("native_layer_norm", "_fused_rms_norm") for end in ("", "_backward")},
     "aten.native_group_norm": _group_norm,
     **{f"aten.{n}": _batch_norm for n in ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm")},
     "aten._weight_norm_interface": _weight_norm,
     "aten.mkldnn_rnn_layer": _recurrent,
-    **{f"aten.{n}_backward": _norm_layer_backward for n in ("native_layer_norm", "_fused_rms_norm")},
     "aten.native_group_norm_backward": _group_norm_backward,
     **{f"aten.{n}_batch_norm_backward": _batch_norm_backward for n in ("native", "cudnn", "miopen")},
     "aten.convolution_backward": _convolution_backward,

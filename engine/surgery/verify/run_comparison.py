@@ -42,7 +42,7 @@ NOISE = 50
 ENTRIES = 1 << 12
 """How many entries of a result on the way are compared."""
 Seen: TypeAlias = Callable[[str, list[torch.Tensor]], None]
-"""Is told of each module's results as they come: its path, its tensors, which a later operator may change in place."""
+"""Called with each module's results as they come: its path, its tensors, which a later operator may change in place."""
 
 
 class ComparedRun:
@@ -76,9 +76,9 @@ class ComparedRun:
             calls: Its inputs, call by call; what a call leaves behind is there for the next one.
             chosen: Paths of the outputs that count.
             training: In training mode, nothing dropped.
-            seen: Is told of the results of its modules in the first call.
+            seen: Called with the results of its modules in the first call.
             draws: It draws random numbers, which have to be the same ones in a smaller model.
-            skips: Blocks in whose place something else stands.
+            skips: Blocks whose results are replaced.
             within: Is given the copy that runs; makes what else is to be entered around the calls.
             token: Stops the run between two modules.
             seed: Of the random numbers.
@@ -126,10 +126,10 @@ class ResultSample(NamedTuple):
 
     Attributes:
         values: Of the entries that are present, all or evenly spread ones.
-        shape: Of the result without what is absent; None where absent entries lie anyhow.
+        shape: Of the result without what is absent; None where absent entries are no whole channels.
         step: How far apart in the flat order the values are.
         whole: Shape with what is absent.
-        there: [...] which entries are present, where they lie anyhow.
+        there: [...] which entries are present, where those absent are no whole channels.
     """
 
     values: torch.Tensor
@@ -140,7 +140,7 @@ class ResultSample(NamedTuple):
 
 
 class RunTrace:
-    """The results of every module of a run, in their order: of each as many entries as tell how it went.
+    """The results of every module of a run, in their order: of each as many entries as show a fault.
 
     Attributes:
         results: Path and what is kept of its results, None for one that has no numbers to compare.
@@ -214,7 +214,7 @@ def _spread(
 
 @lru_cache(maxsize=256)
 def _places(shape: tuple[int, ...], step: int, strides: tuple[int, ...], dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where in memory every `step`-th entry in the flat order lies, but for one dimension; and its index in that one.
+    """Where in memory every `step`-th entry in the flat order is, but for one dimension; and its index in that one.
 
     Shapes of a network occur repeatedly. What is kept must not be made by the dispatch mode that first asks for it.
     """
@@ -323,7 +323,7 @@ def _result_hook(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...],
 
 
 def common_entries(reference: ResultSample | None, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The entries of a result that were kept, beside the cut model's; None where they do not fit."""
+    """The entries of a result that were kept, and the same of the cut model's; None where they do not fit."""
     if reference is None or not is_continuous(other):
         return None
     there, shape = reference.there, reference.shape
@@ -340,7 +340,7 @@ def common_entries(reference: ResultSample | None, other: torch.Tensor) -> tuple
 
 
 def without_absent(reference: list[torch.Tensor], found: list[torch.Tensor]) -> tuple[list[torch.Tensor], ...]:
-    """Outputs of a masked run beside those of a cut model, of those that became narrower what both have.
+    """Outputs of a masked run and of a cut model; of those that became narrower what both have.
 
     An argument of the forward may ask for results on the way, which a cut makes narrower.
     """
@@ -398,7 +398,7 @@ def _gap(first: torch.Tensor, second: torch.Tensor) -> _Gap:
 CHANGE = {torch.float64: 2.0**-32, torch.float32: 2.0**-14}
 """Relative change by which a network is tried, far above the rounding of its type."""
 MARGIN = 10
-"""Roundings on the way that one change of all numbers stands for."""
+"""Roundings on the way that count as one change of all numbers."""
 
 
 def is_chaotic(dtype: torch.dtype, plain: ComparedRun, run: Callable[[float], ComparedRun]) -> bool:

@@ -1,7 +1,7 @@
 """Compares what a cut model holds with what it should hold, without running it.
 
 A forward shows only what the example inputs reach: not the rows of an embedding that they do not read, nor experts
-without tokens, nor what lies behind a layer scale of 1e-6. So every parameter and buffer is held, bit for bit, against
+without tokens, nor what a layer scale of 1e-6 hides. So every parameter and buffer is held, bit for bit, against
 the slice of the original's, every attribute and every hook against the original's. The slices come from the members of
 the removed structures by masks (`gone_slices`); nothing of the code that cuts is used here.
 """
@@ -82,7 +82,7 @@ def compare_tensors(
 
 
 class _Comparison:
-    """One cut model beside its original."""
+    """One cut model and its original."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class _Comparison:
         names: dict[int, list[str]] = {}
         for name, one in mine.items():
             names.setdefault(id(one), []).append(name)
-        # The analysis knows a tensor of several names by one of them, which may lie in a removed block.
+        # The analysis knows a tensor of several names by one of them, which may be that in a removed block.
         analysis, known = self.transition.analysis, dict[str, str]()
         for info in analysis.tensors:
             known.update(dict.fromkeys((info.name, *info.aliases), info.name))

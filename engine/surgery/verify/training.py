@@ -320,7 +320,7 @@ class PresentStatistics(TorchFunctionMode):
     """Context manager in which sums, means and variances have derivatives that know what is absent."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call a function, or what stands for it."""
+        """Call a function, or the one that replaces it."""
         kwargs = kwargs or {}
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)

@@ -83,7 +83,7 @@ IN_TURN = 4
 ZEROS = (
     "the model's code refuses NaN, so zeros stood for what goes; where it takes means or norms of these, they differ"
 )
-"""What is said where nothing else can stand in the masked original."""
+"""Why a comparison is not strict, where only zeros can mark what is absent."""
 RAISES = "verify.raises"
 READING = frozenset({"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.nonzero"})
 """Operators by which code reads values of tensors, and may choose its way."""
@@ -382,35 +382,15 @@ class CutVerification:
         """
         made: Check | None = None
         for level in LEVELS:
-            name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} the model's weights)"
-            plain, case = None, given
-            for factor in (LARGER, 1.0):
-                calls = [*given.calls[:-1], rescale(given.calls[-1], factor)]
-                case = replace(given, calls=calls, level=level)
-                # What a removal changes shows in the first call; the masked run is of all of them.
-                plain = self._try_run(replace(case, calls=case.calls[:1]))
-                if isinstance(plain, ComparedRun) and plain.finite:
-                    try:
-                        found = self._compare_finely(name, case, plain)
-                    except _DoesNotRun:  # a model of numbers from 0 to 1 refuses larger ones in the second call
-                        if factor == 1.0:
-                            raise
-                        continue
-                    if found is not None:
-                        made = found
-                        break
-                elif not isinstance(plain, ComparedRun) and factor == 1.0:
-                    raise _DoesNotRun(plain)
-            else:
+            found = self._compare_at_level(given, level)
+            if found is None:
                 continue
-            assert made is not None and isinstance(plain, ComparedRun)
+            made, case, plain = found
             if made.passed and made.effect == 0 and level == ANEW and self._outputs_depend(case, plain):
                 made = replace(made, dead=True, detail=Message("verify.dead", "no output depends on what is removed"))
-            if (
-                not made.passed
-                and level != LEVELS[-1]
-                and (self._magnifies(case, cut=False) or self._magnifies(case, cut=True))
-            ):
+            # Random weights can make a network chaotic that is none on its own: milder ones decide then.
+            milder = not made.passed and level != LEVELS[-1]
+            if milder and (self._magnifies(case, cut=False) or self._magnifies(case, cut=True)):
                 continue
             self._randomised = (case, plain)
             if not made.passed:
@@ -418,6 +398,30 @@ class CutVerification:
             if made.conclusive:
                 return made
         return made
+
+    def _compare_at_level(self, given: _Case, level: str) -> tuple[Check, _Case, ComparedRun] | None:
+        """The comparison on weights of a level; None where the original outputs NaN or infinity on them.
+
+        Raises:
+            _DoesNotRun: The original raises on these inputs.
+        """
+        name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} the model's weights)"
+        for factor in (LARGER, 1.0):
+            calls = [*given.calls[:-1], rescale(given.calls[-1], factor)]
+            case = replace(given, calls=calls, level=level)
+            # What a removal changes shows in the first call; the masked run is of all of them.
+            plain = self._try_run(replace(case, calls=case.calls[:1]))
+            try:
+                if not isinstance(plain, ComparedRun):
+                    raise _DoesNotRun(plain)
+                found = self._compare_finely(name, case, plain) if plain.finite else None
+            except _DoesNotRun:
+                if factor == 1.0:
+                    raise
+                continue  # a model of numbers from 0 to 1 refuses larger ones
+            if found is not None:
+                return found, case, plain
+        return None
 
     def _which_call(self, made: Check, case: _Case) -> Message:
         """Which of several calls differs by itself."""
@@ -606,7 +610,7 @@ class CutVerification:
         return self._operators[key]
 
     def _compare_in_half(self, case: _Case, plain: ComparedRun) -> Check | None:
-        """The cut model beside the masked original in half precision; None where rounding alone would make them differ.
+        """Compare in half precision with the masked original; None where rounding alone would make them differ.
 
         Rounding is measured by changing all weights and inputs by as much as one rounding does.
         """
@@ -760,12 +764,12 @@ class CutVerification:
         doubtful = not made.passed or (small and name != COARSE)
         if case.dtype is torch.float32 and doubtful:
             finer = self._in_double(case)
-            again = None
-            if finer is not None and finer[1].finite:
-                again = self._compare(name, *finer, TOLERANCE[torch.float64])
-            case = case if again is None or finer is None else finer[0]
-            plain = plain if again is None or finer is None else finer[1]
-            made = again or replace(made, tolerance=TOLERANCE[torch.float32])
+            is_finite = finer is not None and finer[1].finite
+            again = self._compare(name, *finer, TOLERANCE[torch.float64]) if finer is not None and is_finite else None
+            if finer is None or again is None:  # single precision has to do, and gets the tolerance of its rounding
+                made = replace(made, tolerance=TOLERANCE[torch.float32])
+            else:
+                made, (case, plain) = again, finer
         if not made.passed and self._marks is Marks.NAN:
             # The code may branch on a comparison in which NaN took part, and raise nothing.
             self._marks = Marks.UNSEEN
@@ -920,7 +924,7 @@ class CutVerification:
             gone: What else is to be absent.
             moved: The original with structures in other places.
             nudge: Weights and inputs are larger by up to this share of themselves.
-            seen: Is told of results on the way.
+            seen: Called with results on the way.
             step: Gets what a backward pass gives.
             noting: Note what the run changes.
         """

@@ -47,7 +47,7 @@ class Weights:
         model: Its weights are read and never changed.
         dtype: What floating weights are cast to; complex ones to the complex type that goes with it.
         level: One of `random_weights.LEVELS`, "" for the weights as they are.
-        orders: By tensor and dimension: which index stands at each place, where some change places.
+        orders: By tensor and dimension: the index at each place, where some change places.
         gone: What is absent (NaN) in a masked run.
         vanished: Tensors that are absent throughout.
         whole: The original, where this is the cut model: random weights are slices of the original's.
@@ -55,7 +55,7 @@ class Weights:
         rates: By what the cut multiplied weights.
         nudge: Every weight is larger by up to this share of itself.
         copies: Every run has copies of all weights, as the model's code does not run on those of another type.
-        marks: What stands at what is absent.
+        marks: What absent entries hold.
         unknown: Gets the names of operators that met what is absent and have no rule for it.
     """
 
@@ -77,7 +77,7 @@ class Weights:
     _places: dict[int, list[tuple[int, int, str]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Note where each parameter lies in memory."""
+        """Note where in memory each parameter is."""
         parameters, buffers = dict(self.model.named_parameters()), dict(self.model.named_buffers())
         self._own, self._buffers = {**parameters, **buffers}, frozenset(buffers)
         self._places = {}
@@ -104,7 +104,7 @@ class Weights:
         return not (self.copies or other or self.is_converted)
 
     def value(self, name: str) -> torch.Tensor:
-        """A weight as it should be, with nothing absent; a copy, or the model's own, which nobody may change."""
+        """A weight as it should be, with nothing absent; a copy, or the model's own, which must not be changed."""
         own = self._own[name].detach()
         if not is_continuous(own):
             return own
@@ -204,7 +204,7 @@ class Weights:
         names = {id(one): name for name, one in reversed(self._own.items())}
 
         def make(tensor: torch.Tensor) -> torch.Tensor:
-            """What stands for one of the model's tensors."""
+            """The twin's tensor for one of the model's."""
             name = names.get(id(tensor))
             own = tensor.detach()
             if name is None:

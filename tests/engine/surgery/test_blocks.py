@@ -95,14 +95,21 @@ CASES: list[tuple[Callable[[], nn.Module], Inputs, int]] = [
 ]  # fmt: skip
 
 
+MADE: dict[Callable[[], nn.Module], tuple[nn.Module, Analysis, list[int]]] = {}
+"""Cuts and verifications leave their model as it is, so that tests share one."""
+
+
 def made(build: Callable[[], nn.Module], inputs: Inputs) -> tuple[nn.Module, Analysis, list[int]]:
+    if build in MADE:
+        return MADE[build]
     torch.manual_seed(0)
     model = build().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     analysis = analyse(model, inputs)
-    return model, analysis, [s.first for s in analysis.sets if s.kind is Kind.BLOCK]
+    MADE[build] = model, analysis, [s.first for s in analysis.sets if s.kind is Kind.BLOCK]
+    return MADE[build]
 
 
 def without(model: nn.Module, analysis: Analysis, inputs: Inputs, gone: list[int]) -> tuple[Mask, CutModel]:
