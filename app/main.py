@@ -43,7 +43,11 @@ secateur --engine ssh://USER@HOST [MODEL]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code."""
     multiprocessing.freeze_support()
-    _complete()
+    # Answer a shell that completes a command line, and leave; every other start goes on.
+    if "_ARGCOMPLETE" in os.environ:
+        from secateur.engine.cli.completion import complete
+
+        complete()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in ("-h", "--help", "--version"):
         return _about(arguments)
@@ -51,9 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command_line(arguments)
     if arguments and arguments[0] == ENGINE:
         return _engine(arguments[1:])
-    _watch_for_crashes()
+    if sys.stderr is not None:  # None in a program without a console.
+        faulthandler.enable()
     if not has_display(os.environ):
-        return _demonstrate()
+        from secateur.engine.cli.demo import demo
+
+        return demo(Path(DEMONSTRATION))
     if importlib.util.find_spec("PySide6") is None:
         _tell(NO_QT)
         return 1
@@ -122,14 +129,6 @@ def _client(address: str) -> "EngineClient | RemoteClient":
     return RemoteClient(read_address(address))
 
 
-def _complete() -> None:
-    """Answer a shell that completes a command line, and leave; every other start goes on."""
-    if "_ARGCOMPLETE" in os.environ:
-        from secateur.engine.cli.completion import complete
-
-        complete()
-
-
 def _command_line(arguments: list[str]) -> int:
     from secateur.engine.cli.main import main as run
 
@@ -153,17 +152,6 @@ def _about(arguments: list[str]) -> int:
         return 0
     sys.stdout.write(WINDOW_HELP)
     return _command_line(["--help"])
-
-
-def _demonstrate() -> int:
-    from secateur.engine.cli.demo import demo
-
-    return demo(Path(DEMONSTRATION))
-
-
-def _watch_for_crashes() -> None:
-    if sys.stderr is not None:  # None in a program without a console.
-        faulthandler.enable()
 
 
 def _tell(sentence: str) -> None:

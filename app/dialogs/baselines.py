@@ -62,7 +62,7 @@ class Baselines(FormDialog):
         self.check()
 
     def _add_how(self) -> None:
-        usual = self.tr("same as the state ({0})") if self._jobs.trained() else self.tr("{0} for new weights")
+        usual = self.tr("same as the state ({0})") if self._jobs.trained_epochs() else self.tr("{0} for new weights")
         self.epochs = number_field(setting_of(BaselineSpec, "epochs"), 0)
         self.epochs.setSpecialValueText(usual.format(self._jobs.epochs()))
         self.epochs.valueChanged.connect(self.check)

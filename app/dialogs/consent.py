@@ -10,7 +10,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import SecateurError
 
-from ..document.consent_request import CONSENTS, ConsentRequest
+from ..document.job_state import CONSENTS, ConsentRequest
 from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from .form import FormDialog
 from .window_api import WindowApi

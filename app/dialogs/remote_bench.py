@@ -12,7 +12,7 @@ from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, type
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.remote import check_bench, not_a_bench, target_over_ssh
 
-from ..jobs.remote_bench import remote_target
+from ..jobs.sharing import remote_target
 from ..storage import settings
 from ..text.metrics import target_text
 from ..text.titles import recovery_called, state_called

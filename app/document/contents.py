@@ -14,15 +14,18 @@ from secateur.engine.devices import CPU
 from secateur.engine.export.protocol import Exported
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predicted
+from secateur.engine.planning.goal import reached
+from secateur.engine.planning.goal_verdict import GoalVerdict, goal_verdict
 from secateur.engine.planning.isomorphic_classes import with_their_blocks
 from secateur.engine.planning.kind_counts import with_what_they_hold
 from secateur.engine.planning.marks import PlanMasks
-from secateur.engine.planning.protocol import Cost, Ranking
+from secateur.engine.planning.protocol import Cost, Ranking, Reached
+from secateur.engine.planning.target_shape import reached_shape
 from secateur.engine.recovery.protocol import RecoverySettings, chosen_by_repair
 from secateur.engine.scoring.criteria import CRITERIA, default_criterion, ranked
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
-from secateur.engine.session.states import OpenedModel, State
+from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources.pretrained import PretrainedWeights
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
@@ -33,6 +36,7 @@ from secateur.engine.tasks.protocol import Metric, TaskInfo
 from secateur.engine.workflows.budget_search import Trial
 from secateur.engine.workflows.prune import PruneRequest
 
+from ..text.metrics import metric_of, timing_of
 from ..text.translate import sentence
 from .aspects import Goal, Listing, Selection, Side
 from .job_state import FolderReceipt, GateCurve, KeptTraining, Receipt, TrainingCurve
@@ -40,6 +44,10 @@ from .sensitivity_curves import Curves
 from .undo_history import Snapshot
 
 EMPTY = np.zeros(0, dtype=np.bool_)
+UNCUT = (StateKind.ORIGINAL, StateKind.MASKED)
+"""Kinds of states that nothing was cut for: learned masks go with the cut that follows them."""
+NANOSECONDS = 1e6
+"""In a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +272,13 @@ class Contents:
             return settings
         return settings.suited_to(self.original.macs, self.task.batch)
 
+    def metric(self, state: State | None) -> Metric | None:
+        """The metric of a state that compares with the original's: on the same split, None where that has none."""
+        first = metric_of(self.original)
+        if state is None or first is None:
+            return metric_of(state)
+        return next((metric for metric in state.metrics if metric.like(first)), None)
+
     def plan_costs(self) -> Costs | None:
         """Costs of what the plan leaves."""
         return None if self.analysis is None else costs(self.analysis, self.removed | self.marked)
@@ -313,3 +328,58 @@ def allowed(criterion: str, choices: Choices) -> Choices:
         combine=choices.combine if rule.combine is not None else None,
         slices=choices.slices if rule.slices is not None else None,
     )
+
+
+def verdict_on_goal(contents: Contents, before: Costs | None, after: Costs | None) -> GoalVerdict | None:
+    """The verdict on the plan where there is one, else on the current state; None where nothing was cut for it yet.
+
+    Args:
+        contents: What is open.
+        before: Costs of the original.
+        after: Costs of what the current state and the plan leave.
+    """
+    state, planned = contents.state, bool(contents.marked.any())
+    if state is None or (state.kind in UNCUT and not planned):
+        return None
+    goal, analysis = contents.goal, contents.analysis
+    now = None if planned or state.stale else contents.metric(state)
+    if goal.shaped and analysis is not None:
+        gone = contents.removed | contents.marked
+        rows = reached_shape(analysis, goal.asked(contents.target), gone)
+        return goal_verdict(rows, metric_of(contents.original), now, goal.lose / 100)
+    got = _reached(contents, None if planned else state, before, after)
+    return goal_verdict(
+        () if got is None else (got,),
+        metric_of(contents.original),
+        now,
+        goal.lose / 100,
+        predicted=(goal.cost,) if planned and goal.cost is Cost.LATENCY else (),
+        unmeasured=(goal.cost,) if got is None else (),
+    )
+
+
+def _reached(contents: Contents, state: State | None, before: Costs | None, after: Costs | None) -> Reached | None:
+    """Asked and got of the goal's cost in a state, None for the plan; None where it was not measured."""
+    goal, analysis = contents.goal, contents.analysis
+    if goal.cost is Cost.LATENCY:
+        if state is None:
+            table, plan = contents.table, contents.plan_latency()
+            if table is None or plan is None:
+                return None
+            first, now = int(table.original), round(plan * NANOSECONDS)
+        else:
+            timings = timing_of(contents.original, contents.target), timing_of(state, contents.target)
+            if timings[0] is None or timings[1] is None:
+                return None
+            first, now = round(timings[0].median * NANOSECONDS), round(timings[1].median * NANOSECONDS)
+    elif before is None or after is None or analysis is None:
+        return None
+    elif goal.cost is Cost.MACS:
+        first, now = before.macs, after.macs
+    elif goal.cost is Cost.PARAMETERS:
+        first, now = before.parameters, after.parameters
+    else:
+        limited = replace(goal, shape=(), kept=()).asked(contents.target)
+        return reached(analysis, limited, contents.removed | contents.marked)[0]
+    # The solver rounds the limit like this: a plan that meets it exactly must not be called missed.
+    return Reached(goal.cost, first, int(goal.keep * first + 0.5), now)

@@ -36,8 +36,7 @@ from ..text.titles import state_called
 from ..text.translate import sentence
 from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
-from .contents import Contents, SearchTrial, allowed, measured, opened
-from .goal_progress import verdict_on_goal
+from .contents import Contents, SearchTrial, allowed, measured, opened, verdict_on_goal
 from .job_state import (
     CurvePoint,
     EngineState,
@@ -297,10 +296,7 @@ class Document(QObject):
 
     def metric(self, state: State | None) -> Metric | None:
         """The metric of a state that compares with the original's: on the same split, None where that has none."""
-        first = metric_of(self.original)
-        if state is None or first is None:
-            return metric_of(state)
-        return next((metric for metric in state.metrics if metric.like(first)), None)
+        return self.contents.metric(state)
 
     @property
     def evaluation_split(self) -> Split:
@@ -316,7 +312,8 @@ class Document(QObject):
         known = self._verdict
         same = known is not None and known[1:3] == (self.goal, self.target)
         if known is None or not same or any(one is not other for one, other in zip(known[0], key, strict=True)):
-            known = self._verdict = (key, self.goal, self.target, verdict_on_goal(self))
+            verdict = verdict_on_goal(contents, self.original_costs, self.plan_costs)
+            known = self._verdict = (key, self.goal, self.target, verdict)
         return known[3]
 
     @property

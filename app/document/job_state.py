@@ -1,13 +1,14 @@
-"""What the document holds of the jobs: those that run or wait, the engine, and the curve of a recovery.
+"""What the document holds of the jobs: those that run or wait, consent that one needs, the engine, a recovery's curve.
 
 The job queue publishes it; views read it in the document and know no job.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from secateur.engine.errors import SecateurError
 from secateur.engine.export.protocol import Exported
 from secateur.engine.masks.learned_gates import GateCount, LearnedGates
 from secateur.engine.recovery.budget import Budget
@@ -226,3 +227,36 @@ class TrainingCurve:
         if self.points and point.step < self.points[-1].step:
             self.points.clear()
         self.points.append(point)
+
+
+CONSENTS = {
+    "checkpoint.pickle": "trust_pickle",
+    "program.pickle": "trust_pickle",
+    "source.code": "trust_code",
+    "source.changed_code": "trust_code",
+    "source.machine": "trust_code",
+    "source.download": "download",
+    "source.pretrained": "download",
+    "source.hf_download": "download",
+}
+"""Code of a refusal -> the argument of the job that allows it."""
+MOVED = "project.moved"
+"""Code of what is asked about a project whose files are elsewhere now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRequest:
+    """A job that consent can be missing for.
+
+    Attributes:
+        file: What it opens, for the question.
+        again: Starts it again with one consent more: "trust_pickle", "trust_code" or "download".
+    """
+
+    file: str
+    again: Callable[[str], None]
+
+
+def is_question(error: SecateurError, request: ConsentRequest | None) -> bool:
+    """What a job ended with is asked about, not told as an error."""
+    return error.message.code == MOVED or (request is not None and error.message.code in CONSENTS)

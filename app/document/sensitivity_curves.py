@@ -81,15 +81,12 @@ class Curves:
         if self.metric is None or not points:
             return None
         if number not in self._made:
-            self._made[number] = self._make(analysis, removed, number, {0: self.metric, **points})
+            ordered = dict(sorted({0: self.metric, **points}.items()))
+            total = int((~removed[analysis.sets[number].structures]).sum())
+            values = np.array([one.value for one in ordered.values()])
+            errors = np.array([one.error for one in ordered.values()])
+            self._made[number] = Curve(number, total, np.array([*ordered]), values, errors)
         return self._made[number]
-
-    @staticmethod
-    def _make(analysis: Analysis, removed: Mask, number: int, points: dict[int, Metric]) -> Curve:
-        ordered = dict(sorted(points.items()))
-        total = int((~removed[analysis.sets[number].structures]).sum())
-        values = np.array([one.value for one in ordered.values()])
-        return Curve(number, total, np.array([*ordered]), values, np.array([one.error for one in ordered.values()]))
 
     def all(self, analysis: Analysis, removed: Mask) -> tuple[Curve, ...]:
         """All curves, in the order of the model."""

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QObject
-
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from secateur.engine.errors import SecateurError
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -12,28 +10,26 @@ from secateur.engine.session.states import State
 from secateur.engine.tasks.protocol import Split
 
 from ..document.baseline_queries import pruned_state
-from ..document.document import Document
 from ..text.baselines import title_of
 from ..text.metrics import path_to
 from ..text.translate import counted, sentence, sentences
-from .cost_estimator import UNKNOWN, CostEstimator, Estimate
-from .job_runner import JobRunner
+from .cost_estimator import UNKNOWN, Estimate
+from .job_runner import DocumentJobs, JobRunner
 
 
-class BaselineJobs(QObject):
+class BaselineJobs(DocumentJobs):
     """Makes baselines; which there are, the document knows (`document/baseline_queries.py`)."""
 
-    def __init__(self, document: Document, runner: JobRunner, estimator: CostEstimator) -> None:
+    def __init__(self, runner: JobRunner) -> None:
         """Work for a document."""
-        super().__init__(document)
-        self._document, self._runner, self._estimator = document, runner, estimator
-        estimator.take("compare", self._estimate)
+        super().__init__(runner)
+        runner.estimator.take("compare", self._estimate)
 
     # What they cost.
 
     def epochs(self) -> int:
         """Epochs that a baseline is trained for unless told otherwise: all on the way of the current state."""
-        return self.trained() or RecoverySettings().epochs
+        return self.trained_epochs() or RecoverySettings().epochs
 
     def seconds(self, kind: BaselineKind, epochs: int | None = None) -> float:
         """About how long a baseline of the current state takes; 0 where that cannot be known."""
@@ -45,16 +41,16 @@ class BaselineJobs(QObject):
             rounds = [(one.macs / whole, s.epochs if epochs is None else epochs) for one, s in self._recoveries()]
         else:
             share = 1.0 if kind is BaselineKind.MAGNITUDE else share
-            untrained = kind is BaselineKind.MAGNITUDE and not self.trained() and epochs is None
+            untrained = kind is BaselineKind.MAGNITUDE and not self.trained_epochs() and epochs is None
             rounds = [(share, 0 if untrained else self.epochs() if epochs is None else epochs)]
-        training = sum(self._estimator.training(each, part) for part, each in rounds)
-        return training + self._estimator.evaluation_seconds(Split.TEST, share)
+        training = sum(self._runner.estimator.training_seconds(each, part) for part, each in rounds)
+        return training + self._runner.estimator.evaluation_seconds(Split.TEST, share)
 
     def _estimate(self, _state: str, asked: Sequence[BaselineSpec], *_rest: Any) -> Estimate:
         """Of making several; their work is not said, because those that are there are not made again."""
         return Estimate(seconds=sum(self.seconds(one.kind, one.epochs) for one in asked) or UNKNOWN)
 
-    def trained(self) -> int:
+    def trained_epochs(self) -> int:
         """Epochs on the way to the current state, 0 where it was cut and at most repaired."""
         return sum(settings.epochs for _, settings in self._recoveries())
 
@@ -79,9 +75,9 @@ class BaselineJobs(QObject):
             return
         target = document.target if timed and document.target.is_reachable else None
         title = counted(len(asked), self.tr("Make {count} baseline"), self.tr("Make {count} baselines"))
-        self._runner.run(title, self._finished, "compare", state.id, tuple(asked), target, arrived=self._arrived)
+        self._runner.run(title, self._show_result, "compare", state.id, tuple(asked), target, arrived=self._take_made)
 
-    def _finished(self, result: Any) -> None:
+    def _show_result(self, result: Any) -> None:
         """Say what follows from those that were made, and why another one was not."""
         document = self._document
         document.add_baselines(result.baselines)
@@ -94,6 +90,6 @@ class BaselineJobs(QObject):
         if result.missed:
             document.fail(SecateurError.saying(result.missed[0].reason))
 
-    def _arrived(self, made: tuple[Any, ...]) -> None:
+    def _take_made(self, made: tuple[Any, ...]) -> None:
         self._document.add_baselines(tuple(one for one in made if isinstance(one, Baseline)))
         self._document.take_metrics(tuple(one for one in made if isinstance(one, State)))

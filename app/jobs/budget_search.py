@@ -1,36 +1,34 @@
-"""The question that people come with: the fastest on my target that loses at most half a point. A search in trials."""
+"""Jobs that try budgets: a sweep over several, and the search for the lowest cost that loses at most half a point."""
 
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import QObject
-
-from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.planning.protocol import MASK_STEPS, Choose, Cost, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.workflows.budget_search import LossLimit, SearchResult, Trial
 from secateur.engine.workflows.prune import PruneRequest
+from secateur.engine.workflows.sweep import BUDGETS, Sweep
 
 from ..document.contents import SearchTrial
-from ..document.document import Document
 from ..text.metrics import metric_of, metric_text
 from ..text.structures import cost_words
+from ..text.translate import counted, sentence
 from ..text.verdicts import loss_words, trial_sentence
-from .cost_estimator import UNKNOWN, CostEstimator, Estimate
-from .job_runner import JobRunner
+from .cost_estimator import UNKNOWN, Estimate
+from .job_runner import DocumentJobs, JobRunner
 from .state_jobs import StateJobs
 
 
-class BudgetSearchJobs(QObject):
+class BudgetSearchJobs(DocumentJobs):
     """Searches for a document, and tells trial by trial."""
 
-    def __init__(self, document: Document, runner: JobRunner, estimator: CostEstimator, states: StateJobs) -> None:
+    def __init__(self, runner: JobRunner, states: StateJobs) -> None:
         """Work for a document."""
-        super().__init__(document)
-        self._document, self._runner, self._estimator, self._states = document, runner, estimator, states
-        self._tried: list[tuple[float, bool]] = []
-        estimator.take("lowest", self._estimate)
+        super().__init__(runner)
+        self._states = states
+        runner.estimator.take("lowest", self._estimate)
 
     def _estimate(self, _state: str, settings: PruneRequest, loss_limit: LossLimit, *_rest: Any) -> Estimate:
         """Of a search; its work is not said, because what was made before is not made again."""
@@ -39,7 +37,7 @@ class BudgetSearchJobs(QObject):
 
     def seconds(self, loss_limit: LossLimit, recovery: RecoverySettings) -> float:
         """About how long a search takes, with all its trials; 0 unknown."""
-        estimator, share = self._estimator, 0.5
+        estimator, share = self._runner.estimator, 0.5
 
         def recovered(settings: RecoverySettings, split: Split) -> float:
             return estimator.recovery_seconds(settings, share) + estimator.evaluation_seconds(split, share)
@@ -66,18 +64,26 @@ class BudgetSearchJobs(QObject):
         settings = PruneRequest(
             goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices
         )
-        began, self._tried = contents.present, []
+        began, tried = contents.present, list[tuple[float, bool]]()
 
         def arrived(made: tuple[Any, ...]) -> None:
+            """Take states and trials as they are made."""
             document.take_trained(tuple(one for one in made if isinstance(one, State)))
-            for one in made:
-                if isinstance(one, Trial):
-                    self._tell(one, loss_limit)
+            for trial in (one for one in made if isinstance(one, Trial)):
+                which = (trial.share, trial.final)
+                # A trial comes again where the search goes on after the engine was lost: it keeps its number.
+                if which not in tried:
+                    tried.append(which)
+                number = tried.index(which) + 1
+                if trial.state:
+                    document.take_trial(trial.state, SearchTrial(number, trial, loss_limit.loss, loss_limit.cost))
+                points = document.loses_points
+                document.say(trial_sentence(trial, number, loss_limit.loss, loss_limit.cost, points))
 
         title = self.tr("Find the lowest {cost}, losing at most {loss}")
         begun = self._runner.run(
             title.format(cost=cost_words(loss_limit.cost), loss=loss_words(loss_limit.loss, document.loses_points)),
-            lambda found: self._found(found, began, loss_limit),
+            lambda found: self._finish(found, began, loss_limit),
             "lowest",
             began,
             settings,
@@ -88,17 +94,7 @@ class BudgetSearchJobs(QObject):
         if begun:
             document.expect_curve(began)
 
-    def _tell(self, trial: Trial, loss_limit: LossLimit) -> None:
-        which = (trial.share, trial.final)
-        if which not in self._tried:  # it is told again where the search goes on after a loss of the engine
-            self._tried.append(which)
-        number = self._tried.index(which) + 1
-        if trial.state:
-            self._document.take_trial(trial.state, SearchTrial(number, trial, loss_limit.loss, loss_limit.cost))
-        points = self._document.loses_points
-        self._document.say(trial_sentence(trial, number, loss_limit.loss, loss_limit.cost, points))
-
-    def _found(self, found: SearchResult, began: str, loss_limit: LossLimit) -> None:
+    def _finish(self, found: SearchResult, began: str, loss_limit: LossLimit) -> None:
         document, points = self._document, self._document.loses_points
         document.take_arrivals(found.states)
         limit = loss_words(loss_limit.loss, points)
@@ -126,3 +122,52 @@ class BudgetSearchJobs(QObject):
                 metric=self.tr("not measured") if metric is None else metric_text(metric),
             )
         )
+
+
+class SweepJobs(DocumentJobs):
+    """Changes neither the current state nor the plan; the states that it makes are shown as they come."""
+
+    def __init__(self, runner: JobRunner, states: StateJobs) -> None:
+        """Work for a document."""
+        super().__init__(runner)
+        self._states = states
+
+    def start(
+        self,
+        shares: tuple[float, ...] = BUDGETS,
+        cost: Cost = Cost.MACS,
+        recovery: RecoverySettings | None = None,
+        choose: Choose = Choose.SCORES,
+        mask_steps: int = MASK_STEPS,
+    ) -> None:
+        """Prune the current state to several budgets; what was made before is not made again."""
+        document = self._document
+        begun = self._runner.run(
+            counted(len(shares), self.tr("Sweep over {count} budget"), self.tr("Sweep over {count} budgets")),
+            self._finish,
+            "sweep",
+            document.contents.present,
+            replace(self.settings(cost, recovery), choose=choose, mask_steps=mask_steps),
+            shares,
+            document.scores,
+            arrived=document.take_trained,
+        )
+        if begun:
+            document.expect_curve(document.contents.present)
+
+    def settings(self, cost: Cost, recovery: RecoverySettings | None) -> PruneRequest:
+        """What a sweep does for each of its budgets."""
+        document, contents = self._document, self._document.contents
+        locked, by_hand = contents.decided()
+        goal = replace(contents.wanted, limits=(Limit(cost, 1.0),), shape=())
+        return PruneRequest(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices)
+
+    def _finish(self, done: Sweep) -> None:
+        document = self._document
+        document.take_arrivals(done.states)
+        missed = [point for point in done.points if point.note is not None]
+        for point in missed:
+            document.note(f"{point.share:.0%}: {sentence(point.note or '')}")
+        words = self.tr("The sweep met {done} of {all} budgets. Click a point of the trade-off to go to its state.")
+        document.say(words.format(done=len(done.points) - len(missed), all=len(done.points)))
+        self._states.measure_if_cheap(tuple(state.id for state in done.states))  # the curve against latency, too

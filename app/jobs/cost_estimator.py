@@ -20,7 +20,7 @@ from secateur.engine.planning.protocol import Choose, Goal
 from secateur.engine.recovery.budget import Unit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA, context_of
-from secateur.engine.sensitivity.protocol import SHARES
+from secateur.engine.sensitivity.protocol import SHARES, removals, sets_of, trials
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory import SINGLE, Memory, sample_memory, training_bytes
@@ -143,7 +143,7 @@ class CostEstimator:
         place = self._document.engine.place
         return f"{method} on {place}" if place else method
 
-    def _known(self, method: str) -> Took | None:
+    def _last_time(self, method: str) -> Took | None:
         """What the last step of that kind took: of this model, else in an earlier session of one of about its size."""
         self._forget_another_model()
         if (took := self._took.get(method)) is not None:
@@ -158,7 +158,7 @@ class CostEstimator:
         if kind is None or self._document.analysis is None:
             return Estimate()
         found = kind(*arguments)
-        known = self._known(method)
+        known = self._last_time(method)
         if found.work == found.work and known and (method in self._took or found.seconds != found.seconds):
             return Estimate(found.work, self._time(method, found.work), found.bytes)
         return found
@@ -178,7 +178,7 @@ class CostEstimator:
         here = device == CPU and not self._document.engine.place
         return estimate_words(estimate, None if here else self.free_of(device))
 
-    def training(self, epochs: float, share: float) -> float:
+    def training_seconds(self, epochs: float, share: float) -> float:
         """Seconds of a recovery with the original as teacher; 0 where that cannot be known.
 
         Args:
@@ -190,14 +190,14 @@ class CostEstimator:
 
     def recovery_seconds(self, settings: RecoverySettings, share: float) -> float:
         """The same of a recovery with these settings: its minutes, or the time of its epochs."""
-        settings = self._trained(settings)
-        return 60 * settings.minutes or self.training(self._passes(settings), share)
+        settings = self._trained_settings(settings)
+        return 60 * settings.minutes or self.training_seconds(self._passes(settings), share)
 
     def rounds_seconds(self, settings: RecoverySettings, share: float, rounds: int) -> float:
         """The same of the recoveries after each of so many cuts by equal factors, down to a share of the MACs."""
         return sum(self.recovery_seconds(settings, share ** (number / rounds)) for number in range(1, rounds + 1))
 
-    def _trained(self, settings: RecoverySettings) -> RecoverySettings:
+    def _trained_settings(self, settings: RecoverySettings) -> RecoverySettings:
         """What is trained with these settings: a repair by distillation trains too."""
         settings = self._document.contents.suited(settings)
         return settings.distilling or settings
@@ -221,25 +221,20 @@ class CostEstimator:
         document, task = self._document, self._document.task
         if document.analysis is None or task is None:
             return SensitivityCost(0, 0, UNKNOWN)
-        count = self._sensitivity_trials(document.analysis, document.removed)
+        analysis, removed = document.analysis, document.removed
+        # Counted once for a state: views ask whenever they are shown, and a large model has thousands of trials.
+        if self._trials[0] is not analysis or self._trials[1] is not removed:
+            numbers = sets_of(analysis, removed, Goal(()))
+            self._trials = (analysis, removed, len(trials(removals(analysis, removed, numbers, SHARES), numbers)))
+        count = self._trials[2]
         samples = task.sizes.get("val", 0)
         share = document.state.macs / max(document.original.macs, 1) if document.state and document.original else 1.0
         seconds = count * self.evaluation_seconds("val", share)
         return SensitivityCost(count, samples, seconds if seconds else UNKNOWN)
 
-    def _sensitivity_trials(self, analysis: Analysis, removed: Mask) -> int:
-        """How many cuts there are to try; counted once for a state."""
-        from secateur.engine.sensitivity.protocol import removals, sets_of, trials
-
-        if self._trials[0] is not analysis or self._trials[1] is not removed:
-            numbers = sets_of(analysis, removed, Goal(()))
-            count = len(trials(removals(analysis, removed, numbers, SHARES), numbers))
-            self._trials = (analysis, removed, count)
-        return self._trials[2]
-
     def _time(self, method: str, work: float) -> float:
         """Seconds of that much work, as the last step of its kind took; 0 where that cannot be known."""
-        done, took = self._known(method) or (UNKNOWN, UNKNOWN)
+        done, took = self._last_time(method) or (UNKNOWN, UNKNOWN)
         found = took * work / done if took == took else self._seconds(work)
         return found if found == found else 0.0
 
@@ -314,21 +309,18 @@ class CostEstimator:
         if state is None or original is None:
             return Estimate()
         both = original.parameters + state.parameters  # a verification holds a part of them in another form
-        need = SINGLE * (state.parameters + both // 3) + 2 * COMPARED * self._peak(original)
+        need = SINGLE * (state.parameters + both // 3) + 2 * COMPARED * self._activations(original).peak
         return Estimate(float(original.macs + original.parameters), UNKNOWN, need)
-
-    def _peak(self, state: State) -> int:
-        return self._activations(state).peak
 
     def _recover(self, name: str, settings: RecoverySettings) -> Estimate:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
-        asked = self._trained(settings)
+        asked = self._trained_settings(settings)
         work = self._lessons(self._passes(asked) if asked.trains else 1, state.macs) + self._tuning(settings)
         task = self._document.task
         taught = asked.teaches or task is None or not task.loss
-        sample = self._activations(state).saved + (self._peak(original) if taught else 0)
+        sample = self._activations(state).saved + (self._activations(original).peak if taught else 0)
         need = training_bytes(original.parameters if taught else 0, state.parameters, sample, self._batch())
         if settings.minutes:
             return Estimate(UNKNOWN, 60 * settings.minutes, need)
@@ -342,16 +334,16 @@ class CostEstimator:
 
     def _measure(self, names: tuple[str, ...], target: Any) -> Estimate:
         states = [state for name in names if (state := self._state(name)) is not None]
-        need = sum(SINGLE * one.parameters + target.batch * self._peak(one) for one in states)
+        need = sum(SINGLE * one.parameters + target.batch * self._activations(one).peak for one in states)
         fresh = [one for one in states if timing_of(one, target) is None]  # the others' files are written already
         work = len(states) + WRITING * len(fresh)
-        return Estimate(work, UNKNOWN if self._known("measure") else target.seconds * work, need)
+        return Estimate(work, UNKNOWN if self._last_time("measure") else target.seconds * work, need)
 
     def _sweep(self, name: str, prune_settings: PruneRequest, shares: tuple[float, ...], *_rest: Any) -> Estimate:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
         settings = prune_settings.recovery
         seconds = sum(self.evaluation_seconds("test", one) for one in shares)
-        if settings is None or not self._trained(settings).trains:
+        if settings is None or not self._trained_settings(settings).trains:
             return Estimate(UNKNOWN, seconds or UNKNOWN, self._cut(name).bytes)
         for share, count in zip(shares, self.rounds(name, prune_settings, shares), strict=True):
             seconds += self.rounds_seconds(settings, share, count)
@@ -371,7 +363,7 @@ class CostEstimator:
         if state is None or not cost.trials:
             return Estimate()
         left = 1.0 if known is None else 1 - known.tried / cost.trials  # what was measured is not measured again
-        need = 2 * SINGLE * state.parameters + self._batch() * self._peak(state)
+        need = 2 * SINGLE * state.parameters + self._batch() * self._activations(state).peak
         return Estimate(cost.trials * left, cost.seconds * left, need)
 
 

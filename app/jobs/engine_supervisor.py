@@ -7,6 +7,7 @@ tests run it without a thread.
 import queue
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -106,7 +107,11 @@ class Supervisor:
 
     def turn(self) -> None:
         """Take what the window ordered, then what the engine said."""
-        self._take_orders(wait=not self.flying)
+        with suppress(queue.Empty):
+            order = self.orders.get_nowait() if self.flying else self.orders.get(timeout=NAP)
+            while True:
+                self._obey(*order)
+                order = self.orders.get_nowait()
         event = self.client.poll(0.02 if self.flying else 0.0)
         while event is not None and self.running:
             self._hear(event)
@@ -115,38 +120,23 @@ class Supervisor:
             self.client.kill()
             self.overdue = dict.fromkeys(self.overdue, float("inf"))
 
-    def _take_orders(self, wait: bool) -> None:
-        try:
-            order = self.orders.get(timeout=NAP) if wait else self.orders.get_nowait()
-            while True:
-                self._obey(*order)
-                order = self.orders.get_nowait()
-        except queue.Empty:
-            return
-
     def _obey(self, what: str, *arguments: Any) -> None:
         match what:
             case "start":
                 self.folder = arguments[0]
                 self.client.start(arguments[0])
             case "call":
-                self._send(*arguments)
+                ticket, method, given = arguments
+                try:
+                    self.flying[self.client.call(method, *given)] = ticket
+                except SecateurError as error:
+                    self.tell("failed", ticket, error)
             case "cancel":
-                self._cancel(arguments[0])
+                for call in [call for call, ticket in self.flying.items() if ticket == arguments[0]]:
+                    self.client.cancel(call)
+                    self.overdue.setdefault(arguments[0], time.monotonic() + PATIENCE)
             case _:
                 self.running = False
-
-    def _send(self, ticket: int, method: str, arguments: tuple[Any, ...]) -> None:
-        try:
-            self.flying[self.client.call(method, *arguments)] = ticket
-        except SecateurError as error:
-            self.tell("failed", ticket, error)
-
-    def _cancel(self, ticket: int) -> None:
-        for call, flying in self.flying.items():
-            if flying == ticket:
-                self.client.cancel(call)
-                self.overdue.setdefault(ticket, time.monotonic() + PATIENCE)
 
     def _hear(self, event: Event) -> None:
         match event:
@@ -156,9 +146,9 @@ class Supervisor:
                 if (ticket := self.flying.get(event.call)) is not None:
                     self.tell("progressed", ticket, event)
             case Finished():
-                self._ended("finished", event.call, event.result)
+                self._end_call("finished", event.call, event.result)
             case Failed():
-                self._ended("failed", event.call, event.error)
+                self._end_call("failed", event.call, event.error)
             case Logged():
                 self.tell("logged", 0, event.text)
             case Lost():
@@ -174,7 +164,7 @@ class Supervisor:
                 self.overdue = dict.fromkeys(self.overdue, time.monotonic() + PATIENCE)
                 self.tell("reconnected", 0, event.host)
 
-    def _ended(self, how: str, call: int, payload: Any) -> None:
+    def _end_call(self, how: str, call: int, payload: Any) -> None:
         ticket = self.flying.pop(call, None)
         if ticket is None:
             return
@@ -192,11 +182,15 @@ class Supervisor:
     def _lost(self, event: Lost) -> None:
         self.losses += 1
         asked = set(self.overdue)
-        again = self.losses <= LOSSES and self.folder is not None
+        folder = self.folder if self.losses <= LOSSES else None
+        again = folder is not None
         self.tell("lost", 0, (event.error, bool(asked), again, again and self.opened))
         self._break_off(event.error, asked)
-        if again:
-            self._start_again()
+        if folder is not None:
+            self.client.start(folder)
+            if self.opened:
+                # Where it is; nothing moved; this window opened its code already, as it was then.
+                self.flying[self.client.call("restore", "", (), True, True)] = -1
         else:
             template = (
                 "The engine ended {count} times in a row and was not restarted. Close the window and start Secateur "
@@ -215,10 +209,3 @@ class Supervisor:
         for ticket in broken.values():
             if ticket >= 0:
                 self.tell("failed", ticket, Cancelled() if ticket in cancelled else error)
-
-    def _start_again(self) -> None:
-        assert self.folder is not None
-        self.client.start(self.folder)
-        if self.opened:
-            # Where it is; nothing moved; this window opened its code already, as it was then.
-            self.flying[self.client.call("restore", "", (), True, True)] = -1

@@ -130,7 +130,7 @@ class QueuedJob:
         done = int(step * whole.amount / total) if total else 0
         return KeptTraining(self.arguments[0], done, whole)
 
-    def told(self, progress: Progress) -> None:
+    def take_progress(self, progress: Progress) -> None:
         """Take where it stands."""
         now, code = time.monotonic(), progress.message.code
         self.started = self.started or now
@@ -141,27 +141,24 @@ class QueuedJob:
         if code in TRAINING and not self.trained[2]:
             self.recent.clear()
         if whole or not self.tells:  # else a step of a job that tells the share of the whole; its own says less
-            self._reach(now, progress, whole)
+            # Note how far it is, of the whole or of its stage: the speed of one stage says nothing of another one.
+            if not whole and progress.total != self.stage:
+                self.recent.clear()
+            self.stage = 0 if whole else progress.total
+            reached = progress.share if whole else progress.done / progress.total if progress.total else 0.0
+            if self.recent and reached < self.recent[-1][1]:
+                self.recent.clear()
+            if whole and (known := self._known_already(now, reached)):
+                self.recent = [(when, share + known) for when, share in self.recent]
+            if not self.recent or reached > self.recent[-1][1]:
+                self.recent.append((now, reached))
+            lately = now - max(RECENT, HALF * (now - self.started) if whole else 0.0)
+            while len(self.recent) > FEWEST and self.recent[1][0] < lately:
+                del self.recent[0]
         if code == GOING_ON:
             self.trained = progress.done, progress.done, 0
         if code in TRAINING:
             self.trained = self.trained[0], progress.done, progress.total
-
-    def _reach(self, now: float, progress: Progress, whole: bool) -> None:
-        """Note how far it is, of the whole or of its stage: the speed of one stage says nothing of another one."""
-        if not whole and progress.total != self.stage:
-            self.recent.clear()
-        self.stage = 0 if whole else progress.total
-        reached = progress.share if whole else progress.done / progress.total if progress.total else 0.0
-        if self.recent and reached < self.recent[-1][1]:
-            self.recent.clear()
-        if whole and (known := self._known_already(now, reached)):
-            self.recent = [(when, share + known) for when, share in self.recent]
-        if not self.recent or reached > self.recent[-1][1]:
-            self.recent.append((now, reached))
-        lately = now - max(RECENT, HALF * (now - self.started) if whole else 0.0)
-        while len(self.recent) > FEWEST and self.recent[1][0] < lately:
-            del self.recent[0]
 
     def _known_already(self, now: float, reached: float) -> float:
         """What of the whole a step went ahead by because it was made before; 0 for none.
@@ -170,8 +167,8 @@ class QueuedJob:
         """
         if len(self.recent) < 2:
             return 0.0
-        (since, first), (told, last) = self.recent[0], self.recent[-1]
-        usual = (last - first) / max(told - since, 1e-9) * (now - told)
+        (since, first), (latest, last) = self.recent[0], self.recent[-1]
+        usual = (last - first) / max(latest - since, 1e-9) * (now - latest)
         ahead = reached - last - usual
         return ahead if reached - last > JUMP * usual and ahead > ENOUGH else 0.0
 
@@ -189,11 +186,11 @@ class QueuedJob:
         if len(self.recent) < 2:
             return -1.0
         (since, first), (_, reached) = self.recent[0], self.recent[-1]
-        now, told = time.monotonic(), self.recent[-1][0]
+        now, latest = time.monotonic(), self.recent[-1][0]
         if not self.stage and reached - first < ENOUGH and not now - self.started >= self.expected:
             return -1.0  # the estimate of before says more, or nothing does yet
-        left = (told - since) / (reached - first) * (1 - reached)
-        return max(left - (now - told), LINGERING * (now - told))
+        left = (latest - since) / (reached - first) * (1 - reached)
+        return max(left - (now - latest), LINGERING * (now - latest))
 
     def view(self, place: int = 0, earlier: bool = False, later: bool = False) -> JobView:
         """As the window shows it, at a place of the queue."""
@@ -272,10 +269,10 @@ class JobQueue:
         """Those that the engine does not have."""
         return tuple(job for job in self._jobs.values() if not job.sent)
 
-    def progressed(self, number: int, progress: Progress) -> None:
+    def take_progress(self, number: int, progress: Progress) -> None:
         """Note where a job stands."""
         if (job := self._jobs.get(number)) is not None:
-            job.told(progress)
+            job.take_progress(progress)
 
     def about(self, what: object) -> QueuedJob | None:
         """The job about something, None where none runs or waits."""

@@ -5,7 +5,7 @@ document as it was. Background jobs (scores, measurements) step aside when the u
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -20,9 +20,8 @@ from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.process.events import Progressed
 
 from ..document.aspects import Aspect
-from ..document.consent_request import ConsentRequest, is_question
 from ..document.document import Document
-from ..document.job_state import TRAINS, CurvePoint, UnfinishedJob
+from ..document.job_state import TRAINS, ConsentRequest, CurvePoint, UnfinishedJob, is_question
 from ..document.message_log import Level, level_of
 from ..document.preconditions import no_long_job
 from ..storage import settings
@@ -205,13 +204,17 @@ class JobRunner(QObject):
         if superseded := [one for one in before if one.method in SUPERSEDED.get(method, ())]:
             self._superseded += [one for one in superseded if not one.background]
             self.drop(superseded)
-        self._let_pass(method, before)
+        # Asked for anew, some jobs come behind this one: where that loses little, and no plan waits for them.
+        for one in before:
+            if one.method in PASSES.get(method, ()) and one.then is None and one.lost() < WORTH_ASKING:
+                self.drop([one])
+                self._ask_once_more(one)
         self._clock.start()
         self._send_next()
         self._publish()
         return True
 
-    def asked_already(self, about: object, background: bool = False) -> bool:
+    def is_asked_already(self, about: object, background: bool = False) -> bool:
         """Whether what is asked for runs or waits already; asked for by a person, it no longer steps aside."""
         job = self.queue.about(about)
         if job is None or job.cancelling:
@@ -243,7 +246,7 @@ class JobRunner(QObject):
             self._publish()
         else:
             self._fail(number, Cancelled())
-            self._rest()
+            self._resume_background()
 
     def drop(self, jobs: Iterable[QueuedJob]) -> None:
         """Cancel what nobody needs any more; nothing is said of it."""
@@ -251,25 +254,12 @@ class JobRunner(QObject):
             job.dropped = True
             self.cancel(job.id)
 
-    def _ask_for_superseded(self) -> None:
-        """The model or state that was to come has not: what belongs to the present one is needed after all."""
-        jobs, self._superseded = self._superseded, []
-        for job in jobs:
-            self._ask_once_more(job)
-
     def _ask_once_more(self, job: QueuedJob) -> None:
         asked = self.run(
             job.title, job.apply, job.method, *job.arguments, about=job.about, arrived=job.arrived, text=job.text
         )
         if asked and (once_more := self.queue.jobs()[-1]).method == job.method:
             once_more.then, once_more.otherwise = job.then, job.otherwise
-
-    def _let_pass(self, method: str, jobs: Sequence[QueuedJob]) -> None:
-        """Ask for some of these jobs anew, behind one of that method, where that costs little and no plan waits."""
-        for job in jobs:
-            if job.method in PASSES.get(method, ()) and job.then is None and job.lost() < WORTH_ASKING:
-                self.drop([job])
-                self._ask_once_more(job)
 
     def move(self, number: int, earlier: bool) -> None:
         """Let a job that waits have its turn earlier or later by one."""
@@ -308,19 +298,19 @@ class JobRunner(QObject):
         """Let the engine have the job whose turn it is, unless it is at work."""
         if (job := self.queue.next_to_send()) is not None:
             self.link.call(job.id, job.method, *job.arguments)
-            self._write(job, self.tr("Started: {job}").format(job=job.title), Level.STEP)
+            self._log(job, self.tr("Started: {job}").format(job=job.title), Level.STEP)
 
-    def _write(self, job: QueuedJob, text: str, level: Level) -> None:
+    def _log(self, job: QueuedJob, text: str, level: Level) -> None:
         """Add a line to a job's own part of the log."""
         with self.document.messages.job(job.id, job.title):
             self.document.note(text, level)
 
     def _publish(self, *further: Aspect) -> None:
         """Have the document hold the jobs as they are now, and its views show them."""
-        self._hand_over()
+        self._update_document()
         self.document.announce(Aspect.JOBS, *further)
 
-    def _hand_over(self) -> None:
+    def _update_document(self) -> None:
         going_on = (*self.queue.jobs(), *self.interrupted)
         self.document.take_jobs(self.queue.views(), next((job.record for job in going_on if job.record), None))
 
@@ -341,13 +331,13 @@ class JobRunner(QObject):
 
     @Slot(object, object)
     def _progressed(self, number: int, event: Progressed) -> None:
-        self.queue.progressed(number, event.progress)
-        self._hand_over()
+        self.queue.take_progress(number, event.progress)
+        self._update_document()
         job = self.queue.get(number)
         if job is not None and job.dropped:
             return
         if job is not None and (step := job.new_step()):
-            self._write(job, step, Level.STEP)
+            self._log(job, step, Level.STEP)
         if job is not None and job.arrived is not None and event.made:
             with self.document.messages.job(job.id, job.title):
                 attempt(partial(job.arrived, event.made))
@@ -367,50 +357,44 @@ class JobRunner(QObject):
         if job is not None and not job.dropped:
             with self.document.messages.job(job.id, job.title):
                 self._take_result(job, result)
-        self._rest()
+        self._resume_background()
 
     def _take_result(self, job: QueuedJob, result: Any) -> None:
-        took = time.monotonic() - job.turn
+        document, took = self.document, time.monotonic() - job.turn
         self.estimator.learn(job.method, job.work * job.part, took)
         if job.method == "recover":
-            self.document.contents.kept = None
+            document.contents.kept = None
         words = self.tr("Finished: {job}").format(job=job.title)
         if not job.background and took >= WORTH_A_LINE:
-            self.document.note(f"{words}, {duration(took)}")
+            document.note(f"{words}, {duration(took)}")
         if job.method in SUPERSEDED:
             self._superseded.clear()
         if not attempt(partial(job.apply, result)):
-            self._give_up(job)
+            # Who waits for the result is told, and all is shown as it is by now.
+            error = SecateurError("job.result", "The result could not be shown. Open the model again.")
+            document.fail(error)
+            if job.otherwise is not None:
+                attempt(partial(job.otherwise, error))
+            document.announce(*Aspect)
             words = self.tr("Failed: {job}").format(job=job.title)
         elif job.then is not None:
             attempt(job.then)
-        self._drop_former()
+        # What was asked for while another model was open would be done to this one.
+        for one in self.queue.jobs():
+            if one.contents is not document.contents and one.method not in COMPUTES_WITH and not one.dropped:
+                if not one.background and one.method not in OF_A_MODEL:
+                    cancelled = self.tr("Cancelled: {job}. Another model was opened.")
+                    document.say(cancelled.format(job=one.title))
+                self.drop([one])
         if not job.background:
             self.ended.emit(words, took)
-
-    def _give_up(self, job: QueuedJob) -> None:
-        """The result of a job could not be taken: who waits for it is told, and all is shown as it is by now."""
-        error = SecateurError("job.result", "The result could not be shown. Open the model again.")
-        self.document.fail(error)
-        if job.otherwise is not None:
-            attempt(partial(job.otherwise, error))
-        self.document.announce(*Aspect)
-
-    def _drop_former(self) -> None:
-        """Cancel what was asked for while another model was open: it would be done to this one."""
-        for job in self.queue.jobs():
-            if job.contents is not self.document.contents and job.method not in COMPUTES_WITH and not job.dropped:
-                if not job.background and job.method not in OF_A_MODEL:
-                    words = self.tr("Cancelled: {job}. Another model was opened.")
-                    self.document.say(words.format(job=job.title))
-                self.drop([job])
 
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
         self._fail(number, error)
-        self._rest()
+        self._resume_background()
 
-    def _rest(self) -> None:
+    def _resume_background(self) -> None:
         """What had stepped aside may go on once nothing runs any more."""
         if not len(self.queue) and self._aside and not self._closed:
             methods, self._aside = frozenset(self._aside), set()
@@ -423,7 +407,10 @@ class JobRunner(QObject):
         if isinstance(error, EngineLost):
             self._superseded.clear()  # scores are asked for once the session is there again
         elif job.method in SUPERSEDED:
-            self._ask_for_superseded()
+            # The model or state that was to come has not: what belongs to the present one is needed after all.
+            superseded, self._superseded = self._superseded, []
+            for one in superseded:
+                self._ask_once_more(one)
         if job.otherwise is not None:
             attempt(partial(job.otherwise, error))
         if isinstance(error, EngineLost):
@@ -455,14 +442,14 @@ class JobRunner(QObject):
         words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else finished
         return words.format(job=job.title)
 
-    def _forsake(self, error: SecateurError) -> None:
+    def _fail_waiting(self, error: SecateurError) -> None:
         """What waits is about a session that does not come back."""
         self.queue.held = True  # none of them is sent because the one before it is gone
         for job in self.queue.waiting():
             self._fail(job.id, error)
         self.queue.held = False
         self._send_next()
-        self._rest()
+        self._resume_background()
 
     @Slot(object, bool, bool, bool)
     def _lost(self, error: SecateurError, asked: bool, again: bool, restores: bool) -> None:
@@ -475,7 +462,7 @@ class JobRunner(QObject):
         else:
             self.document.fail(error)
         if not restores:
-            self._forsake(error)
+            self._fail_waiting(error)
         if again and not restores:
             self.began_anew.emit()
 
@@ -491,7 +478,7 @@ class JobRunner(QObject):
     def _given_up(self, error: SecateurError) -> None:
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine stopped"), ready=False))
         self.document.fail(error)
-        self._forsake(error)
+        self._fail_waiting(error)
 
     @Slot(str)
     def _disconnected(self, host: str) -> None:
@@ -535,3 +522,12 @@ class JobRunner(QObject):
             self._publish(*((told,) if job.so_far is not None else ()))
         self._send_next()
         return job
+
+
+class DocumentJobs(QObject):
+    """Starts jobs of some kind for a document, and takes into it what they bring."""
+
+    def __init__(self, runner: JobRunner) -> None:
+        """Work for the document of a runner."""
+        super().__init__(runner.document)
+        self._document, self._runner = runner.document, runner

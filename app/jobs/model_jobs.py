@@ -1,39 +1,38 @@
-"""Jobs on the whole session: open a model or a project, attach data, choose where to compute, save."""
+"""Jobs on whole models: open a model or a project, attach data, choose where to compute, save, read other models."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import Signal
 
 from secateur.engine.devices import CPU
 from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.costs import ModelLayers, layers_of
 from secateur.engine.tasks.protocol import TaskInfo, TaskSpec
 
-from ..document.consent_request import ConsentRequest
-from ..document.document import Document
+from ..document.job_state import ConsentRequest
 from ..storage import quarantine, settings
 from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.user_folders import new_session_folder
+from ..text.titles import state_called
 from ..text.translate import sentence
-from .job_runner import JobRunner
+from .job_runner import DocumentJobs, JobRunner
 from .plan_jobs import PlanJobs
 from .state_jobs import StateJobs
 
 
-class ModelJobs(QObject):
+class ModelJobs(DocumentJobs):
     """Opens, attaches, saves.
 
     Attributes:
         asked: What was asked to be opened and has not been, None for nothing and for a session to be restored.
     """
 
-    def __init__(
-        self, document: Document, runner: JobRunner, plan: PlanJobs, states: StateJobs, autosave: SessionAutosave
-    ) -> None:
+    def __init__(self, runner: JobRunner, plan: PlanJobs, states: StateJobs, autosave: SessionAutosave) -> None:
         """Work for a document; what is done in it from now on is kept by `autosave`."""
-        super().__init__(document)
-        self._document, self._runner, self._plan, self._states = document, runner, plan, states
+        super().__init__(runner)
+        self._plan, self._states = plan, states
         self._autosave = autosave
         self.asked: ModelSpec | None = None
 
@@ -103,17 +102,18 @@ class ModelJobs(QObject):
 
     def attach_task(self, spec: TaskSpec) -> None:
         """Attach data and metric."""
-        self._runner.run(self.tr("Open the data"), self._attached, "attach_task", spec, changes=True)
 
-    def _attached(self, task: TaskInfo) -> None:
-        def judged(states: tuple[State, ...]) -> None:
+        def take_metrics(states: tuple[State, ...]) -> None:
             self._document.take_metrics(states)
             self._states.measure_missing()
 
-        self._document.take_task(task)
-        # The engine evaluated the original as it attached.
-        self._runner.run(self.tr("Read the metric"), judged, "states")
-        self._plan.score()
+        def take(task: TaskInfo) -> None:
+            self._document.take_task(task)
+            # The engine evaluated the original as it attached.
+            self._runner.run(self.tr("Read the metric"), take_metrics, "states")
+            self._plan.score()
+
+        self._runner.run(self.tr("Open the data"), take, "attach_task", spec, changes=True)
 
     def set_device(self, device: str) -> None:
         """Choose where models are trained and evaluated from now on."""
@@ -142,12 +142,40 @@ class ModelJobs(QObject):
 
     def save(self, folder: str) -> None:
         """Write a project: every state with its weights, and the recipe of the current one."""
-        self._autosave.save(lambda: self._save(folder))
 
-    def _save(self, folder: str) -> None:
-        place = self._document.history.position
+        def save() -> None:
+            place = self._document.history.position
 
-        def apply(written: str) -> None:
-            self._document.saved(written, place)
+            def apply(written: str) -> None:
+                self._document.saved(written, place)
 
-        self._runner.run(self.tr("Save the project"), apply, "save", folder, self._document.contents.present)
+            self._runner.run(self.tr("Save the project"), apply, "save", folder, self._document.contents.present)
+
+        # The engine copies the window's file into the project, so it has to say what is shown now.
+        self._autosave.save(save)
+
+
+class OtherModelJobs(DocumentJobs):
+    """Reads models for a comparison.
+
+    Signals:
+        read: (ModelLayers, ModelLayers), of the current state and of the other model.
+    """
+
+    read = Signal(object, object)
+
+    def compare(self, spec: ModelSpec) -> None:
+        """Read a model, of foreign code only with consent, and tell of it beside the current state."""
+        source = spec.weights or spec.source
+        again = ConsentRequest(source, lambda consent: self.compare(replace(spec, **{consent: True})))
+        self._runner.consent = again
+
+        def apply(other: ModelLayers) -> None:
+            document = self._document
+            if document.analysis is not None and document.state is not None:
+                title = f"{document.model_name}, {state_called(document.states, document.state.id)}"
+                own = layers_of(document.analysis, document.contents.removed)
+                self.read.emit(replace(own, name=title), other)
+
+        title = self.tr("Read {name}").format(name=Path(spec.source).name or spec.source)
+        self._runner.run(title, apply, "read_layers", spec)

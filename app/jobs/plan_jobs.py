@@ -1,47 +1,93 @@
-"""Jobs that a plan is made from: scores of the current state, what predicts latencies, and the plan for the goal."""
+"""Jobs that a plan is made from: scores and sensitivity of the current state, predicted latencies, the plan itself."""
 
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import Slot
 
 from secateur.engine.errors import EngineLost, Message, PlanError, SecateurError
 from secateur.engine.jobs import Cancelled
-from secateur.engine.planning.protocol import Cost
+from secateur.engine.planning.protocol import Cost, Planned
 from secateur.engine.recovery.protocol import chosen_by_repair
 from secateur.engine.scoring.criteria import search_helps
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.scoring.share_search import SearchedPlan
+from secateur.engine.sensitivity.protocol import SHARES, Sensitivity
 from secateur.engine.session.states import PlanIntent
 from secateur.engine.structures.analysis import Mask
 from secateur.engine.targets.latency_table import Saving
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
-from ..document.document import Document
+from ..document.contents import Contents
 from ..document.preconditions import has_shares
+from ..document.sensitivity_curves import Curves
+from ..storage.background import BackgroundTasks
 from ..text.titles import criterion_called, state_called
 from ..text.translate import sentence
 from .job_queue import QueuedJob
-from .job_runner import JobRunner
-from .plan_solver import PlanSolver
+from .job_runner import DocumentJobs, JobRunner
 
 
-class PlanJobs(QObject):
+class PlanSolver:
+    """Searches plans, one after the other; the last request is answered last."""
+
+    def __init__(self) -> None:
+        """Nothing runs before `start`."""
+        self._background = BackgroundTasks("plan solver")
+
+    def start(
+        self,
+        contents: Contents,
+        scores: Any,
+        on_done: Callable[[Planned], None],
+        on_error: Callable[[SecateurError], None],
+    ) -> None:
+        """Search; what the user decided by hand stays as it is.
+
+        Args:
+            contents: What to plan for, with its goal.
+            scores: [S] by which structures go.
+            on_done: Takes the plan, in the interface's thread.
+            on_error: Takes why there is no plan.
+        """
+        decided = contents.by_hand | contents.locked
+        analysis, wanted, table = contents.analysis, contents.wanted, contents.table
+        removed = contents.removed | (contents.marked & decided)
+        locked = decided & ~contents.marked
+        assert analysis is not None
+
+        def solve() -> Planned:
+            from secateur.engine.planning import goal
+
+            return goal.solve(analysis, scores, wanted, removed, locked, table)
+
+        self._background.drop_waiting()  # what waits was asked for before the goal was changed
+        self._background.run(solve, on_done, on_error)
+
+    def flush(self) -> bool:
+        """Wait for what runs; whether it came to its end."""
+        return self._background.flush()
+
+    def close(self) -> None:
+        """Wait for what runs, and end."""
+        self._background.close()
+
+
+class PlanJobs(DocumentJobs):
     """Scores, latencies, plans.
 
     Attributes:
         solver: Searches the plan for the goal.
     """
 
-    def __init__(self, document: Document, runner: JobRunner) -> None:
+    def __init__(self, runner: JobRunner) -> None:
         """Work for a document; its scores are asked for whenever it wants some."""
-        super().__init__(document)
-        self._document, self._runner = document, runner
+        super().__init__(runner)
         self.solver = PlanSolver()
         self._compared: set[tuple[str, str]] = set()  # Scores that are asked for beside those of the criterion.
         self._plan_again: Callable[[], None] | None = None  # What waited for a job in which the engine was lost.
-        document.scores_wanted.connect(self.score)
-        runner.broken_off.connect(self._broken_off)
+        self._document.scores_wanted.connect(self.score)
+        runner.broken_off.connect(self._note_lost_plan)
 
     def close(self) -> None:
         """Let go of a plan in the making."""
@@ -96,17 +142,34 @@ class PlanJobs(QObject):
         document, contents = self._document, self._document.contents
         if document.analysis is None:
             return
-        if self._waits(self._suggest):
-            return None
+        if self._wait_for_inputs(self._suggest):
+            return
         revision = document.revision
-        if document.goal.shape:
-            return self._plan_shape(revision)
-        self.solver.start(
-            contents,
-            document.scores,
-            on_done=lambda plan: self._suggested(plan.removed, revision, plan.note),
-            on_error=lambda error: self._not_suggested(error, revision),
-        )
+
+        def fail(error: SecateurError) -> None:
+            if revision == document.revision:
+                document.fail(error)
+
+        if not document.goal.shape:
+            self.solver.start(
+                contents,
+                document.scores,
+                on_done=lambda plan: self._take_plan(plan.removed, revision, plan.note),
+                on_error=fail,
+            )
+            return
+
+        def take(answer: ShapeAnswer) -> None:
+            if answer.removed is not None:
+                self._take_plan(answer.removed, revision)
+            else:
+                fail(PlanError.saying(answer.problems[0].message))
+
+        # Only the model tells which shapes its configuration accepts, so the engine plans for a target shape.
+        locked, by_hand = contents.decided()
+        intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand)
+        title = self.tr("Plan the target shape")
+        self._runner.run(title, take, "shape", contents.present, intent, document.scores, contents.table)
 
     def search_shares(self) -> None:
         """Plan for the goal, then have layers give each other shares while the repaired outputs come nearer.
@@ -118,7 +181,7 @@ class PlanJobs(QObject):
             return
         if why := has_shares(document):  # the goal may have become another one while the search waited
             return document.say(why)
-        if self._waits(self.search_shares):
+        if self._wait_for_inputs(self.search_shares):
             return
         locked, by_hand = contents.decided()
         intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, search=0)
@@ -126,11 +189,11 @@ class PlanJobs(QObject):
 
         def stopped(error: SecateurError) -> None:
             if better and isinstance(error, Cancelled | EngineLost):
-                self._searched(min(better, key=lambda one: one.after), revision)
+                self._take_search(min(better, key=lambda one: one.after), revision)
 
         self._runner.run(
             self.tr("Search shares of layers"),
-            lambda found: self._searched(found, revision, finished=True),
+            lambda found: self._take_search(found, revision, finished=True),
             "search_shares",
             contents.present,
             intent,
@@ -140,7 +203,7 @@ class PlanJobs(QObject):
             otherwise=stopped,
         )
 
-    def _searched(self, found: SearchedPlan, revision: int, finished: bool = False) -> None:
+    def _take_search(self, found: SearchedPlan, revision: int, finished: bool = False) -> None:
         document = self._document
         if revision != document.revision or document.busy:
             return document.say(self.tr("The plan was changed meanwhile, so the searched one was not taken."))
@@ -150,22 +213,7 @@ class PlanJobs(QObject):
         document.plan.apply_plan(found.removed, self.tr("search shares"), searched=finished)
         document.say(sentence(found.message))
 
-    def _plan_shape(self, revision: int) -> None:
-        """Have the engine plan for a goal with a target shape: what a configuration accepts, only the model tells."""
-        document, contents = self._document, self._document.contents
-        locked, by_hand = contents.decided()
-        intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand)
-
-        def planned(answer: ShapeAnswer) -> None:
-            if answer.removed is not None:
-                self._suggested(answer.removed, revision)
-            else:
-                self._not_suggested(PlanError.saying(answer.problems[0].message), revision)
-
-        title = self.tr("Plan the target shape")
-        self._runner.run(title, planned, "shape", contents.present, intent, document.scores, contents.table)
-
-    def _waits(self, plan: Callable[[], None]) -> bool:
+    def _wait_for_inputs(self, plan: Callable[[], None]) -> bool:
         """Whether a plan waits for scores, or for what predicts latencies: it follows, if the same state is present."""
         document, contents = self._document, self._document.contents
         state = contents.present
@@ -195,7 +243,7 @@ class PlanJobs(QObject):
         return True
 
     @Slot(object)
-    def _broken_off(self, job: QueuedJob) -> None:
+    def _note_lost_plan(self, job: QueuedJob) -> None:
         self._plan_again = self._plan_again or job.then
 
     def go_on(self) -> None:
@@ -231,7 +279,7 @@ class PlanJobs(QObject):
         title = self.tr("Read the latency savings of {state}").format(state=state_called(document.states, state))
         self._runner.run(title, found, "savings", state, target)
 
-    def _suggested(self, marked: Mask, revision: int, note: Message | None = None) -> None:
+    def _take_plan(self, marked: Mask, revision: int, note: Message | None = None) -> None:
         document = self._document
         if revision != document.revision or document.busy:
             return
@@ -245,6 +293,37 @@ class PlanJobs(QObject):
         elif note is not None:
             document.say(sentence(note))
 
-    def _not_suggested(self, error: SecateurError, revision: int) -> None:
-        if revision == self._document.revision:
-            self._document.fail(error)
+
+class SensitivityJobs(DocumentJobs):
+    """Changes neither state nor plan, so both can be worked on meanwhile; points are shown as they come."""
+
+    @Slot()
+    def start(self) -> None:
+        """Measure the current state; goes on where a run stopped."""
+        document = self._document
+        state, rating = document.contents.present, document.rating
+        found = Curves(self._runner.estimator.sensitivity().trials)
+
+        def arrived(trials: tuple[Any, ...]) -> None:
+            found.take(trials)
+            document.take_curves(state, rating, found)
+
+        def finished(result: Sensitivity) -> None:
+            found.finish(result)
+            for note in result.notes:
+                document.note(sentence(note))
+            document.take_curves(state, rating, found)
+
+        title = self.tr("Measure the sensitivity of {state}").format(state=state_called(document.states, state))
+        self._runner.run(
+            title,
+            finished,
+            "sensitivity",
+            state,
+            document.criterion,
+            SHARES,
+            None,
+            document.choices,
+            about=("sensitivity", state, rating),
+            arrived=arrived,
+        )

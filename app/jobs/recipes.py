@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Signal
 
 from secateur.engine.session.states import OpenedModel
 
-from ..document.consent_request import ConsentRequest
-from ..document.document import Document
+from ..document.job_state import ConsentRequest
 from ..text.translate import sentence
-from .job_runner import JobRunner
+from .job_runner import DocumentJobs, JobRunner
 from .model_jobs import ModelJobs
 from .state_jobs import StateJobs
 
@@ -40,7 +39,7 @@ class ReplayRequest:
     download: bool = False
 
 
-class RecipeJobs(QObject):
+class RecipeJobs(DocumentJobs):
     """Starts the jobs for a document.
 
     Signals:
@@ -49,10 +48,10 @@ class RecipeJobs(QObject):
 
     fitted = Signal(str, object)
 
-    def __init__(self, document: Document, runner: JobRunner, model: ModelJobs, states: StateJobs) -> None:
+    def __init__(self, runner: JobRunner, model: ModelJobs, states: StateJobs) -> None:
         """Work for a document."""
-        super().__init__(document)
-        self._document, self._runner, self._model, self._states = document, runner, model, states
+        super().__init__(runner)
+        self._model, self._states = model, states
 
     def open(self, asked: ReplayRequest) -> None:
         """Open the model of a recipe, with other weights perhaps, then hold the recipe against it."""
@@ -90,7 +89,7 @@ class RecipeJobs(QObject):
         self._runner.consent = ConsentRequest(recipe, lambda _: self.apply(recipe, mode, trust_code=True))
         begun = self._runner.run(
             self.tr("Apply the recipe"),
-            self._applied,
+            self._finish,
             "apply_recipe",
             recipe,
             mode,
@@ -101,7 +100,7 @@ class RecipeJobs(QObject):
         if begun:
             self._document.begin_curve()
 
-    def _applied(self, done: "Replay") -> None:
+    def _finish(self, done: "Replay") -> None:
         document = self._document
         document.take_arrivals(done.states)
         missing = [self.tr("Not in this model: {name}").format(name=name) for name in done.missing]

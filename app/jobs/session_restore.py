@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import Signal, Slot
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.session.states import OpenedModel, State
@@ -12,9 +12,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.folder_lock import FolderLock, in_use
 
 from ..document.aspects import Aspect
-from ..document.consent_request import ConsentRequest
-from ..document.document import Document
-from ..document.job_state import UnfinishedJob
+from ..document.job_state import ConsentRequest
 from ..storage import settings
 from ..storage.autosave import session_folders
 from ..storage.autosave.remembered import Remembered
@@ -23,12 +21,12 @@ from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.autosave.session_folders import Draft
 from ..storage.user_folders import sessions_folder
 from ..text.translate import sentence
-from .job_runner import JobRunner
+from .job_runner import DocumentJobs, JobRunner
 from .model_jobs import ModelJobs
 from .state_jobs import StateJobs
 
 
-class SessionRestore(QObject):
+class SessionRestore(DocumentJobs):
     """The drafts of this user: sessions with unsaved work.
 
     Attributes:
@@ -46,12 +44,10 @@ class SessionRestore(QObject):
     found = Signal()
     elsewhere = Signal(object, str, object)
 
-    def __init__(
-        self, document: Document, runner: JobRunner, model: ModelJobs, states: StateJobs, autosave: SessionAutosave
-    ) -> None:
+    def __init__(self, runner: JobRunner, model: ModelJobs, states: StateJobs, autosave: SessionAutosave) -> None:
         """Work for a document; the session that is restored becomes that of `autosave`."""
-        super().__init__(document)
-        self._document, self._runner, self._model, self._states = document, runner, model, states
+        super().__init__(runner)
+        self._model, self._states = model, states
         self._autosave = autosave
         self.drafts: tuple[Draft, ...] = ()
         self.out_of_reach = 0
@@ -59,7 +55,7 @@ class SessionRestore(QObject):
         self.restoring: Path | None = None
         self._asked: tuple[Path, str, tuple[tuple[str, str], ...], bool] = Path(), "", (), False
 
-        document.changed.connect(self._changed)
+        self._document.changed.connect(self._find_left)
 
     @property
     def crashed(self) -> tuple[Draft, ...]:
@@ -89,7 +85,7 @@ class SessionRestore(QObject):
         self._autosave.run(lambda: session_folders.drafts(root), take)
 
     @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _find_left(self, aspects: frozenset[Aspect]) -> None:
         """Another model was opened, or everything was saved: what was left may be a draft now."""
         if Aspect.MODEL in aspects:
             self._find()
@@ -168,7 +164,7 @@ class SessionRestore(QObject):
         def opened(model: OpenedModel) -> None:
             self._runner.run(
                 title,
-                lambda states: self._restored(folder, lock, kept, model, states),
+                lambda states: self._take_states(folder, lock, kept, model, states),
                 "states",
                 changes=True,
                 otherwise=otherwise,
@@ -186,10 +182,10 @@ class SessionRestore(QObject):
         else:
             otherwise(None)
 
-    def _restored(
+    def _take_states(
         self, folder: Path, lock: FolderLock, kept: Remembered | None, model: OpenedModel, states: tuple[State, ...]
     ) -> None:
-        """Only now is the log written again: until then, it says what it said."""
+        """Show the session, and hold it from now on; until here its files were as they were left."""
         document = self._document
         self._autosave.leave()
         self._model.replace_model(model, ModelSpec(str(folder)))
@@ -202,12 +198,10 @@ class SessionRestore(QObject):
         self._tell()
         document.say(self.tr("{name} is restored.").format(name=model.name))
         self._states.measure_missing()
-        if kept is not None and kept.job is not None:
-            self._go_on(kept.job)
-
-    def _go_on(self, job: UnfinishedJob) -> None:
-        """What ran when the window ended: its result where there is one, else it goes on where that is possible."""
-        document = self._document
+        if kept is None or kept.job is None:
+            return
+        # What ran when the window ended: the engine may have its result, else a recovery goes on from its checkpoint.
+        job = kept.job
         made = [s for s in document.states[job.known :] if s.parent == job.state]
         if made and document.contents.present == job.state:
             document.add_state(made[-1], job.text)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import Slot
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.planning import protocol as planning
@@ -14,22 +14,20 @@ from secateur.engine.session.states import PlanIntent, State
 from secateur.engine.workflows.prune import PruneRequest
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
-from ..document.document import Document
-from .cost_estimator import CostEstimator
-from .job_runner import JobRunner
+from .job_runner import DocumentJobs, JobRunner
 from .state_jobs import StateJobs
 
 TYPED = ("shape", "typed")
 """What a job is about that only says what was typed comes to."""
 
 
-class ShapeJobs(QObject):
+class ShapeJobs(DocumentJobs):
     """Asks the engine what shapes come to, and prunes to them."""
 
-    def __init__(self, document: Document, runner: JobRunner, estimator: CostEstimator, states: StateJobs) -> None:
+    def __init__(self, runner: JobRunner, states: StateJobs) -> None:
         """Work for a document."""
-        super().__init__(document)
-        self._document, self._runner, self._estimator, self._states = document, runner, estimator, states
+        super().__init__(runner)
+        self._states = states
         self._asked = 0
 
     @Slot()
@@ -62,7 +60,8 @@ class ShapeJobs(QObject):
             if number == self._asked:
                 missed(error)
 
-        intent = self._intent(goal)
+        locked, by_hand = contents.decided()
+        intent = PlanIntent(self._document.criterion, locked=locked, goal=goal, marked=by_hand)
         begun = self._runner.run(
             self.tr("Check the target shape"),
             answered,
@@ -77,16 +76,12 @@ class ShapeJobs(QObject):
         if not begun:
             missed(None)
 
-    def _intent(self, goal: planning.Goal) -> PlanIntent:
-        locked, by_hand = self._document.contents.decided()
-        return PlanIntent(self._document.criterion, locked=locked, goal=goal, marked=by_hand)
-
     def seconds(self, steps: int) -> float:
         """About how long masks are learned in so many steps; 0 unknown."""
         document = self._document
         task, batch = document.task, document.task.batch if document.task is not None else 0
         samples = task.sizes.get("train", 0) if task is not None else 0
-        return self._estimator.training(1, 1.0) * steps * batch / samples if samples else 0.0
+        return self._runner.estimator.training_seconds(1, 1.0) * steps * batch / samples if samples else 0.0
 
     def rounds(self, goal: planning.Goal) -> int:
         """In how many rounds the goal is reached from the current state."""
@@ -96,7 +91,7 @@ class ShapeJobs(QObject):
 
     def rounds_seconds(self, recovery: RecoverySettings, share: float, rounds: int) -> float:
         """About how long so many rounds train, down to a share of the original's MACs; 0 unknown."""
-        return self._estimator.rounds_seconds(recovery, share, rounds)
+        return self._runner.estimator.rounds_seconds(recovery, share, rounds)
 
     def start(self, choose: Choose, mask_steps: int, recovery: RecoverySettings | None) -> None:
         """Prune the current state to the goal's shape; what was made before is not made again.
@@ -123,7 +118,7 @@ class ShapeJobs(QObject):
         titles = {Choose.ROUNDS: self.tr("Prune to the target shape in rounds")}
         begun = self._runner.run(
             titles.get(choose, self.tr("Learn masks for the target shape")),
-            lambda states: self._pruned(states, began),
+            lambda states: self._finish(states, began),
             "prune",
             began,
             settings,
@@ -133,7 +128,7 @@ class ShapeJobs(QObject):
         if begun:
             document.expect_curve(began)
 
-    def _pruned(self, states: tuple[State, ...], began: str) -> None:
+    def _finish(self, states: tuple[State, ...], began: str) -> None:
         document = self._document
         document.take_arrivals(states)
         if not states:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import Slot
 
 from secateur.engine.errors import Message
 from secateur.engine.export.protocol import Exported
@@ -15,29 +15,27 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import PlanIntent, State, StateKind, measurable_exports
 from secateur.engine.tasks.protocol import Metric, TaskInfo
 
-from ..document.consent_request import ConsentRequest
-from ..document.document import Document
-from ..document.job_state import UnfinishedJob
+from ..document.job_state import ConsentRequest, UnfinishedJob
 from ..text.format import rough
 from ..text.metrics import timing_of
 from ..text.receipts import receipt_facts, receipt_notes
 from ..text.titles import budget_called, recovery_called, state_called
 from ..text.translate import counted, sentence
-from .job_runner import JobRunner
+from .job_runner import DocumentJobs, JobRunner
 from .plan_jobs import PlanJobs
 
 CHEAP = 2_000_000_000
 """MACs of one sample up to which latencies are measured without being asked."""
 
 
-class StateJobs(QObject):
+class StateJobs(DocumentJobs):
     """Makes states, and measures them."""
 
-    def __init__(self, document: Document, runner: JobRunner, plan: PlanJobs) -> None:
+    def __init__(self, runner: JobRunner, plan: PlanJobs) -> None:
         """Work for a document."""
-        super().__init__(document)
-        self._document, self._runner, self._plan = document, runner, plan
-        runner.resting.connect(self._take_up)
+        super().__init__(runner)
+        self._plan = plan
+        runner.resting.connect(self._measure_again)
 
     # States.
 
@@ -84,21 +82,23 @@ class StateJobs(QObject):
 
     def _make(self, title: str, text: str, method: str, *arguments: Any) -> bool:
         """Run a job that makes a state, which becomes the present one by a step called `text`."""
-        return self._runner.run(
-            title, lambda state: self._made(state, text), method, *arguments, changes=True, text=text
-        )
-
-    def _made(self, state: State, text: str) -> None:
         document = self._document
-        document.add_state(state, text)
-        if state.kind is StateKind.CUT and state.verification is not None:
-            words = self.tr("Cut verified: equals the masked original, {difference}. This says nothing about accuracy.")
-            document.say(words.format(difference=rough(state.verification.difference)))
-        for message in state.repaired:
-            document.say(sentence(message))
-        if state.stopped is not None:
-            document.say(sentence(state.stopped))
-        self.measure_missing()
+
+        def take(state: State) -> None:
+            """Make it the present state, and say what was found on the way."""
+            document.add_state(state, text)
+            if state.kind is StateKind.CUT and state.verification is not None:
+                words = self.tr(
+                    "Cut verified: equals the masked original, {difference}. This says nothing about accuracy."
+                )
+                document.say(words.format(difference=rough(state.verification.difference)))
+            for message in state.repaired:
+                document.say(sentence(message))
+            if state.stopped is not None:
+                document.say(sentence(state.stopped))
+            self.measure_missing()
+
+        return self._runner.run(title, take, method, *arguments, changes=True, text=text)
 
     def export(self, format: str, path: str) -> None:
         """Write the current state as a file."""
@@ -147,7 +147,7 @@ class StateJobs(QObject):
         document = self._document
         state = state or document.contents.present
         about = self._about_metric(state)
-        if document.task is None or not state or self._runner.asked_already(about):
+        if document.task is None or not state or self._runner.is_asked_already(about):
             return
 
         def apply(metric: Metric) -> None:
@@ -163,7 +163,7 @@ class StateJobs(QObject):
     def _evaluate_original(self, original: str) -> None:
         """Measure the original's metric; what that tells of the data is shown with it."""
         about = self._about_metric(original)
-        if self._runner.asked_already(about):
+        if self._runner.is_asked_already(about):
             return
 
         def apply(found: tuple[Metric, TaskInfo]) -> None:
@@ -187,7 +187,7 @@ class StateJobs(QObject):
         exports = (name for one in own.values() for name in measurable_exports(one, target))
         states = tuple(dict.fromkeys((*own, *others, *exports)))
         about = ("measure", states, target)
-        if self._runner.asked_already(about, background):
+        if self._runner.is_asked_already(about, background):
             return
 
         def apply(timings: Any) -> None:
@@ -215,7 +215,7 @@ class StateJobs(QObject):
         self._runner.run(title, take, "filters", state, background=True, about=about)
 
     @Slot(object)
-    def _take_up(self, methods: frozenset[str]) -> None:
+    def _measure_again(self, methods: frozenset[str]) -> None:
         """Read and measure what a person's own jobs came before, where that is not known by now."""
         document = self._document
         if "filters" in methods:

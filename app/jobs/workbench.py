@@ -16,23 +16,18 @@ from ..storage import settings
 from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.background import BackgroundTasks
 from .baselines import BaselineJobs
-from .budget_search import BudgetSearchJobs
+from .budget_search import BudgetSearchJobs, SweepJobs
 from .cost_estimator import CostEstimator
 from .device_watch import DeviceWatch
-from .job_folders import JobFolders
 from .job_runner import JobRunner
-from .model_jobs import ModelJobs
-from .other_models import OtherModelJobs
-from .plan_jobs import PlanJobs
+from .model_jobs import ModelJobs, OtherModelJobs
+from .plan_jobs import PlanJobs, SensitivityJobs
 from .recipes import RecipeJobs
-from .remote_bench import RemoteBenchJobs
 from .remote_files import RemoteFiles
-from .sensitivity import SensitivityJobs
 from .session_restore import SessionRestore
 from .shape import ShapeJobs
-from .sharing import SharingJobs
+from .sharing import JobFolders, RemoteBenchJobs, SharingJobs
 from .state_jobs import StateJobs
-from .sweep import SweepJobs
 
 
 class Workbench(QObject):
@@ -73,20 +68,20 @@ class Workbench(QObject):
         self.layouts = BackgroundTasks("layouts of graphs")
         self.elsewhere = RemoteFiles(link.client) if link is not None and link.place else None
         self.autosave = SessionAutosave(document, None if link is None else link.engine)
-        self.plan = PlanJobs(document, runner)
-        self.states = StateJobs(document, runner, self.plan)
-        self.model = ModelJobs(document, runner, self.plan, self.states, self.autosave)
-        self.sensitivity = SensitivityJobs(document, runner, self.estimator)
-        self.sweep = SweepJobs(document, runner, self.states)
-        self.search = BudgetSearchJobs(document, runner, self.estimator, self.states)
-        self.shape = ShapeJobs(document, runner, self.estimator, self.states)
-        self.bench = RemoteBenchJobs(document, runner)
-        self.job_folders = JobFolders(document, runner)
-        self.baselines = BaselineJobs(document, runner, self.estimator)
-        self.sharing = SharingJobs(document, runner)
-        self.others = OtherModelJobs(document, runner)
-        self.recipes = RecipeJobs(document, runner, self.model, self.states)
-        self.sessions = SessionRestore(document, runner, self.model, self.states, self.autosave)
+        self.plan = PlanJobs(runner)
+        self.states = StateJobs(runner, self.plan)
+        self.model = ModelJobs(runner, self.plan, self.states, self.autosave)
+        self.sensitivity = SensitivityJobs(runner)
+        self.sweep = SweepJobs(runner, self.states)
+        self.search = BudgetSearchJobs(runner, self.states)
+        self.shape = ShapeJobs(runner, self.states)
+        self.bench = RemoteBenchJobs(runner)
+        self.job_folders = JobFolders(runner)
+        self.baselines = BaselineJobs(runner)
+        self.sharing = SharingJobs(runner)
+        self.others = OtherModelJobs(runner)
+        self.recipes = RecipeJobs(runner, self.model, self.states)
+        self.sessions = SessionRestore(runner, self.model, self.states, self.autosave)
         self.devices = DeviceWatch(runner)
         self.estimator.free_of = self.devices.free_of
         runner.came_back.connect(self._came_back)

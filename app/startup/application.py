@@ -22,8 +22,8 @@ from ..jobs.engine_supervisor import Client
 from ..jobs.workbench import Workbench
 from ..storage import settings
 from ..storage.background import BackgroundTasks
+from ..window.desktop_signs import DESKTOP_FILE
 from ..window.main_window import MainWindow
-from ..window.taskbar import DESKTOP_FILE
 from .exception_hook import ExceptionHook
 
 

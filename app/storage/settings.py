@@ -1,11 +1,9 @@
 """What the window remembers between starts: geometry, splitters, theme, what was opened.
 
 One INI file of `QSettings`, which keeps what other windows wrote meanwhile. `store` returns at once, and a thread
-writes. A file that cannot be read is set aside, and everything is as at the first start. The JSON file of earlier
-versions is read once, when there is no INI file yet.
+writes. A file that cannot be read is set aside, and everything is as at the first start.
 """
 
-import base64
 import json
 import threading
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, TypeVar, cast
 from PySide6.QtCore import QByteArray, QCoreApplication, QEvent, QSettings, QStandardPaths
 
 from secateur.engine.errors import SecateurError
+from secateur.engine.sources.protocol import ModelSpec
 
 from . import quarantine
 from .background import CLOSING, BackgroundTasks
@@ -28,8 +27,6 @@ BOARDS = "boards"
 """Name of the addresses of machines that were measured on, the last one first."""
 VERSION = 2
 """Of the file. A later version's file is set aside, not misread."""
-FORMER, FORMER_VERSION, FORMER_BYTES = "settings.json", 1, "base64"
-"""The file of earlier versions, its version, and what marks bytes in it."""
 Value = TypeVar("Value")
 
 
@@ -85,19 +82,14 @@ def _plain(found: object, kind: type) -> Any:
 
 def store(name: str, value: Any) -> None:
     """Keep a value: what JSON has, or bytes (a QByteArray too); None forgets it. Written soon, in another thread."""
-    place = path()
-    _put(_file(), name, value)
-    _tasks.run(lambda: _write(place))
-
-
-def _put(file: QSettings, name: str, value: Any) -> None:
-    """Change a value in memory: text and bytes as they are, all else as JSON writes it."""
+    file, place = _file(), path()
     if value is None:
         file.remove(name)
     elif isinstance(value, (str, QByteArray)):
         file.setValue(name, value)
     else:
         file.setValue(name, QByteArray(value) if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False))
+    _tasks.run(lambda: _write(place))
 
 
 def _write(place: Path) -> None:
@@ -142,7 +134,13 @@ def _recent_at(place: str) -> str:
 def _entries(place: str) -> list[tuple[str, str, Any]]:
     found = [one for one in value(_recent_at(place), []) if isinstance(one, list) and len(one) in (2, 3)]
     entries = [(str(one[0]), str(one[1]), one[2] if len(one) > 2 else None) for one in found]
-    return [entry for entry in entries if place or _exists(entry[1])]
+
+    def exists(source: str) -> bool:
+        file = source.rpartition(":")[0] if ".py:" in source else source
+        is_name = ":" in source and ".py:" not in source and not Path(source).exists()
+        return is_name or Path(file).exists()
+
+    return [entry for entry in entries if place or exists(entry[1])]
 
 
 def machines(name: str) -> list[str]:
@@ -183,41 +181,53 @@ def _file() -> _Settings:
 
 
 def _open(place: Path) -> _Settings:
-    """Read the file; the first time what an earlier version had. What cannot be read is set aside."""
-    words = QCoreApplication.translate("Settings", "The settings")
-    if not place.exists():
-        file = _Settings(place)
-        for name, kept in _former(place.with_name(FORMER), words).items():
-            _put(file, name, kept)
-        return file
+    """Read the file; one that cannot be read is set aside."""
+    is_new = not place.exists()
     file = _Settings(place)
     version = _plain(file.value("version"), int)
-    if file.status() is QSettings.Status.NoError and version is not None and version <= VERSION:
+    if is_new or (file.status() is QSettings.Status.NoError and version is not None and version <= VERSION):
         return file
-    quarantine.quarantine_file(place, words)
+    quarantine.quarantine_file(place, QCoreApplication.translate("Settings", "The settings"))
     return _Settings(place)
 
 
-def _former(place: Path, words: str) -> dict[str, Any]:
-    """What the file of an earlier version holds."""
+class RecentFiles:
+    """Notes what was opened, beside the interface: a disk may take longer than the window can wait."""
+
+    def __init__(self, background: BackgroundTasks) -> None:
+        """Write there, so that the newest is written last."""
+        self._last: tuple[Any, ...] = ()
+        self._background = background
+
+    def remember(self, title: str, source: str, spec: ModelSpec | None = None, place: str = "") -> None:
+        """Put something at the head, unless it stands there.
+
+        Args:
+            title: For a person.
+            source: What it was opened by.
+            spec: With which checkpoint and data.
+            place: The machine of the engine that opened it, "" for this one.
+        """
+        if (title, source, spec, place) != self._last:
+            self._last = title, source, spec, place
+
+            def write() -> None:
+                import msgspec  # not at the top: the window starts without it
+
+                remember(title, source, None if spec is None else msgspec.to_builtins(spec), place)
+
+            self._background.run(write)
+
+
+def spec_of(source: str, place: str = "") -> ModelSpec | None:
+    """How something of a place's list was opened, with checkpoint and data; None where only its name is known.
+
+    Consent to run what came with a file is not remembered: the file may be another one now.
+    """
+    import msgspec
+
     try:
-        content = json.loads(place.read_bytes())
-        if content["version"] == FORMER_VERSION:
-            return {name: _former_value(kept) for name, kept in dict(content["values"]).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        pass
-    quarantine.quarantine_file(place, words)
-    return {}
-
-
-def _former_value(kept: Any) -> Any:
-    bytes_in_it = isinstance(kept, dict) and list(kept) == [FORMER_BYTES]
-    return base64.b64decode(str(kept[FORMER_BYTES]), validate=True) if bytes_in_it else kept
-
-
-def _exists(source: str) -> bool:
-    file = source.rpartition(":")[0] if ".py:" in source else source
-    is_name = ":" in source and ".py:" not in source and not Path(source).exists()
-    return is_name or Path(file).exists()
+        spec = msgspec.convert(opened_with(source, place), ModelSpec)
+    except msgspec.ValidationError:
+        return None
+    return spec.without_consent if spec.source == source else None

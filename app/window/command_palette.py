@@ -49,18 +49,6 @@ class CommandPalette(QDialog):
         self.resize(680, 460)
         self.box = QLineEdit(placeholderText=self.tr("Type a command"))
         self.box.setAccessibleName(self.tr("Command to find"))
-        self.list = self._table()
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.box)
-        layout.addWidget(self.list)
-        layout.setContentsMargins(12, 12, 12, 12)
-        self.box.textChanged.connect(self.fill)
-        self.box.returnPressed.connect(self.choose)
-        self.list.itemActivated.connect(self.choose)
-        self.box.installEventFilter(self)
-        self.fill("")
-
-    def _table(self) -> QTreeWidget:
         table = QTreeWidget()
         table.setAccessibleName(self.tr("Commands"))
         table.setColumnCount(3)
@@ -71,7 +59,16 @@ class CommandPalette(QDialog):
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         table.header().setStretchLastSection(False)
         table.header().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        return table
+        self.list = table
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.box)
+        layout.addWidget(self.list)
+        layout.setContentsMargins(12, 12, 12, 12)
+        self.box.textChanged.connect(self.fill)
+        self.box.returnPressed.connect(self.choose)
+        self.list.itemActivated.connect(self.choose)
+        self.box.installEventFilter(self)
+        self.fill("")
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Another width has room for more of the reasons."""

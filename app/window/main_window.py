@@ -19,38 +19,33 @@ from ..commands.actions import Actions
 from ..commands.registry import command_named
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
-from ..document.consent_request import MOVED
 from ..document.document import Document
+from ..document.job_state import MOVED
 from ..jobs.engine_supervisor import Client
 from ..jobs.workbench import Workbench
 from ..panels.registry import PANELS
 from ..storage import quarantine, settings
 from ..storage.autosave.remote_engine import RemoteEngine
 from ..storage.open_target import source_of
-from ..storage.recent_files import RecentFiles, spec_of
+from ..storage.settings import RecentFiles, spec_of
 from ..text.translate import sentence
 from ..widgets.card import ErrorBar
 from ..widgets.pane import Pane
 from ..widgets.plot_export import Drawing
 from .command_palette import CommandPalette
-from .desktop_notifications import DesktopNotifications
-from .drafts import DraftsMenu
+from .desktop_signs import DesktopNotifications, TaskbarProgress, WindowTitle
+from .file_menus import DraftsMenu, RecentMenu
 from .manual_window import show_manual
-from .panel_area import PanelArea
-from .panel_preloader import PanelPreloader
+from .offer_bars import RestoreBar, WeightsBar
+from .panel_area import PanelArea, PanelPreloader
 from .receipt_card import ReceiptCard
-from .recent_menu import RecentMenu
-from .restore_bar import RestoreBar
 from .shortcut_sheet import ShortcutSheet
 from .start_page import StartPage
 from .status_bar import StatusBar
 from .tab_order import put_in_order
-from .taskbar import TaskbarProgress
 from .top_bar import TopBar
-from .tour import SHOWN as TOLD_ON_TOUR
+from .tour import SHOWN as TOUR_ASPECTS
 from .tour import Tour
-from .weights_bar import WeightsBar
-from .window_title import WindowTitle
 
 FIRST = (1440, 900)
 TITLE_BAR = 40
@@ -110,19 +105,21 @@ class MainWindow(QMainWindow):
         self.start_page = StartPage(self)
         self._lay_out()
         self.commands.fill_menus(self.menuBar(), {"file.open_project": self._recent_menus})
-        document.failed.connect(self._failed)
+        document.failed.connect(self._show_failure)
         document.project.connect(self._remember_project)
-        workbench.recipes.fitted.connect(self._fitted)
+        workbench.recipes.fitted.connect(self._ask_to_apply)
         workbench.others.read.connect(self._compare)
         document.requested.connect(self._serve)
         workbench.sessions.elsewhere.connect(self._restore_elsewhere)
         workbench.runner.unsure.connect(self._ask_to_cancel)
         document.changed.connect(self._cover)
         document.dispatcher.settled.connect(self._show_page)
-        document.dispatcher.settled.connect(self._show_told)
-        document.dispatcher.watch(SHOWN, self._changed)
-        document.dispatcher.watch(TOLD_ON_TOUR, self._tell_tour)
-        self._restore()
+        document.dispatcher.settled.connect(self._show_notices)
+        document.dispatcher.watch(SHOWN, self._refresh)
+        document.dispatcher.watch(TOUR_ASPECTS, self._refresh_tour)
+        if not self.restoreGeometry(settings.load("geometry")):
+            room = self.screen().availableSize()
+            self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height() - TITLE_BAR))
 
     def _lay_out(self) -> None:
         self.pages = QStackedWidget()
@@ -140,7 +137,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
         self.receipt = ReceiptCard(self.document, central)
-        self.tour = Tour(self, central, self._part_called, beside=self.receipt)
+        self.tour = Tour(self, central, self._find_landmark, beside=self.receipt)
         self.status = StatusBar(self.workbench)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)
@@ -158,7 +155,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _after_first_paint(self) -> None:
         self.painted.emit()
-        self._show_told()
+        self._show_notices()
         if not self._closed:
             self.workbench.runner.start()
             self.workbench.begin()
@@ -178,7 +175,7 @@ class MainWindow(QMainWindow):
         self.area = self._area
         self.pages.addWidget(self.area)
         self._show_page()
-        self._first_tab()
+        self._show_first_tab()
         self.built.emit()
 
     def focusNextPrevChild(self, on: bool) -> bool:
@@ -225,7 +222,13 @@ class MainWindow(QMainWindow):
     def open_source(self, source: str) -> None:
         """Open what a path or name says; asks where more must be known."""
         if self.workbench.sessions.is_session(source):
-            self._restore_session(Path(source))
+            from ..dialogs.closing import leave
+
+            def restore() -> None:
+                self.errors.hide()
+                self.workbench.sessions.restore(Path(source))
+
+            leave(self, restore)
             return
         spec = source_of(source)
         if spec is not None:
@@ -234,15 +237,6 @@ class MainWindow(QMainWindow):
             from ..dialogs.open_model import ask
 
             ask(self, source)
-
-    def _restore_session(self, folder: Path) -> None:
-        from ..dialogs.closing import leave
-
-        def restore() -> None:
-            self.errors.hide()
-            self.workbench.sessions.restore(folder)
-
-        leave(self, restore)
 
     @Slot(object, str, object)
     def _restore_elsewhere(self, folder: Path, name: str, engine: RemoteEngine | None) -> None:
@@ -339,10 +333,10 @@ class MainWindow(QMainWindow):
         """Begin the tour over the sample."""
         self.tour.begin()
 
-    def _tell_tour(self, _aspects: frozenset[Aspect]) -> None:
+    def _refresh_tour(self, _aspects: frozenset[Aspect]) -> None:
         self.tour.refresh()
 
-    def _part_called(self, name: str) -> QWidget | None:
+    def _find_landmark(self, name: str) -> QWidget | None:
         """What a step of the tour points at."""
         if name in self.top_bar.landmarks:
             return self.top_bar.landmarks[name]
@@ -377,7 +371,7 @@ class MainWindow(QMainWindow):
         CancelJob(self, job.id).open()
 
     @Slot(object)
-    def _failed(self, error: Any) -> None:
+    def _show_failure(self, error: Any) -> None:
         from ..dialogs import consent
 
         if consent.ask(self, error, self.workbench.runner.consent):
@@ -385,7 +379,7 @@ class MainWindow(QMainWindow):
         if error.message.code == MOVED:
             from ..dialogs import relocate_file
 
-            relocate_file.ask(self, error, self._relocated)
+            relocate_file.ask(self, error, self._open_relocated)
             return
         self.errors.show_error(sentence(error.message), error.details)
 
@@ -394,7 +388,7 @@ class MainWindow(QMainWindow):
         self._recent.remember(self.document.model_name, folder, place=place)
 
     @Slot(str, object)
-    def _fitted(self, recipe: str, fit: Any) -> None:
+    def _ask_to_apply(self, recipe: str, fit: Any) -> None:
         """A recipe was held against the model: ask what is to be done with it."""
         from ..dialogs.apply_recipe import ask_mode
 
@@ -407,7 +401,7 @@ class MainWindow(QMainWindow):
 
         CompareModels(self, own, other).open()
 
-    def _relocated(self, old: str, new: str) -> None:
+    def _open_relocated(self, old: str, new: str) -> None:
         """A file of a project was found: open it again."""
         asked = self.workbench.model.asked
         if asked is not None:
@@ -416,7 +410,7 @@ class MainWindow(QMainWindow):
             self.workbench.sessions.restore_moved(old, new)
 
     @Slot()
-    def _show_told(self) -> None:
+    def _show_notices(self) -> None:
         """What was left to be said: files that could not be read and were set aside."""
         if sentences := quarantine.take_notices():
             self.errors.show_error(" ".join(sentences))
@@ -427,9 +421,9 @@ class MainWindow(QMainWindow):
         if Aspect.MODEL in aspects and self.pages.currentWidget() is self.area:
             self.pages.setCurrentWidget(self._cover_page)
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _refresh(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
-            self._first_tab()
+            self._show_first_tab()
             self._following = False
         if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:
             self._following = True
@@ -439,20 +433,20 @@ class MainWindow(QMainWindow):
         if Aspect.COMPARED in aspects and Aspect.MODEL not in aspects:
             self.show_panel("compare")
         if aspects & {Aspect.MODEL, Aspect.STATES}:
-            self._remember()
+            self._remember_opened()
             self.absence.refresh()
             self.receipt.refresh()
         if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:
             self.setWindowModified(not self.document.clean)
 
-    def _first_tab(self) -> None:
+    def _show_first_tab(self) -> None:
         """What is opened begins with the trade-off; with data comes the baseline check, without a model its history."""
         if self.area is not None and self.document.analysis is not None:
             self.area.show_tab("tradeoff")
             look = "history" if self.document.absent else "log"
             self.area.show_tab("samples" if self.document.task is not None else look)
 
-    def _remember(self) -> None:
+    def _remember_opened(self) -> None:
         """The model can be opened again; the session itself is a draft once it has states."""
         document = self.document
         if document.contents.spec is None:
@@ -503,11 +497,6 @@ class MainWindow(QMainWindow):
     def _standing(self, kind: type[Dialog]) -> Dialog | None:
         """A dialog of a kind that is open already."""
         return next((one for one in self.findChildren(kind) if one.isVisible()), None)
-
-    def _restore(self) -> None:
-        if not self.restoreGeometry(settings.load("geometry")):
-            room = self.screen().availableSize()
-            self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height() - TITLE_BAR))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask where a job runs or work would be lost; then keep the geometry and end the engine.

@@ -1,19 +1,27 @@
-"""Where the panels lie: tree at the left, trade-off and work in the middle, inspector at the right; docks that move."""
+"""The area of the panels: tree at the left, views and work in the middle, inspector at the right; docks that move.
 
+The panels' modules are imported in another thread, because the plots' library alone takes a quarter of a second;
+widgets are made in the interface's own thread.
+"""
+
+import contextlib
+import importlib
+from collections.abc import Iterable
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QTabWidget, QVBoxLayout, QWidget
 
 from ..jobs.workbench import Workbench
 from ..panels.registry import PANELS, PanelEntry
 from ..storage import settings
+from ..storage.background import BackgroundTasks
 from ..widgets.card import Card
 from ..widgets.pane import Pane
 from ..widgets.plot_export import Drawing
-from .dock import THICK, Dock
-from .dock_sizes import DockSizes
+from .dock import THICK, Dock, DockSizes
 
 VERSION = 1
 """Of the layout that is remembered: another one's is not restored."""
@@ -48,9 +56,6 @@ class PanelArea(QWidget):
             "work": self._dock("work", self.tr("Activity"), Qt.DockWidgetArea.BottomDockWidgetArea),
         }
         self.sizes = DockSizes(self.holder, self.docks)
-        self._lay_out()
-
-    def _lay_out(self) -> None:
         options = QMainWindow.DockOption
         self.holder.setDockOptions(options.AllowNestedDocks | options.AllowTabbedDocks)
         for corner, place in (
@@ -81,21 +86,19 @@ class PanelArea(QWidget):
     def add_next(self) -> bool:
         """Make the next panel, or finish; True while there is more to do."""
         if len(self.panels) < len(PANELS):
-            self._add(PANELS[len(self.panels)])
+            place = PANELS[len(self.panels)]
+            panel = place.make(self._workbench)
+            self.panels[place.module] = panel
+            if place.where in ("strip", "ledger"):
+                self.top.addWidget(panel)
+            elif place.where in self.tabs:
+                self.tabs[place.where].addTab(Pane(panel), place.shown())
+            else:
+                self.docks["model" if place.where == "left" else "inspector"].setWidget(panel)
             return True
-        self._restore_tabs()
+        for where, tabs in self.tabs.items():
+            self._order(tabs, str(settings.value(f"tabs {where}", "")).split(","))
         return False
-
-    def _add(self, place: PanelEntry) -> None:
-        """Make one panel and put it where it belongs."""
-        panel = place.make(self._workbench)
-        self.panels[place.module] = panel
-        if place.where in ("strip", "ledger"):
-            self.top.addWidget(panel)
-        elif place.where in self.tabs:
-            self.tabs[place.where].addTab(Pane(panel), place.shown())
-        else:
-            self.docks["model" if place.where == "left" else "inspector"].setWidget(panel)
 
     # Sizes and places.
 
@@ -145,10 +148,6 @@ class PanelArea(QWidget):
         settings.store("dock sizes", self.sizes.kept())
         for where, tabs in self.tabs.items():
             settings.store(f"tabs {where}", ",".join(self._module(tabs.widget(n)) for n in range(tabs.count())))
-
-    def _restore_tabs(self) -> None:
-        for where, tabs in self.tabs.items():
-            self._order(tabs, str(settings.value(f"tabs {where}", "")).split(","))
 
     def _order(self, tabs: QTabWidget, modules: list[str]) -> None:
         """Put tabs into an order; those that it does not know stay behind."""
@@ -225,3 +224,56 @@ def _carded(tabs: QTabWidget) -> Card:
 def _drawings(panel: QWidget | None) -> tuple[Drawing, ...]:
     """What of a panel can be taken along."""
     return panel.drawings() if panel is not None and hasattr(panel, "drawings") else ()  # type: ignore[attr-defined]
+
+
+class PanelPreloader(QObject):
+    """Loads modules, then ends.
+
+    Signals:
+        loaded: All are loaded, or failed to load (then making the panel says why).
+    """
+
+    loaded = Signal()
+
+    def __init__(self, entries: Iterable[PanelEntry], parent: QObject) -> None:
+        """Take what to load; `begin` begins."""
+        super().__init__(parent)
+        self._entries = tuple(entries)
+        self._qt = [QtCore, QtGui, QtWidgets]
+        self._background = BackgroundTasks("panels")
+        self._stopped = False
+
+    @Slot()
+    def begin(self) -> None:
+        """Start, once every class of Qt is there.
+
+        PySide makes them when they are first named, which two threads must not do at once: the plots' library names
+        all of them, and the program ended of it now and then. One module a turn of the event loop.
+        """
+        if self._stopped:
+            return
+        if not self._qt:
+            self._background.run(self._load, on_done=lambda _none: self._end())
+            return
+        module = self._qt.pop(0)
+        for name in dir(module):
+            getattr(module, name, None)
+        QTimer.singleShot(0, self.begin)
+
+    def stop(self) -> None:
+        """End without beginning, or wait for the end: a window that goes must leave no thread."""
+        self._stopped = True
+        self._background.close()
+
+    def _load(self) -> None:
+        """Load (beside the interface)."""
+        importlib.import_module("numpy.ma")  # `np.unique` loads it when it is first called
+        for entry in self._entries:
+            if self._stopped:
+                return
+            with contextlib.suppress(Exception):  # Making the panel fails again, where it is seen.
+                entry.load()
+
+    def _end(self) -> None:
+        self._background.close()
+        self.loaded.emit()

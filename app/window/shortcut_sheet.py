@@ -35,24 +35,6 @@ class ShortcutSheet(QDialog):
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(28)
         layout.addWidget(Pane(page), 1)
-        self._fill(columns)
-        self._align()
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
-        layout.addWidget(buttons)
-        self.resize(self.sizeHint().boundedTo(window.as_widget().size()))
-
-    def _align(self) -> None:
-        """Titles stand below each other, also those of different menus."""
-        self.ensurePolished()  # widths are those of the font that is shown
-        keys = self.findChildren(QLabel, KEYS)
-        widest = max((each.sizeHint().width() for each in keys), default=0)
-        for each in keys:
-            each.setMinimumWidth(widest)
-
-    @staticmethod
-    def _fill(columns: QHBoxLayout) -> None:
-        """Menus one below the other; what does not fit into a column goes on in the next."""
         with_keys = {menu: [one for one in COMMANDS if one.menu == menu and one.shortcut] for menu in MENUS}
         room = math.ceil(sum(map(len, with_keys.values())) / COLUMNS) + SLACK
         column, filled = _column(columns), 0
@@ -64,6 +46,16 @@ class ShortcutSheet(QDialog):
                 part = commands[begun : begun + room - filled]
                 _section(column, menu, part, again=begun > 0)
                 filled, begun = filled + len(part), begun + len(part)
+        # Titles stand below each other, also those of different menus.
+        self.ensurePolished()  # widths are those of the font that is shown
+        keys = self.findChildren(QLabel, KEYS)
+        widest = max((each.sizeHint().width() for each in keys), default=0)
+        for each in keys:
+            each.setMinimumWidth(widest)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons)
+        self.resize(self.sizeHint().boundedTo(window.as_widget().size()))
 
 
 def _column(columns: QHBoxLayout) -> QVBoxLayout:
@@ -82,13 +74,10 @@ def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: boo
     form.setVerticalSpacing(5)
     form.setHorizontalSpacing(10)
     for one in commands:
-        keys = label(_keys(one))
+        shortcuts = (one.shortcut, MORE_KEYS.get(one.id, ""))
+        keys = label(
+            ", ".join(QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText) for k in shortcuts if k)
+        )
         keys.setObjectName(KEYS)
         form.addRow(keys, label(say(one.title)))
     column.addLayout(form)
-
-
-def _keys(one: Command) -> str:
-    """The keys of a command, as they are written here."""
-    keys = [one.shortcut, MORE_KEYS.get(one.id, "")]
-    return ", ".join(QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText) for k in keys if k)

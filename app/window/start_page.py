@@ -1,7 +1,7 @@
 """What an empty window shows: what the program does, sample models to try, drafts, and what was opened recently."""
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayoutItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLayoutItem, QVBoxLayout, QWidget
 
 from ..commands.command import say
 from ..commands.registry import command_named
@@ -12,7 +12,7 @@ from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import ElidedLabel, label
 from ..widgets.progress import ProgressBar
-from .drafts import draft_text, out_of_reach_text, time_ago
+from .file_menus import draft_text, out_of_reach_text, time_ago
 
 SHOWN = frozenset({Aspect.JOBS})
 SAMPLES = ("file.resnet", "file.vit")
@@ -32,7 +32,9 @@ class StartPage(QWidget):
         card.setMinimumWidth(620)
         card.setMaximumWidth(900)
         card.body.setSpacing(10)
-        card.body.addWidget(self._title())
+        title = label(self.tr("Secateur"), "number")
+        title.setAccessibleName(self.tr("Secateur"))
+        card.body.addWidget(title)
         card.body.addWidget(
             label(
                 self.tr(
@@ -65,18 +67,6 @@ class StartPage(QWidget):
         card.body.addSpacing(8)
         card.body.addWidget(self._status)
         card.body.addWidget(self._bar)
-        self._centre(card)
-        self.refresh()
-        self._sessions.found.connect(self.show_drafts)
-        window.document.dispatcher.watch(SHOWN, self._changed)
-        self.show_progress()
-
-    def _title(self) -> QLabel:
-        title = label(self.tr("Secateur"), "number")
-        title.setAccessibleName(self.tr("Secateur"))
-        return title
-
-    def _centre(self, card: Card) -> None:
         layout = QVBoxLayout(self)
         row = QHBoxLayout()
         row.addStretch(1)
@@ -85,6 +75,10 @@ class StartPage(QWidget):
         layout.addStretch(1)
         layout.addLayout(row)
         layout.addStretch(2)
+        self.refresh()
+        self._sessions.found.connect(self.show_drafts)
+        window.document.dispatcher.watch(SHOWN, self._changed)
+        self.show_progress()
 
     def _offer(self, offers: QGridLayout, title: str, names: tuple[str, ...]) -> None:
         """Add a title and commands below it: their buttons are as wide as the widest of all."""

@@ -53,7 +53,7 @@ def _compare_models(window: Any) -> QDialog:
 
 def _consent(window: Any) -> QDialog:
     from secateur.app.dialogs.consent import ConsentDialog
-    from secateur.app.document.consent_request import ConsentRequest
+    from secateur.app.document.job_state import ConsentRequest
     from secateur.engine.errors import OpenError
 
     template = (

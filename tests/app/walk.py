@@ -19,8 +19,8 @@ from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QMenu, QWidget
 from secateur.app.commands import COMMANDS
 from secateur.app.document.aspects import Selection
 from secateur.app.jobs.workbench import Workbench
+from secateur.app.window.file_menus import RecentMenu
 from secateur.app.window.main_window import MainWindow
-from secateur.app.window.recent_menu import RecentMenu
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.planning.goal import solve

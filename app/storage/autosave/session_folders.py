@@ -16,7 +16,6 @@ from secateur.engine.storage.folder_lock import ENGINE, WINDOW, FolderLock
 from secateur.engine.structures.analysis import Kind
 
 from ...document.job_state import UnfinishedJob
-from .remembered import Remembered
 from .remote_engine import ENGINE as REMOTE
 from .remote_engine import RemoteEngine, remote_engine_of
 from .window_file import WINDOW as WINDOW_FILE
@@ -27,6 +26,8 @@ DISCARDED = "discarded"
 """A file that says that a session is not wanted any more: it goes at the next start."""
 GONE = ".gone "
 """How a folder's name begins while it is being deleted."""
+FRESH = 60
+"""Seconds for which an empty folder is left alone."""
 KEPT = 30 * 86400
 """Seconds that a session is kept whose work was all saved in a project."""
 
@@ -176,6 +177,13 @@ def _read_content(folder: Path, times: tuple[tuple[str, float], ...]) -> _Conten
         return _Content(draft, work=states > 1, unsaved=states > 1)
     now, history = kept.now, kept.history
     marks = bool(history.entries or now.marked.any() or now.locked.any() or kept.job)
+    found = Counter[Kind]()
+    place = 0
+    for key, count in zip(kept.layout.keys, kept.layout.counts, strict=True):
+        marked = int(kept.now.marked[place : place + count].sum())
+        place += count
+        with suppress(ValueError):  # a kind that another version knows
+            found[Kind(key.partition("|")[0])] += marked
     draft = Draft(
         folder=folder,
         name=kept.name,
@@ -183,7 +191,7 @@ def _read_content(folder: Path, times: tuple[tuple[str, float], ...]) -> _Conten
         states=states,
         crashed=False,
         steps=history.position,
-        marked=_by_kind(kept),
+        marked=tuple((kind, count) for kind, count in found.items() if count),
         locked=int(now.locked.sum()),
         job=kept.job,
         engine=engine,
@@ -192,28 +200,12 @@ def _read_content(folder: Path, times: tuple[tuple[str, float], ...]) -> _Conten
     return _Content(draft, work=work, unsaved=work and (kept.job is not None or not history.clean))
 
 
-def _by_kind(kept: Remembered) -> tuple[tuple[Kind, int], ...]:
-    """How many structures of each kind were marked, by the keys of their sets."""
-    found = Counter[Kind]()
-    place = 0
-    for key, count in zip(kept.layout.keys, kept.layout.counts, strict=True):
-        marked = int(kept.now.marked[place : place + count].sum())
-        place += count
-        with suppress(ValueError):  # a kind that another version knows
-            found[Kind(key.partition("|")[0])] += marked
-    return tuple((kind, count) for kind, count in found.items() if count)
-
-
 def _superfluous(folder: Path, now: float) -> bool:
     if (folder / DISCARDED).exists():
         return True
     content = _content(folder)
     here = (folder / EVENTS).exists() or content.draft.engine is not None
     if not here or not content.work:
-        return not _fresh(folder, now)
+        # A window is perhaps about to begin in a fresh one.
+        return now - folder.stat().st_mtime >= FRESH
     return not content.unsaved and not content.draft.crashed and now - content.draft.when > KEPT
-
-
-def _fresh(folder: Path, now: float) -> bool:
-    """A window is perhaps about to begin there."""
-    return now - folder.stat().st_mtime < 60

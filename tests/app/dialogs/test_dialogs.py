@@ -19,7 +19,7 @@ from secateur.app.dialogs.form import FormDialog, Replace
 from secateur.app.dialogs.open_model import KINDS, OpenModel
 from secateur.app.dialogs.settings_fields import numbers, shape
 from secateur.app.dialogs.target import TargetDialog
-from secateur.app.document.consent_request import ConsentRequest
+from secateur.app.document.job_state import ConsentRequest
 from secateur.app.window.top_bar import target_words
 from secateur.engine.baselines.protocol import BaselineKind
 from secateur.engine.errors import Message, OpenError

@@ -12,7 +12,6 @@ from secateur.app.dialogs.open_model import OpenModel
 from secateur.app.document.aspects import Aspect, Goal, Listing, Selection, Side
 from secateur.app.document.contents import Contents, opened
 from secateur.app.document.document import Document
-from secateur.app.document.goal_progress import verdict_on_goal
 from secateur.app.widgets.cover import Cover
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.errors import PlanError
@@ -152,7 +151,7 @@ def test_after_a_transformer_planned_by_shape_a_network_without_heads_is_planned
     settle(qtbot, document)
     assert made.top_bar.primary.text() == "Cut 1 structure" and made.top_bar.primary.isEnabled()
     verdict = made.area.panels["tradeoff"].verdict.text()
-    assert verdict == "" or str(verdict_on_goal(document).sentence) in verdict
+    assert verdict == "" or str(document.goal_verdict.sentence) in verdict
     document.plan.clear_marks()
     made.run_command("edit.suggest")
     qtbot.waitUntil(lambda: bool(document.marked.any()))

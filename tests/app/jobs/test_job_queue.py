@@ -19,7 +19,7 @@ from secateur.app.jobs.job_queue import QueuedJob
 from secateur.app.panels.jobs import JobsPanel, job_words
 from secateur.app.panels.log import LogPanel
 from secateur.app.storage import settings
-from secateur.app.window import desktop_notifications, taskbar, window_title
+from secateur.app.window import desktop_signs
 from secateur.app.window.main_window import MainWindow
 from secateur.app.window.status_bar import StatusBar
 from secateur.engine.errors import EngineLost, Message
@@ -297,19 +297,19 @@ def window(qtbot, dressed):
 
 def test_a_job_that_ends_while_nobody_looks_marks_the_title_until_the_window_is_looked_at(window, monkeypatch) -> None:
     alerted, told = [], []
-    monkeypatch.setattr(desktop_notifications.QApplication, "alert", alerted.append)
+    monkeypatch.setattr(desktop_signs.QApplication, "alert", alerted.append)
     monkeypatch.setattr(window.notices, "notify", told.append)
-    monkeypatch.setattr(desktop_notifications.QApplication, "activeWindow", lambda: None)
+    monkeypatch.setattr(desktop_signs.QApplication, "activeWindow", lambda: None)
     window.workbench.runner.ended.emit("Finished: Recover, 8 epochs", 60.0)
     assert alerted == [window] and told == ["Finished: Recover, 8 epochs"]
-    assert window.windowTitle().startswith(window_title.MARK)
+    assert window.windowTitle().startswith(desktop_signs.MARK)
     QApplication.sendEvent(window, QEvent(QEvent.Type.WindowActivate))
-    assert not window.windowTitle().startswith(window_title.MARK)
+    assert not window.windowTitle().startswith(desktop_signs.MARK)
 
 
 @pytest.mark.parametrize(("active", "seconds"), [(True, 60.0), (False, 0.5)])
 def test_who_looks_at_the_window_or_waits_a_moment_is_told_nothing(window, monkeypatch, active, seconds) -> None:
-    monkeypatch.setattr(desktop_notifications.QApplication, "activeWindow", lambda: window if active else None)
+    monkeypatch.setattr(desktop_signs.QApplication, "activeWindow", lambda: window if active else None)
     window.workbench.runner.ended.emit("Finished: Evaluate s0", seconds)
     assert not window.title.marked
 
@@ -317,7 +317,7 @@ def test_who_looks_at_the_window_or_waits_a_moment_is_told_nothing(window, monke
 def test_the_system_says_nothing_of_a_job_that_took_a_few_seconds(window, monkeypatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(window.notices, "notify", told.append)
-    monkeypatch.setattr(desktop_notifications.QApplication, "activeWindow", lambda: None)
+    monkeypatch.setattr(desktop_signs.QApplication, "activeWindow", lambda: None)
     window.workbench.runner.ended.emit("Finished: Evaluate s0", 10.0)
     assert window.title.marked and told == []
 
@@ -332,7 +332,7 @@ def running(window: MainWindow, elapsed: float, left: float, background: bool = 
 def told_at(job: QueuedJob, monkeypatch, seconds: float, share: float, code: str = "progress.plain") -> float:
     """A job tells how much is done at a time; the seconds that it is said to take still then."""
     monkeypatch.setattr(job_queue.time, "monotonic", lambda: 1000.0 + seconds)
-    job.told(Progress(Message(code, "on"), round(1000 * share), 1000, share=share))
+    job.take_progress(Progress(Message(code, "on"), round(1000 * share), 1000, share=share))
     return job.view().left
 
 
@@ -347,7 +347,7 @@ def test_a_step_that_tells_no_share_leaves_the_time_of_the_whole_as_it_was(monke
     job, left = QueuedJob("Measure", lambda _none: None, "sensitivity"), 0.0
     for second in range(10):
         left = told_at(job, monkeypatch, second, second / 100)
-        job.told(Progress("Without 3 of 16", second, 80))
+        job.take_progress(Progress("Without 3 of 16", second, 80))
     assert left == pytest.approx(91.0) and job.view().left == pytest.approx(91.0)
 
 
@@ -472,7 +472,7 @@ def session_bus(monkeypatch) -> Iterator[str]:
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
-        monkeypatch.setenv(taskbar.BUS, address)
+        monkeypatch.setenv(desktop_signs.BUS, address)
         try:
             yield address
         finally:
@@ -480,7 +480,7 @@ def session_bus(monkeypatch) -> Iterator[str]:
 
 
 def test_docks_on_the_session_bus_hear_the_progress(session_bus: str, window) -> None:
-    words = ["dbus-monitor", "--address", session_bus, f"interface={taskbar.INTERFACE}"]
+    words = ["dbus-monitor", "--address", session_bus, f"interface={desktop_signs.INTERFACE}"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as dock:  # listens as a dock does
         assert dock.stdout is not None
         while "NameLost" not in dock.stdout.readline():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secateur.app.jobs.plan_solver import PlanSolver
+from secateur.app.jobs.plan_jobs import PlanSolver
 from secateur.engine.errors import Message
 from secateur.engine.planning import goal
 from secateur.engine.planning.protocol import Planned

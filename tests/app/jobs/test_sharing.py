@@ -15,7 +15,7 @@ from secateur.app.dialogs.export import Share
 from secateur.app.document.document import ALL
 from secateur.app.jobs.recipes import ReplayRequest
 from secateur.app.panels.recipe import RecipePanel
-from secateur.app.window.weights_bar import WeightsBar
+from secateur.app.window.offer_bars import WeightsBar
 from secateur.engine.errors import Message, OpenError
 from secateur.engine.recipes.compatibility import Fit, Mode
 from secateur.engine.recipes.replay_result import Replay

@@ -4,7 +4,7 @@ import threading
 
 from secateur.app.storage import settings
 from secateur.app.storage.background import BackgroundTasks
-from secateur.app.storage.recent_files import RecentFiles, spec_of
+from secateur.app.storage.settings import RecentFiles, spec_of
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 from tests.waiting import PATIENCE

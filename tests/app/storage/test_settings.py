@@ -1,6 +1,5 @@
 """Settings live in one versioned file that other windows share; one that cannot be read never stops a start."""
 
-import base64
 import json
 import subprocess
 import sys
@@ -102,44 +101,6 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_named_and_the_window_starts
     settings.store("theme", "dark")
     assert "theme=dark" in lines() and kept.read_bytes() == damage
     window.close()
-
-
-def test_what_an_earlier_version_kept_is_read_once():
-    former = settings.path().with_name("settings.json")
-    former.parent.mkdir(parents=True)
-    geometry = {"base64": base64.b64encode(b"\x00\xff").decode()}
-    kept = {"theme": "dark", "text": 14, "geometry": geometry, "recent": [["ViT", "bundled:vit", None]]}
-    former.write_text(json.dumps({"version": 1, "values": kept}))
-    assert settings.theme_choice() == "dark" and settings.value("text", 0) == 14
-    assert settings.load("geometry").data() == b"\x00\xff" and settings.recent() == [("ViT", "bundled:vit")]
-    settings.store("theme", "light")
-    forget_memory()
-    former.write_text(json.dumps({"version": 1, "values": {"theme": "dark"}}))
-    assert settings.theme_choice() == "light" and settings.value("text", 0) == 14
-
-
-def test_another_thread_does_not_bring_back_what_an_earlier_version_kept(monkeypatch):
-    former = settings.path().with_name("settings.json")
-    former.parent.mkdir(parents=True)
-    former.write_text(json.dumps({"version": 1, "values": {"theme": "dark"}}))
-    monkeypatch.setattr(settings, "_write", lambda place: None)  # it is not in the file yet
-    assert settings.theme_choice() == "dark"
-    settings.store("theme", "light")
-    seen: list[str] = []
-    thread = threading.Thread(target=lambda: seen.append(settings.theme_choice()))
-    thread.start()
-    thread.join()
-    assert seen == ["light"] and settings.theme_choice() == "light"
-
-
-@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"version": 1}', b'{"version": 99, "values": {}}'])
-def test_a_damaged_file_of_an_earlier_version_is_set_aside(damage):
-    former = settings.path().with_name("settings.json")
-    former.parent.mkdir(parents=True)
-    former.write_bytes(damage)
-    assert settings.theme_choice() == "system"
-    (kept,) = [file for file in former.parent.iterdir() if file != settings.path()]
-    assert kept.read_bytes() == damage and str(kept) in "".join(quarantine.take_notices())
 
 
 def test_a_second_damaged_file_does_not_overwrite_the_first():

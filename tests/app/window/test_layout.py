@@ -98,16 +98,6 @@ def test_the_layout_is_remembered_and_reset(qtbot) -> None:
         assert again.area.tabs["bottom"].tabText(0) == "Recovery"
 
 
-def test_sizes_of_docks_are_kept_from_a_version_that_kept_them_with_their_places(qtbot) -> None:
-    with window_of(opened(), qtbot) as window:
-        window.area.holder.resizeDocks([window.area.docks["inspector"]], [240], Qt.Orientation.Horizontal)
-        window.area.holder.layout().activate()
-        assert abs(window.area.docks["inspector"].width() - 240) <= 12
-    settings.store("dock sizes", None)
-    with window_of(opened(), qtbot) as again:
-        qtbot.waitUntil(lambda: abs(again.area.docks["inspector"].width() - 240) <= 12)
-
-
 def test_a_layout_that_cannot_be_read_is_as_at_first(qtbot) -> None:
     settings.store("layout", b"nonsense")
     settings.store("tabs middle", "no,such,panel")

@@ -7,7 +7,7 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QTreeView
 
 from secateur.app.document.job_state import FolderReceipt
-from secateur.app.jobs.written import show_written
+from secateur.app.jobs.sharing import show_written
 from secateur.engine.export.protocol import Exported
 from secateur.engine.sources.protocol import InputSpec
 from secateur.engine.tasks.protocol import Metric, Split

@@ -10,7 +10,7 @@ from secateur.app.commands.registry import command_named, next_step
 from secateur.app.dialogs import consent
 from secateur.app.dialogs.checkpoint import ChooseCheckpoint, take_pretrained
 from secateur.app.document.message_log import Level
-from secateur.app.window.weights_bar import WeightsBar
+from secateur.app.window.offer_bars import WeightsBar
 from secateur.engine.errors import OpenError
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.pretrained import PretrainedWeights

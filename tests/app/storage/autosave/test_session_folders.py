@@ -16,7 +16,7 @@ from secateur.app.storage import settings
 from secateur.app.storage.autosave import session_folders
 from secateur.app.storage.autosave.remote_engine import RemoteEngine, remote_engine_of
 from secateur.app.storage.user_folders import sessions_folder
-from secateur.app.window.drafts import DraftsMenu, time_ago
+from secateur.app.window.file_menus import DraftsMenu, time_ago
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled
 from secateur.engine.recovery.protocol import RecoverySettings

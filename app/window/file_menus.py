@@ -1,6 +1,7 @@
-"""Drafts, sessions with unsaved work: in words, and as a menu."""
+"""The menus of drafts (sessions with unsaved work) and of what was opened recently, and drafts in words."""
 
 import time
+from collections.abc import Callable
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, Slot
 from PySide6.QtWidgets import QMenu
@@ -8,6 +9,7 @@ from PySide6.QtWidgets import QMenu
 from ..dialogs.closing import leave
 from ..dialogs.window_api import WindowApi
 from ..document.document import Document
+from ..storage import settings
 from ..storage.autosave.session_folders import Draft
 from ..text.structures import counted as counted_kind
 from ..text.translate import counted
@@ -98,3 +100,34 @@ class DraftsMenu(QMenu):
     def _restore(self, draft: Draft) -> None:
         sessions = self._window.workbench.sessions
         leave(self._window, lambda: sessions.restore(draft.folder, draft.name))
+
+
+class RecentMenu(QMenu):
+    """Entries that open again, and one that forgets all."""
+
+    def __init__(self, window: WindowApi, parent: QMenu, forgotten: Callable[[], None]) -> None:
+        """Stand in a menu of a window; `forgotten` is told when the list was cleared."""
+        super().__init__(parent)
+        self._window, self._forgotten = window, forgotten
+        self.setTitle(self.tr("Open recent"))
+        self.setToolTipsVisible(True)
+        self.aboutToShow.connect(self.fill)
+
+    @Slot()
+    def fill(self) -> None:
+        """List what is there now."""
+        self.clear()
+        entries = self._window.workbench.sessions.recent_models()
+        for title, source in entries:
+            action = self.addAction(title.replace("&", "&&"))
+            action.setToolTip(source)
+            action.setEnabled(not self._window.document.busy)
+            action.triggered.connect(lambda _checked=False, path=source: self._window.reopen(path))
+        self.addSeparator()
+        forget = self.addAction(self.tr("Clear this list"), self._forget)
+        forget.setEnabled(bool(entries))
+
+    @Slot()
+    def _forget(self) -> None:
+        settings.forget(self._window.document.engine.place)
+        self._forgotten()
