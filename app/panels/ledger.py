@@ -167,6 +167,7 @@ class LedgerPanel(QWidget):
         for name, figure in ledger_figures(self.document).items():
             self.cells[name].show_figure(figure)
         show_goal(self.goal, self.document)
+        # Baselines are compared with states: a plan has no metric.
         said = None if self.document.marked.any() else baseline_verdict(self.document)
         self.verdict.setText(verdict_text(said))
         self.verdict.setVisible(said is not None)

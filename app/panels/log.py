@@ -90,10 +90,12 @@ class LogPanel(QWidget):
             self.text.clear()
             self._seen = 0
         fresh = [line.written() for line in book.since(self._seen) if self._matches(line)]
+        # While lines come, they are shown once in a pause; when it ends, those that came meanwhile are.
         if book.total > self._seen:
             self._pause.start()
         self._seen = book.total
         if fresh:
+            # Who reads further up, or has selected text, is not taken away from it.
             follows = self._at_end and not self.text.textCursor().hasSelection()
             across = self.text.horizontalScrollBar().value()
             self.text.appendPlainText("\n".join(fresh))

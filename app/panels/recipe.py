@@ -57,6 +57,7 @@ class RecipePanel(QWidget):
     def refresh(self, _aspects: frozenset[Aspect] = SHOWN) -> None:
         """Show the script again; what is new is at the end and is scrolled to."""
         contents = self.document.contents
+        # Marks leave the script as it is: it is made again only where a state is another object.
         key = (id(contents.origin), contents.present, *map(id, contents.states.values()))
         if key != self._key:
             self._recipe, self._key = current_recipe(self.document), key

@@ -227,6 +227,7 @@ def transitive_reduction(count: int, edges: set[tuple[int, int]]) -> tuple[Edges
     needed: list[tuple[int, int]] = []
     for a in sorted(range(count), key=lambda box: -place[box]):
         for b in sorted((b for b in out[a] if (a, b) in forward), key=lambda box: place[box]):
+            # What an earlier successor reaches needs no edge of its own.
             if not reach[a] >> b & 1:
                 needed.append((a, b))
                 reach[a] |= reach[b] | 1 << b
@@ -239,6 +240,7 @@ def _in_order(count: int, out: dict[int, list[int]], into: dict[int, int]) -> li
     ready = sorted((box for box in waiting if not open_edges[box]), reverse=True)
     place = [0] * count
     for number in range(count):
+        # On a circle none is ever ready: the first in the order of the run breaks it.
         box = ready.pop() if ready else min(waiting)
         waiting.discard(box)
         place[box] = number

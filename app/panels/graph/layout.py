@@ -172,10 +172,12 @@ class _Layouter:
         tall = {
             y: max((self.places[part[n], 3] for n in range(len(part)) if spots[n][1] == y), default=0) for y in ranks
         }
+        # A rank is as tall as its tallest box, and each box is in the middle of its rank.
         tops, at = dict[float, float](), top
         for y in ranks:
             tops[y] = at
             at += tall[y] + GAP
+        # A column has room for the widest box; what is left of the left end, bends included, shifts all to the right.
         column = max(float(self.places[box, 2]) for box in part) + BESIDE
         xs = {n: x * column for n, (x, _) in spots.items()}
         shift = left - min(xs[n] - self.places[part[n], 2] / 2 for n in range(len(part)))
@@ -200,6 +202,7 @@ def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
     for number in sorted(range(len(given)), key=lambda n: (given[n][1] - given[n][0], given[n])):
         low, high = given[number]
         free = (n for n, lane in enumerate(taken) if all(high < a or b < low for a, b in lane))
+        # Beyond the last lane, lines share it rather than take more room.
         lane = next(free, min(len(taken), LANES - 1))
         if lane == len(taken):
             taken.append([])
@@ -242,6 +245,7 @@ def _sugiyama(
     ((spots, _, _, lines),) = from_edges(
         list(edges), vertex_spacing=1.0, dummy_vertices=True, dummy_size=0.3, check_layout=False
     )
+    # The library counts ranks from the bottom up.
     deepest = max(y for _, (_, y) in spots)
     places = {int(n): (x, float(round(deepest - y))) for n, (x, y) in spots}
     after = {int(a): int(b) for a, b in lines or () if int(a) >= count}

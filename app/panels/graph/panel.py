@@ -190,6 +190,7 @@ class GraphPanel(QWidget):
             return
         layers = self.model.layers.layers
 
+        # Runs in a thread: it gets what it needs, and reads nothing of the panel.
         def make() -> tuple[Boxes, Layout]:
             boxes = boxes_of(blocks, folded)
             return boxes, lay_out(boxes, ties_between(boxes, layers))
@@ -205,6 +206,7 @@ class GraphPanel(QWidget):
             return
         first = self.model.boxes is None
         self._layouts[folded] = made
+        # The oldest goes: a dictionary keeps the order of insertion.
         if len(self._layouts) > KEPT:
             self._layouts.pop(next(iter(self._layouts)))
         self.model.show(boxes, layout)

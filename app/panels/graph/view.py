@@ -193,6 +193,7 @@ class GraphView(QListView):
         """Another scale; what is seen at a place stays there."""
         place = at or QPointF(self.viewport().rect().center())
         unit = self._unit(place)
+        # A model so large that it is seen whole below the least scale may be shown so.
         self.scale = min(max(scale, min(LEAST, self._whole())), MOST)
         self._resized = None
         self.updateGeometries()
@@ -235,6 +236,7 @@ class GraphView(QListView):
         unit, places = self._unit(QPointF(point)), self.rows.layout.places
         hit = (places[:, 0] <= unit.x()) & (unit.x() <= places[:, 0] + places[:, 2])
         hit &= (places[:, 1] <= unit.y()) & (unit.y() <= places[:, 1] + places[:, 3])
+        # An open block comes before what is in it: the last one is the innermost.
         found = np.flatnonzero(hit)
         return self.rows.index(int(found[-1]), 0) if len(found) else QModelIndex()
 
@@ -281,6 +283,7 @@ class GraphView(QListView):
 
     def updateGeometries(self) -> None:
         """How far can be scrolled."""
+        # Qt asks while the base class is made, before there are rows.
         if not hasattr(self, "rows"):
             return
         (width, height), scale = self._size(), self._pixels()
@@ -347,6 +350,7 @@ class GraphView(QListView):
             middle = places[:, 0] + places[:, 2] / 2
             level = (tops < tops[current] + places[current, 3]) & (tops + places[:, 3] > tops[current])
             level &= (middle - middle[current]) * side > 1
+            # An open block is around its boxes, not next to them.
             found = [n for n in np.flatnonzero(level).tolist() if not boxes.open(n)]
             target = min(found, key=lambda n: abs(middle[n] - middle[current]), default=current)
         elif action in (Action.MovePageDown, Action.MovePageUp):

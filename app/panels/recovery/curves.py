@@ -85,6 +85,7 @@ class Curves(QWidget):
         table = np.array([(p.step, p.loss, p.metric * scale) for p in points], dtype=float).reshape(-1, 3)
         losses, measured = table[np.isfinite(table[:, 1])], table[np.isfinite(table[:, 2])]
         self.loss.setData(losses[:, 0], losses[:, 1])
+        # Of measurements at one step the last counts; earlier ones were made before BatchNorm was recalibrated.
         last = np.ones(len(measured), np.bool_)
         last[:-1] = measured[1:, 0] != measured[:-1, 0]
         self.measured.setData(measured[last, 0], measured[last, 2])

@@ -237,7 +237,9 @@ def metric_range(
     known, (first, error) = [p for p in points if p.y == p.y], original
     unit = 1.0 if in_percent else max(abs(first), 1e-9) / 100
     low, high = min(first - error, goal), max(first + error, goal)
+    # From the nearest on, points are taken in as long as differences between them can still be seen.
     most = max(MOST_RANGE * unit, 2 * (high - low))
+    # A cut that was recovered is no result: its metric before the recovery would flatten all others.
     on_the_way = {p.parent for p in known if p.kind in (StateKind.RECOVERED, StateKind.ATTACHED)}
     results = [p for p in known if not (p.kind is StateKind.CUT and p.state in on_the_way)]
     for point in sorted(results, key=lambda p: abs(p.y - first)):

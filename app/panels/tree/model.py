@@ -95,6 +95,7 @@ class TreeModel(RowsModel):
         """Order the rows of each node by a column, or as the model has them (by name); structures by score only."""
         ascending = order is Qt.SortOrder.AscendingOrder
         self.document.contents.listing.sorting = None if column == Column.NAME else (column, ascending)
+        # No reset: the view keeps its selection and what is open by persistent indexes.
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
         self._arrange()
@@ -106,6 +107,7 @@ class TreeModel(RowsModel):
         if self._arrangement is None or self.rows is None:
             return []
         shown = self._arrangement.nodes_shown()
+        # Many structures stay folded in their layers; so many layers are not opened at all.
         leaves = self.hits[0] <= most
         opened = [int(row) for row in shown if leaves or not self._arrangement.holds_structures(int(row))]
         return opened if len(shown) <= 4 * most else []
@@ -122,6 +124,7 @@ class TreeModel(RowsModel):
             return
         facts = self.facts()
         contents, shown = self.document.contents, self.document.shown_scores
+        # A change puts new arrays in place of the old ones: where these are the same, only scores changed.
         counted = (self.rows, facts.removed, facts.marked, plan, contents.table)
         if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
             self.figures = with_scores(self.figures, self.analysis, self.rows, facts.removed, shown)

@@ -186,6 +186,7 @@ class CriterionBox(ComboBox):
         """Show what the document may be scored by."""
         document = self.document
         set_available(self, document.analysis is not None and not document.busy)
+        # What is offered depends on these alone; the box is filled again only where one of them is another object.
         known = (document.analysis, document.state, document.task, document.choices)
         same = all(one is other for one, other in zip(known, self._known, strict=True))
         if document.analysis is not None and not same:

@@ -144,6 +144,7 @@ class OpenRows(QObject):
         if self._model.analysis is not self._analysis:
             self._analysis = self._model.analysis
             self.open.clear()
+        # From the top down; after a filter, some of these rows are not shown.
         for row in sorted(self.open):
             index = self._model.at(row)
             if index.isValid():

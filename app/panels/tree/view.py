@@ -449,6 +449,7 @@ class StructureTree(QTreeView):
         index = self.rows.index_of(selection.module, selection.set_number, selection.structure)
         if index.isValid() and index != self.currentIndex().siblingAtColumn(0):
             flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+            # The document has this selection already.
             self._following = True
             self.selectionModel().setCurrentIndex(index, flags)
             self._following = False
