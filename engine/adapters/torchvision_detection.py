@@ -1,13 +1,13 @@
 """torchvision's detectors: what they compute before they choose boxes, their losses, their classes. Loads torch.
 
 Which boxes win is decided by scores that may be nearly equal, so that a difference of 1e-7 gives other detections. What
-a detector computes is therefore looked at before that step: the maps of its heads, in the second of two stages on boxes
-that are given. `with_maps` gives a detector that second way to answer; everything else about it stays.
+a detector computes is therefore compared before that step: the maps of its heads, in the second of two stages on boxes
+that are given. `with_maps` lets a detector return them; everything else about it stays.
 """
 
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -46,13 +46,13 @@ def family(model: Any) -> str:
     return ""
 
 
-def in_two_stages(model: Any) -> bool:
+def in_two_stage_maps(model: Any) -> bool:
     """Whether boxes are chosen in the middle of the network."""
     return family(model) == "GeneralizedRCNN"
 
 
 def with_maps(model: nn.Module) -> nn.Module:
-    """The same module, which answers with its maps when it is called with `maps=True`; other models are left alone."""
+    """The same module, which returns its maps when it is called with `maps=True`; other models are left alone."""
     if family(model) and not isinstance(model, _Maps):
         own = type(model)
         model.__class__ = _EXTENDED.setdefault(own, type(own.__name__, (_Maps, own), {"__doc__": own.__doc__}))
@@ -131,7 +131,20 @@ def training_losses(model: Any, images: Any, targets: Sequence[Mapping[str, Tens
         images: [N, 3, H, W], or a list of [3, H, W].
         targets: For each image "boxes" [M, 4] as x1, y1, x2, y2 and "labels" [M].
     """
-    with _learning(model):
+    heads: Any = getattr(model, "roi_heads", None)
+    parts = [model, *(getattr(model, name) for name in ("rpn", "roi_heads") if hasattr(model, name))]
+    with ExitStack() as stack:
+        if not model.training:
+            stack.enter_context(cast("AbstractContextManager[None]", torch.random.fork_rng(devices=[])))
+            torch.manual_seed(0)
+        for part in parts:
+            stack.callback(setattr, part, "training", part.training)
+            part.training = True
+        # Heads for masks and keypoints would ask for targets of their own.
+        for name in ("mask_roi_pool", "keypoint_roi_pool"):
+            if heads is not None and getattr(heads, name, None) is not None:
+                stack.callback(setattr, heads, name, getattr(heads, name))
+                setattr(heads, name, None)
         return model(images, [dict(one) for one in targets])
 
 
@@ -143,13 +156,14 @@ def boxes_of(model: Any, maps: Mapping[str, Tensor], size: tuple[int, int]) -> D
         maps: As `model(images, maps=True)` gives them.
         size: (height, width) of the images.
     """
+    from torchvision.models.detection.image_list import ImageList
+
     images = torch.zeros(maps["cls_logits"].shape[0], 3, *size)
     with torch.no_grad():
-        batch, sizes = _prepared(model.transform, images)
+        batch, sizes = _prepare_images(model.transform, images)
         sizes = sizes * len(images)
-        features = _listed(model.backbone(batch[:1]))
-        listed = _image_list(batch, sizes)
-        anchors: list[Tensor] = model.anchor_generator(listed, features)
+        features = _feature_list(model.backbone(batch[:1]))
+        anchors: list[Tensor] = model.anchor_generator(ImageList(batch, sizes), features)
         if family(model) == "SSD":
             found = model.postprocess_detections(dict(maps), anchors, sizes)
         else:
@@ -171,20 +185,20 @@ class _Maps:
             return cast("Any", super()).forward(images, targets)
         random, self.transform.training = self.transform.training, False  # in training its size is drawn at random
         try:
-            batch, sizes = _prepared(self.transform, images)
+            batch, sizes = _prepare_images(self.transform, images)
         finally:
             self.transform.training = random
         features = self.backbone(batch)
         if not hasattr(self, "roi_heads"):
-            return self.head(_listed(features))
-        return _two_stages(self, features, sizes if len(sizes) == len(batch) else sizes * len(batch))
+            return self.head(_feature_list(features))
+        return _two_stage_maps(self, features, sizes if len(sizes) == len(batch) else sizes * len(batch))
 
 
 _EXTENDED: dict[type, type] = {}
 """A detector's class to the one with maps, so that two models of a class still have one."""
 
 
-def _prepared(transform: Any, images: Any) -> tuple[Tensor, list[tuple[int, int]]]:
+def _prepare_images(transform: Any, images: Any) -> tuple[Tensor, list[tuple[int, int]]]:
     """Images as the backbone takes them [N, 3, h, w], and the size of each without padding, or of all of them.
 
     A batch in one tensor goes through the detector's own transform as one image with 3 N channels: nothing in it mixes
@@ -200,17 +214,11 @@ def _prepared(transform: Any, images: Any) -> tuple[Tensor, list[tuple[int, int]
     return padded.reshape(-1, images.shape[1], *padded.shape[1:]), [size]
 
 
-def _listed(features: Any) -> list[Tensor]:
+def _feature_list(features: Any) -> list[Tensor]:
     return [features] if isinstance(features, Tensor) else list(features.values())
 
 
-def _image_list(batch: Tensor, sizes: list[tuple[int, int]]) -> Any:
-    from torchvision.models.detection.image_list import ImageList
-
-    return ImageList(batch, sizes)
-
-
-def _two_stages(model: Any, features: Any, sizes: list[tuple[int, int]]) -> dict[str, Any]:
+def _two_stage_maps(model: Any, features: Any, sizes: list[tuple[int, int]]) -> dict[str, Any]:
     """The maps of both stages."""
     features = {"0": features} if isinstance(features, Tensor) else features
     objectness, moves = model.rpn.head(list(features.values()))
@@ -226,22 +234,3 @@ def _two_stages(model: Any, features: Any, sizes: list[tuple[int, int]]) -> dict
         pooled = heads.keypoint_roi_pool(features, boxes, sizes)
         found["keypoints"] = heads.keypoint_predictor(heads.keypoint_head(pooled))
     return found
-
-
-@contextmanager
-def _learning(model: Any) -> Generator[None]:
-    """The parts that compute losses in training mode, heads for masks and keypoints out of the way."""
-    parts = [model, *(getattr(model, name) for name in ("rpn", "roi_heads") if hasattr(model, name))]
-    with ExitStack() as stack:
-        if not model.training:
-            stack.enter_context(cast("AbstractContextManager[None]", torch.random.fork_rng(devices=[])))
-            torch.manual_seed(0)
-        for part in parts:
-            stack.callback(setattr, part, "training", part.training)
-            part.training = True
-        for name in ("mask_roi_pool", "keypoint_roi_pool"):
-            heads: Any = getattr(model, "roi_heads", None)
-            if heads is not None and getattr(heads, name, None) is not None:
-                stack.callback(setattr, heads, name, getattr(heads, name))
-                setattr(heads, name, None)
-        yield

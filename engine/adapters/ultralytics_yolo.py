@@ -90,15 +90,20 @@ def settings_for(model: Any, **changes: Any) -> Any:
 
 def loss_of(model: Any, batch: Mapping[str, Any]) -> Tensor:
     """A model's own loss of an image, on average over a batch: boxes, classes and what else its task has."""
-    outputs = model(batch["img"])
-    with _with_gains(model):
+    outputs, own = model(batch["img"]), getattr(model, "args", None)
+    # The loss reads its settings as attributes, while checkpoints hold them as a dict.
+    with contextlib.ExitStack() as stack:
+        if own is None or not hasattr(own, "box"):
+            undo = (delattr, model, "args") if own is None else (setattr, model, "args", own)
+            model.args = settings_for(model)
+            stack.callback(*undo)
         parts, _ = model.init_criterion()(outputs, dict(batch))
     return parts.sum() / len(batch["img"])
 
 
 @contextlib.contextmanager
 def reading_only() -> Generator[None]:
-    """While a data set is made: its images are looked through, and nothing is written beside them.
+    """While a data set is made: its images are looked through, and nothing is written into their folder.
 
     The package would unpickle a cache of labels, write one, and rewrite JPEGs that lack their end; these are left out.
     """
@@ -107,19 +112,19 @@ def reading_only() -> Generator[None]:
         raise FileNotFoundError
 
     def kept(_prefix: str, _path: Path, labels: dict[str, Any], version: str) -> None:
-        labels["version"] = version  # as what is replaced does, beside writing the file
+        labels["version"] = version  # as the replaced function does, which also writes the file
 
     def damaged(_image: Any) -> Any:
         raise OSError("the JPEG lacks its end")
 
     caches = {"load_dataset_cache_file": absent, "save_dataset_cache_file": kept}
     repair = {"ImageOps": SimpleNamespace(exif_transpose=damaged)}
-    with _replaced(library("data.dataset"), caches), _replaced(library("data.utils"), repair):
+    with _replace_names(library("data.dataset"), caches), _replace_names(library("data.utils"), repair):
         yield
 
 
 @contextlib.contextmanager
-def _replaced(module: Any, others: Mapping[str, Any]) -> Generator[None]:
+def _replace_names(module: Any, others: Mapping[str, Any]) -> Generator[None]:
     """A module with other values of names that it has."""
     own = {name: getattr(module, name) for name in others}
     vars(module).update(others)
@@ -145,20 +150,3 @@ def validator_of(model: Any, data: Mapping[str, Any], dataset: Any, folder: Path
     validator.dataloader = SimpleNamespace(dataset=dataset, sampler=())
     validator.init_metrics(SimpleNamespace(names=model.names, end2end=getattr(model, "end2end", False)))
     return validator
-
-
-@contextlib.contextmanager
-def _with_gains(model: Any) -> Generator[None]:
-    """The settings that a loss reads off a model: as attributes, while checkpoints hold them as a dict."""
-    own = getattr(model, "args", None)
-    if own is not None and hasattr(own, "box"):
-        yield
-        return
-    model.args = settings_for(model)
-    try:
-        yield
-    finally:
-        if own is None:
-            del model.args
-        else:
-            model.args = own

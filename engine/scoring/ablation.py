@@ -41,7 +41,10 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     if not len(chosen):
         template = "Nothing in the selection can be removed any more. Select other structures."
         raise TaskError("scoring.nothing_selected", template)
-    batches = _batches(rated)
+    assert rated.task is not None
+    batches = list(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), rated.choices.batches or BATCHES))
+    if not batches:
+        raise no_batch_error()
     losses = _loss(rated, batches[:1], BASELINE, token) is not None
     known = rated.known
     for done, structure in enumerate([BASELINE, *chosen.tolist()]):
@@ -53,7 +56,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
         if losses:
             known[structure] = _loss(rated, batches, structure, token) or 0.0
         else:
-            known[structure] = yield from _harm(rated, structure, token, progress)
+            known[structure] = yield from _metric_loss(rated, structure, token, progress)
     scores = np.full(rated.analysis.count, np.nan)
     scores[chosen] = [known[structure] - known[BASELINE] for structure in chosen.tolist()]
     return scores
@@ -81,15 +84,6 @@ def cost(context: ScoringContext, choices: Choices) -> PassCost:
     return PassCost(passes * (min(there or most, most or there) or 1))
 
 
-def _batches(rated: RatedModel) -> list[Any]:
-    assert rated.task is not None
-    count = rated.choices.batches or BATCHES
-    batches = list(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), count))
-    if not batches:
-        raise no_batch_error()
-    return batches
-
-
 def _run_without(rated: RatedModel, structure: int, token: CancelToken, run: Callable[[], Result]) -> Result:
     """Run the model without a structure."""
     from ..structures.transition import Transition
@@ -103,13 +97,13 @@ def _run_without(rated: RatedModel, structure: int, token: CancelToken, run: Cal
         after[structure] = True
     transition = Transition(rated.analysis, rated.removed, after)
 
-    def run_marked(marks: Marks) -> Result:
+    def run_with(marks: Marks) -> Result:
         """Run it with these marks for what the structure owns."""
         without = nullcontext() if structure == BASELINE else masked(rated.model, transition, marks)
         with quiet_forward(rated.model), interruptible(token), without:
             return run()
 
-    return run_marked(Marks.NAN) if structure == BASELINE else run_with_marks(run_marked)[0]
+    return run_with(Marks.NAN) if structure == BASELINE else run_with_marks(run_with)[0]
 
 
 def _loss(rated: RatedModel, batches: list[Any], structure: int, token: CancelToken) -> float | None:
@@ -139,15 +133,15 @@ def _loss(rated: RatedModel, batches: list[Any], structure: int, token: CancelTo
     return total / len(batches)
 
 
-def _harm(rated: RatedModel, structure: int, token: CancelToken, progress: Progress) -> Job[float]:
+def _metric_loss(rated: RatedModel, structure: int, token: CancelToken, progress: Progress) -> Job[float]:
     """The metric without a structure, negative where higher is better."""
 
     def predict(*args: Any, **kwargs: Any) -> Any:
-        """What the model answers without the structure."""
+        """The model's outputs without the structure."""
         import torch
 
-        # A pass at a time, because what lies around a `yield` would reach whoever waits for it. What is masked needs
-        # operators as autograd sees them, which inference mode does not show.
+        # A pass at a time, because a context around a `yield` would reach whoever waits for it. Masking needs operators
+        # as autograd sees them, which inference mode does not show.
         with torch.inference_mode(False):
             return _run_without(rated, structure, token, lambda: rated.model(*args, **kwargs))
 

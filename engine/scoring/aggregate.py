@@ -8,7 +8,6 @@ mean, so that a structure counts as much as in the layer that needs it most.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,26 +15,10 @@ from numpy.typing import NDArray
 from ..structures.analysis import Analysis, Kind
 from .score_options import Combine, Normalise
 from .weight_slices import WeightSlice, WeightSlices
+from .weights import Elementwise
 
-
-class Summable(Protocol):
-    """Importances of the elements of a tensor, as far as they are summed: an array, or `weights.Elementwise`."""
-
-    @property
-    def ndim(self) -> int:
-        """How many dimensions the tensor has."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """How many elements."""
-        ...
-
-    def sum(self, axis: tuple[int, ...], dtype: type[np.float64]) -> Any:
-        """Sums over these dimensions."""
-        ...
-
-
+Summable = NDArray[np.floating] | Elementwise
+"""Importances of the elements of a tensor, as far as they are summed."""
 Elements = Callable[[str], Summable | None]
 """Name of a tensor -> importance of each of its elements, in its present shape; None to leave it out."""
 
@@ -44,20 +27,25 @@ def structure_sums(slices: WeightSlices, elements: Elements) -> tuple[NDArray[np
     """([S] sums of importances, [S] number of weights they are sums of)."""
     sums, counts = np.zeros(slices.structures), np.zeros(slices.structures)
     for part, importance in _importances(slices, elements):
-        np.add.at(sums, part.structures, _along(part, importance)[part.indices])
-        np.add.at(counts, part.structures, _weights(part, importance))
+        np.add.at(sums, part.structures, _sums_along(part, importance)[part.indices])
+        np.add.at(counts, part.structures, _weights_each(part, importance))
     return sums, counts
 
 
-def combined(slices: WeightSlices, elements: Elements, how: Combine) -> NDArray[np.float64]:
+def combine(slices: WeightSlices, elements: Elements, how: Combine) -> NDArray[np.float64]:
     """[S] importance of each structure, NaN where it has no weight that counts."""
-    if how is Combine.MAX:
-        return _largest(slices, elements)
-    sums, counts = structure_sums(slices, elements)
-    return sums / counts if how is Combine.MEAN else np.where(counts > 0, sums, np.nan)
+    if how is not Combine.MAX:
+        sums, counts = structure_sums(slices, elements)
+        return sums / counts if how is Combine.MEAN else np.where(counts > 0, sums, np.nan)
+    largest = np.full(slices.structures, np.nan)
+    for part, importance in _importances(slices, elements):
+        own, number = np.unique(part.structures, return_inverse=True)
+        sums = np.bincount(number, _sums_along(part, importance)[part.indices])
+        largest[own] = np.fmax(largest[own], sums / (np.bincount(number) * _weights_each(part, importance)))
+    return largest
 
 
-def counted(slices: WeightSlices) -> NDArray[np.bool_]:
+def has_weights(slices: WeightSlices) -> NDArray[np.bool_]:
     """[S] True where a structure has weights that count."""
     found = np.zeros(slices.structures, dtype=np.bool_)
     for part in slices.slices:
@@ -75,24 +63,15 @@ def _importances(slices: WeightSlices, elements: Elements) -> Iterator[tuple[Wei
             yield part, importance
 
 
-def _along(part: WeightSlice, importance: Summable) -> NDArray[np.float64]:
+def _sums_along(part: WeightSlice, importance: Summable) -> NDArray[np.float64]:
     """Sums of importances at each index of a slice."""
     others = tuple(d for d in range(importance.ndim) if d != part.dim)
     return importance.sum(axis=others, dtype=np.float64)
 
 
-def _weights(part: WeightSlice, importance: Summable) -> float:
-    """How many weights lie at an index of a slice."""
+def _weights_each(part: WeightSlice, importance: Summable) -> float:
+    """How many weights there are at an index of a slice."""
     return importance.size / max(part.size, 1)
-
-
-def _largest(slices: WeightSlices, elements: Elements) -> NDArray[np.float64]:
-    largest = np.full(slices.structures, np.nan)
-    for part, importance in _importances(slices, elements):
-        own, number = np.unique(part.structures, return_inverse=True)
-        sums = np.bincount(number, _along(part, importance)[part.indices])
-        largest[own] = np.fmax(largest[own], sums / (np.bincount(number) * _weights(part, importance)))
-    return largest
 
 
 def fill_blocks(analysis: Analysis, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -115,7 +94,7 @@ def fill_blocks(analysis: Analysis, scores: NDArray[np.float64]) -> NDArray[np.f
 Floats = NDArray[np.float64]
 
 
-def normalised(analysis: Analysis, scores: Floats, how: Normalise) -> Floats:
+def normalise(analysis: Analysis, scores: Floats, how: Normalise) -> Floats:
     """[S] the scores of each set over what `how` names; NaN stays, and so do blocks, each of which is a set alone."""
     rule = RULES.get(how)
     if rule is None:
@@ -128,13 +107,13 @@ def normalised(analysis: Analysis, scores: Floats, how: Normalise) -> Floats:
     return result
 
 
-def _over(values: Floats, size: float) -> Floats:
+def _divide(values: Floats, size: float) -> Floats:
     return values / size if size > 0 else np.zeros_like(values)
 
 
 RULES: dict[Normalise, Callable[[Floats], Floats]] = {
-    Normalise.MEAN: lambda values: _over(values, float(np.abs(values).mean())),
-    Normalise.MAX: lambda values: _over(values, float(np.abs(values).max())),
-    Normalise.L2: lambda values: _over(values, float(np.sqrt(np.square(values).sum()))),
-    Normalise.STANDARD: lambda values: _over(values - values.mean(), float(values.std()) if np.ptp(values) else 0.0),
+    Normalise.MEAN: lambda values: _divide(values, float(np.abs(values).mean())),
+    Normalise.MAX: lambda values: _divide(values, float(np.abs(values).max())),
+    Normalise.L2: lambda values: _divide(values, float(np.sqrt(np.square(values).sum()))),
+    Normalise.STANDARD: lambda values: _divide(values - values.mean(), float(values.std()) if np.ptp(values) else 0.0),
 }

@@ -1,6 +1,6 @@
 """BatchNorm scale: the absolute scale of a channel's BatchNorm (network slimming, Liu et al. 2017).
 
-A BatchNorm is told by what it holds, a vector `weight` beside running statistics, or where it keeps none by its type.
+A BatchNorm is found by what it holds, a vector `weight` and running statistics, or where it keeps none by its type.
 Where it was folded into the layer before it, nothing of it is left to rate by.
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis
-from .aggregate import combined
+from .aggregate import combine
 from .protocol import Criterion, Needs, RatedModel, ScoringContext
 from .score_options import Combine
 from .weight_slices import axis_slices
@@ -25,7 +25,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     yield Progress("Reading BatchNorm scales")
     slices = axis_slices(rated.analysis, rated.kept, _scales(rated.analysis))
     held: dict[str, Any] = dict(rated.model.named_buffers()) | rated.parameters  # frozen ones are buffers
-    return combined(slices, lambda name: np.abs(to_array(held[name])) if name in held else None, rated.combine)
+    return combine(slices, lambda name: np.abs(to_array(held[name])) if name in held else None, rated.combine)
 
 
 def missing(context: ScoringContext) -> Message | None:

@@ -4,9 +4,7 @@ One minus the cosine of a feature vector before and after the block, averaged ov
 branch that may go, before and after are the two sides of the addition that takes its result in.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +22,30 @@ from .weights import shape_of
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean of 1 - cos for each block, 0 to 2; NaN for everything else."""
+    from ..tracing.isolated_forward import quiet_forward
     from .block_similarity import BlockSimilarity
+    from .cancellable_autograd import interruptible
 
     assert rated.task is not None
-    blocks = list(_blocks(rated))
-    turning = BlockSimilarity({one.structure: _channels(rated, one.structure) for one in blocks})
+    blocks: dict[int, StandInSpec] = {}  # what stands for the result of each block that is left: its first one
+    for one in rated.analysis.stand_ins:
+        if not rated.removed[one.structure]:
+            blocks.setdefault(one.structure, one)
+    similarity = BlockSimilarity({block: _features(rated, block) for block in blocks})
     for batch, progress in each_batch(
         rated, token, Message("progress.blocks", "Measuring how much each block changes its input")
     ):
         for inputs in input_parts(rated.task.inputs(batch), rated.limit):
-            with _watched(rated, turning, blocks, token):
-                turning.present = filled(inputs)
-                call(rated.model, inputs)
+            with ExitStack() as stack:
+                stack.callback(similarity.forget)
+                for handle in (handle for one in blocks.values() for handle in similarity.watch(rated.model, one)):
+                    stack.callback(handle.remove)
+                similarity.present = filled(inputs)
+                with quiet_forward(rated.model), interruptible(token), similarity:
+                    call(rated.model, inputs)
         yield progress
     scores = np.full(rated.analysis.count, np.nan)
-    for block, (total, count) in turning.sums.items():
+    for block, (total, count) in similarity.sums.items():
         scores[block] = total / count
     return scores
 
@@ -54,34 +61,8 @@ def missing(context: ScoringContext) -> Message | None:
     )
 
 
-def _blocks(rated: RatedModel) -> Generator[StandInSpec]:
-    """What stands for the result of each block that is left; the first of a block does."""
-    seen: set[int] = set()
-    for one in rated.analysis.stand_ins:
-        if one.structure not in seen and not rated.removed[one.structure]:
-            yield one
-        seen.add(one.structure)
-
-
-@contextmanager
-def _watched(rated: RatedModel, turning: Any, blocks: list[StandInSpec], token: CancelToken) -> Generator[None]:
-    from ..tracing.isolated_forward import quiet_forward
-    from .cancellable_autograd import interruptible
-
-    handles: list[Any] = []
-    try:
-        for one in blocks:
-            handles += turning.watch(rated.model, one)
-        with quiet_forward(rated.model), interruptible(token), turning:
-            yield
-    finally:
-        turning.forget()
-        for handle in handles:
-            handle.remove()
-
-
-def _channels(rated: RatedModel, block: int) -> tuple[int, bool]:
-    """How many features the last weight of a block makes, and whether they lie behind the batch, as in images."""
+def _features(rated: RatedModel, block: int) -> tuple[int, bool]:
+    """How many features the last weight of a block makes, and whether they are on dimension 1, as in images."""
     analysis = rated.analysis
     outputs = roles_of(analysis).outputs
     held: list[int] = sorted(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())

@@ -46,7 +46,7 @@ class BlockSimilarity(OperatorMode):
 
         def enter(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             given = {str(place): value for place, value in enumerate(args)} | kwargs
-            before.update((place, argument(place, given).clone()) for place in _handed_on(one.result))
+            before.update((place, argument(place, given).clone()) for place in _passed_places(one.result))
 
         def leave(_module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
             """Add how far this pass has turned what the block was given; a branch's result waits for its addition."""
@@ -74,7 +74,12 @@ class BlockSimilarity(OperatorMode):
         name = str(func.overloadpacket)
         found = [self._branches.get(_memory(one)) for one in tensors_of(args)] if self._branches else []
         if name in ADDS and sum(one is not None for one in found) == 1 and len(found) == 2:
-            self._join(args, found, kwargs or {})
+            # Before the addition runs, which may be in place.
+            stream, branch = args[:2] if found[0] is None else args[1::-1]
+            block = next(one[0] for one in found if one is not None)
+            if stream.shape == branch.shape:
+                self._add(block, *self._turn(block, stream, torch.add(*args[:2], **(kwargs or {}))))
+            self._branches = {memory: one for memory, one in self._branches.items() if one[0] != block}
             return func(*args, **(kwargs or {}))
         result = func(*args, **(kwargs or {}))
         branch = next((one for one in found if one is not None), None)
@@ -82,47 +87,35 @@ class BlockSimilarity(OperatorMode):
             self._branches.update((_memory(one), (branch[0], one)) for one in tensors_of(result))
         return result
 
-    def _join(self, args: Any, found: list[Any], kwargs: dict[str, Any]) -> None:
-        """Before the addition runs, which may be in place."""
-        stream, branch = args[:2] if found[0] is None else args[1::-1]
-        block = next(one[0] for one in found if one is not None)
-        if stream.shape == branch.shape:
-            self._add(block, *self._turn(block, stream, torch.add(*args[:2], **kwargs)))
-        self._branches = {memory: one for memory, one in self._branches.items() if one[0] != block}
-
     def _turn(self, block: int, before: Any, after: Any) -> tuple[float, int]:
         """(sum of 1 - cos, number of vectors) of values [N, ...] of equal shape."""
-        dim = self._dim(block, after)
+        # Features are on the axis of their number; of several the first for images, else the last.
+        features, image = self._channels[block]
+        places = [d for d in range(1, after.ndim) if after.shape[d] == features]
+        first = image or after.ndim < 2
+        dim = places[0 if image else -1] if places else 1 if first else after.ndim - 1
         apart = 1.0 - F.cosine_similarity(before.float(), after.float(), dim=dim)
         flags = None if self.present is None else rows_of(self.present, tuple(apart.shape))
         if flags is not None:
             apart = apart.flatten()[flags]
         return float(apart.cpu().sum(dtype=torch.float64)), apart.numel()  # not every device has float64
 
-    def _dim(self, block: int, value: Any) -> int:
-        """Where the features lie: where their number is; of several the first for images, else the last."""
-        features, image = self._channels[block]
-        places = [d for d in range(1, value.ndim) if value.shape[d] == features]
-        if not places:
-            return 1 if image or value.ndim < 2 else value.ndim - 1
-        return places[0 if image else -1]
-
     def _add(self, block: int, total: float, count: int) -> None:
         before = self.sums.get(block, (0.0, 0))
         self.sums[block] = before[0] + total, before[1] + count
 
 
-def _handed_on(part: Any) -> Iterator[str]:
+def _passed_places(part: Any) -> Iterator[str]:
     """Places whose value stands in for a result."""
     if isinstance(part, dict):
         for key, value in cast("dict[str, Any]", part).items():
             if key in ("input", "copy"):
                 yield value
             else:
-                yield from _handed_on(value)
+                yield from _passed_places(value)
     elif isinstance(part, list):
         for one in cast("list[Any]", part):
-            yield from _handed_on(one)
+            yield from _passed_places(one)
 
 
 def _results(part: Any, result: Any) -> Iterator[tuple[dict[str, Any], torch.Tensor]]:

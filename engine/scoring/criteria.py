@@ -23,7 +23,7 @@ from ..structures.analysis import Analysis, Mask
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task, TaskInfo
 from .ablation import ABLATION
-from .aggregate import fill_blocks, normalised
+from .aggregate import fill_blocks, normalise
 from .batchnorm import BATCHNORM
 from .block_influence import INFLUENCE
 from .fisher import FISHER
@@ -63,7 +63,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class CriterionOffer:
-    """A criterion as it stands for a model and its task.
+    """A criterion, as far as a model and its task allow it.
 
     Attributes:
         criterion: The rule.
@@ -179,18 +179,31 @@ def score(
         weights that count; a block gets the mean of what it holds, unless the criterion rates blocks.
     """
     choices = choices or Choices()
-    rule = _criterion(criterion, choices, ScoringContext(analysis, removed, None if task is None else {}))
+    rule = CRITERIA.get(criterion)
+    if rule is None:
+        template = "Unknown criterion {name}. Choose one of {known}."
+        raise TaskError("scoring.unknown", template, name=criterion, known=", ".join(CRITERIA))
+    if choices.combine is not None and rule.combine is None:
+        template = "{title} has no setting for how weights are combined. Leave it out."
+        raise TaskError("scoring.no_combine", template, title=title(rule.title))
+    if choices.slices is not None and rule.slices is None:
+        template = "{title} has no setting for slices. Leave it out."
+        raise TaskError("scoring.no_slices", template, title=title(rule.title))
+    reason = unavailable(rule, ScoringContext(analysis, removed, None if task is None else {}))
+    if reason is not None:
+        raise TaskError.saying(reason)
     token = token or NeverCancelled()
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
         filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
-        return np.where(removed, np.nan, normalised(analysis, filled, choices.normalise or rule.normalise))
+        return np.where(removed, np.nan, normalise(analysis, filled, choices.normalise or rule.normalise))
 
     def rate(rated: RatedModel) -> Job[NDArray[np.float64]]:
         return finished_scores(rule.rate(rated, token), finish)
 
-    where = Placement(device, limit, group)
-    return (yield from _on_rated(model, analysis, removed, rule, task, choices, seed, rate, where, known, kept_before))
+    kept = analysis.kept_indices(removed) if kept_before is None else kept_before
+    job = _use_rated(model, analysis, removed, rule, task, choices, seed, rate, device, limit, kept, group, known)
+    return (yield from job)
 
 
 def search(
@@ -231,29 +244,15 @@ def search(
     """
     token = token or NeverCancelled()
 
-    def searched(rated: RatedModel) -> Job[SearchedPlan]:
+    def search_rated(rated: RatedModel) -> Job[SearchedPlan]:
         return search_shares(rated, exchange, plan, text, measurements, token)
 
-    where = Placement(device, limit, ALONE)
-    return (yield from _on_rated(model, analysis, removed, STRUCTURED_OBS, task, Choices(), seed, searched, where))
+    rule, kept = STRUCTURED_OBS, analysis.kept_indices(removed)
+    job = _use_rated(model, analysis, removed, rule, task, Choices(), seed, search_rated, device, limit, kept)
+    return (yield from job)
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a model is rated.
-
-    Attributes:
-        device: That is asked for.
-        limit: How many samples run at a time there, kept from one job to the next; None to find out.
-        group: The processes that rate the same model together.
-    """
-
-    device: str
-    limit: PassLimit | None
-    group: Group
-
-
-def _on_rated(
+def _use_rated(
     model: Any,
     analysis: Analysis,
     removed: Mask,
@@ -262,40 +261,49 @@ def _on_rated(
     choices: Choices,
     seed: int,
     use: Callable[[RatedModel], Job[Found]],
-    where: Placement,
+    device: str,
+    limit: PassLimit | None,
+    kept: KeptIndices,
+    group: Group = ALONE,
     known: MutableMapping[int, float] | None = None,
-    kept_before: KeptIndices | None = None,
 ) -> Job[Found]:
     """A job on a model as a criterion rates it; the model is left exactly as it was."""
-    kept = analysis.kept_indices(removed) if kept_before is None else kept_before
     slices = slices_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
     combine = choices.combine or rule.combine or Combine.SUM
-    device, limit = CPU, where.limit
+    place = CPU
     if rule.needs_data:
-        device = yield from device_for(where.device, model, scored=True, watched=rule.watches)
-    with placed(device, model), _undisturbed(model), np.errstate(invalid="ignore"):
+        place = yield from device_for(device, model, scored=True, watched=rule.watches)
+    with placed(place, model), _eval_with_gradients(model), np.errstate(invalid="ignore"):
         parameters = parameters_of(model, analysis, kept)
         parameters |= further_uses(parameters, slices, rule.needs_data)
-        made = _running(model, analysis, parameters, slices) if rule.reads_weights else {}
-        limit = PassLimit() if limit is None or device != where.device else limit  # of another one it says nothing
-        limit.begin(device)
+        made = _running_weights(model, analysis, parameters, slices) if rule.reads_weights else {}
+        limit = PassLimit() if limit is None or place != device else limit  # of another one it says nothing
+        limit.begin(place)
         known = {} if known is None else known
-        group = where.group
         rated = RatedModel(
             model, analysis, removed, kept, parameters, slices, combine, task, choices, seed, known, made, group, limit
         )
+
+        def inputs() -> Inputs | None:
+            """The model's inputs in the first calibration batch."""
+            batch: Any = None if task is None else next(iter(task.batches(Split.TRAIN)), None)
+            return None if task is None or batch is None else task.inputs(batch)
+
         try:
             if not rule.needs_data or not group.is_alone:  # several begin anew together or not at all
                 return (yield from use(rated))
-            inputs = partial(_calibration_inputs, task)
             return (yield from in_fitting_parts(partial(use, rated), model, inputs, limit))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
-            raise _failed(error) from error
+            template = "The model failed on the calibration samples: {error}"
+            shown = f"{type(error).__name__}: {error}"
+            raise TaskError("scoring.failed", template, details=format_exc(), error=shown) from error
 
 
-def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], slices: WeightSlices) -> dict[str, Any]:
+def _running_weights(
+    model: Any, analysis: Analysis, parameters: dict[str, Any], slices: WeightSlices
+) -> dict[str, Any]:
     """The weights that run where layers make them; raises where a factor counts and what is made of it is not seen."""
     from .reparametrised_weights import running_weights
 
@@ -312,41 +320,8 @@ def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], slices:
     return made
 
 
-def _calibration_inputs(task: Task | None) -> Inputs | None:
-    """The model's inputs in the first calibration batch."""
-    batch: Any = None if task is None else next(iter(task.batches(Split.TRAIN)), None)
-    return None if task is None or batch is None else task.inputs(batch)
-
-
-def _criterion(name: str, choices: Choices, context: ScoringContext) -> Criterion:
-    """The rule of a name; raises TaskError where it, or a choice about it, cannot be."""
-    rule = CRITERIA.get(name)
-    if rule is None:
-        known = ", ".join(CRITERIA)
-        raise TaskError("scoring.unknown", "Unknown criterion {name}. Choose one of {known}.", name=name, known=known)
-    if choices.combine is not None and rule.combine is None:
-        template = "{title} has no setting for how weights are combined. Leave it out."
-        raise TaskError("scoring.no_combine", template, title=title(rule.title))
-    if choices.slices is not None and rule.slices is None:
-        template = "{title} has no setting for slices. Leave it out."
-        raise TaskError("scoring.no_slices", template, title=title(rule.title))
-    reason = unavailable(rule, context)
-    if reason is not None:
-        raise TaskError.saying(reason)
-    return rule
-
-
-def _failed(error: Exception) -> TaskError:
-    return TaskError(
-        "scoring.failed",
-        "The model failed on the calibration samples: {error}",
-        details=format_exc(),
-        error=f"{type(error).__name__}: {error}",
-    )
-
-
 @contextmanager
-def _undisturbed(model: Any) -> Generator[None]:
+def _eval_with_gradients(model: Any) -> Generator[None]:
     """Eval mode and gradients for all parameters inside; the model as it was afterwards."""
     from ..tracing.isolated_forward import uncompiled
     from ..tracing.model_state import model_state_restored

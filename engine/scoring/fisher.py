@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job
-from .aggregate import combined
+from .aggregate import combine
 from .gradients import WeightChanges, over_samples, sample_cost
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
@@ -20,7 +20,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
 
     def information(changes: WeightChanges) -> NDArray[np.float64]:
         squares = {name: np.square(change) for name, change in changes.items()}
-        return combined(rated.slices, squares.get, rated.combine)
+        return combine(rated.slices, squares.get, rated.combine)
 
     shown = Message("progress.fisher", "Measuring the Fisher information")
     return (yield from over_samples(rated, token, shown, information, lambda sums, samples: sums / samples))

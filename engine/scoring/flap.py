@@ -4,8 +4,6 @@ A feature that hardly varies can be replaced by its mean, which a bias can hold;
 As in the paper the scores of each set are standardised, so that layers of different scale compare.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,13 +15,12 @@ from .score_options import Combine, Normalise, Slices
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] sum of w^2 times the variance of the feature that it multiplies."""
-    from .features import rate_by
+    from .features import FeatureMoments, rate_by
 
-    return (yield from rate_by(rated, token, _importance))
+    def importance(weight: NDArray[np.float32], features: FeatureMoments) -> NDArray[np.floating]:
+        return np.square(weight) * features.variance.astype(weight.dtype)
 
-
-def _importance(weight: NDArray[np.float32], features: Any) -> NDArray[np.float64]:
-    return np.square(weight) * features.variance.astype(weight.dtype)
+    return (yield from rate_by(rated, token, importance))
 
 
 FLUCTUATION = Criterion(

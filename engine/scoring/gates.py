@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job
-from .aggregate import counted, structure_sums
+from .aggregate import has_weights, structure_sums
 from .gradients import WeightChanges, over_samples, sample_cost
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Normalise
@@ -24,7 +24,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
         return np.abs(structure_sums(rated.slices, changes.get)[0])
 
     def scores(sums: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
-        return np.where(counted(rated.slices), sums / samples, np.nan)
+        return np.where(has_weights(rated.slices), sums / samples, np.nan)
 
     shown = Message("progress.gates", "Measuring gate gradients")
     return (yield from over_samples(rated, token, shown, size, scores))

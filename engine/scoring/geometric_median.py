@@ -28,18 +28,20 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
         check(token)
         there = one.first + np.flatnonzero(~rated.removed[one.structures])
         if len(there) > 1:
-            scores[there] = _distances(rated, there, random)
+            scores[there] = _mean_distances(rated, there, random)
         yield Progress("Comparing weights", number, len(rated.analysis.sets))
     return scores
 
 
-def _distances(rated: RatedModel, there: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.float64]:
+def _mean_distances(rated: RatedModel, there: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.float64]:
     """[there] mean distance to the references, itself left out."""
     count = min(len(there), REFERENCES)
     chosen = np.sort(random.permutation(len(there))[:count])
     squares, weights = np.zeros((len(there), count)), 0
-    for rows in _rows(rated, there):
-        squares += _squared(rows, chosen)
+    for own in _slice_rows(rated, there):
+        rows = own - own.mean(axis=0)  # distances stay, and little is lost in the difference of large numbers
+        norms = np.einsum("nf,nf->n", rows, rows, dtype=np.float64)
+        squares += norms[:, None] + norms[chosen] - 2.0 * (rows @ rows[chosen].T)
         weights += rows.shape[1]
     if not weights:
         return np.full(len(there), np.nan)
@@ -48,14 +50,7 @@ def _distances(rated: RatedModel, there: NDArray[np.intp], random: np.random.Gen
     return np.sqrt(np.maximum(squares, 0.0) / weights).sum(axis=1) / others
 
 
-def _squared(rows: Floats, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
-    """[n, references] squared distances of rows [n, f]."""
-    rows = rows - rows.mean(axis=0)  # distances stay, and little is lost in the difference of large numbers
-    norms = np.einsum("nf,nf->n", rows, rows, dtype=np.float64)
-    return norms[:, None] + norms[chosen] - 2.0 * (rows @ rows[chosen].T)
-
-
-def _rows(rated: RatedModel, there: NDArray[np.intp]) -> Iterator[Floats]:
+def _slice_rows(rated: RatedModel, there: NDArray[np.intp]) -> Iterator[Floats]:
     """[there, f] the weights of each structure on each slice where all own equally many."""
     for part in rated.slices.slices:
         start, stop = np.searchsorted(part.structures, (there[0], there[-1] + 1))

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..distributed import Group
 from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.portion import EMPTY, Portion
@@ -62,10 +61,12 @@ def each_batch(rated: RatedModel, token: CancelToken, shown: Message) -> Iterato
 
     Where several processes compute together, each gets whole batches in turn.
     """
-    yield from _dealt(rated, token, shown, _turns(rated.group))
+    place = rated.group.place
+    turns = None if rated.group.is_alone else Portion(place.rank, place.size, turns=place.size)
+    yield from _own_batches(rated, token, shown, turns)
 
 
-def _dealt(
+def _own_batches(
     rated: RatedModel, token: CancelToken, shown: Message, portion: Portion | None
 ) -> Iterator[tuple[Any, Progress]]:
     """The same with what a portion leaves of each batch, without those of which it leaves nothing."""
@@ -79,11 +80,6 @@ def _dealt(
             yield batch, Progress(shown, number, total)
     if not number:
         raise no_batch_error()
-
-
-def _turns(group: Group) -> Portion | None:
-    place = group.place
-    return None if group.is_alone else Portion(place.rank, place.size, turns=place.size)
 
 
 def no_batch_error() -> TaskError:
@@ -112,7 +108,7 @@ def over_samples(
     Args:
         rated: What is rated.
         token: Cancels.
-        shown: What is told meanwhile.
+        shown: Message of the progress.
         value: [S] of the changes of a sample.
         scores: [S] raw scores of the sum [S] of so many samples.
     """
@@ -121,7 +117,7 @@ def over_samples(
     count = number = 0  # of the samples here, and over all processes
     most = sys.maxsize if rated.choices.batches else SAMPLES
     place, sums = rated.group.place, np.zeros(rated.analysis.count)
-    for batch, progress in _dealt(rated, token, shown, None):
+    for batch, progress in _own_batches(rated, token, shown, None):
         total = min(most, progress.total * (1 if together else rated.task.spec.batch))
         for sample in [batch] if together else samples_of(batch, rated.task.inputs(batch)):
             check(token)
@@ -144,29 +140,26 @@ def changes_of(rated: RatedModel, batch: Any, token: CancelToken) -> WeightChang
 
     from ..tracing.model_state import model_state_restored
     from .cancellable_autograd import interruptible
+    from .reparametrised_weights import WeightRecorder
     from .weights import untied_weights
 
     names = sorted({p.tensor for p in rated.slices.slices})
     interrupted = interruptible(token, [rated.parameters[n] for n in names])
-    with torch.enable_grad(), untied_weights(rated), interrupted, model_state_restored(rated.model):
-        loss, weights = _loss_of(rated, batch, names)
-        gradients: tuple[Any, ...] = torch.autograd.grad(loss, [w for _, w in weights], allow_unused=True)
-    changes = {n: _change(rated.parameters[n], None) for n in names if n in rated.made}
-    for (n, w), g in zip(weights, gradients, strict=True):
-        changes[n] = changes[n] + _change(w, g) if n in rated.made else _change(w, g)
-    return changes
-
-
-def _loss_of(rated: RatedModel, batch: Any, names: list[str]) -> tuple[Any, list[tuple[str, Any]]]:
-    """(loss, names and weights to take gradients for): parameters, and what layers made of parameters in this pass."""
+    # Gradients are taken for parameters, and for what layers made of parameters in this pass.
     weights = [(n, rated.parameters[n]) for n in names if n not in rated.made]
-    if len(weights) == len(names):
-        return _loss(rated, batch), weights
-    from .reparametrised_weights import recording_weights
-
-    with recording_weights(rated.model, {n: rated.parameters[n] for n in names if n in rated.made}) as found:
-        loss = _loss(rated, batch)
-    return loss, weights + [(n, one) for n, made in found.running.items() for one in made]
+    made = {n: rated.parameters[n] for n in names if n in rated.made}
+    with torch.enable_grad(), untied_weights(rated), interrupted, model_state_restored(rated.model):
+        if made:
+            with WeightRecorder(rated.model, made) as found:
+                loss = _loss(rated, batch)
+            weights += [(n, one) for n, some in found.running.items() for one in some]
+        else:
+            loss = _loss(rated, batch)
+        gradients: tuple[Any, ...] = torch.autograd.grad(loss, [w for _, w in weights], allow_unused=True)
+    changes = {n: _change(one, None) for n, one in made.items()}
+    for (n, w), g in zip(weights, gradients, strict=True):
+        changes[n] = changes[n] + _change(w, g) if n in made else _change(w, g)
+    return changes
 
 
 def _change(weight: Any, gradient: Any | None) -> NDArray[np.float32]:

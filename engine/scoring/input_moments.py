@@ -52,7 +52,7 @@ class InputMoments:
     """A product with a weight, and the sums over what entered it.
 
     Attributes:
-        weight: [m, ...] view of the parameter in which its matrix lies.
+        weight: [m, ...] view of the parameter that holds its matrix.
         dim: The weight's input dimension.
         index: [k] index along that dimension of each of its columns.
         wanted: Rows after which it looks at no more.
@@ -132,7 +132,7 @@ class SameInputs:
         columns: [n, b] columns that each structure owns.
         moments: [k, k] of the inputs.
         mean: [k] of the inputs.
-        views: The weight of each, as it lies in its parameter.
+        views: The weight of each, a view of its parameter.
         biases: The bias of each likewise, None where it has none that can hold the mean.
         tied: Whether the weight of each is used elsewhere too.
     """
@@ -268,7 +268,7 @@ class _Gathering:
             random = torch.Generator().manual_seed(hash((self.rated.seed, self.forwards, product.call)))
             one.add(unit.columns(drawn_rows(unit, math.ceil(self.share * one.wanted), random)).float())
 
-    def spare_biases(self, watching: Any) -> None:
+    def exclude_shared_biases(self, watching: Any) -> None:
         """Leave biases alone that other products add too, or that something else reads (`WeightProducts`)."""
         for name, some in self._added.items():
             for one in some:
@@ -303,7 +303,7 @@ def samples_at_once(rated: RatedModel, token: CancelToken) -> int:
         return most if independent(rated.model, copied_inputs(inputs)) else 0
 
 
-def gathered_moments(
+def gather_moments(
     rated: RatedModel, dims: dict[str, int], found: dict[str, list[InputMoments]], at_once: int, token: CancelToken
 ) -> Job[None]:
     """Pass over calibration batches until every product of these weights has seen enough rows."""
@@ -332,7 +332,8 @@ def gathered_moments(
             batches = needed = min(batches, max(affordable, LEAST))
         rows = rows_in(whole)
         first = first or rows
-        # Only what was tried is divided, and nothing padded: as many samples as tokens could not be told apart.
+        # Only batches of the size that was tried are divided, and none with padding: where there are as many samples
+        # as tokens, flags of the one could not be distinguished from those of the other.
         most = at_once if rows == first and filled(whole) is None else 0
         for inputs in input_parts(whole, rated.limit, most):
             check(token)
@@ -352,7 +353,7 @@ def gathered_moments(
         needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
     if not number:
         raise no_batch_error()
-    gathering.spare_biases(watching)
+    gathering.exclude_shared_biases(watching)
 
 
 def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMoments]:
@@ -381,7 +382,7 @@ def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMomen
     return made
 
 
-def read_alike(
+def same_inputs(
     readings: Sequence[Reading], found: Mapping[str, list[InputMoments]], left: NDArray[np.int64]
 ) -> tuple[list[SameInputs], set[str]] | None:
     """(the products that read a set, by what they read, names of the parameters in which their weights lie).

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
-from .aggregate import combined
+from .aggregate import combine
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 from .weights import Elementwise
@@ -14,7 +14,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w|; the mean, not the sum, so that layers of equal shape compare after cuts of different size."""
     check(token)
     yield Progress("Reading weights")
-    return combined(rated.slices, lambda name: Elementwise(rated, name, np.abs), rated.combine)
+    return combine(rated.slices, lambda name: Elementwise(rated, name, np.abs), rated.combine)
 
 
 L1 = Criterion(

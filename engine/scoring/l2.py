@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
-from .aggregate import combined
+from .aggregate import combine
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 from .weights import Elementwise
@@ -14,7 +14,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root of the mean of w^2: the L2 norm over the root of the number of weights; of the sum: the norm itself."""
     check(token)
     yield Progress("Reading weights")
-    return np.sqrt(combined(rated.slices, lambda name: Elementwise(rated, name, np.square), rated.combine))
+    return np.sqrt(combine(rated.slices, lambda name: Elementwise(rated, name, np.square), rated.combine))
 
 
 L2 = Criterion(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
-from .aggregate import combined
+from .aggregate import combine
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 from .weights import Elementwise
@@ -19,20 +19,16 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] energy over the energy of all in the set that rank no lower, above 0 and up to 1."""
     check(token)
     yield Progress("Reading weights")
-    energies = combined(rated.slices, lambda name: Elementwise(rated, name, np.square), rated.combine)
+    energies = combine(rated.slices, lambda name: Elementwise(rated, name, np.square), rated.combine)
     scores = np.full(len(energies), np.nan)
     for one in rated.analysis.sets:
-        scores[one.structures] = _shares(energies[one.structures])
+        own = energies[one.structures]
+        order = np.argsort(own, kind="stable")
+        order = order[np.isfinite(own[order])]
+        above = np.cumsum(own[order][::-1])[::-1]
+        shares = np.divide(own[order], above, out=np.zeros(len(order)), where=above > 0)
+        scores[one.first + order] = shares
     return scores
-
-
-def _shares(energies: NDArray[np.float64]) -> NDArray[np.float64]:
-    order = np.argsort(energies, kind="stable")
-    order = order[np.isfinite(energies[order])]
-    above = np.cumsum(energies[order][::-1])[::-1]
-    shares = np.full(len(energies), np.nan)
-    shares[order] = np.divide(energies[order], above, out=np.zeros(len(order)), where=above > 0)
-    return shares
 
 
 LAMP = Criterion(

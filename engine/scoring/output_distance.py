@@ -5,11 +5,11 @@ What runs before the first layer whose weights are replaced is not computed agai
 (`tracing/resumable_forward.py`).
 """
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from ..tasks.protocol import Split
 from .gradients import no_batch_error
 from .protocol import RatedModel
 
+Written: TypeAlias = tuple[Any, Any]
+"""A view of a parameter, and the numbers that it is to hold."""
 RESUMED = 1 << 30
 """Bytes to hold of what need not be computed again in measuring."""
 
@@ -57,7 +59,7 @@ class OutputDistance:
             TaskError: There are no samples.
         """
         self._rated, self._read, self._token = rated, read, token
-        self._batches = list(_drawn(rated, count, seed))
+        self._batches = list(_draw_batches(rated, count, seed))
         if not self._batches:
             raise no_batch_error()
         self._samples = sum(one.size for one in self._batches)
@@ -91,11 +93,15 @@ class OutputDistance:
         import torch
 
         from ..tasks.distillation_loss import distillation_loss
+        from ..tracing.tree import preserved_outputs
 
         outputs, total = self._rated.analysis.outputs, 0.0
         for forward, batch, original in zip(self._forwards, self._batches, self._originals, strict=True):
             found = forward.again(changed) if changed else forward.outputs
-            shapes = [_shapes(one, outputs) for one in (found, original)]
+            shapes = [
+                [tuple(one.shape) for one in preserved_outputs(tensors, outputs) if one.is_floating_point()]
+                for tensors in (found, original)
+            ]
             if shapes[0] != shapes[1] or not shapes[0]:
                 return np.nan
             with torch.no_grad():
@@ -103,54 +109,34 @@ class OutputDistance:
             total += float(distance) * batch.size
         return total / self._samples
 
-    def with_weights(self, changed: Collection[str], views: Sequence[Any], weights: Sequence[Any]) -> float:
-        """The same with other weights in place; these are put back.
-
-        Args:
-            changed: Names of the parameters in which the weights lie.
-            views: Where they lie.
-            weights: What they are to be, of as many numbers each.
-        """
-        with replaced(views, weights):
+    def with_weights(self, changed: Collection[str], written: Sequence[Written]) -> float:
+        """The same with other weights in place, in the parameters of these names; the old ones are put back."""
+        before = [(view, view.clone()) for view, _ in written]
+        try:
+            write(written)
             return self.now(changed)
+        finally:
+            write(before)
 
 
-@contextmanager
-def replaced(views: Sequence[Any], weights: Sequence[Any]) -> Generator[None]:
-    """Other weights in place, inside."""
-    before = [view.clone() for view in views]
-    try:
-        write(views, weights)
-        yield
-    finally:
-        write(views, before)
-
-
-def write(views: Sequence[Any], weights: Sequence[Any]) -> None:
-    """Weights into where they lie, of as many numbers each."""
+def write(written: Sequence[Written]) -> None:
+    """Write weights where they belong, each of as many numbers as are there."""
     import torch
 
     with torch.no_grad():
-        for view, weight in zip(views, weights, strict=True):
+        for view, weight in written:
             view.copy_(weight.reshape(view.shape))
 
 
-def _drawn(rated: RatedModel, count: int, seed: int) -> Iterator[_Batch]:
+def _draw_batches(rated: RatedModel, count: int, seed: int) -> Iterator[_Batch]:
     """So many samples of the train split, if there are as many."""
     assert rated.task is not None
     for batch in rated.task.batches(Split.TRAIN, seed=seed):
-        told = rated.task.distillation_batch(batch)
-        inputs, counts, size = told.inputs, told.counts, batch_size(told.inputs)
+        given = rated.task.distillation_batch(batch)
+        inputs, counts, size = given.inputs, given.counts, batch_size(given.inputs)
         if size > count:
             inputs, counts, size = few(inputs, count), None if counts is None else counts[:count], count
-        yield _Batch(inputs, size, counts, told.logits)
+        yield _Batch(inputs, size, counts, given.logits)
         count -= size
         if count <= 0:
             return
-
-
-def _shapes(outputs: Any, chosen: Sequence[str]) -> list[tuple[int, ...]]:
-    """Shapes of the tensors of floats in the outputs that stay."""
-    from ..tracing.tree import preserved_outputs
-
-    return [tuple(one.shape) for one in preserved_outputs(outputs, chosen) if one.is_floating_point()]

@@ -12,9 +12,9 @@ from ..jobs import Job, Progress
 
 Scores = NDArray[np.float64]
 PARTS = (4, 2)
-"""One over the share of the way after which scores are told."""
+"""One over the share of the way after which scores are reported."""
 LEAST = 8
-"""Steps that a job has at least where it tells any on the way."""
+"""Fewest steps of a job that reports any on the way."""
 
 
 class Step(StrEnum):
@@ -56,7 +56,7 @@ def finished_scores(job: Job[Scores], finish: Callable[[Scores], Scores]) -> Job
                 progress = next(job)
             except StopIteration as stop:
                 return finish(stop.value)
-            told: PartialScores | None = progress.so_far
-            if told is not None:
-                progress = replace(progress, so_far=replace(told, scores=finish(told.scores)))
+            partial: PartialScores | None = progress.so_far
+            if partial is not None:
+                progress = replace(progress, so_far=replace(partial, scores=finish(partial.scores)))
             yield progress

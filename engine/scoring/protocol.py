@@ -80,7 +80,7 @@ class PassCost:
 
 @dataclass(frozen=True, slots=True)
 class RatedModel:
-    """A model that is rated, as it stands now.
+    """A model that is rated, in its present state.
 
     Attributes:
         model: The `torch.nn.Module`; its tensors may be smaller than the original's.

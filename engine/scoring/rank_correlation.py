@@ -62,7 +62,10 @@ def agreement(analysis: Analysis, one: Floats, other: Floats) -> Agreement:
         here = coupled.first + np.flatnonzero(known[coupled.structures])
         count[number] = len(here)
         correlation[number] = spearman(one[here], other[here])
-        shared[number] = _shared(one[here], other[here])
+        most = round(LOWEST * len(here))
+        if most:
+            lowest = [np.argpartition(values[here], most - 1)[:most] for values in (one, other)]
+            shared[number] = len(np.intersect1d(*lowest, assume_unique=True)) / most
     return Agreement(correlation, shared, count)
 
 
@@ -70,11 +73,3 @@ def whole(one: Floats, other: Floats) -> float:
     """Spearman's rho over all structures that both ratings [S] know."""
     known = np.isfinite(one) & np.isfinite(other)
     return spearman(one[known], other[known])
-
-
-def _shared(one: Floats, other: Floats) -> float:
-    most = round(LOWEST * len(one))
-    if not most:
-        return float("nan")
-    lowest = [np.argpartition(values, most - 1)[:most] for values in (one, other)]
-    return len(np.intersect1d(*lowest, assume_unique=True)) / most

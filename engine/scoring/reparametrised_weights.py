@@ -24,12 +24,14 @@ class WeightRecorder(TorchFunctionMode):
         running: Name of a parameter -> what was made of it and met data, each time that it was made.
     """
 
-    def __init__(self, weights: dict[str, Any], others: list[Any]) -> None:
-        """Follow weights by name; `others` are the model's further parameters and buffers."""
+    def __init__(self, model: nn.Module, weights: dict[str, Any]) -> None:
+        """Follow some of a model's parameters, by name."""
         super().__init__()
         self.running: dict[str, list[Any]] = {}
         self._weights = weights
-        self._known: dict[int, tuple[Any, str, Any]] = {id(one): (one, "", None) for one in others}
+        self._known: dict[int, tuple[Any, str, Any]] = {
+            id(one): (one, "", None) for one in (*model.parameters(), *model.buffers())
+        }
         self._known |= {id(weight): (weight, name, None) for name, weight in weights.items()}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -40,14 +42,14 @@ class WeightRecorder(TorchFunctionMode):
         if sources and len(sources) == len(given):
             for one in tensors_of(result):
                 if id(one) not in self._known:
-                    self._known[id(one)] = self._made(one, [source for source in sources if source[1]])
+                    self._known[id(one)] = self._trace(one, [source for source in sources if source[1]])
         elif tensors_of(result):
             for _, name, made in sources:
                 if made is not None and all(made is not one for one in self.running.setdefault(name, [])):
                     self.running[name].append(made)
         return result
 
-    def _made(self, one: Any, sources: list[tuple[Any, str, Any]]) -> tuple[Any, str, Any]:
+    def _trace(self, one: Any, sources: list[tuple[Any, str, Any]]) -> tuple[Any, str, Any]:
         """(what was made, name of the parameter that it stands for, the last of that parameter's shape)."""
         for _, name, _ in sources:
             weight = self._weights[name]
@@ -61,34 +63,27 @@ def running_weights(model: nn.Module, parameters: dict[str, Any]) -> dict[str, A
 
     A layer that may do so is run once on zeros. Layers that are torch's own, without a hook, run their parameter.
     """
-    candidates = [one for one in model.modules() if _may_make(one)]
+    layers = (one for one in model.modules() if isinstance(one, (*CONVOLUTIONS, nn.Linear, nn.Embedding)))
+    candidates = [
+        one
+        for one in layers
+        if not type(one).__module__.startswith("torch.nn.modules.") or vars(one)["_forward_pre_hooks"]
+    ]
     found: dict[str, Any] = {}
     if not candidates:
         return found
     with quiet_forward(model):
         for one in candidates:
             held = {id(parameter) for parameter in one.parameters()}
+            own = {n: p for n, p in parameters.items() if id(p) in held and p.ndim > 1}
             try:
                 given = _zeros(one)
-                with recording_weights(
-                    one, {n: p for n, p in parameters.items() if id(p) in held and p.ndim > 1}
-                ) as result:
+                with WeightRecorder(one, own) as result:
                     one(given)
             except Exception:  # it takes something else than torch's layer does
                 continue
             found |= {name: made[-1] for name, made in result.running.items() if made}
     return found
-
-
-def recording_weights(model: nn.Module, weights: dict[str, Any]) -> WeightRecorder:
-    """A context that finds what a model makes of some of its parameters, by name."""
-    return WeightRecorder(weights, [*model.parameters(), *model.buffers()])
-
-
-def _may_make(module: nn.Module) -> bool:
-    if not isinstance(module, (*CONVOLUTIONS, nn.Linear, nn.Embedding)):
-        return False
-    return not type(module).__module__.startswith("torch.nn.modules.") or bool(vars(module)["_forward_pre_hooks"])
 
 
 def _zeros(module: nn.Module) -> torch.Tensor:

@@ -7,10 +7,10 @@ cost saved. Then the dearest sets get a step back from the cheapest ones, and wh
 some did, prices are taken anew. The plan is valid at any time, and never further from the original than the first one.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +29,14 @@ from .input_moments import (
     InputMoments,
     Reading,
     columns_of,
-    gathered_moments,
+    gather_moments,
     moment_sizes,
     readings_of,
     samples_at_once,
 )
-from .output_distance import OutputDistance, write
+from .output_distance import OutputDistance, Written, write
 from .protocol import RatedModel
 
-Written: TypeAlias = tuple[Any, Any]
-"""Where numbers of a parameter lie, and what they become."""
 Owner: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 """(numbers [n] of the structures of a coupled set, columns [n, b] that each owns in a product)."""
 
@@ -48,9 +46,9 @@ class _Product:
     """A product whose weight can be written.
 
     Attributes:
-        view: [m, ...] where the weight lies.
+        view: [m, ...] of the parameter that holds the weight.
         original: [m, k] what it was.
-        bias: [m] where the bias lies that holds the mean of what is missing; None where there is none.
+        bias: [m] view of the bias that takes the mean of what is missing; None where there is none.
         added: [m] what that was.
     """
 
@@ -58,28 +56,6 @@ class _Product:
     original: Any
     bias: Any
     added: Any
-
-
-class Reader(Protocol):
-    """What reads some structures."""
-
-    @property
-    def changed(self) -> set[str]:
-        """Names of the parameters that it writes."""
-        ...
-
-    @property
-    def originals(self) -> list[Written]:
-        """Where its numbers lie, and what they were."""
-        ...
-
-    def reads(self, structures: Mask) -> bool:
-        """Whether any of some structures [S] is among those that it reads."""
-        ...
-
-    def without(self, gone: Mask) -> list[Written]:
-        """Where its numbers lie, and what they become when these structures [S] go."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +106,7 @@ class _Fitted:
                 written.append((one.bias, shifted_bias(one.added, one.original, weight, self.mean)))
         return written
 
-    def alike(self, owners: list[Owner], moments: Any) -> bool:
+    def reads_same(self, owners: list[Owner], moments: Any) -> bool:
         """Whether a product whose inputs have these moments [k, k] reads the same: then all numbers are, bit by bit."""
         import torch
 
@@ -151,7 +127,7 @@ class _Closed:
     """A parameter that least squares do not reach: a weight is computed from it, it is too wide, or used elsewhere too.
 
     Attributes:
-        view: Where it lies.
+        view: The parameter, to be written.
         original: What it was.
         readings: (numbers [n] of structures, dimension, indices [n] that each owns) of each coupled set.
         changed: Its name.
@@ -164,7 +140,7 @@ class _Closed:
 
     @property
     def originals(self) -> list[Written]:
-        """Where it lies, and what it was."""
+        """The parameter, and its original numbers."""
         return [(self.view, self.original)]
 
     def reads(self, structures: Mask) -> bool:
@@ -172,13 +148,17 @@ class _Closed:
         return any(bool(structures[numbers].any()) for numbers, _, _ in self.readings)
 
     def without(self, gone: Mask) -> list[Written]:
-        """Where it lies, and itself with zeros where it reads these structures [S]."""
+        """The parameter, and its numbers with zeros where it reads these structures [S]."""
         import torch
 
         found = self.original.clone()
         for numbers, dim, indices in self.readings:
             found.index_fill_(dim, torch.from_numpy(indices[gone[numbers]]).to(found.device), 0.0)
         return [(self.view, found)]
+
+
+Reader: TypeAlias = _Fitted | _Closed
+"""What reads some structures."""
 
 
 def readers_of(
@@ -199,7 +179,7 @@ def readers_of(
         left = everywhere[one.key]
         for reading in readings.get(one.key, ()):
             products = found.get(reading.tensor, [])
-            if not products or not all(_is_fitted(reading, product, left) for product in products):
+            if not products or not all(_can_refit(reading, product, left) for product in products):
                 closed.setdefault(reading.tensor, [])
     for one in sets:
         left, some = everywhere[one.key], readings.get(one.key, ())
@@ -219,14 +199,14 @@ def readers_of(
         for product in found.pop(name):
             check(token)
             if id(product) in owners and name not in closed:
-                _add(made, owners[id(product)], product, name)
+                _add_product(made, owners[id(product)], product, name)
     shut = [
         _Closed(view := rated.parameters[name].detach(), view.clone(), some, {name}) for name, some in closed.items()
     ]
     return [*made, *shut], movable
 
 
-def _is_fitted(reading: Reading, product: InputMoments, left: NDArray[np.int64]) -> bool:
+def _can_refit(reading: Reading, product: InputMoments, left: NDArray[np.int64]) -> bool:
     """Whether least squares can adjust a product to what is left of what it reads, or it reads nothing of it."""
     if product.tied or not len(product.weight) or not len(product.index) or reading.dim != product.dim:
         return False
@@ -236,7 +216,7 @@ def _is_fitted(reading: Reading, product: InputMoments, left: NDArray[np.int64])
     return columns_of(reading, product, left) is not None or not np.isin(product.index.numpy(), indices).any()
 
 
-def _add(made: list[_Fitted], owners: list[Owner], product: InputMoments, name: str) -> None:
+def _add_product(made: list[_Fitted], owners: list[Owner], product: InputMoments, name: str) -> None:
     """A further product, among those that read the same."""
     from .removal_order import ridged
 
@@ -249,16 +229,11 @@ def _add(made: list[_Fitted], owners: list[Owner], product: InputMoments, name: 
     one = _Product(weight, weight.flatten(1).clone(), bias, None if bias is None else bias.clone())
     moments = product.moments()
     for other in made:
-        if other.alike(owners, moments):
+        if other.reads_same(owners, moments):
             other.products.append(one)
             other.changed.add(name)
             return
     made.append(_Fitted(owners, ridged(moments)[0], moments.diagonal().clone(), product.mean, [one], {name}))
-
-
-def put(written: Sequence[Written]) -> None:
-    """Numbers into where they lie."""
-    write([view for view, _ in written], [value for _, value in written])
 
 
 TRAINING = 4
@@ -270,7 +245,7 @@ ROUND = 3
 PATIENCE, TRIES = 8, 8
 """Exchanges in turn that bring nothing, after which prices are no longer followed; pairs to look at for each set."""
 SHOWN = 6
-"""Layers whose change is told in words, those that changed most."""
+"""Layers whose change a message names, those that changed most."""
 GAIN = 1e-3
 """Share of the distance that an exchange has to take off to be kept."""
 HELD = 4 * MEMORY
@@ -328,7 +303,7 @@ class SearchedPlan:
     def message(self) -> Message:
         """What came of it, for a person."""
         if not self.measured:
-            return self._not_begun
+            return self._why_not_begun
         if not np.isfinite(self.before):
             template = "The plan by the scores stays: the model's outputs are no numbers, or do not compare."
             return Message("search.outputs", template)
@@ -355,7 +330,7 @@ class SearchedPlan:
         return Message("search.shares", template, fields)
 
     @property
-    def _not_begun(self) -> Message:
+    def _why_not_begun(self) -> Message:
         """Why nothing was measured."""
         if not self.held:
             template = "The plan by the scores stays: it removes nothing that layers could give each other."
@@ -382,21 +357,27 @@ def search_shares(
         measurements: Plans to measure at most, 0 for as many as fit into the time of one recovery epoch.
         token: Cancels.
     """
+    from ..surgery.cut.skip_block import skip
+
     if not any(plan[one.order].any() for one in exchange.options):
         return SearchedPlan(plan, np.nan, np.nan, 0, 0, 0)
-    readings = readings_of(rated)
-    if (held := _held(rated, readings)) > HELD:
-        return SearchedPlan(plan, np.nan, np.nan, 0, 0, 0, held=held)
     assert rated.task is not None
-    batches = rated.task.batch_count(Split.TRAIN) or BATCHES
+    readings = readings_of(rated)
+    sizes = moment_sizes(rated.analysis, {name: one.shape for name, one in rated.parameters.items()})
+    held = 3 * sum(sizes[name] for name in {one.tensor for some in readings.values() for one in some})
+    if held > HELD:
+        return SearchedPlan(plan, np.nan, np.nan, 0, 0, 0, held=held)
+    batches, sets = rated.task.batch_count(Split.TRAIN) or BATCHES, len(exchange.options)
     train = batches * rated.task.spec.batch
-    samples = _samples(train, len(exchange.options), text)
-    total = measurements or max(TRAINING * train // samples, len(exchange.options) + 1)
+    # Samples to measure a plan on: few enough for some measurements of each set within the time of an epoch.
+    affordable = TRAINING * train // (ROUND * max(sets, 1))
+    samples = min(max(affordable, TEXTS if text else SAMPLES), MANY, max(train, 1))
+    total = measurements or max(TRAINING * train // samples, sets + 1)
     gathered = min(batches, BATCHES) * rated.task.spec.batch
     begin = gathered / (gathered + total * samples)
     names = {(one.tensor, one.dim) for some in readings.values() for one in some}
     found = dict[str, list[InputMoments]]()
-    gathering = gathered_moments(rated, dict(sorted(names)), found, samples_at_once(rated, token), token)
+    gathering = gather_moments(rated, dict(sorted(names)), found, samples_at_once(rated, token), token)
     yield from spanning(gathering, 0.0, begin)
     readers, movable = readers_of(rated, readings, found, token)
     exchange = exchange.among(movable)
@@ -405,54 +386,13 @@ def search_shares(
     read = {name: rated.parameters[name] for one in readers for name in one.changed}
     outputs = OutputDistance(rated, read, samples, rated.seed + 2, token)
     walk = _Walk(rated.analysis, exchange, readers, outputs, plan, total)
-    try:
-        with _without_blocks(rated, plan):
-            yield from spanning(_walked(walk, token), begin, 1.0)
-    finally:
-        walk.restore()
-    return walk.best
-
-
-@contextmanager
-def _without_blocks(rated: RatedModel, plan: Mask) -> Generator[None]:
-    """Blocks that a plan [S] removes are skipped, inside."""
-    from ..surgery.cut.skip_block import skip
-
     with ExitStack() as stack:
+        stack.callback(walk.restore)
         for one in Transition(rated.analysis, rated.removed, plan).stand_ins:
             if (handle := skip(rated.model, one)) is not None:
                 stack.callback(handle.remove)
-        yield
-
-
-def _walked(walk: "_Walk", token: CancelToken) -> Job[None]:
-    """Exchange steps until none brings the outputs nearer, or all measurements are made."""
-    yield from walk.begin(token)
-    while np.isfinite(walk.before) and walk.measured < walk.total:
-        moved = walk.moved
-        for step in walk.steps():
-            check(token)
-            walk.price(step)
-            yield walk.progress()
-        for gets, gives in walk.pairs():
-            check(token)
-            yield walk.progress(walk.try_exchange(gets, gives))
-        if walk.moved == moved:
-            break
-        walk.outputs.record()
-        walk.stale.clear()
-
-
-def _samples(train: int, sets: int, text: bool) -> int:
-    """Samples to measure a plan on: few enough for some measurements of each set within the time of an epoch."""
-    affordable = TRAINING * train // (ROUND * max(sets, 1))
-    return min(max(affordable, TEXTS if text else SAMPLES), MANY, max(train, 1))
-
-
-def _held(rated: RatedModel, readings: Mapping[str, Sequence[Reading]]) -> int:
-    """Bytes of the moments of all layers."""
-    sizes = moment_sizes(rated.analysis, {name: one.shape for name, one in rated.parameters.items()})
-    return 3 * sum(sizes[name] for name in {one.tensor for some in readings.values() for one in some})
+        yield from spanning(walk.run(token), begin, 1.0)
+    return walk.best
 
 
 class _Walk:
@@ -477,20 +417,35 @@ class _Walk:
         self._steps = dict[int, ShareStep]()
         self._known = {plan.tobytes()}
 
-    def begin(self, token: CancelToken) -> Job[None]:
-        """Put the plan's weights in and measure it."""
+    def run(self, token: CancelToken) -> Job[None]:
+        """Exchange steps until none brings the outputs nearer, or all measurements are made."""
         for one in self._readers:
             check(token)
-            put(one.without(self.plan))
+            write(one.without(self.plan))
         self.outputs.record()
         self.measured = 1
         self.before = self.now = self.outputs.now()
         yield self.progress()
+        while np.isfinite(self.before) and self.measured < self.total:
+            moved = self.moved
+            for step in self.steps():
+                check(token)
+                # What a step costs, or brings, for what it saves.
+                change = self._measure(step.removed) - self.now
+                self._prices[step.number] = (change if step.down else -change) / step.saved
+                yield self.progress()
+            for gets, gives in self.pairs():
+                check(token)
+                yield self.progress(self.try_exchange(gets, gives))
+            if self.moved == moved:
+                break
+            self.outputs.record()
+            self.stale.clear()
 
     def restore(self) -> None:
         """The model as it was."""
         for one in self._readers:
-            put(one.originals)
+            write(one.originals)
 
     def steps(self) -> Iterator[ShareStep]:
         """A step of each set, those that save most first, as many as two thirds of what is left allow."""
@@ -499,11 +454,6 @@ class _Walk:
         self._steps = {one.number: one for one in steps[: max(2 * (self.total - self.measured) // 3, 1)]}
         self._prices.clear()
         yield from self._steps.values()
-
-    def price(self, step: ShareStep) -> None:
-        """Measure what a step costs, or brings, for what it saves."""
-        change = self._measure(step.removed) - self.now
-        self._prices[step.number] = (change if step.down else -change) / step.saved
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """Which set might get a step from which, what promises most first; each once."""
@@ -540,8 +490,8 @@ class _Walk:
         found = self._measure(plan)
         if not found < (1 - GAIN) * self.now:
             return False
-        for one in self._differing(plan):
-            put(one.without(plan))
+        for one in self._readers_of_change(plan):
+            write(one.without(plan))
             self.stale |= one.changed
         self.plan, self.now = plan, found
         self.moved += 1
@@ -569,11 +519,11 @@ class _Walk:
     def _measure(self, plan: Mask) -> float:
         self.measured += 1
         changed, written = set(self.stale), list[Written]()
-        for one in self._differing(plan):
+        for one in self._readers_of_change(plan):
             changed |= one.changed
             written += one.without(plan)
-        return self.outputs.with_weights(changed, [view for view, _ in written], [value for _, value in written])
+        return self.outputs.with_weights(changed, written)
 
-    def _differing(self, plan: Mask) -> list[Reader]:
+    def _readers_of_change(self, plan: Mask) -> list[Reader]:
         changed = plan != self.plan
         return [one for one in self._readers if one.reads(changed)]

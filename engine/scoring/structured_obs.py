@@ -20,7 +20,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..planning.protocol import Ranking
 from ..structures.analysis import CoupledSet, Kind
 from ..structures.costs import costs
-from .aggregate import counted, structure_sums
+from .aggregate import has_weights, structure_sums
 from .gradients import batches_of
 from .input_moments import (
     LEAST,
@@ -29,10 +29,10 @@ from .input_moments import (
     Reading,
     affordable_batches,
     fitting_parts,
-    gathered_moments,
+    gather_moments,
     moment_sizes,
-    read_alike,
     readings_of,
+    same_inputs,
     samples_at_once,
 )
 from .output_distance import OutputDistance
@@ -59,7 +59,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     scores = np.full(rated.analysis.count, np.nan)
     readings = readings_of(rated)
     parts = fitting_parts(rated, readings)
-    points, samples = _measuring(max(costs(rated.analysis, rated.removed).macs, 1), len(readings))
+    points, samples = _measurement_plan(max(costs(rated.analysis, rated.removed).macs, 1), len(readings))
     read = {one.tensor: rated.parameters[one.tensor] for some in readings.values() for one in some}
     distance, at_once = None, 0
     if parts:
@@ -73,11 +73,11 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     for part in parts:
         names = {(one.tensor, one.dim) for key in part for one in readings[key]}
         found: dict[str, list[InputMoments]] = {}
-        yield from gathered_moments(rated, dict(sorted(names)), found, at_once, token)
+        yield from gather_moments(rated, dict(sorted(names)), found, at_once, token)
         for key in part:
             check(token)
             assert distance is not None
-            numbers, errors, cost = _curve(rated, sets[key], readings[key], found, distance, points, token)
+            numbers, errors, cost = _error_curve(rated, sets[key], readings[key], found, distance, points, token)
             done += 1
             if cost is not None:
                 scores[numbers] = _increments(errors, cost)
@@ -86,8 +86,16 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
                 waiting.append((numbers, errors))
             yield with_partial_scores(Progress(shown, done, total), scores.copy, Step.LAYERS)
     for numbers, errors in waiting:  # weights that cannot be written: their curve in the unit of the others
-        scores[numbers] = _ascending(errors * (float(np.median(units)) if units else 1.0))
-    return _with_others(rated, scores)
+        scores[numbers] = _isotonic(errors * (float(np.median(units)) if units else 1.0))
+    # Sets that no product reads: by the squares of their weights, in the unit of the others.
+    missing = np.isnan(scores) & has_weights(rated.slices) & ~rated.removed
+    known = scores[np.isfinite(scores)]
+    sums, _ = structure_sums(rated.slices, lambda name: Elementwise(rated, name, np.square))
+    for one in rated.analysis.sets:
+        own = one.first + np.flatnonzero(missing[one.structures])
+        if one.kind is not Kind.BLOCK and len(own):
+            scores[own] = sums[own] / (float(sums[own].mean()) or 1.0) * (float(known.mean()) if len(known) else 1.0)
+    return scores
 
 
 def cost(context: ScoringContext, choices: Choices) -> PassCost:
@@ -105,18 +113,18 @@ def cost(context: ScoringContext, choices: Choices) -> PassCost:
         one.kind is not Kind.BLOCK and not context.removed[one.structures].all() and not reading.isdisjoint(one.touches)
         for one in analysis.sets
     )
-    points, samples = _measuring(each, sets)
+    points, samples = _measurement_plan(each, sets)
     return PassCost(batches * parts + math.ceil(samples * (sets * points + RECORDED) / batch))
 
 
-def _measuring(each: int, sets: int) -> tuple[int, int]:
+def _measurement_plan(each: int, sets: int) -> tuple[int, int]:
     """(points of a set's curve, samples that a distance is measured on), so many as `WORK` allows."""
     work = each * max(sets, 1)
     points = next((n for n, least in LEVELS.items() if work * n * least <= PATIENCE * WORK), min(LEVELS))
     return points, int(min(max(WORK / (work * points), LEVELS[points]), MANY))
 
 
-def _curve(
+def _error_curve(
     rated: RatedModel,
     one: CoupledSet,
     readings: Sequence[Reading],
@@ -127,16 +135,19 @@ def _curve(
 ) -> tuple[NDArray[np.int64], Floats, list[tuple[int, float]] | None]:
     """(numbers of structures in their order of removal, error that each adds, measured (count, distance)).
 
-    Nothing is measured (None) where the weights that run are computed from others.
+    Nothing is measured (None) where the weights that run are computed from others: their squares give the order.
     """
     import torch
 
     from .removal_order import Consumer, consumer, removal_order, shifted_bias
 
     left = np.flatnonzero(~rated.removed[one.structures])
-    known = read_alike(readings, found, left)
+    known = same_inputs(readings, found, left)
     if known is None:
-        return _by_weights(rated, one, left)
+        sums, _ = structure_sums(rated.slices, lambda name: Elementwise(rated, name, np.square))
+        own = sums[one.structures][left]
+        order = np.argsort(own, kind="stable")
+        return one.first + left[order], own[order] / max(float(own.sum()), 1e-30), None
     alike, changed = known
     consumers, views, biases = list[Consumer](), list[Any](), list[tuple[int, Any, Any]]()
     tied = list[tuple[int, NDArray[np.int64]]]()
@@ -158,7 +169,7 @@ def _curve(
     levels = sorted({min(max(round(float(share) * len(left)), 1), most) for share in shares} - {0})
     removal = removal_order(consumers, len(left), levels)
     numbers = one.first + left[np.array(removal.order)]
-    told: list[tuple[int, float]] = []
+    measured: list[tuple[int, float]] = []
     for level in levels:
         check(token)
         weights = removal.weights[level]
@@ -167,33 +178,26 @@ def _curve(
             weights[n] = views[n].flatten(1).index_fill(1, gone, 0.0)
         shifted = [shifted_bias(bias, views[n].flatten(1), weights[n], mean) for n, bias, mean in biases]
         places = [*views, *(bias for _, bias, _ in biases)]
-        told.append((level, distance.with_weights(changed, places, [*weights, *shifted])))
-    if not all(np.isfinite(one) for _, one in told):
+        written = list(zip(places, [*weights, *shifted], strict=True))
+        measured.append((level, distance.with_weights(changed, written)))
+    if not all(np.isfinite(one) for _, one in measured):
         return numbers, np.array(removal.errors), None
-    return numbers, np.array(removal.errors), told
+    return numbers, np.array(removal.errors), measured
 
 
-def _by_weights(rated: RatedModel, one: CoupledSet, left: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats, None]:
-    """The same by the squares of the weights that read a set."""
-    sums, _ = structure_sums(rated.slices, lambda name: Elementwise(rated, name, np.square))
-    own = sums[one.structures][left]
-    order = np.argsort(own, kind="stable")
-    return one.first + left[order], own[order] / max(float(own.sum()), 1e-30), None
-
-
-def _increments(errors: Floats, told: list[tuple[int, float]]) -> Floats:
+def _increments(errors: Floats, measured: list[tuple[int, float]]) -> Floats:
     """[n] what each removal adds to the distance: measured at some counts, in between along the curve of the errors."""
     curve = np.concatenate([[0.0], np.cumsum(np.maximum(errors, 0))])
     curve += np.arange(len(curve)) * 1e-9 * max(float(curve[-1]), 1e-30)  # strictly ascending
-    counts = [0, *(count for count, _ in told)]
-    distances = np.maximum.accumulate(np.array([0.0, *(max(distance, 0.0) for _, distance in told)]))
+    counts = [0, *(count for count, _ in measured)]
+    distances = np.maximum.accumulate(np.array([0.0, *(max(distance, 0.0) for _, distance in measured)]))
     along = np.interp(curve, curve[counts], distances)
-    slope = np.diff(distances)[-1] / max(float(curve[counts[-1]] - curve[counts[-2]]), 1e-30) if told else 1.0
+    slope = np.diff(distances)[-1] / max(float(curve[counts[-1]] - curve[counts[-2]]), 1e-30) if measured else 1.0
     along[counts[-1] + 1 :] += slope * (curve[counts[-1] + 1 :] - curve[counts[-1]])
-    return _ascending(np.diff(along))
+    return _isotonic(np.diff(along))
 
 
-def _ascending(values: Floats) -> Floats:
+def _isotonic(values: Floats) -> Floats:
     """The nearest values that do not descend (isotonic regression), each a trifle above the one before it."""
     from scipy import optimize
 
@@ -202,18 +206,6 @@ def _ascending(values: Floats) -> Floats:
     fit: Any = optimize.isotonic_regression(values)  # pyright: ignore[reportUnknownMemberType]
     found: Floats = np.asarray(fit.x, np.float64)
     return found + np.arange(len(found)) * 1e-9 * max(float(np.abs(found).max(initial=0.0)), 1e-30)
-
-
-def _with_others(rated: RatedModel, scores: Floats) -> Floats:
-    """Sets that no product reads by the squares of their weights, in the unit of the others."""
-    missing = np.isnan(scores) & counted(rated.slices) & ~rated.removed
-    known = scores[np.isfinite(scores)]
-    sums, _ = structure_sums(rated.slices, lambda name: Elementwise(rated, name, np.square))
-    for one in rated.analysis.sets:
-        own = one.first + np.flatnonzero(missing[one.structures])
-        if one.kind is not Kind.BLOCK and len(own):
-            scores[own] = sums[own] / (float(sums[own].mean()) or 1.0) * (float(known.mean()) if len(known) else 1.0)
-    return scores
 
 
 STRUCTURED_OBS = Criterion(

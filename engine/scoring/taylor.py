@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job
-from .aggregate import counted, structure_sums
+from .aggregate import has_weights, structure_sums
 from .gradients import batch_cost, changes_of, each_batch
 from .partial_scores import with_partial_scores
 from .protocol import Criterion, Needs, RatedModel
@@ -23,7 +23,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     squares, batches = np.zeros(rated.analysis.count), 0
 
     def scores(squares: NDArray[np.float64], batches: float) -> NDArray[np.float64]:
-        return np.where(counted(rated.slices), np.sqrt(squares / batches), np.nan)
+        return np.where(has_weights(rated.slices), np.sqrt(squares / batches), np.nan)
 
     shown = Message("progress.taylor", "Measuring how the loss depends on each structure")
     for batch, progress in each_batch(rated, token, shown):

@@ -4,8 +4,6 @@ The paper takes the L2 norm of an input feature over all samples and positions. 
 number, so that more data or larger images do not raise a score.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,13 +15,12 @@ from .score_options import Combine, Slices
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w| times the root mean square of the feature that it multiplies."""
-    from .features import rate_by
+    from .features import FeatureMoments, rate_by
 
-    return (yield from rate_by(rated, token, _importance))
+    def importance(weight: NDArray[np.float32], features: FeatureMoments) -> NDArray[np.floating]:
+        return np.abs(weight) * features.root_mean_square.astype(weight.dtype)
 
-
-def _importance(weight: NDArray[np.float32], features: Any) -> NDArray[np.float64]:
-    return np.abs(weight) * features.root_mean_square.astype(weight.dtype)
+    return (yield from rate_by(rated, token, importance))
 
 
 WANDA = Criterion(

@@ -54,8 +54,8 @@ class WeightRoles:
             group, and a group of outputs is computed by the same indices: along groups, they are outputs.
     """
 
-    outputs: tuple[tuple[int, ...], ...]
-    inputs: tuple[tuple[int, ...], ...]
+    outputs: list[tuple[int, ...]]
+    inputs: list[tuple[int, ...]]
     tied: dict[int, TiedUse] = field(default_factory=dict[int, TiedUse])
     grouped: dict[int, int] = field(default_factory=dict[int, int])
 
@@ -63,35 +63,38 @@ class WeightRoles:
 def roles_of(analysis: Analysis) -> WeightRoles:
     """Outputs on dimension 0 and inputs on dimension 1, or the other way round; in stacks behind the expert's number.
 
-    Which way round a stack lies shows at the set that begins on it: its first parameter computes it.
+    Which way round a stack is shows at the set that begins on it: its first parameter computes it.
     """
+    tensors = analysis.tensors
     types = {module.path: module.type_name for module in analysis.modules}
-    stacks = {n for n, one in enumerate(analysis.tensors) if _is_stack(one, types.get(one.module, ""))}
+    # One matrix for each expert.
+    stacks = {
+        n
+        for n, one in enumerate(tensors)
+        if one.parameter and len(one.shape) == 3 and one.shape[0] > 1 and "Conv" not in types.get(one.module, "")
+    }
     begins = (one.touches[0] for one in analysis.sets if one.touches)
-    computed = {analysis.tensors[t].module: d for t, d in begins if t in stacks and d > 0}
-    scales = {n for group in factors_of(analysis.tensors).values() for n in group[:-1]}
-    pairs = [
-        ((), ()) if n in scales else _roles(one, types, computed if n in stacks else {})
-        for n, one in enumerate(analysis.tensors)
-    ]
-    tied = {n: _tied(one, types) for n, one in enumerate(analysis.tensors) if one.aliases and n not in stacks}
-    others = {n: use for n, use in tied.items() if use is not None}
+    computed = {tensors[t].module: d for t, d in begins if t in stacks and d > 0}
+    scales = {n for group in factors_of(tensors).values() for n in group[:-1]}
     groups = {module: axis for module, what, axis, _ in analysis.sizes if what == "groups"}
-    owners = [owner_of(one.module) if inputs == (0,) else "" for one, (_, inputs) in zip(analysis.tensors, pairs)]
-    grouped = {n: groups[owner] for n, owner in enumerate(owners) if owner in groups}
-    return WeightRoles(tuple(outputs for outputs, _ in pairs), tuple(inputs for _, inputs in pairs), others, grouped)
-
-
-def _roles(
-    tensor: TensorInfo, types: dict[str, str], computed: dict[str, int]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if not tensor.parameter or len(tensor.shape) < 2:
-        return (), ()
-    if tensor.module in computed:
-        made = computed[tensor.module]
-        return (0, made), (3 - made,)
-    made = _made(tensor, types.get(owner_of(tensor.module), "").removeprefix("Parametrized"))
-    return (made,), (1 - made,)
+    found = WeightRoles([], [])
+    for n, one in enumerate(tensors):
+        outputs, inputs, owner = (), (), owner_of(one.module)
+        if one.parameter and len(one.shape) > 1 and n not in scales:
+            if n in stacks and one.module in computed:
+                dim = computed[one.module]
+                outputs, inputs = (0, dim), (3 - dim,)
+            else:
+                dim = _computed_dim(one, types.get(owner, "").removeprefix("Parametrized"))
+                outputs, inputs = (dim,), (1 - dim,)
+        found.outputs.append(outputs)
+        found.inputs.append(inputs)
+        if inputs == (0,) and owner in groups:
+            found.grouped[n] = groups[owner]
+        use = _tied_use(one, types) if one.aliases and n not in stacks else None
+        if use is not None:
+            found.tied[n] = use
+    return found
 
 
 def owner_of(module: str) -> str:
@@ -112,37 +115,30 @@ def factors_of(tensors: tuple[TensorInfo, ...]) -> dict[str, list[int]]:
     numbers = {one.name: number for number, one in enumerate(tensors) if one.parameter}
     for name, number in numbers.items():
         lengths = numbers.get(f"{name[:-2]}_g") if name.endswith("_v") else None
-        if lengths is not None and _are_lengths(tensors[lengths].shape, tensors[number].shape):
-            found[name[:-2]] = [lengths, number]
+        if lengths is not None:
+            # Lengths are one number for each index of a dimension, or one for all.
+            shape, directions = tensors[lengths].shape, tensors[number].shape
+            same = [n for n, size in zip(shape, directions, strict=False) if n == size and n > 1]
+            if not shape or (len(shape) == len(directions) and len(same) <= 1 and prod(shape) == prod(same)):
+                found[name[:-2]] = [lengths, number]
     return {
         name: sorted(group, key=lambda n: (prod(tensors[n].shape), tensors[n].name)) for name, group in found.items()
     }
 
 
-def _are_lengths(shape: tuple[int, ...], directions: tuple[int, ...]) -> bool:
-    """One number for each index of a dimension, or one for all."""
-    same = [n for n, size in zip(shape, directions, strict=False) if n == size and n > 1]
-    return not shape or (len(shape) == len(directions) and len(same) <= 1 and prod(shape) == prod(same))
-
-
-def _tied(tensor: TensorInfo, types: dict[str, str]) -> TiedUse | None:
+def _tied_use(tensor: TensorInfo, types: dict[str, str]) -> TiedUse | None:
     """The use of a tensor under those of its names whose modules have it the other way round; None without any."""
     if not tensor.parameter or len(tensor.shape) < 2:
         return None
     modules = {name: types.get(name.rpartition(".")[0]) for name in (tensor.name, *tensor.aliases)}
-    made = {name: _made(tensor, type_name) for name, type_name in modules.items() if type_name is not None}
+    made = {name: _computed_dim(tensor, type_name) for name, type_name in modules.items() if type_name is not None}
     names = tuple(name for name in made if made[name] != made.get(tensor.name, 0))
     return TiedUse(tensor.name, names, (made[names[0]],), (1 - made[names[0]],)) if names else None
 
 
-def _made(tensor: TensorInfo, type_name: str) -> int:
-    """The dimension that a module computes; of tied tensors also an embedding of another class is told by its name."""
+def _computed_dim(tensor: TensorInfo, type_name: str) -> int:
+    """The dimension that a module computes; of tied tensors also an embedding of another class is known by its name."""
     return int(type_name in REVERSED or (bool(tensor.aliases) and type_name.endswith("Embedding")))
-
-
-def _is_stack(tensor: TensorInfo, type_name: str) -> bool:
-    """One matrix for each expert."""
-    return tensor.parameter and len(tensor.shape) == 3 and tensor.shape[0] > 1 and "Conv" not in type_name
 
 
 SliceKey = tuple[int, int, str]
@@ -191,37 +187,38 @@ def slices_of(analysis: Analysis, kept: KeptIndices, slices: Slices) -> WeightSl
 
     def counts(one: CoupledSet) -> set[SliceKey]:
         uses = {t: tuple(_uses(analysis, roles, one, t)) for t, _ in one.touches}
-        produced = _produced(analysis, uses, one.touches)
+        produced = _produced_slices(analysis, uses, one.touches)
         read = {(t, d, name) for t, d in one.touches for name, _, inputs in uses[t] if d in inputs}
         if slices is Slices.CONSUMERS:
             return read or produced
         return produced if slices is Slices.PRODUCERS else produced | read
 
-    return _collected(analysis, kept, counts, tuple(roles.tied.values()))
+    return _collect_slices(analysis, kept, counts, tuple(roles.tied.values()))
 
 
 def axis_slices(analysis: Analysis, kept: KeptIndices, tensors: set[int]) -> WeightSlices:
     """Every dimension of these tensors that structures lie on."""
-    return _collected(
+    return _collect_slices(
         analysis, kept, lambda one: {(t, d, analysis.tensors[t].name) for t, d in one.touches if t in tensors}
     )
 
 
-def _produced(
+def _produced_slices(
     analysis: Analysis, uses: dict[int, tuple[WeightUse, ...]], touches: tuple[tuple[int, int], ...]
 ) -> set[SliceKey]:
+    """Slices of the weights that compute a set; its first parameter is one, if it is not a vector of their layers."""
     made = {(t, d, name) for t, d in touches for name, outputs, _ in uses[t] if d in outputs}
     rated = ((t, d) for t, d in touches if len(analysis.tensors[t].shape) < 2 or uses[t][0][1])
     first = next(((t, d) for t, d in rated if analysis.tensors[t].parameter), None)
     if first is None or any(spot[:2] == first for spot in made):
         return made
     vector = analysis.tensors[first[0]]
-    beside = {owner_of(analysis.tensors[t].module) for t, _, _ in made} if len(vector.shape) < 2 else set[str]()
-    return made if vector.module in beside else {*made, (*first, vector.name)}
+    owners_of_made = {owner_of(analysis.tensors[t].module) for t, _, _ in made} if len(vector.shape) < 2 else set[str]()
+    return made if vector.module in owners_of_made else {*made, (*first, vector.name)}
 
 
 def _uses(analysis: Analysis, roles: WeightRoles, one: CoupledSet, tensor: int) -> Iterator[WeightUse]:
-    """Each use of a tensor, as a set lies on it."""
+    """Each use of a tensor in which a set has structures."""
     if tensor in roles.grouped and roles.grouped[tensor] in analysis.axes_of(one):
         yield analysis.tensors[tensor].name, (0,), ()
         return
@@ -231,7 +228,7 @@ def _uses(analysis: Analysis, roles: WeightRoles, one: CoupledSet, tensor: int) 
         yield other.names[0], other.outputs, other.inputs
 
 
-def _collected(
+def _collect_slices(
     analysis: Analysis, kept: KeptIndices, counts: Callable[[CoupledSet], set[SliceKey]], tied: tuple[TiedUse, ...] = ()
 ) -> WeightSlices:
     """The slices that count for each set; those of one dimension of a use are one."""
@@ -239,22 +236,19 @@ def _collected(
     for one in analysis.sets:
         for spot in counts(one):
             owners.setdefault(spot, []).append(one)
-    found = (_slice(analysis, kept, spot, owners[spot]) for spot in sorted(owners))
-    return WeightSlices(tuple(place for place in found if place is not None), analysis.count, tied)
-
-
-def _slice(analysis: Analysis, kept: KeptIndices, spot: SliceKey, owners: list[CoupledSet]) -> WeightSlice | None:
-    """What sets own of a dimension; None where it lies on no axis or its tensor is gone."""
-    tensor, dim = analysis.tensors[spot[0]], spot[1]
-    dims, axis = kept.get(tensor.name, (None,) * len(tensor.shape)), tensor.axes[dim]
-    if dims is None or axis < 0:
-        return None
-    left = dims[dim]
-    now = np.full(tensor.shape[dim], -1, dtype=np.int64)
-    now[slice(None) if left is None else left] = np.arange(tensor.shape[dim] if left is None else len(left))
-    structures, indices = zip(*(owned(analysis, one, axis) for one in owners), strict=True)
-    structure, index = np.concatenate(structures), now[np.concatenate(indices)]
-    return WeightSlice(spot[2], dim, int((now >= 0).sum()), structure[index >= 0], index[index >= 0])
+    found: list[WeightSlice] = []
+    for number, dim, use in sorted(owners):
+        tensor = analysis.tensors[number]
+        dims, axis = kept.get(tensor.name, (None,) * len(tensor.shape)), tensor.axes[dim]
+        if dims is None or axis < 0:  # the tensor is gone, or nothing of this dimension can go
+            continue
+        left = dims[dim]
+        now = np.full(tensor.shape[dim], -1, dtype=np.int64)
+        now[slice(None) if left is None else left] = np.arange(tensor.shape[dim] if left is None else len(left))
+        structures, indices = zip(*(owned(analysis, one, axis) for one in owners[number, dim, use]), strict=True)
+        structure, index = np.concatenate(structures), now[np.concatenate(indices)]
+        found.append(WeightSlice(use, dim, int((now >= 0).sum()), structure[index >= 0], index[index >= 0]))
+    return WeightSlices(tuple(found), analysis.count, tied)
 
 
 def owned(analysis: Analysis, one: CoupledSet, axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,14 +1,14 @@
-"""The parameters of a model by the names of the analysis, and as numpy arrays."""
+"""The parameters of a model by the names of the analysis, as numpy arrays, and tied ones apart for each use."""
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AnalysisError
-from ..structures.analysis import Analysis, TensorInfo
+from ..structures.analysis import Analysis
 from ..structures.transition import KeptIndices
 from .protocol import RatedModel
 from .weight_slices import WeightSlices
@@ -25,12 +25,14 @@ def parameters_of(model: Any, analysis: Analysis, kept: KeptIndices) -> dict[str
         if not tensor.parameter or kept.get(tensor.name, ()) is None:
             continue
         name = next((n for n in (tensor.name, *tensor.aliases) if n in named), None)
-        if name is None or tuple(named[name].shape) != _shape_now(tensor, kept):
+        dims = kept.get(tensor.name) or (None,) * len(tensor.shape)
+        expected = tuple(n if k is None else len(k) for n, k in zip(tensor.shape, dims, strict=True))
+        if name is None or tuple(named[name].shape) != expected:
             raise AnalysisError(
                 "scoring.mismatch",
                 "{tensor} does not match this state of the model. Open the model again.",
                 tensor=tensor.name,
-                details=f"found {name and tuple(named[name].shape)}, expected {_shape_now(tensor, kept)}",
+                details=f"found {name and tuple(named[name].shape)}, expected {expected}",
             )
         found[tensor.name] = named[name]
     return found
@@ -90,11 +92,6 @@ def to_array(tensor: Any) -> NDArray[np.float32]:
     return (values if values.element_size() >= 4 else values.float()).numpy()
 
 
-def _shape_now(tensor: TensorInfo, kept: KeptIndices) -> tuple[int, ...]:
-    dims = kept.get(tensor.name) or (None,) * len(tensor.shape)
-    return tuple(n if k is None else len(k) for n, k in zip(tensor.shape, dims, strict=True))
-
-
 def further_uses(parameters: dict[str, Any], slices: WeightSlices, measured: bool) -> dict[str, Any]:
     """Name of each further use -> the tied parameter; where data is measured, one of its own with the same values."""
     there = {one.names[0]: parameters[one.tensor] for one in slices.tied if one.tensor in parameters}
@@ -107,22 +104,18 @@ def further_uses(parameters: dict[str, Any], slices: WeightSlices, measured: boo
 
 @contextmanager
 def untied_weights(rated: RatedModel) -> Generator[None]:
-    """The modules of a further use have its copy inside, and the tied parameter afterwards."""
-    found = list(_further_uses(rated)) if rated.slices.tied else []
-    try:
-        for module, attribute, _, copy in found:
-            setattr(module, attribute, copy)
+    """The modules of a further use have its copy inside, and the tied parameter afterwards.
+
+    The gradient of a shared tensor is the sum over its uses. What a width loses is what the head reads of it; what the
+    embedding writes into it is read by others again, and would count twice. So a further use gets a copy of its own
+    while a batch runs; the model computes the same.
+    """
+    with ExitStack() as stack:
+        modules = dict(rated.model.named_modules()) if rated.slices.tied else {}
+        for one in rated.slices.tied:
+            for path, _, attribute in (name.rpartition(".") for name in one.names):
+                parameter = getattr(modules.get(path), attribute, None)
+                if parameter is not None and parameter is rated.parameters.get(one.tensor):
+                    stack.callback(setattr, modules[path], attribute, parameter)
+                    setattr(modules[path], attribute, rated.parameters[one.names[0]])
         yield
-    finally:
-        for module, attribute, parameter, _ in found:
-            setattr(module, attribute, parameter)
-
-
-def _further_uses(rated: RatedModel) -> Iterator[tuple[Any, str, Any, Any]]:
-    """(module, attribute, tied parameter, its copy), as far as the model still has them."""
-    modules = dict(rated.model.named_modules())
-    for one in rated.slices.tied:
-        for path, _, attribute in (name.rpartition(".") for name in one.names):
-            parameter = getattr(modules.get(path), attribute, None)
-            if parameter is not None and parameter is rated.parameters.get(one.tensor):
-                yield modules[path], attribute, parameter, rated.parameters[one.names[0]]

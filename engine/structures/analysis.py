@@ -46,7 +46,7 @@ class TensorInfo:
         name: Canonical state-dict name (the first of tied names).
         shape: Original shape.
         parameter: True for a parameter, False for a buffer.
-        axes: For each dimension the axis it lies on, -1 where it cannot be cut.
+        axes: For each dimension its axis, -1 where it cannot be cut.
         aliases: Further names of the same tensor (tied weights).
         module: Path of the module that owns it.
     """
@@ -327,7 +327,7 @@ class Constant:
 
 
 def inside(path: str, module: str) -> bool:
-    """Whether a path is a module's or lies below it; everything lies in the model itself, ""."""
+    """Whether a path is a module's or below it; everything is in the model itself, ""."""
     return not module or path == module or path.startswith(f"{module}.")
 
 

@@ -1,6 +1,6 @@
 """The parts of an operator call that the audit of a cut model compares: operator, sizes, literal numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ..tracing.record import OperatorCall
 from .analysis import AuditStep
@@ -43,17 +43,16 @@ def is_audited(call: OperatorCall) -> bool:
 def scalars(call: OperatorCall) -> tuple[float, ...]:
     """The literal numbers of a call which a size may hide in: floating ones, whole ones that scale, and steps."""
     if name_of(call) == "aten.as_strided":
-        return tuple(_steps(call.arguments["stride"], call.arguments["strides"]))
+        # Each stride in units of the largest of those before of which it is a multiple.
+        before: list[int] = call.arguments["strides"]
+        return tuple(
+            float(stride) / max((one for one in before if one and stride % one == 0), default=1)
+            for stride in call.arguments["stride"]
+        )
     factor = call.arguments.get("other")
     if call.op in ("aten.mul", "aten.div") and type(factor) is int:
         return (float(factor),)
     return tuple(a for a in call.arguments.values() if isinstance(a, float))
-
-
-def _steps(after: Sequence[int], before: Sequence[int]) -> Iterator[float]:
-    """Each stride, in units of the largest of those before of which it is a multiple."""
-    for stride in after:
-        yield float(stride) / max((one for one in before if one and stride % one == 0), default=1)
 
 
 def measured_values(call: OperatorCall) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ class AxisTable:
             return -1
         known = self._seen.get(id(dim))
         if known is None:
-            # The array is kept beside its number, so that its id stays taken.
+            # The array is kept with its number: freed, another array could get its id.
             known = self._seen[id(dim)] = (dim, self._find(self._solution.component[dim.ravel()]))
         return known[1]
 

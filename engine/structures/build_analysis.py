@@ -234,7 +234,8 @@ def _fixed_axes(context: Context, solution: Solution) -> Iterator[FixedAxis]:
             if labels is None or not source.parameter:
                 continue
             why = solution.reason[solution.component[labels]]
-            for reason, count in sorted(Counter(why[why >= 0].tolist()).items()):
+            present: list[int] = why[why >= 0].tolist()
+            for reason, count in sorted(Counter(present).items()):
                 known = reason < len(statements)
                 unsaid = reasons.conflict() if reason == len(statements) else reasons.all_or_none()
                 message = statements[reason].reason if known else unsaid

@@ -10,17 +10,31 @@ from .analysis import Analysis, Mask, from_identities
 
 _ONE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 MOST = 10_000_000
-"""Indices that one range may mean: more of a kind no layer has."""
+"""Indices that one range may mean: no layer has more of a kind."""
 
 
 def ranges_of(named: Mapping[str, Iterable[int]]) -> dict[str, str]:
     """What recipes store (set key to original indices) with the indices as ranges, in rising order."""
-    return {key: _ranges(indices) for key, indices in named.items()}
+    found: dict[str, str] = {}
+    for key, indices in named.items():
+        runs = zip(*_runs(indices), strict=True)
+        found[key] = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+    return found
 
 
 def indices_of(ranges: Mapping[str, str]) -> dict[str, list[int]]:
     """Ranges back as indices; raises PlanError for what is no range."""
-    return {key: _indices(key, text) for key, text in ranges.items()}
+    found: dict[str, list[int]] = {}
+    for key, text in ranges.items():
+        indices = found[key] = list[int]()
+        for part in text.split(",") if text.strip() else []:
+            match = _ONE.fullmatch(part.strip())
+            first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+            if last < first or len(indices) + last - first >= MOST:
+                template = "{part} is not a range of indices of {key}. Write ranges like 0-3, 7."
+                raise PlanError("plan.ranges", template, part=repr(part.strip()), key=key)
+            indices += range(first, last + 1)
+    return found
 
 
 def marks_of(analysis: Analysis, ranges: Mapping[str, str]) -> Mask:
@@ -50,20 +64,3 @@ def _runs(indices: Iterable[int]) -> tuple[list[int], list[int]]:
     if not len(rising):
         return [], []
     return [int(rising[0]), *rising[breaks + 1].tolist()], [*rising[breaks].tolist(), int(rising[-1])]
-
-
-def _ranges(indices: Iterable[int]) -> str:
-    runs = zip(*_runs(indices), strict=True)
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def _indices(key: str, text: str) -> list[int]:
-    found: list[int] = []
-    for part in text.split(",") if text.strip() else []:
-        match = _ONE.fullmatch(part.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if last < first or len(found) + last - first >= MOST:
-            template = "{part} is not a range of indices of {key}. Write ranges like 0-3, 7."
-            raise PlanError("plan.ranges", template, part=repr(part.strip()), key=key)
-        found += range(first, last + 1)
-    return found

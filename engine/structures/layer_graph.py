@@ -1,6 +1,6 @@
 """Which layers feed which, as the recorded run had it: the graph that a person draws of a network.
 
-A layer is a module that multiplies by its own parameters or looks rows of them up. Whatever lies between two layers
+A layer is a module that multiplies by its own parameters or looks rows of them up. Whatever is between two layers
 (norms, activations, views) is an edge; where what several layers made meets, there is a node of its own: the addition
 of a residual branch, a concatenation, a gate, the products of an attention. All of it is read off the record's values;
 no class of module is known here.
@@ -114,7 +114,7 @@ class _Walk:
             refs = set(call.refs())
             if refs and refs <= weights:
                 weights.update(call.outputs)
-        weighted = {n for n, call in enumerate(record.calls) if self._reads_weight(n, weights)}
+        weighted = {n for n in range(len(record.calls)) if self._reads_weight(n, weights)}
         layers, numbers = {record.calls[n].module for n in weighted}, dict[str, int]()
         whole = layers - {above for path in layers for above in paths_around(path) if above != path}
         choosing = self._add_inputs()

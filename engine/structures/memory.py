@@ -72,7 +72,7 @@ def training_bytes(
         sample: Bytes of the activations of both for one sample.
         batch: Samples of the process in a step.
         processes: Among which both models are divided.
-        gathered: Parameters that are whole beside its part in a divided training (`gathered_parameters`).
+        gathered: Parameters that are whole, besides its part, in a divided training (`gathered_parameters`).
     """
     held = -(-(teacher + OPTIMISER * student) // processes)
     return SINGLE * (held + (GATHERED * gathered if processes > 1 else 0)) + batch * sample
@@ -121,10 +121,10 @@ def _sizes(analysis: Analysis, lives: _Lives, kept: NDArray[np.int64]) -> NDArra
 def _alive(analysis: Analysis, lives: _Lives, size: NDArray[np.int64]) -> NDArray[np.int64]:
     """[calls, M] bytes that are there at the end of each call."""
     calls = analysis.activations.calls
-    return np.cumsum(_summed(size, lives.first, calls) - _summed(size, lives.last, calls), axis=0)
+    return np.cumsum(_sum_by_call(size, lives.first, calls) - _sum_by_call(size, lives.last, calls), axis=0)
 
 
-def _summed(size: NDArray[np.int64], at: NDArray[np.int64], calls: int) -> NDArray[np.int64]:
+def _sum_by_call(size: NDArray[np.int64], at: NDArray[np.int64], calls: int) -> NDArray[np.int64]:
     """[calls, M] sums of sizes [M, V] by their call [V]; what outlives the forward is left out."""
     order = np.argsort(at, kind="stable")
     places, starts = np.unique(at[order], return_index=True)
@@ -134,28 +134,23 @@ def _summed(size: NDArray[np.int64], at: NDArray[np.int64], calls: int) -> NDArr
     return total[:-1]
 
 
-def _gone(analysis: Analysis, removed: Mask) -> NDArray[np.bool_]:
-    """[calls] True where a call vanishes with a block."""
-    gone = np.zeros(analysis.activations.calls, dtype=np.bool_)
-    for structure, first, last in analysis.block_calls:
-        if removed[structure]:
-            gone[first:last] = True
-    return gone
-
-
 def _lives(analysis: Analysis, removed: Mask) -> _Lives:
     """In place of results of blocks are inputs, copies or zeros."""
-    held, gone = analysis.activations, _gone(analysis, removed)
+    held = analysis.activations
+    gone = np.zeros(held.calls, dtype=np.bool_)  # calls that vanish with a block
+    for structure, start, end in analysis.block_calls:
+        if removed[structure]:
+            gone[start:end] = True
     vanishes = gone[held.first] & ~held.given
     first, last = held.first.copy(), held.last.copy()
-    stands = np.arange(len(first))
+    instead = np.arange(len(first))
     for structure, result, other, call in held.handed:  # in the order of the run: what is handed on is settled
         if not removed[structure] or not vanishes[result]:
             continue
         if other < 0:
             vanishes[result], first[result] = False, call
         else:
-            stands[result] = stands[other]
-            last[stands[other]] = max(last[stands[other]], last[result])
+            instead[result] = instead[other]
+            last[instead[other]] = max(last[instead[other]], last[result])
     still = ~gone[held.saved[:, 0]]
-    return _Lives(~vanishes, first, last, stands[held.saved[still, 1]])
+    return _Lives(~vanishes, first, last, instead[held.saved[still, 1]])

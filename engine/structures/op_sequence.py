@@ -67,9 +67,17 @@ def operations(
             if call.op in CHOOSING or "nms" in call.op:
                 return
             weighted.update(call.outputs)
-        numbers = tuple(_numbers(call))
+        # Of a pointwise operator all numbers count; of others floats and what fills a tensor: whole numbers are sizes.
+        numbers = list[float]()
+        for name, value in call.arguments.items():
+            if name == "constant":
+                numbers += value
+            elif isinstance(value, (int, float)) and not isinstance(value, bool):
+                neutral = name in ("alpha", "beta") and value == 1
+                if not neutral and (call.pointwise or isinstance(value, float) or name in FILLING):
+                    numbers.append(float(value))
         if call.op not in PASSING and not changes_layout_only(call) and (numbers or call.op not in PRODUCTS):
-            yield Operation(call.op, call.module, numbers, number, number in dead)
+            yield Operation(call.op, call.module, tuple(numbers), number, number in dead)
 
 
 def changes_layout_only(call: OperatorCall) -> bool:
@@ -84,37 +92,22 @@ def changes_layout_only(call: OperatorCall) -> bool:
 def digest(record: Record) -> str:
     """sha256 of a run: each operator with all of its arguments, whole numbers (strides) and types among them.
 
-    Of tensors it is told which values they are, with shape and type, but not their numbers.
+    Of tensors it holds which values they are, with shape and type, but not their numbers.
     """
-    told = hashlib.sha256(
+    found = hashlib.sha256(
         repr((record.shapes, record.dtypes, record.inputs, (*record.outputs, *record.handed))).encode()
     )
     for source in record.sources:
-        told.update(repr((source.name, source.aliases, source.value)).encode())
+        found.update(repr((source.name, source.aliases, source.value)).encode())
     for call in record.calls:
-        given = sorted((name, _plain(value)) for name, value in call.arguments.items())
-        told.update(repr((call.op, call.overload, call.module, call.outputs, given)).encode())
-    return told.hexdigest()
+        given = sorted((name, _stable_words(value)) for name, value in call.arguments.items())
+        found.update(repr((call.op, call.overload, call.module, call.outputs, given)).encode())
+    return found.hexdigest()
 
 
-def _plain(value: Any) -> str:
+def _stable_words(value: Any) -> str:
     """An argument in words that are the same in every process."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_plain, cast('Sequence[Any]', value)))}]"
+        return f"[{', '.join(map(_stable_words, cast('Sequence[Any]', value)))}]"
     known = isinstance(value, int | float | complex | str | Ref) or type(value).__name__ in TYPES
     return repr(value) if known else type(value).__name__
-
-
-def _numbers(call: OperatorCall) -> Iterator[float]:
-    """Of a pointwise operator all numbers; of others floats and what fills a tensor, as whole numbers are sizes."""
-    for name, value in call.arguments.items():
-        if name == "constant":
-            yield from value
-        elif _counts(call, name, value):
-            yield float(value)
-
-
-def _counts(call: OperatorCall, name: str, value: Any) -> bool:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or (name in ("alpha", "beta") and value == 1):
-        return False
-    return call.pointwise or isinstance(value, float) or name in FILLING

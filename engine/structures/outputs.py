@@ -13,7 +13,7 @@ SHOWN = 8
 def outputs_in_words(returned: Iterable[RecordedOutput]) -> tuple[Message, ...]:
     """A sentence on the outputs that are preserved, and one on the others where there are any."""
     every = tuple(returned)
-    preserved, narrower = (_named(one for one in every if one.preserved is kept) for kept in (True, False))
+    preserved, narrower = (_list_outputs(one for one in every if one.preserved is kept) for kept in (True, False))
     found = [Message("outputs.preserved", "Preserved outputs: {names}.", {"names": preserved})] if preserved else []
     if narrower:
         template = (
@@ -24,19 +24,19 @@ def outputs_in_words(returned: Iterable[RecordedOutput]) -> tuple[Message, ...]:
     return tuple(found)
 
 
-def _named(outputs: Iterable[RecordedOutput]) -> Phrase:
+def _list_outputs(outputs: Iterable[RecordedOutput]) -> Phrase:
     """Names with shapes; tensors below one name together: "logits 2x1000, hidden_states (13 tensors)"."""
     below: dict[str, list[RecordedOutput]] = {}
     for one in outputs:
         below.setdefault(one.path.partition(".")[0], []).append(one)
-    return listed((_one(name, parts) for name, parts in below.items()), SHOWN)
-
-
-def _one(name: str, parts: list[RecordedOutput]) -> Phrase:
-    if len(parts) > 1:
-        return Message("outputs.several", "{name} ({count} tensors)", {"name": name, "count": len(parts)})
-    shape = "x".join(map(str, parts[0].shape)) or Message("outputs.number", "one number")
-    words = {"name": parts[0].path, "shape": shape}
-    if not parts[0].path:
-        return Message("outputs.tensor", "one tensor {shape}", words)
-    return Message("outputs.named", "{name} {shape}", words)
+    parts: list[Phrase] = []
+    for name, tensors in below.items():
+        if len(tensors) > 1:
+            fields = {"name": name, "count": len(tensors)}
+            parts.append(Message("outputs.several", "{name} ({count} tensors)", fields))
+            continue
+        path, shape = tensors[0].path, "x".join(map(str, tensors[0].shape)) or Message("outputs.number", "one number")
+        words = {"name": path, "shape": shape}
+        named = Message("outputs.named", "{name} {shape}", words)
+        parts.append(named if path else Message("outputs.tensor", "one tensor {shape}", words))
+    return listed(parts, SHOWN)

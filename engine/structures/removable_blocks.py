@@ -40,7 +40,7 @@ class RemovableBlock:
         path: The module by which it is named: of those that go the one that costs most.
         sources: What vanishes with it.
         ranges: Its calls, first..last (exclusive) of each module that goes.
-        stand_ins: (path, what the module that stands in its place returns) for each; that of the result first.
+        stand_ins: (path, what the module in its place returns) for each; that of the result first.
     """
 
     path: str

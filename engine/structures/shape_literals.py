@@ -29,7 +29,10 @@ def find_literals(context: Context, axes: AxisTable, steps: Iterable[AuditStep])
             axis = axes.number(dim)
             if axis >= 0:
                 once, repeats = axes.counted(dim)
-                free = call.function in INFERRED and repeats > 1 and _only_one(call, counted, axes)
+                # Torch works out one size of a call, if the code leaves it no other and only one has a further factor.
+                repeated = sum(axes.counted(other)[1] > 1 for _, other in counted)
+                alone_left = repeated == 1 and all(number != -1 for _, number, _ in call.given)
+                free = call.function in INFERRED and repeats > 1 and alone_left
                 once = once if repeats > 1 else -1
                 alone = axis not in shown and used
                 yield Literal(call.module, call.site, call.number, where, value, axis, free, repeats, once, alone)
@@ -42,12 +45,6 @@ def find_literals(context: Context, axes: AxisTable, steps: Iterable[AuditStep])
         # What is computed for a check only may be another number by then.
         for where, value in _factors(call) if used else ():
             yield Literal(call.module, call.site, call.number, where, value, -1)
-
-
-def _only_one(call: FunctionCall, counted: Sequence[tuple[LiteralArgument, Dim]], axes: AxisTable) -> bool:
-    """No other size of the call is left to torch."""
-    repeated = sum(axes.counted(dim)[1] > 1 for _, dim in counted)
-    return repeated == 1 and all(value != -1 for _, value, _ in call.given)
 
 
 def _factors(call: FunctionCall) -> Iterator[tuple[str, int | float]]:
@@ -94,7 +91,7 @@ def _is_size(call: FunctionCall, where: str) -> bool:
 def unflatten(context: Context, call: FunctionCall) -> Counted:
     """One axis becomes several: their sizes."""
     dims = _outputs(context, call)
-    at = _named(call, ("1", "dim"))
+    at = _given_number(call, ("1", "dim"))
     sizes = [one for one in call.given if one[0].startswith(("2.", "sizes."))]
     if at is not None and dims:
         before = at if at >= 0 else at + len(dims) - len(sizes) + 1
@@ -103,7 +100,7 @@ def unflatten(context: Context, call: FunctionCall) -> Counted:
 
 def split(context: Context, call: FunctionCall) -> Counted:
     """One size for all parts, or a list of sizes."""
-    dim = _named(call, ("2", "dim")) or 0
+    dim = _given_number(call, ("2", "dim")) or 0
     for one in call.given:
         name, _, part = one[0].partition(".")
         if name in ("1", "split_size", "split_size_or_sections", "split_sizes"):
@@ -114,7 +111,7 @@ def split(context: Context, call: FunctionCall) -> Counted:
 
 def narrow(context: Context, call: FunctionCall) -> Counted:
     """Where a part of an axis begins, and how long it is."""
-    dim = _named(call, ("1", "dim")) or 0
+    dim = _given_number(call, ("1", "dim")) or 0
     whole, part = _inputs(context, call), _outputs(context, call)
     for one in call.given:
         if one[0] in ("3", "length") and part:
@@ -137,7 +134,7 @@ def _before(dim: Dim, bound: int | float) -> Dim:
     return dim[: int(bound)]
 
 
-def normalised(context: Context, call: FunctionCall) -> Counted:
+def norm_shape(context: Context, call: FunctionCall) -> Counted:
     """The shape over which a norm goes: the input's last axes."""
     sizes = [one for one in call.given if one[0].partition(".")[0] in ("1", "normalized_shape")]
     dims = _inputs(context, call)
@@ -145,7 +142,7 @@ def normalised(context: Context, call: FunctionCall) -> Counted:
         yield from zip(sizes, dims[len(dims) - len(sizes) :], strict=True)
 
 
-def normalised_groups(context: Context, call: FunctionCall) -> Counted:
+def norm_groups(context: Context, call: FunctionCall) -> Counted:
     """The number of groups of a norm or a shuffle."""
     for one in call.given:
         if one[0] in ("1", "num_groups", "groups") and call.outputs:
@@ -173,7 +170,7 @@ def groups(context: Context, call: FunctionCall) -> Counted:
                 yield one, next(iter(found.values()))
 
 
-def _named(call: FunctionCall, names: tuple[str, ...]) -> int | None:
+def _given_number(call: FunctionCall, names: tuple[str, ...]) -> int | None:
     return next((int(v) for w, v, _ in call.given if w in names), None)
 
 
@@ -183,11 +180,11 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(("reshape", "view", "expand", "zeros", "ones", "empty", "rand", "randn", "full"), shape),
     **dict.fromkeys(("new_zeros", "new_ones", "new_empty", "new_full"), shape),
     **dict.fromkeys(("split", "split_with_sizes"), split),
-    **dict.fromkeys(("layer_norm", "rms_norm"), normalised),
+    **dict.fromkeys(("layer_norm", "rms_norm"), norm_shape),
     **dict.fromkeys((f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)), groups),
     "arange": counter,
     "repeat_interleave": repeats,
-    **dict.fromkeys(("group_norm", "channel_shuffle"), normalised_groups),
+    **dict.fromkeys(("group_norm", "channel_shuffle"), norm_groups),
     "unflatten": unflatten,
     "narrow": narrow,
     **dict.fromkeys(("__getitem__", "__setitem__"), bounds),

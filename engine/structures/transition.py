@@ -69,9 +69,12 @@ class Transition:
             if dims is None:
                 kept[name] = None
                 continue
-            places = tuple(_places(old[n] if old else None, indices) for n, indices in enumerate(dims))
+            places = list(dims)
+            for dim, (before, after) in enumerate(zip(old, dims, strict=False)):
+                if before is not None and after is not None:
+                    places[dim] = None if len(before) == len(after) else np.searchsorted(before, after)
             if any(one is not None for one in places):
-                kept[name] = places
+                kept[name] = tuple(places)
         return kept
 
     @cached_property
@@ -87,9 +90,3 @@ class Transition:
         for one in self.analysis.stand_ins:
             first.setdefault(one.structure, one)
         return tuple(one for structure, one in first.items() if self.removed[structure])
-
-
-def _places(old: NDArray[np.int64] | None, kept: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-    if kept is None or old is None:
-        return kept
-    return None if len(old) == len(kept) else np.searchsorted(old, kept)

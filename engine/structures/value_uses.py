@@ -1,4 +1,4 @@
-"""An index of values: which call makes each, which calls read it, and which module calls hold it."""
+"""What the values of a record are used for: which calls matter, what shares memory, what makes and reads each value."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +33,12 @@ class Liveness:
 
 
 def liveness(record: Record) -> Liveness:
-    """Look which calls matter."""
+    """Look which calls matter: outputs depend on them, or they run on weights.
+
+    A result that nothing uses (an index that only shows a shape, a statistic for a log) must not fix what it reads: it
+    is computed again at whatever size there is. Weights that make such a result are another matter: they must fit what
+    they read, and what they make stays as it is.
+    """
     weights, shared = {s.value for s in record.sources if s.floating}, shared_memory(record)
     runs: list[bool] = []
     for call in record.calls:

@@ -36,7 +36,7 @@ def pointwise(context: Context) -> None:
 
 
 def broadcast(context: Context, operands: Sequence[int], shape: Sequence[int] | None = None) -> Dims:
-    """The axes of values that are combined index by index, the last ones beside each other."""
+    """The axes of values that are combined index by index, aligned at the last one."""
     shape = np.broadcast_shapes(*(context.record.shapes[v] for v in operands)) if shape is None else shape
     result: Dims = []
     for dim, size in enumerate(shape):

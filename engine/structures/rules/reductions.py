@@ -33,7 +33,7 @@ def extreme(context: Context) -> None:
 
 
 def reduction(context: Context) -> None:
-    """argmax, any ...: every index counts, where it stands."""
+    """argmax, any ...: every index counts, at its place."""
     dims = context.of("self")
     for axis in _reduced_axes(context):
         context.fix(dims[axis], reasons.reduced(context.call.op))

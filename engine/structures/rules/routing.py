@@ -45,7 +45,8 @@ def grouped_mm(context: Context) -> None:
     (expert,) = context.of("offs")
     expert = context.meet([expert, stack[0]])
     context.labels.hint(Kind.EXPERT, expert)
-    number = PIECES.get(context.record.dtypes[context.call.arguments["self"].value], 1)
+    value = context.value("self")
+    number = 1 if value is None else PIECES.get(context.record.dtypes[value], 1)
     for dim in (rows[1], *stack[1:]):  # the kernel reads rows in pieces of 16 bytes
         if dim is not None and number > 1 and len(dim) % number == 0:
             reason = reasons.multiple(context.call.op, number)

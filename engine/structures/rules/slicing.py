@@ -114,7 +114,7 @@ def triangle(context: Context) -> None:
 
 
 def diagonal(context: Context) -> None:
-    """Two axes become their diagonal, which stands last."""
+    """Two axes become their diagonal, the last axis."""
     dims = _fixed_at(context, (context.get("dim1", 0), context.get("dim2", 1)))
     for axis in sorted((context.get("dim1", 0) % len(dims), context.get("dim2", 1) % len(dims)), reverse=True):
         del dims[axis]
@@ -122,7 +122,7 @@ def diagonal(context: Context) -> None:
 
 
 def unfold(context: Context) -> None:
-    """Windows over an axis: their contents stand last."""
+    """Windows over an axis: their contents are the last axis."""
     context.give([*_fixed_at(context, (context.get("dimension"),)), None])
 
 

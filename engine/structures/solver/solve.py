@@ -322,12 +322,13 @@ def _bases(labels: Labels, component: Numbers, reason: Numbers) -> tuple[Numbers
     plain = np.flatnonzero(~derived & (reason < 0))
     known = np.concatenate([*pairs, np.stack([plain, plain])], axis=1)
     for _ in range(8):
-        nested = known[:, derived[known[1]]]
+        nested: Numbers = known[:, derived[known[1]]]
         if not nested.size:
             break
         # Each (component, derived) pair becomes (component, the factors of the derived one).
         order = np.argsort(known[0], kind="stable")
-        owner, factor = known[0][order], known[1][order]
+        owner: Numbers = known[0][order]
+        factor: Numbers = known[1][order]
         low = np.searchsorted(owner, nested[1], "left")
         lengths = np.searchsorted(owner, nested[1], "right") - low
         expanded = np.stack([np.repeat(nested[0], lengths), factor[joined_ranges(low, lengths)]])

@@ -489,14 +489,14 @@ def test_the_head_of_a_tied_embedding_is_measured_without_what_goes(monkeypatch:
     analysis = analyse(net, task.example_inputs())
     measured, zeroed = OutputDistance.with_weights, list[float]()
 
-    def watched(self: OutputDistance, changed: Collection[str], views: Any, weights: Any) -> float:
+    def watched(self: OutputDistance, changed: Collection[str], written: Any) -> float:
         if "out.weight" in changed:
             head = self._read["out.weight"].detach()  # pyright: ignore[reportPrivateUsage]
-            zeroed.append(measured(self, {"out.weight"}, [head], [torch.zeros_like(head)]))
-            own = next(one for view, one in zip(views, weights, strict=True) if view.data_ptr() == head.data_ptr())
+            zeroed.append(measured(self, {"out.weight"}, [(head, torch.zeros_like(head))]))
+            own = next(one for view, one in written if view.data_ptr() == head.data_ptr())
             left = own.reshape(head.shape).any(0)  # a repair leaves it as it is cut, for the embedding's sake
             assert not left.all() and torch.equal(own.reshape(head.shape)[:, left], head[:, left])
-        return measured(self, changed, views, weights)
+        return measured(self, changed, written)
 
     monkeypatch.setattr(OutputDistance, "with_weights", watched)
     finish(score(net, analysis, analysis.empty(), "obs", task))
