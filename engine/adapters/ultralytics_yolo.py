@@ -94,9 +94,11 @@ def loss_of(model: Any, batch: Mapping[str, Any]) -> Tensor:
     # The loss reads its settings as attributes, while checkpoints hold them as a dict.
     with contextlib.ExitStack() as stack:
         if own is None or not hasattr(own, "box"):
-            undo = (delattr, model, "args") if own is None else (setattr, model, "args", own)
             model.args = settings_for(model)
-            stack.callback(*undo)
+            if own is None:
+                stack.callback(delattr, model, "args")
+            else:
+                stack.callback(setattr, model, "args", own)
         parts, _ = model.init_criterion()(outputs, dict(batch))
     return parts.sum() / len(batch["img"])
 

@@ -12,19 +12,17 @@ from numpy.typing import NDArray
 from ..batch_parts import input_parts
 from ..errors import Message
 from ..jobs import CancelToken, Job
-from ..model_inputs import call, filled
+from ..model_inputs import filled
 from ..structures.analysis import Kind, StandInSpec
 from .gradients import each_batch, forward_cost
 from .protocol import Criterion, Needs, RatedModel, ScoringContext
 from .weight_slices import roles_of
-from .weights import shape_of
+from .weights import run_rated, shape_of
 
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean of 1 - cos for each block, 0 to 2; NaN for everything else."""
-    from ..tracing.isolated_forward import quiet_forward
     from .block_similarity import BlockSimilarity
-    from .cancellable_autograd import interruptible
 
     assert rated.task is not None
     blocks: dict[int, StandInSpec] = {}  # what stands for the result of each block that is left: its first one
@@ -41,8 +39,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
                 for handle in (handle for one in blocks.values() for handle in similarity.watch(rated.model, one)):
                     stack.callback(handle.remove)
                 similarity.present = filled(inputs)
-                with quiet_forward(rated.model), interruptible(token), similarity:
-                    call(rated.model, inputs)
+                run_rated(rated, token, inputs, similarity)
         yield progress
     scores = np.full(rated.analysis.count, np.nan)
     for block, (total, count) in similarity.sums.items():

@@ -16,15 +16,13 @@ from torch import Tensor
 from ..batch_parts import input_parts
 from ..errors import Message
 from ..jobs import CancelToken, Job
-from ..model_inputs import call, filled
-from ..tracing.isolated_forward import quiet_forward
+from ..model_inputs import filled
 from ..tracing.weight_products import ConvolutionUnit, MatrixUnit, WeightProduct, WeightProducts
 from .aggregate import combine
-from .cancellable_autograd import interruptible
 from .gradients import each_batch
 from .partial_scores import with_partial_scores
 from .protocol import RatedModel
-from .weights import as_array, untied_weights
+from .weights import as_array, run_rated
 
 
 @dataclass(slots=True)
@@ -144,8 +142,7 @@ def rate_by(
     for batch, progress in each_batch(rated, token, Message("progress.features", "Measuring the inputs of each layer")):
         for inputs in input_parts(rated.task.inputs(batch), rated.limit):
             watching.present = filled(inputs)
-            with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
-                call(rated.model, inputs)
+            run_rated(rated, token, inputs, watching)
             watching.forget()
         yield with_partial_scores(progress, scores)
     return scores()

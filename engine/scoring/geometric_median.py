@@ -4,8 +4,6 @@ The distance of two structures is the root mean square of the differences of the
 It is exact up to `REFERENCES` structures; larger sets are compared with so many of them, drawn by the seed.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,8 +36,14 @@ def _mean_distances(rated: RatedModel, there: NDArray[np.intp], random: np.rando
     count = min(len(there), REFERENCES)
     chosen = np.sort(random.permutation(len(there))[:count])
     squares, weights = np.zeros((len(there), count)), 0
-    for own in _slice_rows(rated, there):
-        rows = own - own.mean(axis=0)  # distances stay, and little is lost in the difference of large numbers
+    for part in rated.slices.slices:
+        start, stop = np.searchsorted(part.structures, (there[0], there[-1] + 1))
+        each = np.bincount(part.structures[start:stop] - there[0], minlength=there[-1] + 1 - there[0])
+        if stop == start or len(each[each > 0]) < len(there) or (each[each > 0] != each.max()).any():
+            continue  # a slice counts where all own equally many of its indices
+        own = np.moveaxis(as_array(rated, part.tensor), part.dim, 0)
+        rows = own.reshape(len(own), -1)[part.indices[start:stop]].reshape(len(there), -1)
+        rows = rows - rows.mean(axis=0)  # distances stay, and little is lost in the difference of large numbers
         norms = np.einsum("nf,nf->n", rows, rows, dtype=np.float64)
         squares += norms[:, None] + norms[chosen] - 2.0 * (rows @ rows[chosen].T)
         weights += rows.shape[1]
@@ -48,16 +52,6 @@ def _mean_distances(rated: RatedModel, there: NDArray[np.intp], random: np.rando
     squares[chosen, np.arange(count)] = 0.0
     others = count - np.isin(np.arange(len(there)), chosen)
     return np.sqrt(np.maximum(squares, 0.0) / weights).sum(axis=1) / others
-
-
-def _slice_rows(rated: RatedModel, there: NDArray[np.intp]) -> Iterator[Floats]:
-    """[there, f] the weights of each structure on each slice where all own equally many."""
-    for part in rated.slices.slices:
-        start, stop = np.searchsorted(part.structures, (there[0], there[-1] + 1))
-        each = np.bincount(part.structures[start:stop] - there[0], minlength=there[-1] + 1 - there[0])
-        if stop > start and len(each[each > 0]) == len(there) and (each[each > 0] == each.max()).all():
-            weights = np.moveaxis(as_array(rated, part.tensor), part.dim, 0)
-            yield weights.reshape(len(weights), -1)[part.indices[start:stop]].reshape(len(there), -1)
 
 
 GEOMETRIC_MEDIAN = Criterion(

@@ -7,7 +7,7 @@ leave of its outputs when columns of its weight go.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -19,14 +19,15 @@ from ..device_list import CPU
 from ..devices import wide_device
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
-from ..model_inputs import batch_size, call, filled
+from ..model_inputs import batch_size, filled
 from ..structures.analysis import Analysis, Kind
 from ..structures.costs import costs
 from ..structures.memory import sample_memory
 from ..tasks.protocol import Split
 from .gradients import no_batch_error
 from .protocol import RatedModel
-from .weight_slices import roles_of
+from .weight_slices import WeightSlice, roles_of
+from .weights import run_rated
 
 BATCHES = 32
 """Calibration batches to look at, at most."""
@@ -154,26 +155,9 @@ class SameInputs:
         return torch.equal(known, moments)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A weight that reads a coupled set.
-
-    Attributes:
-        tensor: Name of the weight.
-        dim: Its input dimension.
-        structures: [n] numbers within the set.
-        indices: [n] the index along the dimension that each owns.
-    """
-
-    tensor: str
-    dim: int
-    structures: NDArray[np.int64]
-    indices: NDArray[np.int64]
-
-
-def readings_of(rated: RatedModel) -> dict[str, list[Reading]]:
-    """For each coupled set the weights that read it."""
-    removed, found = rated.removed, dict[str, list[Reading]]()
+def readings_of(rated: RatedModel) -> dict[str, list[WeightSlice]]:
+    """For each coupled set the weights that read it, with the numbers of structures within the set."""
+    removed, found = rated.removed, dict[str, list[WeightSlice]]()
     inputs = [part for part in rated.slices.slices if part.tensor in rated.parameters]
     for one in rated.analysis.sets:
         if one.kind is Kind.BLOCK or removed[one.structures].all():
@@ -181,12 +165,12 @@ def readings_of(rated: RatedModel) -> dict[str, list[Reading]]:
         for part in inputs:
             own = (part.structures >= one.first) & (part.structures < one.first + one.count)
             if own.any():
-                reading = Reading(part.tensor, part.dim, part.structures[own] - one.first, part.indices[own])
+                reading = replace(part, structures=part.structures[own] - one.first, indices=part.indices[own])
                 found.setdefault(one.key, []).append(reading)
     return found
 
 
-def fitting_parts(rated: RatedModel, readings: dict[str, list[Reading]]) -> list[list[str]]:
+def fitting_parts(rated: RatedModel, readings: dict[str, list[WeightSlice]]) -> list[list[str]]:
     """Sets whose moments fit into memory together."""
     sizes = moment_sizes(rated.analysis, {name: one.shape for name, one in rated.parameters.items()})
     parts, room, held = list[list[str]](), 0, set[str]()
@@ -307,10 +291,7 @@ def gather_moments(
     rated: RatedModel, dims: dict[str, int], found: dict[str, list[InputMoments]], at_once: int, token: CancelToken
 ) -> Job[None]:
     """Pass over calibration batches until every product of these weights has seen enough rows."""
-    from ..tracing.isolated_forward import quiet_forward
     from ..tracing.weight_products import WeightProduct, WeightProducts
-    from .cancellable_autograd import interruptible
-    from .weights import untied_weights
 
     assert rated.task is not None
     batches = needed = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
@@ -339,15 +320,14 @@ def gather_moments(
             check(token)
             gathering.begin(2 * rows_in(inputs) / max(rows, 1) / needed)
             watching.present = filled(inputs)
-            with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
-                call(rated.model, inputs)
+            run_rated(rated, token, inputs, watching)
             watching.forget()
         yield Progress(Message("progress.features", "Measuring the inputs of each layer"), number, batches)
         products = [one for some in found.values() for one in some]
         for one in products:
             one.offered, one.passing = max(one.offered, one.passing), 0
         waiting = [one for one in products if one.rows < one.wanted]
-        alone = all(one.offered * number <= samples for one in waiting)  # classifiers
+        alone = all(one.offered * number <= samples for one in waiting)  # one row a sample, as classifiers give
         if number >= batches or (products and not waiting) or (number >= affordable and alone and samples >= SAMPLES):
             break
         needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
@@ -383,7 +363,7 @@ def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMomen
 
 
 def same_inputs(
-    readings: Sequence[Reading], found: Mapping[str, list[InputMoments]], left: NDArray[np.int64]
+    readings: Sequence[WeightSlice], found: Mapping[str, list[InputMoments]], left: NDArray[np.int64]
 ) -> tuple[list[SameInputs], set[str]] | None:
     """(the products that read a set, by what they read, names of the parameters in which their weights lie).
 
@@ -416,7 +396,7 @@ def same_inputs(
     return alike, changed
 
 
-def columns_of(reading: Reading, product: InputMoments, left: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def columns_of(reading: WeightSlice, product: InputMoments, left: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """[n, b] columns that each structure left owns in a product; None where they do not own equally many, or none.
 
     Nor do they where the weight is read along another dimension than the product reads it.

@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..jobs import CancelToken
-from ..model_inputs import batch_size, call, few
+from ..model_inputs import batch_size, few
 from ..tasks.protocol import Split
 from .gradients import no_batch_error
 from .protocol import RatedModel
+from .weights import run_rated
 
 Written: TypeAlias = tuple[Any, Any]
 """A view of a parameter, and the numbers that it is to hold."""
@@ -69,21 +70,16 @@ class OutputDistance:
     def record(self) -> None:
         """Run the model with the weights that it has now: from here on, `changed` is against these."""
         from ..tracing.resumable_forward import ResumableForward
+        from ..tracing.tree import copied_inputs
+
+        def run(inputs: Any, inside: AbstractContextManager[Any]) -> Any:
+            return run_rated(self._rated, self._token, copied_inputs(inputs), inside)
 
         self._forwards: list[ResumableForward] = []  # what the last ones hold is let go of first
         self._forwards = [
-            ResumableForward(partial(self._run, one.inputs), self._read, RESUMED * one.size // self._samples)
+            ResumableForward(partial(run, one.inputs), self._read, RESUMED * one.size // self._samples)
             for one in self._batches
         ]
-
-    def _run(self, inputs: Any, inside: AbstractContextManager[Any]) -> Any:
-        from ..tracing.isolated_forward import quiet_forward
-        from ..tracing.tree import copied_inputs
-        from .cancellable_autograd import interruptible
-        from .weights import untied_weights
-
-        with untied_weights(self._rated), quiet_forward(self._rated.model), interruptible(self._token), inside:
-            return call(self._rated.model, copied_inputs(inputs))
 
     def now(self, changed: Collection[str] = ()) -> float:
         """Mean distance of the outputs from the original ones, where these parameters hold other numbers than recorded.

@@ -119,14 +119,6 @@ class RatedModel:
 RateFunction = Callable[[RatedModel, CancelToken], Job[NDArray[np.float64]]]
 
 
-def _always(context: ScoringContext) -> Message | None:
-    return None
-
-
-def _nothing(context: ScoringContext, choices: Choices) -> PassCost:
-    return PassCost()
-
-
 @dataclass(frozen=True, slots=True)
 class Criterion:
     """A rule that rates structures; higher is more important.
@@ -161,9 +153,9 @@ class Criterion:
     normalise: Normalise = Normalise.NONE
     ranking: Ranking = Ranking.SHAPES
     kinds: tuple[Kind, ...] = ()
-    missing: Callable[[ScoringContext], Message | None] = _always
+    missing: Callable[[ScoringContext], Message | None] = lambda context: None
     watches: bool = False
-    cost: Callable[[ScoringContext, Choices], PassCost] = _nothing
+    cost: Callable[[ScoringContext, Choices], PassCost] = lambda context, choices: PassCost()
     parallel: bool = False
 
     @property

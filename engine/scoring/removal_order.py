@@ -90,6 +90,27 @@ class Consumer:
         self.where[self.places[to]] = to
         return to, moved
 
+    def removal_costs(self, left: Tensor) -> Tensor:
+        """[n] relative squared error that each of some structures would add if it alone left."""
+        columns = self.where[self.columns[left]]
+        blocks = self.inverse[columns[:, :, None], columns[:, None, :]]
+        found: Tensor = LINALG.cholesky_ex(blocks)[0]
+        solved: Tensor = LINALG.solve_triangular(found, self.weight[:, columns].permute(1, 2, 0), upper=False)
+        return solved.square().sum((1, 2)).double()
+
+    def remove(self, going: Tensor) -> Tensor:
+        """[n] relative squared error that each adds when they leave in this order; the others are adjusted."""
+        columns = self.where[self.columns[going]].flatten()
+        factor: Tensor = LINALG.cholesky_ex(self.inverse[columns][:, columns])[0]
+        solved: Tensor = LINALG.solve_triangular(factor, self.weight[:, columns].T, upper=False)
+        rows: Tensor = LINALG.solve_triangular(factor, self.inverse[columns], upper=False)
+        to, moved = self.drop(columns)
+        rows[:, to] = rows[:, moved]
+        rows = rows[:, : len(self.places)]
+        self.weight.addmm_(solved.T, rows, alpha=-1)
+        self.inverse.addmm_(rows.T, rows, alpha=-1)
+        return solved.square().sum(1).view(len(going), -1).sum(1).double()
+
 
 @dataclass(frozen=True, slots=True)
 class Removal:
@@ -191,36 +212,13 @@ def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[in
     order, errors = list[int](), list[float]()
     weights: dict[int, list[Tensor]] = {}
     while len(left):
-        costs = torch.stack([_costs(one, left) for one in consumers]).sum(0)
+        costs = torch.stack([one.removal_costs(left) for one in consumers]).sum(0)
         ahead = [level - len(order) for level in levels if level > len(order)]
         size = min(max(1, len(left) // FRACTION), *ahead, len(left))
         going = left[costs.argsort(stable=True)[:size]]
-        errors += torch.stack([_remove(one, going) for one in consumers]).sum(0).tolist()
+        errors += torch.stack([one.remove(going) for one in consumers]).sum(0).tolist()
         order += going.tolist()
         left = left[~torch.isin(left, going)]
         if len(order) in levels:
             weights[len(order)] = [full for one in consumers for full in one.full_weights()]
     return Removal(order, errors, weights)
-
-
-def _costs(one: Consumer, left: Tensor) -> Tensor:
-    """[n] relative squared error that each of some structures would add if it alone left."""
-    columns = one.where[one.columns[left]]
-    blocks = one.inverse[columns[:, :, None], columns[:, None, :]]
-    found: Tensor = LINALG.cholesky_ex(blocks)[0]
-    solved: Tensor = LINALG.solve_triangular(found, one.weight[:, columns].permute(1, 2, 0), upper=False)
-    return solved.square().sum((1, 2)).double()
-
-
-def _remove(one: Consumer, going: Tensor) -> Tensor:
-    """[n] relative squared error that each adds when they leave in this order; the others are adjusted."""
-    columns = one.where[one.columns[going]].flatten()
-    factor: Tensor = LINALG.cholesky_ex(one.inverse[columns][:, columns])[0]
-    solved: Tensor = LINALG.solve_triangular(factor, one.weight[:, columns].T, upper=False)
-    rows: Tensor = LINALG.solve_triangular(factor, one.inverse[columns], upper=False)
-    to, moved = one.drop(columns)
-    rows[:, to] = rows[:, moved]
-    rows = rows[:, : len(one.places)]
-    one.weight.addmm_(solved.T, rows, alpha=-1)
-    one.inverse.addmm_(rows.T, rows, alpha=-1)
-    return solved.square().sum(1).view(len(going), -1).sum(1).double()

@@ -71,7 +71,11 @@ class _Cutting:
 
     def has_rows(self, value: Any) -> bool:
         """Something in it is to be cut."""
-        return self.is_rows(value) or any(map(self.has_rows, _parts(value)))
+        if isinstance(value, Mapping):
+            parts = list(cast("Mapping[Any, Any]", value).values())
+        else:
+            parts = list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []
+        return self.is_rows(value) or any(map(self.has_rows, parts))
 
     def is_rows(self, value: Any) -> bool:
         """It has a row for each sample itself."""
@@ -83,12 +87,6 @@ class _Cutting:
             parts = cast("list[Any]", value)
             return len(parts) == self.count and not any(map(self.has_rows, parts))
         return False
-
-
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return list(cast("Mapping[Any, Any]", value).values())
-    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []
 
 
 def own_batches(task: Task, seed: int | None, start: int = 0, portion: Portion | None = None) -> Iterator[Any]:

@@ -27,7 +27,6 @@ from .input_moments import (
     BATCHES,
     MEMORY,
     InputMoments,
-    Reading,
     columns_of,
     gather_moments,
     moment_sizes,
@@ -36,6 +35,7 @@ from .input_moments import (
 )
 from .output_distance import OutputDistance, Written, write
 from .protocol import RatedModel
+from .weight_slices import WeightSlice
 
 Owner: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 """(numbers [n] of the structures of a coupled set, columns [n, b] that each owns in a product)."""
@@ -163,7 +163,7 @@ Reader: TypeAlias = _Fitted | _Closed
 
 def readers_of(
     rated: RatedModel,
-    readings: Mapping[str, Sequence[Reading]],
+    readings: Mapping[str, Sequence[WeightSlice]],
     found: dict[str, list[InputMoments]],
     token: CancelToken,
 ) -> tuple[list[Reader], Mask]:
@@ -206,7 +206,7 @@ def readers_of(
     return [*made, *shut], movable
 
 
-def _can_refit(reading: Reading, product: InputMoments, left: NDArray[np.int64]) -> bool:
+def _can_refit(reading: WeightSlice, product: InputMoments, left: NDArray[np.int64]) -> bool:
     """Whether least squares can adjust a product to what is left of what it reads, or it reads nothing of it."""
     if product.tied or not len(product.weight) or not len(product.index) or reading.dim != product.dim:
         return False

@@ -26,7 +26,6 @@ from .input_moments import (
     LEAST,
     MEMORY,
     InputMoments,
-    Reading,
     affordable_batches,
     fitting_parts,
     gather_moments,
@@ -39,7 +38,7 @@ from .output_distance import OutputDistance
 from .partial_scores import Step, with_partial_scores
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext
 from .score_options import Choices
-from .weight_slices import roles_of
+from .weight_slices import WeightSlice, roles_of
 from .weights import Elementwise
 
 LEVELS = {8: 64, 4: 16, 2: 1, 1: 1}
@@ -127,7 +126,7 @@ def _measurement_plan(each: int, sets: int) -> tuple[int, int]:
 def _error_curve(
     rated: RatedModel,
     one: CoupledSet,
-    readings: Sequence[Reading],
+    readings: Sequence[WeightSlice],
     found: Mapping[str, list[InputMoments]],
     distance: OutputDistance,
     points: int,

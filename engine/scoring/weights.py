@@ -1,13 +1,15 @@
 """The parameters of a model by the names of the analysis, as numpy arrays, and tied ones apart for each use."""
 
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AnalysisError
+from ..jobs import CancelToken
+from ..model_inputs import Inputs, call
 from ..structures.analysis import Analysis
 from ..structures.transition import KeptIndices
 from .protocol import RatedModel
@@ -119,3 +121,12 @@ def untied_weights(rated: RatedModel) -> Generator[None]:
                     stack.callback(setattr, modules[path], attribute, parameter)
                     setattr(modules[path], attribute, rated.parameters[one.names[0]])
         yield
+
+
+def run_rated(rated: RatedModel, token: CancelToken, inputs: Inputs, inside: AbstractContextManager[Any]) -> Any:
+    """The model's outputs, without gradients and with a copy for each use of tied weights; `inside` is innermost."""
+    from ..tracing.isolated_forward import quiet_forward
+    from .cancellable_autograd import interruptible
+
+    with untied_weights(rated), quiet_forward(rated.model), interruptible(token), inside:
+        return call(rated.model, inputs)

@@ -4,7 +4,7 @@ What no rule can say of a single operator is stated here: labels of constants in
 what longer inputs may read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..tracing.record import PassedConstant, Record
 from . import reasons
 from .rules import RULES, Context, elementwise, quantised, routing
 from .rules.recurrent import tie_units
-from .solver.labels import Dim, Dims, FixedLabels, LabelArray, Labels
+from .solver.labels import Dims, FixedLabels, LabelArray, Labels
 from .solver.solve import components
 from .unread_parameters import LabelledRun, UnreadParameters, keep_unused
 from .value_uses import liveness
@@ -193,23 +193,19 @@ class Constants:
     def _close(self, one: _OpenConstant) -> None:
         """Give a constant its labels from before; fresh ones that met no labelled axis must stay."""
         context, handed = self._context, one.handed
-        met = {id(dim) for dim in self._met_dims(handed)}
+        constants, calls = context.record.constants, context.record.calls[handed.first : handed.last]
+        met = set[int]()  # dimensions that meet labelled ones of the same size in an operator index by index
+        for call in (call for call in calls if call.pointwise):
+            own = [context.dims.get(v, []) for v in call.refs() if v in constants]
+            others = [context.dims.get(v, []) for v in call.refs() if v not in constants]
+            for first, second in ((f, s) for f in own for s in others):
+                pairs = zip(reversed(first), reversed(second), strict=False)
+                met.update(id(a) for a, b in pairs if a is not None and b is not None and len(a) == len(b))
         context.dims[handed.value] = one.before
         context.constants.append((handed, one.fresh))
-        constants, calls = context.record.constants, context.record.calls[handed.first : handed.last]
         reader = next((call.op for call in calls if not constants.issuperset(call.refs())), calls[0].op)
         for dim in (d for d in one.fresh if d is not None and id(d) not in met):
             context.labels.fix(dim, reasons.constant(reader), handed.module)
-
-    def _met_dims(self, handed: PassedConstant) -> Iterator[Dim]:
-        """Dimensions of constants that meet labelled ones of the same size in an operator index by index."""
-        dims, constants = self._context.dims, self._context.record.constants
-        for call in self._context.record.calls[handed.first : handed.last]:
-            own = [dims.get(v, ()) for v in call.refs() if v in constants]
-            others = [dims.get(v, ()) for v in call.refs() if v not in constants]
-            for first, second in ((f, s) for f in own for s in others if call.pointwise):
-                pairs = zip(reversed(first), reversed(second), strict=False)
-                yield from (a for a, b in pairs if a is not None and b is not None and len(a) == len(b))
 
 
 def keep_dead_code(labels: Labels, idle: Sequence[FixedLabels], alive: Sequence[LabelArray]) -> None:

@@ -131,7 +131,12 @@ def bundles(
             spare = np.minimum(spare, np.where(lost > 0, np.floor(sizes * share + 1e-9).astype(np.int64), sizes))
     equal = [one for one in counts if one.kind in EVEN]
     found: list[CountBundle] = []
-    for group in _dependent_sets(equal):
+    groups: list[set[int]] = []  # sets that depend on one another, directly or by others
+    for one in equal:
+        group = set(one.sets.tolist())
+        groups, near = [g for g in groups if not g & group], [g for g in groups if g & group]
+        groups.append(group.union(*near))
+    for group in groups:
         limited.difference_update(group)
         rows = np.concatenate([one.differences for one in equal])[:, sorted(group)]
         found += _bundle(sorted(group), rows, spare[sorted(group)])
@@ -149,16 +154,6 @@ def bundles(
     return found, sorted(stay.items(), key=lambda pair: pair[0])
 
 
-def _dependent_sets(equal: Sequence[CountStatement]) -> list[set[int]]:
-    """Sets that depend on one another, directly or by others."""
-    groups: list[set[int]] = []
-    for one in equal:
-        group = set(one.sets.tolist())
-        groups, near = [g for g in groups if not g & group], [g for g in groups if g & group]
-        groups.append(group.union(*near))
-    return groups
-
-
 def _bundle(sets: Sequence[int], rows: NDArray[np.int64], spare: NDArray[np.int64]) -> list[CountBundle]:
     """The step of a group, without those of its sets that are too small for one."""
     active = spare > 0
@@ -174,7 +169,7 @@ def _bundle(sets: Sequence[int], rows: NDArray[np.int64], spare: NDArray[np.int6
 
 
 def _even_step(rows: NDArray[np.int64], sizes: NDArray[np.int64], spare: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Add structures to a step until every row is even; None where too few can go."""
+    """Add structures to a step until every row is even; None where no step is."""
     step = sizes
     while True:
         uneven = rows @ step
@@ -184,14 +179,9 @@ def _even_step(rows: NDArray[np.int64], sizes: NDArray[np.int64], spare: NDArray
         row = rows[wrong[0]] * -np.sign(uneven[wrong[0]])
         slack = np.where((row > 0) & (step < spare), spare / np.maximum(step, 1), 0)
         if not slack.any():
-            return _smallest_step(rows, sizes, spare)
+            break
         step = step + (np.arange(len(step)) == int(np.argmax(slack)))
-
-
-def _smallest_step(
-    rows: NDArray[np.int64], sizes: NDArray[np.int64], spare: NDArray[np.int64]
-) -> NDArray[np.int64] | None:
-    """The smallest even step there is, by a solver that takes longer to load than most steps to be found."""
+    # The smallest even step there is, by a solver that takes longer to load than most steps take to be found.
     optimize: Any = import_module("scipy.optimize")
     ones = np.ones(len(sizes))
     even = optimize.LinearConstraint(rows, 0, 0)
@@ -242,7 +232,17 @@ def constrain(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
                 reason = Message("counted.beside", template, {"others": going, "kinds": staying})
             whole.append(_keep_whole(one, sets, reason))
             still |= sets
-    counts = [_count_statement(analysis, one, axes, still) for one in counted]
+    counts: list[CountStatement] = []
+    lengths = np.diff(analysis.axis_start)
+    for one in counted:
+        # What the structures that may go take from the axes; of shares, in parts of `number`.
+        weights = np.zeros((len(one.axes), len(analysis.sets)), np.int64)
+        for row, axis in enumerate(one.axes):
+            times = one.number // int(lengths[axis]) if one.kind is CountRule.PROPORTIONAL else 1
+            for number, taken in axes.get(axis, {}).items():
+                weights[row, number] = 0 if number in still else times * taken.each[0]
+        least, length = (0, one.number) if one.kind in EVEN else (one.number, int(lengths[one.axes[0]]))
+        counts.append(CountStatement(one.kind, least, length, one.reason, one.module, one.axes, weights))
     together, left = bundles(counts, np.array([one.count for one in analysis.sets], np.int64))
     whole += [_keep_whole(one, {number}) for number, one in left if number not in still]
     still |= {number for number, _ in left}
@@ -257,18 +257,6 @@ def constrain(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
 def _keep_whole(one: Constraint | CountStatement, sets: Collection[int], reason: Message | None = None) -> Constraint:
     """None of these sets loses anything, for the reason of another constraint where there is no other."""
     return Constraint(CountRule.WHOLE, (), 0, tuple(sorted(sets)), reason or one.reason, one.module)
-
-
-def _count_statement(analysis: Analysis, one: Constraint, axes: _Axes, still: Collection[int]) -> CountStatement:
-    """A constraint with what the structures that may go take from its axes; of shares, in parts of `number`."""
-    weights, sizes = np.zeros((len(one.axes), len(analysis.sets)), np.int64), np.diff(analysis.axis_start)
-    for row, axis in enumerate(one.axes):
-        times = one.number // int(sizes[axis]) if one.kind is CountRule.PROPORTIONAL else 1
-        for number, taken in axes.get(axis, {}).items():
-            weights[row, number] = 0 if number in still else times * taken.each[0]
-    even = one.kind in EVEN
-    length = one.number if even else int(sizes[one.axes[0]])
-    return CountStatement(one.kind, 0 if even else one.number, length, one.reason, one.module, one.axes, weights)
 
 
 def _overlapping_sets(analysis: Analysis, axes: Sequence[dict[int, _Taken]], still: Collection[int]) -> set[int]:

@@ -19,7 +19,7 @@ DIMENSIONS = {
 }  # fmt: skip
 
 
-def _spatial(count: int) -> Rule:
+def spatial(count: int) -> Rule:
     """The rule of an operator that mixes the last `count` axes, each within itself."""
 
     def rule(context: Context) -> None:
@@ -99,7 +99,7 @@ def glu(context: Context) -> None:
 
 
 RULES: dict[str, Rule] = {
-    **{f"aten.{name}": _spatial(count) for count, names in DIMENSIONS.items() for name in names},
+    **{f"aten.{name}": spatial(count) for count, names in DIMENSIONS.items() for name in names},
     "aten.max_unpool2d": unpool,
     "aten.max_unpool3d": unpool,
     "aten.constant_pad_nd": pad,

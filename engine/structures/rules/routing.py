@@ -62,20 +62,20 @@ def pointer_rule(context: Context) -> Rule | None:
     """The rule of a call that is given numbers of a labelled axis; None when it is given none."""
     if not any(value in context.points for value in context.call.refs()):
         return None
-    return POINTED.get(context.call.op, _keep if context.call.op in KEEPS else _fix)
+    return POINTED.get(context.call.op, keep_numbers if context.call.op in KEEPS else fix_numbers)
 
 
-def _keep(context: Context) -> None:
+def keep_numbers(context: Context) -> None:
     """The same numbers in another order or shape."""
     value = context.value("self")
     if value not in context.points or sum(v in context.points for v in context.call.refs()) > 1:
-        _fix(context)
+        fix_numbers(context)
         return
     context.give_untracked()
     context.points[context.call.outputs[0]] = context.points[value]
 
 
-def _fix(context: Context) -> None:
+def fix_numbers(context: Context) -> None:
     """The numbers themselves are used."""
     for value in context.call.refs():
         if value in context.points:
@@ -85,52 +85,52 @@ def _fix(context: Context) -> None:
     context.give_untracked()
 
 
-def _count(context: Context) -> None:
+def count_choices(context: Context) -> None:
     """How often each number occurs: one bin for each index."""
     whole = context.points[next(v for v in context.call.refs() if v in context.points)]
     bins, low, high = context.get("bins"), context.get("min"), context.get("max")
     if (bins, low, high) == (len(whole), 0, len(whole) - 1):
         context.give([whole])
     else:
-        _fix(context)
+        fix_numbers(context)
 
 
-def _look_up(context: Context) -> None:
+def look_up(context: Context) -> None:
     """x[:, i] with one index: the axis that is looked up in is the one that it points into."""
     given: list[Ref | None] = context.get("indices")
     named = [(axis, ref.value) for axis, ref in enumerate(given) if ref is not None]
     if len(named) != 1:
-        _fix(context)
+        fix_numbers(context)
         return
     ((axis, index),) = named
     if index not in context.points:
-        _keep(context)
+        keep_numbers(context)
     elif context.value("self") in context.points:
-        _fix(context)
+        fix_numbers(context)
     else:
         dims = context.of("self")
         _tie_axis(context, dims[axis], context.points[index])
         context.give([*dims[:axis], *[None] * len(context.record.shapes[index]), *dims[axis + 1 :]])
 
 
-def _gather(context: Context) -> None:
+def gather(context: Context) -> None:
     """Along an axis by numbers that point into it; the other axes pass."""
     index = context.value("index")
     axis: int = context.get("dim") % len(context.shape("self"))
     if index not in context.points or _has_other_labels(context, axis):
-        _fix(context)
+        fix_numbers(context)
         return
     _tie_axis(context, context.of("self")[axis], context.points[index])
     context.give_untracked()
 
 
-def _scatter(context: Context) -> None:
+def scatter(context: Context) -> None:
     """Numbers written where they point to, among zeros: the axis is the one that they point into."""
     index = context.value("index")
     axis: int = context.get("dim") % len(context.shape("self"))
     whole = None if index is None else context.points.get(index)
     if whole is None or context.value("src") is not None or _has_other_labels(context, axis):
-        _fix(context)
+        fix_numbers(context)
         return
     dims: Dims = [None] * len(context.shape("self"))
     if context.of("self")[axis] is not None:
@@ -164,11 +164,11 @@ KEEPS = {
     *(f"aten.{n}" for n in ("_to_copy", "clone", "detach", "alias", "contiguous", "lift_fresh", "sort")),
 }
 POINTED: dict[str, Rule] = {
-    "aten.histc": _count,
-    "aten.index": _look_up,
-    "aten.gather": _gather,
-    "aten.scatter": _scatter,
-    "aten.scatter_": _scatter,
+    "aten.histc": count_choices,
+    "aten.index": look_up,
+    "aten.gather": gather,
+    "aten.scatter": scatter,
+    "aten.scatter_": scatter,
 }
 """What numbers of a labelled axis may be used for."""
 
