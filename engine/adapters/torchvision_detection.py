@@ -46,7 +46,7 @@ def family(model: Any) -> str:
     return ""
 
 
-def in_two_stage_maps(model: Any) -> bool:
+def in_two_stages(model: Any) -> bool:
     """Whether boxes are chosen in the middle of the network."""
     return family(model) == "GeneralizedRCNN"
 

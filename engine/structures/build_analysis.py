@@ -1,14 +1,13 @@
-"""Builds the `Analysis` from a solution: numbered structures, axes, costs, activations, fixed axes, audit steps."""
+"""Builds the `Analysis` from a solution: numbers structures and axes; costs, memory, fixed axes, audit. Loads torch."""
 
 import math
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..errors import Message
@@ -297,7 +296,7 @@ def activations(
     for value in (*owners, *(value for _, value in kept.copies)):
         shape = record.shapes[value]
         numbers = [axes.number(d) for d in context.dims.get(value, [None] * len(shape))]
-        size = bytes_of(record.dtypes[value])
+        size: int = getattr(torch, record.dtypes[value]).itemsize
         for length, axis in zip(shape, numbers, strict=True):
             size *= length if axis < 0 else 1
         constants.append(size)
@@ -341,10 +340,3 @@ def _lifetimes(record: Record, kept: SavedTensors) -> tuple[dict[int, int], dict
         if owner in last:
             last[owner] = max(last[owner], end if end >= 0 else len(record.calls))
     return first, last
-
-
-@cache
-def bytes_of(dtype: str) -> int:
-    """Bytes of an element: 4 of "float32", 1 of "bool"."""
-    bits = re.search(r"\d+", dtype)
-    return 1 if bits is None else max(1, int(bits[0]) // 8)

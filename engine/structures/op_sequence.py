@@ -94,15 +94,15 @@ def digest(record: Record) -> str:
 
     Of tensors it holds which values they are, with shape and type, but not their numbers.
     """
-    found = hashlib.sha256(
+    content = hashlib.sha256(
         repr((record.shapes, record.dtypes, record.inputs, (*record.outputs, *record.handed))).encode()
     )
     for source in record.sources:
-        found.update(repr((source.name, source.aliases, source.value)).encode())
+        content.update(repr((source.name, source.aliases, source.value)).encode())
     for call in record.calls:
         given = sorted((name, _stable_words(value)) for name, value in call.arguments.items())
-        found.update(repr((call.op, call.overload, call.module, call.outputs, given)).encode())
-    return found.hexdigest()
+        content.update(repr((call.op, call.overload, call.module, call.outputs, given)).encode())
+    return content.hexdigest()
 
 
 def _stable_words(value: Any) -> str:
