@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..scoring.weight_slices import owned, roles_of
+from ..scoring.weight_slices import owned_indices, roles_of
 from ..structures.analysis import Analysis, CoupledSet, Kind, StandInSpec, TensorInfo
 from ..structures.reasons import at_least
 from ..surgery.cut.skip_block import without
@@ -375,7 +375,7 @@ def _is_product(tensor: TensorInfo) -> bool:
 
 
 def _place(name: str, analysis: Analysis, one: CoupledSet, axis: int, dim: int) -> GatedDimension:
-    structures, indices = owned(analysis, one, axis)
+    structures, indices = owned_indices(analysis, one, axis)
     size = int(analysis.axis_start[axis + 1] - analysis.axis_start[axis])
     return GatedDimension(name, dim, torch.from_numpy(structures), torch.from_numpy(indices), size)
 

@@ -80,7 +80,7 @@ class FeatureStatistics(WeightProducts):
                 # All groups at once. Each value counts once, not as often as the kernel passes over it.
                 features, groups, shape = unit.features, unit.groups, weight.shape
                 others = tuple(d for d in range(features.ndim) if d != 1)
-                variance, mean = torch.var_mean(_widened(features), dim=others, correction=0)
+                variance, mean = torch.var_mean(_widen(features), dim=others, correction=0)
                 count, places = features.numel() // features.shape[1], list[Any]([None] * len(shape))
                 if unit.transposed or groups == 1:
                     places[0 if unit.transposed else 1] = np.arange(features.shape[1])
@@ -92,7 +92,7 @@ class FeatureStatistics(WeightProducts):
                 return
             assert isinstance(unit, MatrixUnit)
             features = unit.features if unit.flags is None else unit.features[unit.flags]
-            variance, mean = torch.var_mean(_widened(features), dim=0, correction=0)
+            variance, mean = torch.var_mean(_widen(features), dim=0, correction=0)
             view, start = unit.view(weight), unit.offset
             columns, rows = (
                 np.unravel_index(start + np.arange(view.shape[d]) * view.stride(d), tuple(weight.shape)) for d in (1, 0)
@@ -110,7 +110,7 @@ class FeatureStatistics(WeightProducts):
             found.add(at, count, mean.cpu().numpy(), variance.cpu().numpy())
 
 
-def _widened(features: Tensor) -> Tensor:
+def _widen(features: Tensor) -> Tensor:
     return features if features.element_size() >= 4 else features.float()
 
 

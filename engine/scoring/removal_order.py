@@ -135,17 +135,17 @@ def consumer(weights: Sequence[Tensor], moments: Tensor, columns: Tensor) -> Con
         moments: [k, k] mean products of the inputs, of centred ones where a bias can hold the mean.
         columns: [S, b] the columns that each structure owns.
     """
-    moments, factor = ridged(moments)
+    moments, factor = add_ridge(moments)
     originals, kind = [one.detach() for one in weights], moments.dtype
-    parts = [_reduced(one, kind) for one in originals]
+    parts = [_reduce_rows(one, kind) for one in originals]
     scales = [float(LINALG.norm(one @ factor)) or 1.0 for one in parts]
-    weight = _reduced(torch.cat([one / scale for one, scale in zip(parts, scales, strict=True)]), kind)
+    weight = _reduce_rows(torch.cat([one / scale for one, scale in zip(parts, scales, strict=True)]), kind)
     places = torch.arange(len(moments), device=moments.device)
     inverse = torch.cholesky_inverse(factor)
     return Consumer(originals, scales, moments, weight, inverse, places, places.clone(), columns)
 
 
-def ridged(moments: Tensor) -> tuple[Tensor, Tensor]:
+def add_ridge(moments: Tensor) -> tuple[Tensor, Tensor]:
     """[k, k] moments with a ridge, in the precision that they ask for, and their Cholesky factor."""
     moments = moments.to(torch.float64 if len(moments) <= WIDE else torch.float32).clone()
     ridge = RIDGE * float(moments.diagonal().mean().clamp_min(1e-12))
@@ -158,7 +158,7 @@ def ridged(moments: Tensor) -> tuple[Tensor, Tensor]:
     return moments, factor
 
 
-def refitted(weights: Sequence[Tensor], moments: Tensor, gone: Tensor) -> list[Tensor]:
+def refit(weights: Sequence[Tensor], moments: Tensor, gone: Tensor) -> list[Tensor]:
     """[m, k] weights that come nearest to the original products without some of their inputs, 0 at these.
 
     W G_:S [G_SS]^-1, S what is left: what `removal_order` leaves, whatever the order was.
@@ -190,7 +190,7 @@ def shifted_bias(bias: Tensor, weight: Tensor, other: Tensor, mean: Tensor) -> T
     return bias + ((weight.to(mean) - other.to(mean)) @ mean).to(bias)
 
 
-def _reduced(weight: Tensor, kind: torch.dtype) -> Tensor:
+def _reduce_rows(weight: Tensor, kind: torch.dtype) -> Tensor:
     """[r, k] in another type, the R of a weight [m, k] with more outputs than inputs; few rows are copied at a time."""
     if len(weight) <= weight.shape[1]:
         return weight.to(kind)

@@ -92,14 +92,14 @@ class _Fitted:
         """Where weights and biases lie, and what least squares make of them when these structures [S] go."""
         import torch
 
-        from .removal_order import refitted, shifted_bias
+        from .removal_order import refit, shifted_bias
 
         columns = np.unique(np.concatenate([own[gone[numbers]].ravel() for numbers, own in self.owners]))
         originals, places, written = [one.original for one in self.products], torch.from_numpy(columns), list[Written]()
         if self.moments is None:
             cut = [one.index_fill(1, places.to(one.device), 0.0) for one in originals]
             return [(one.view, weight) for one, weight in zip(self.products, cut, strict=True)]
-        weights = refitted(originals, self.moments, places.to(self.moments.device))
+        weights = refit(originals, self.moments, places.to(self.moments.device))
         for one, weight in zip(self.products, weights, strict=True):
             written.append((one.view, weight))
             if one.bias is not None:
@@ -218,7 +218,7 @@ def _can_refit(reading: WeightSlice, product: InputMoments, left: NDArray[np.int
 
 def _add_product(made: list[_Fitted], owners: list[Owner], product: InputMoments, name: str) -> None:
     """A further product, among those that read the same."""
-    from .removal_order import ridged
+    from .removal_order import add_ridge
 
     weight = product.weight.detach()
     if not product.rows:
@@ -233,7 +233,7 @@ def _add_product(made: list[_Fitted], owners: list[Owner], product: InputMoments
             other.products.append(one)
             other.changed.add(name)
             return
-    made.append(_Fitted(owners, ridged(moments)[0], moments.diagonal().clone(), product.mean, [one], {name}))
+    made.append(_Fitted(owners, add_ridge(moments)[0], moments.diagonal().clone(), product.mean, [one], {name}))
 
 
 TRAINING = 4

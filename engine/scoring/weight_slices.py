@@ -245,13 +245,15 @@ def _collect_slices(
         left = dims[dim]
         now = np.full(tensor.shape[dim], -1, dtype=np.int64)
         now[slice(None) if left is None else left] = np.arange(tensor.shape[dim] if left is None else len(left))
-        structures, indices = zip(*(owned(analysis, one, axis) for one in owners[number, dim, use]), strict=True)
+        structures, indices = zip(
+            *(owned_indices(analysis, one, axis) for one in owners[number, dim, use]), strict=True
+        )
         structure, index = np.concatenate(structures), now[np.concatenate(indices)]
         found.append(WeightSlice(use, dim, int((now >= 0).sum()), structure[index >= 0], index[index >= 0]))
     return WeightSlices(tuple(found), analysis.count, tied)
 
 
-def owned(analysis: Analysis, one: CoupledSet, axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def owned_indices(analysis: Analysis, one: CoupledSet, axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """([n] structures of a set, [n] the original index of an axis that each owns)."""
     bounds = analysis.member_start[one.first : one.first + one.count + 1]
     members = analysis.member_position[bounds[0] : bounds[-1]]

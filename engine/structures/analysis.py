@@ -344,18 +344,18 @@ def matching_keys(stored: Iterable[str], present: Iterable[str]) -> dict[str, st
     """
     named, now, kinds = set(stored), set(present), dict[str, set[str]]()
     for key in now:
-        kinds.setdefault(_beginning(key), set()).add(key.partition("|")[0])
+        kinds.setdefault(_place_of_key(key), set()).add(key.partition("|")[0])
     found = {key: key for key in named & now}
     for key in named - now:
         kind, _, place = key.partition("|")
-        there = kinds.get(_beginning(key), set[str]())
+        there = kinds.get(_place_of_key(key), set[str]())
         other = f"{min(there, default='')}|{place}"
         if len(there) == 1 and {kind, *there} <= INDEXED and other in now - named:
             found[key] = other
     return found
 
 
-def _beginning(key: str) -> str:
+def _place_of_key(key: str) -> str:
     """Parameter and dimension of a set's key."""
     return "|".join(key.split("|")[1:3])
 

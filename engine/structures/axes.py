@@ -15,7 +15,7 @@ class AxisTable:
         self._solution = solution
         self._numbers: dict[bytes, int] = {}
         self._seen: dict[int, tuple[Dim, int]] = {}
-        self._counted: dict[int, tuple[Dim, tuple[int, int]]] = {}
+        self._distinct: dict[int, tuple[Dim, tuple[int, int]]] = {}
         self.arrays: list[NDArray[np.int64]] = []
 
     def number(self, dim: Dim) -> int:
@@ -28,11 +28,11 @@ class AxisTable:
             known = self._seen[id(dim)] = (dim, self._find(self._solution.component[dim.ravel()]))
         return known[1]
 
-    def counted(self, dim: Dim) -> tuple[int, int]:
+    def distinct(self, dim: Dim) -> tuple[int, int]:
         """(axis, repeats): the axis with each component once, and how often each occurs in the dimension."""
         if dim is None:
             return -1, 1
-        known = self._counted.get(id(dim))
+        known = self._distinct.get(id(dim))
         if known is not None:
             return known[1]
         components = self._solution.component[dim.ravel()]
@@ -42,7 +42,7 @@ class AxisTable:
             if counts[0] > 1 and (counts == counts[0]).all():
                 found = self._find(distinct), int(counts[0])
         found = found or (self.number(dim), 1)
-        self._counted[id(dim)] = dim, found
+        self._distinct[id(dim)] = dim, found
         return found
 
     def _find(self, components: NDArray[np.int64]) -> int:

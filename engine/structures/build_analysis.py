@@ -64,7 +64,7 @@ def build(
     )
     # Heads are counted once though every sample of the batch has them; groups each for itself, also tied ones.
     counted = [
-        (module, what, *(axes.counted(dim) if what == "heads" else (axes.number(dim), 1)))
+        (module, what, *(axes.distinct(dim) if what == "heads" else (axes.number(dim), 1)))
         for module, what, dim in context.sizes
     ]
     # Up to here axes get their numbers; what follows groups by them.
@@ -192,7 +192,7 @@ def _operators(context: Context, axes: AxisTable) -> tuple[CostingOperators, lis
         number, macs = cost.number, cost.macs
         row: list[int] = []
         for dim in cost.dims:
-            axis, _ = axes.counted(dim)
+            axis, _ = axes.distinct(dim)
             if axis >= 0:
                 macs //= len(axes.arrays[axis])
                 row.append(axis)

@@ -28,9 +28,9 @@ def find_literals(context: Context, axes: AxisTable, steps: Iterable[AuditStep])
         for (where, value, _), dim in counted:
             axis = axes.number(dim)
             if axis >= 0:
-                once, repeats = axes.counted(dim)
+                once, repeats = axes.distinct(dim)
                 # Torch works out one size of a call, if the code leaves it no other and only one has a further factor.
-                repeated = sum(axes.counted(other)[1] > 1 for _, other in counted)
+                repeated = sum(axes.distinct(other)[1] > 1 for _, other in counted)
                 alone_left = repeated == 1 and all(number != -1 for _, number, _ in call.given)
                 free = call.function in INFERRED and repeats > 1 and alone_left
                 once = once if repeats > 1 else -1

@@ -8,7 +8,7 @@ def uniform(context: Context) -> None:
     context.give([context.labels.spread(size) for size in context.out_shape()])
 
 
-def ordered(context: Context) -> None:
+def distinct_values(context: Context) -> None:
     """arange, linspace, eye, random numbers: an index is its value, so nothing of it goes."""
     context.give_untracked()
 
@@ -20,7 +20,7 @@ RULES = {
                      "new_empty", "new_empty_strided")
     },
     **{
-        f"aten.{name}": ordered
+        f"aten.{name}": distinct_values
         for name in ("arange", "linspace", "logspace", "eye", "rand", "randn", "randint", "randperm", "scalar_tensor",
                      "hann_window", "hamming_window")
     },

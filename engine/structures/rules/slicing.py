@@ -164,12 +164,12 @@ def scatter(context: Context) -> None:
 
 def index(context: Context) -> None:
     """x[i, :, j]: axes that are indexed must stay, the others pass; indices that stand apart put their axes first."""
-    context.give(_indexed(context))
+    context.give(_indexed_dims(context))
 
 
 def index_put(context: Context) -> None:
     """x[i, :, j] = values: the values meet what the same index would take."""
-    taken = _indexed(context)
+    taken = _indexed_dims(context)
     values, sizes = context.of("values"), context.shape("values")
     for behind in range(1, min(len(values), len(taken)) + 1):
         if sizes[-behind] > 1:
@@ -214,7 +214,7 @@ def _is_mask(context: Context, value: int) -> bool:
     return context.record.dtypes[value] in ("bool", "uint8")
 
 
-def _indexed(context: Context) -> Dims:
+def _indexed_dims(context: Context) -> Dims:
     """Axes of x[i, :, j]."""
     dims, places = list(context.of("self")), _places(context)
     for axis in places:

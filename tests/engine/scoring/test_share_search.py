@@ -16,7 +16,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.scoring import share_search
 from secateur.engine.scoring.criteria import search
 from secateur.engine.scoring.output_distance import OutputDistance
-from secateur.engine.scoring.removal_order import RIDGE, refitted, ridged
+from secateur.engine.scoring.removal_order import RIDGE, add_ridge, refit
 from secateur.engine.scoring.share_search import SearchedPlan
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
@@ -286,6 +286,6 @@ def test_weights_without_some_inputs_are_those_of_least_squares(columns: int) ->
     left = [n for n in range(columns) if n not in (0, 4)]
     with_ridge = moments + RIDGE * moments.diagonal().mean() * torch.eye(columns, dtype=torch.float64)
     root = torch.linalg.cholesky(with_ridge).T
-    for one, found in zip(weights, refitted(weights, ridged(moments)[0], gone), strict=True):
+    for one, found in zip(weights, refit(weights, add_ridge(moments)[0], gone), strict=True):
         expected = torch.linalg.lstsq(root[:, left], root @ one.T).solution.T
         assert torch.allclose(found[:, left], expected) and not found[:, gone].any()
