@@ -24,7 +24,8 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     check(token)
     yield Progress("Reading BatchNorm scales")
     slices = axis_slices(rated.analysis, rated.kept, _scales(rated.analysis))
-    held: dict[str, Any] = dict(rated.model.named_buffers()) | rated.parameters  # frozen ones are buffers
+    # Frozen BatchNorms hold their scales as buffers.
+    held: dict[str, Any] = dict(rated.model.named_buffers()) | rated.parameters
     return combine(slices, lambda name: np.abs(to_array(held[name])) if name in held else None, rated.combine)
 
 

@@ -25,7 +25,8 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     from .block_similarity import BlockSimilarity
 
     assert rated.task is not None
-    blocks: dict[int, StandInSpec] = {}  # what stands for the result of each block that is left: its first one
+    # The first stand-in of each block that is left is that of its result.
+    blocks: dict[int, StandInSpec] = {}
     for one in rated.analysis.stand_ins:
         if not rated.removed[one.structure]:
             blocks.setdefault(one.structure, one)

@@ -56,7 +56,8 @@ class BlockSimilarity(OperatorMode):
                     self._branches[_memory(value)] = one.structure, value
                 elif value.is_floating_point():
                     turned.append(self._turn(one.structure, before[part["copy" if "copy" in part else "input"]], value))
-            if turned:  # what was handed through unchanged turns by nothing
+            # What was handed through unchanged turns by nothing.
+            if turned:
                 self._add(one.structure, *max(turned))
             before.clear()
 
@@ -98,7 +99,8 @@ class BlockSimilarity(OperatorMode):
         flags = None if self.present is None else rows_of(self.present, tuple(apart.shape))
         if flags is not None:
             apart = apart.flatten()[flags]
-        return float(apart.cpu().sum(dtype=torch.float64)), apart.numel()  # not every device has float64
+        # On the CPU, as not every device has float64.
+        return float(apart.cpu().sum(dtype=torch.float64)), apart.numel()
 
     def _add(self, block: int, total: float, count: int) -> None:
         before = self.sums.get(block, (0.0, 0))

@@ -90,7 +90,8 @@ def context_of(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> Scor
     """What is known of a model and what an attached task shows."""
     if task is None:
         return ScoringContext(analysis, removed)
-    given = task.batches if task.batches or task.samples else None  # a task may only evaluate
+    # A task may only evaluate.
+    given = task.batches if task.batches or task.samples else None
     return ScoringContext(analysis, removed, given, task.batch, task.loss)
 
 
@@ -277,7 +278,8 @@ def _use_rated(
         parameters = parameters_of(model, analysis, kept)
         parameters |= further_uses(parameters, slices, rule.needs_data)
         made = _running_weights(model, analysis, parameters, slices) if rule.reads_weights else {}
-        limit = PassLimit() if limit is None or place != device else limit  # of another one it says nothing
+        # A limit found on another device says nothing of this one.
+        limit = PassLimit() if limit is None or place != device else limit
         limit.begin(place)
         known = {} if known is None else known
         rated = RatedModel(
@@ -290,7 +292,8 @@ def _use_rated(
             return None if task is None or batch is None else task.inputs(batch)
 
         try:
-            if not rule.needs_data or not group.is_alone:  # several begin anew together or not at all
+            # Several processes start over together or not at all.
+            if not rule.needs_data or not group.is_alone:
                 return (yield from use(rated))
             return (yield from in_fitting_parts(partial(use, rated), model, inputs, limit))
         except (SecateurError, GeneratorExit):

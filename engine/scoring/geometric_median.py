@@ -43,7 +43,8 @@ def _mean_distances(rated: RatedModel, there: NDArray[np.intp], random: np.rando
             continue  # a slice counts where all own equally many of its indices
         own = np.moveaxis(as_array(rated, part.tensor), part.dim, 0)
         rows = own.reshape(len(own), -1)[part.indices[start:stop]].reshape(len(there), -1)
-        rows = rows - rows.mean(axis=0)  # distances stay, and little is lost in the difference of large numbers
+        # Distances stay, and little is lost in the difference of large numbers.
+        rows = rows - rows.mean(axis=0)
         norms = np.einsum("nf,nf->n", rows, rows, dtype=np.float64)
         squares += norms[:, None] + norms[chosen] - 2.0 * (rows @ rows[chosen].T)
         weights += rows.shape[1]

@@ -114,7 +114,8 @@ def over_samples(
     """
     assert rated.task is not None
     together = getattr(rated.task, "together", False)
-    count = number = 0  # of the samples here, and over all processes
+    # Of the samples here, and over all processes.
+    count = number = 0
     most = sys.maxsize if rated.choices.batches else SAMPLES
     place, sums = rated.group.place, np.zeros(rated.analysis.count)
     for batch, progress in _own_batches(rated, token, shown, None):
@@ -165,7 +166,8 @@ def changes_of(rated: RatedModel, batch: Any, token: CancelToken) -> WeightChang
 def _change(weight: Any, gradient: Any | None) -> NDArray[np.float32]:
     if gradient is None:
         return np.broadcast_to(np.float32(0), tuple(weight.shape))
-    if weight.element_size() < 4:  # a product in half precision is off by more than sums of many forgive
+    # A product in half precision is off by more than sums of many forgive.
+    if weight.element_size() < 4:
         weight, gradient = weight.float(), gradient.float()
     return (weight.detach() * gradient).float().cpu().numpy()
 

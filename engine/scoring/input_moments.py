@@ -236,7 +236,8 @@ class _Gathering:
             return
         every, part = self.found.setdefault(product.name, []), (product.name, product.place)
         if part not in self._begins:
-            if every and product.name in mixed:  # weights of one would be written over those of the other
+            # Weights of one product would be written over those of the other.
+            if every and product.name in mixed:
                 return
             self._begins[part] = len(every)
             made = _empty_moments(self.rated, product, self.dims[product.name])
@@ -327,7 +328,8 @@ def gather_moments(
         for one in products:
             one.offered, one.passing = max(one.offered, one.passing), 0
         waiting = [one for one in products if one.rows < one.wanted]
-        alone = all(one.offered * number <= samples for one in waiting)  # one row a sample, as classifiers give
+        # Products that see one row a sample, as in classifiers, would need far more samples.
+        alone = all(one.offered * number <= samples for one in waiting)
         if number >= batches or (products and not waiting) or (number >= affordable and alone and samples >= SAMPLES):
             break
         needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)

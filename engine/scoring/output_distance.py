@@ -75,7 +75,8 @@ class OutputDistance:
         def run(inputs: Any, inside: AbstractContextManager[Any]) -> Any:
             return run_rated(self._rated, self._token, copied_inputs(inputs), inside)
 
-        self._forwards: list[ResumableForward] = []  # what the last ones hold is let go of first
+        # What the last ones hold is freed before new ones are made.
+        self._forwards: list[ResumableForward] = []
         self._forwards = [
             ResumableForward(partial(run, one.inputs), self._read, RESUMED * one.size // self._samples)
             for one in self._batches

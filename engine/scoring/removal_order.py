@@ -151,7 +151,8 @@ def add_ridge(moments: Tensor) -> tuple[Tensor, Tensor]:
     ridge = RIDGE * float(moments.diagonal().mean().clamp_min(1e-12))
     moments.diagonal().add_(ridge)
     factor, failed = LINALG.cholesky_ex(moments)
-    while failed:  # inputs that hardly vary: what is left of them is rounding
+    # Inputs that hardly vary leave little but rounding, which a larger ridge outweighs.
+    while failed:
         moments.diagonal().add_(9 * ridge)
         ridge *= 10
         factor, failed = LINALG.cholesky_ex(moments)

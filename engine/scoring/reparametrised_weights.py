@@ -80,7 +80,8 @@ def running_weights(model: nn.Module, parameters: dict[str, Any]) -> dict[str, A
                 given = _zeros(one)
                 with WeightRecorder(one, own) as result:
                     one(given)
-            except Exception:  # it takes something else than torch's layer does
+            # It takes something else than torch's own layer does.
+            except Exception:
                 continue
             found |= {name: made[-1] for name, made in result.running.items() if made}
     return found

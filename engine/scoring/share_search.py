@@ -118,7 +118,8 @@ class _Fitted:
         if not torch.equal(moments.diagonal(), self.diagonal):
             return False
         other = moments.to(self.moments, copy=True)
-        other.diagonal().copy_(self.moments.diagonal())  # which has the ridge
+        # The ridge was added to the diagonal alone.
+        other.diagonal().copy_(self.moments.diagonal())
         return torch.equal(other, self.moments)
 
 

@@ -84,7 +84,8 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
             elif len(numbers):
                 waiting.append((numbers, errors))
             yield with_partial_scores(Progress(shown, done, total), scores.copy, Step.LAYERS)
-    for numbers, errors in waiting:  # weights that cannot be written: their curve in the unit of the others
+    # Where weights cannot be written nothing was measured: their curve in the unit of the others.
+    for numbers, errors in waiting:
         scores[numbers] = _isotonic(errors * (float(np.median(units)) if units else 1.0))
     # Sets that no product reads: by the squares of their weights, in the unit of the others.
     missing = np.isnan(scores) & has_weights(rated.slices) & ~rated.removed
@@ -150,7 +151,8 @@ def _error_curve(
     alike, changed = known
     consumers, views, biases = list[Consumer](), list[Any](), list[tuple[int, Any, Any]]()
     tied = list[tuple[int, NDArray[np.int64]]]()
-    while alike:  # each with moments of its own, which are let go of
+    # Each holds moments of its own, which are freed one after the other.
+    while alike:
         some = alike.pop(0)
         weights = [view.flatten(1).to(some.moments.device) for view in some.views]
         consumers.append(consumer(weights, some.moments, torch.from_numpy(some.columns).to(some.moments.device)))
@@ -187,7 +189,8 @@ def _error_curve(
 def _increments(errors: Floats, measured: list[tuple[int, float]]) -> Floats:
     """[n] what each removal adds to the distance: measured at some counts, in between along the curve of the errors."""
     curve = np.concatenate([[0.0], np.cumsum(np.maximum(errors, 0))])
-    curve += np.arange(len(curve)) * 1e-9 * max(float(curve[-1]), 1e-30)  # strictly ascending
+    # Strictly ascending, as `np.interp` needs it.
+    curve += np.arange(len(curve)) * 1e-9 * max(float(curve[-1]), 1e-30)
     counts = [0, *(count for count, _ in measured)]
     distances = np.maximum.accumulate(np.array([0.0, *(max(distance, 0.0) for _, distance in measured)]))
     along = np.interp(curve, curve[counts], distances)

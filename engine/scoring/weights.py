@@ -97,7 +97,8 @@ def to_array(tensor: Any) -> NDArray[np.float32]:
 def further_uses(parameters: dict[str, Any], slices: WeightSlices, measured: bool) -> dict[str, Any]:
     """Name of each further use -> the tied parameter; where data is measured, one of its own with the same values."""
     there = {one.names[0]: parameters[one.tensor] for one in slices.tied if one.tensor in parameters}
-    if not measured:  # an embedding is the largest weight of many models
+    # An embedding is the largest weight of many models: no copy where none is needed.
+    if not measured:
         return there
     from torch import nn
 

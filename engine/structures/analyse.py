@@ -94,7 +94,8 @@ def record_runs(
     run, training = record(model, inputs, outputs), None
     unused = unread_parameters(model, [run])
     if unused or branches_on_training(model):
-        with suppress(AnalysisError):  # it trains on other inputs: what is unused in evaluation stays so
+        # It may train on other inputs; what evaluation left unused then stays unused.
+        with suppress(AnalysisError):
             training = record(model, inputs, training=True)
             unused = unread_parameters(model, [run, training])
     notes = (*model_notes(model), *unused_note(unused, ignore_unused))
@@ -140,7 +141,8 @@ def branches_on_training(model: nn.Module) -> bool:
     for module in modules_of(model).values():
         kinds.setdefault(type(module), []).append(module)
     for kind, modules in kinds.items():
-        if issubclass(kind, NORMS):  # they differ in their statistics, which are compared
+        # Norms differ in their statistics, which are compared.
+        if issubclass(kind, NORMS):
             continue
         for switches in _class_switches(kind):
             if any(all(getattr(one, name, True) for name in switches) for one in modules):

@@ -235,7 +235,8 @@ def keep_dead_code(labels: Labels, idle: Sequence[FixedLabels], alive: Sequence[
         if counted[own].any() or (members[own] > np.bincount(own)[own]).any():
             labels.tie(one.one, one.parts[0])
             labels.count_equal(one.parts, one.reason, one.module)
-        else:  # a size that nothing reads is none that a repair could put right
+        else:
+            # No repair could correct a size that nothing shows.
             labels.fix(one.one, one.reason, one.module)
 
 

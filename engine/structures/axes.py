@@ -37,7 +37,8 @@ class AxisTable:
             return known[1]
         components = self._solution.component[dim.ravel()]
         found = None
-        if not (components[1:] > components[:-1]).all():  # most have each component once
+        # Most have each component once; sorting the others is what takes long.
+        if not (components[1:] > components[:-1]).all():
             distinct, counts = np.unique(components, return_counts=True)
             if counts[0] > 1 and (counts == counts[0]).all():
                 found = self._find(distinct), int(counts[0])

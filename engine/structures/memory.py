@@ -144,7 +144,8 @@ def _lives(analysis: Analysis, removed: Mask) -> _Lives:
     vanishes = gone[held.first] & ~held.given
     first, last = held.first.copy(), held.last.copy()
     instead = np.arange(len(first))
-    for structure, result, other, call in held.handed:  # in the order of the run: what is handed on is settled
+    # In the order of the run, so that what a stand-in hands on is settled already.
+    for structure, result, other, call in held.handed:
         if not removed[structure] or not vanishes[result]:
             continue
         if other < 0:

@@ -63,7 +63,8 @@ def name_sets(
     base, at_position = axes.pairs()
     axis_of = np.repeat(np.arange(len(axes.arrays)), [len(a) for a in axes.arrays])[at_position]
     offset = at_position - axes.start()[axis_of]
-    position = np.full(len(solution.reason), np.iinfo(np.int64).max, dtype=np.int64)  # the smallest of each component
+    # The smallest index of each component.
+    position = np.full(len(solution.reason), np.iinfo(np.int64).max, dtype=np.int64)
     np.minimum.at(position, solution.component, context.labels.position)
     signature = _signatures(len(solution.reason), base, axis_of, on_axis, counted, kinds)
     touched = np.flatnonzero(signature)
@@ -90,7 +91,8 @@ def name_sets(
         first_axes = set(axis_of[member[owner == 0]].tolist())
         touches = tuple(sorted((t for axis in first_axes for t in on_axis.get(axis, [])), key=rank))
         index = position[bases]
-        if PRIORITY[kinds[bases[0]]] not in FACTORS:  # not a factor: its index on the first parameter
+        # What is no factor is numbered by its index on the first parameter.
+        if PRIORITY[kinds[bases[0]]] not in FACTORS:
             at = axis_of[member] == tensor_axes[touches[0][0]][touches[0][1]]
             index = np.full(len(bases), np.iinfo(np.int64).max, dtype=np.int64)
             np.minimum.at(index, owner[at], offset[member[at]])

@@ -158,7 +158,8 @@ class _BranchSearch:
         if found is None:
             return None
         call, result = found
-        start = self.usage.last_write(self.stream, self.number)  # what is older than the stream does not belong to f
+        # What is older than the stream does not belong to f.
+        start = self.usage.last_write(self.stream, self.number)
         if start >= call.first or not self._reads_stream(call, start):
             return None
         others = [v for v in call.outputs if v != result and v not in call.inputs]
@@ -218,7 +219,8 @@ class _BranchSearch:
                         heappush(waiting, -number)
 
         wait_for(call.inputs)
-        while waiting:  # the latest first, so that whoever uses a result is known before it
+        # The latest call first, so that all that use a result are known before it.
+        while waiting:
             number = -heappop(waiting)
             one = self.context.record.calls[number]
             used = [u for v in one.outputs for u in self.usage.uses[v]]

@@ -218,7 +218,8 @@ def innermost_calls(record: Record) -> tuple[list[int], list[int]]:
     """([calls] the module call in which each ran, [module calls] the one around each); -1 for none."""
     inside = [-1] * len(record.calls)
     around = [-1] * len(record.module_calls)
-    ended: list[int] = []  # module calls that ended and whose surroundings have not
+    # Module calls that ended, while those around them have not.
+    ended: list[int] = []
     for place, call in enumerate(record.module_calls):
         while ended and record.module_calls[ended[-1]].first >= call.first:
             around[ended.pop()] = place

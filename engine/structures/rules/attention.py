@@ -20,7 +20,8 @@ def attention(context: Context) -> None:
     mask = "attn_mask" if context.value("attn_mask") is not None else "attn_bias"
     if context.value(mask) is not None:
         for behind, (dim, size) in enumerate(zip(context.of(mask)[::-1], context.shape(mask)[::-1], strict=True), 1):
-            if size > 1:  # a mask may be the same for all heads, queries or samples
+            # A mask may be the same for all heads, queries or samples.
+            if size > 1:
                 context.meet([dim, heads if behind == 3 else None])
     for dim in (heads, spread):
         labels.hint(Kind.HEAD, dim)

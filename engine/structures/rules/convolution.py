@@ -60,7 +60,8 @@ def _read_groups(context: Context, channels: Dim) -> Dim:
             labels.hint(Kind.GROUP, group)
             context.sizes.append((call.module, "groups", group))
         return labels.merge([group, weight[1]], (groups, shape[1]))
-    if inside == 1:  # depth-wise: the groups are the input channels themselves
+    # Depth-wise: the groups are the input channels themselves.
+    if inside == 1:
         if weight[0] is not None:
             labels.tie(np.repeat(channels, shape[0] // groups), weight[0])
         context.sizes.append((call.module, "groups", channels))

@@ -11,7 +11,8 @@ def batch_norm(context: Context) -> None:
     dims[1] = _meet_scales(context, dims[1], 0, ("weight", "bias", "running_mean", "running_var"))
     context.give(dims)
     context.give_untracked(1)
-    if context.value("input") in context.parameters:  # weights that are standardised remain weights
+    # Weights that are standardised remain weights.
+    if context.value("input") in context.parameters:
         context.parameters.add(context.call.outputs[0])
 
 

@@ -34,7 +34,8 @@ def bmm(context: Context) -> None:
         context.sizes.append((context.call.module, "heads", batch))
         for dim in (k, k2, n, m):
             context.labels.hint(Kind.HEAD_DIM, dim)
-    if context.get("einsum") and inner is not None:  # of one term torch makes no product
+    # With one term left einsum multiplies without a product, so that the operators would differ.
+    if context.get("einsum") and inner is not None:
         context.labels.count_least(inner, 2, reasons.einsum(), context.call.module)
     context.cost(batch, n, inner, m)
     context.give([batch, n, m])

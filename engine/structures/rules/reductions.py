@@ -18,7 +18,8 @@ LOSSES = (
 def statistic(context: Context) -> None:
     """mean, sum, var, norm ... over the named axes (all where none is named): they may shrink."""
     _give_rest(context)
-    if context.value("self") in context.parameters:  # a norm of a weight belongs to it
+    # A norm of a weight belongs to the weight.
+    if context.value("self") in context.parameters:
         context.parameters.update(context.call.outputs)
 
 

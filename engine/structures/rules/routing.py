@@ -47,7 +47,8 @@ def grouped_mm(context: Context) -> None:
     context.labels.hint(Kind.EXPERT, expert)
     value = context.value("self")
     number = 1 if value is None else PIECES.get(context.record.dtypes[value], 1)
-    for dim in (rows[1], *stack[1:]):  # the kernel reads rows in pieces of 16 bytes
+    # The kernel reads rows in pieces of 16 bytes.
+    for dim in (rows[1], *stack[1:]):
         if dim is not None and number > 1 and len(dim) % number == 0:
             reason = reasons.multiple(context.call.op, number)
             context.labels.count_multiple(dim, number, reason, context.call.module)

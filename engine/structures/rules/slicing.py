@@ -19,7 +19,8 @@ def slice_(context: Context) -> None:
         step: int = context.get("step", 1)
         start, end, _ = slice(context.get("start"), context.get("end"), 1).indices(len(whole))
         dims[axis] = whole[start:end:step]
-        if len(whole) > 1 == len(whole[start:end:step]):  # nothing would be left of it
+        # If its only index went, nothing would be left of the slice.
+        if len(whole) > 1 == len(whole[start:end:step]):
             context.fix(dims[axis], reasons.sliced(context.call.op))
             dims[axis] = None
         if step == 1:
@@ -223,7 +224,8 @@ def _indexed_dims(context: Context) -> Dims:
     masked = any(_is_mask(context, value) for value in values)
     rest = [n for n in range(len(dims)) if n not in places]
     writes = context.value("values") is not None
-    count = 1 if writes else len(context.out_shape()) - len(rest)  # a mask gives one axis, whatever it has
+    # A mask gives one axis, however many it has.
+    count = 1 if writes else len(context.out_shape()) - len(rest)
     made: Sequence[Dim] = [None] * count if masked else broadcast(context, values)
     together = not places or max(places) - min(places) == len(places) - 1
     first = min(places, default=0) if together else 0

@@ -262,7 +262,8 @@ class Labels:
             if self.is_spread(dim):
                 self.fix(dim, reasons.repeated(), "")
                 dims[n] = None
-        if self.in_dead_code:  # a product of two sizes is no count
+        # A product of two sizes is no count.
+        if self.in_dead_code:
             dims = [d if n in own and len(own) == 1 else None for n, d in enumerate(dims)]
         tracked = [a for a, d in enumerate(dims) if d is not None]
         if not tracked:

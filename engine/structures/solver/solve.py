@@ -234,7 +234,8 @@ class _Round:
                     self.force(min((f for f in free if len(f)), key=len), len(labels.fixed))
                 continue
             self.edges += [np.stack([a, b]) for a, b in shared]
-            for a, b in shared:  # said once; whoever solves again needs it, too
+            # This is said once (`refined`); another solution of the same labels needs it, too.
+            for a, b in shared:
                 labels.tie(a, b)
 
 
