@@ -330,8 +330,9 @@ def _bases(labels: Labels, component: Numbers, reason: Numbers) -> tuple[Numbers
         order = np.argsort(known[0], kind="stable")
         owner: Numbers = known[0][order]
         factor: Numbers = known[1][order]
-        low = np.searchsorted(owner, nested[1], "left")
-        lengths = np.searchsorted(owner, nested[1], "right") - low
+        whole: Numbers = nested[1]
+        low = np.searchsorted(owner, whole, "left")
+        lengths = np.searchsorted(owner, whole, "right") - low
         expanded = np.stack([np.repeat(nested[0], lengths), factor[joined_ranges(low, lengths)]])
         known = np.concatenate([known[:, ~derived[known[1]]], expanded], axis=1)
     known = known[:, ~derived[known[1]]]
