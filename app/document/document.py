@@ -19,7 +19,7 @@ from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.planning.goal_verdict import GoalVerdict
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.scoring.partial_scores import PartialScores
+from secateur.engine.scoring.protocol import PartialScores
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import EXPORT_MARK, OpenedModel, State, StateKind

@@ -3,7 +3,7 @@
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QLabel
 
-from secateur.engine.scoring.partial_scores import Step
+from secateur.engine.scoring.protocol import Step
 
 from ..document.document import Document
 from ..text.verdicts import goal_asked, goal_role, goal_tip, goal_words

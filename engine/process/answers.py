@@ -18,7 +18,7 @@ from ..export.protocol import Exported
 from ..masks.learned_gates import LearnedGates
 from ..recipes.compatibility import Fit
 from ..recipes.replay_result import Replay
-from ..scoring.partial_scores import PartialScores
+from ..scoring.protocol import PartialScores
 from ..scoring.share_search import SearchedPlan
 from ..sensitivity.protocol import Sensitivity, SensitivityPoint
 from ..session.filter_images import Filters

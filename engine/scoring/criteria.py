@@ -33,8 +33,7 @@ from .geometric_median import GEOMETRIC_MEDIAN
 from .l1 import L1
 from .l2 import L2
 from .lamp import LAMP
-from .partial_scores import finished_scores
-from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, no_loss
+from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, finished_scores, no_loss
 from .random_draw import RANDOM
 from .score_options import Choices, Combine, Slices
 from .share_search import SearchedPlan, search_shares

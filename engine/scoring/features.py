@@ -20,8 +20,7 @@ from ..model_inputs import filled
 from ..tracing.weight_products import ConvolutionUnit, MatrixUnit, WeightProduct, WeightProducts
 from .aggregate import combine
 from .gradients import each_batch
-from .partial_scores import with_partial_scores
-from .protocol import RatedModel
+from .protocol import RatedModel, with_partial_scores
 from .weights import as_array, run_rated
 
 

@@ -17,8 +17,7 @@ from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split
-from .partial_scores import Step, with_partial_scores
-from .protocol import PassCost, RatedModel, ScoringContext, no_loss
+from .protocol import PassCost, RatedModel, ScoringContext, Step, no_loss, with_partial_scores
 from .samples import own_batches, samples_of
 from .score_options import Choices
 

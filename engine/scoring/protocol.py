@@ -5,7 +5,8 @@ window can list criteria.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ..batch_parts import PassLimit
 from ..distributed import ALONE, Group
 from ..errors import Message
-from ..jobs import CancelToken, Job
+from ..jobs import CancelToken, Job, Progress
 from ..messages import Phrase
 from ..planning.protocol import Ranking
 from ..structures.analysis import Analysis, Kind, Mask
@@ -23,6 +24,12 @@ from ..structures.transition import KeptIndices
 from ..tasks.protocol import Task
 from .score_options import Choices, Combine, Normalise, Slices
 from .weight_slices import WeightSlices
+
+Scores = NDArray[np.float64]
+REPORTED_AT = (4, 2)
+"""One over the share of the way after which preliminary scores are reported, for display and never for a decision."""
+FEWEST_STEPS = 8
+"""Of a job that reports any on the way."""
 
 
 class Needs(StrEnum):
@@ -116,7 +123,7 @@ class RatedModel:
     limit: PassLimit = field(default_factory=PassLimit)
 
 
-RateFunction = Callable[[RatedModel, CancelToken], Job[NDArray[np.float64]]]
+RateFunction = Callable[[RatedModel, CancelToken], Job[Scores]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ class Criterion:
         paper: Where it comes from.
         needs: What it needs.
         rate: Job that returns [S] scores; NaN where a structure has none. A block without one gets the mean of what it
-            holds. On the way it may tell `PartialScores`, raw ones.
+            holds. On the way it may report `PartialScores`, raw ones.
         slices: Which slices count by default; None where that is no choice.
         combine: How they are combined by default; None where that is no choice.
         normalise: How the scores of a set are normalised by default.
@@ -176,3 +183,48 @@ def no_loss(criterion: Phrase) -> Message:
         "{title} needs a loss, and this task has none. Add a loss to the task, or choose another criterion.",
         {"title": criterion},
     )
+
+
+class Step(StrEnum):
+    """What is looked at one after the other."""
+
+    BATCHES = "batches"
+    SAMPLES = "samples"
+    LAYERS = "layers"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartialScores:
+    """Preliminary scores from a part of the data.
+
+    Attributes:
+        scores: [S] as the final ones, of what was looked at.
+        done: How much was.
+        total: How much will be.
+        step: Of what.
+    """
+
+    scores: Scores
+    done: int
+    total: int
+    step: Step
+
+
+def with_partial_scores(progress: Progress, scores: Callable[[], Scores], step: Step = Step.BATCHES) -> Progress:
+    """The progress of a rating; at a quarter and at half of the way with its raw scores so far."""
+    due = progress.total >= FEWEST_STEPS and progress.done in [progress.total // part for part in REPORTED_AT]
+    return replace(progress, so_far=PartialScores(scores(), progress.done, progress.total, step)) if due else progress
+
+
+def finished_scores(job: Job[Scores], finish: Callable[[Scores], Scores]) -> Job[Scores]:
+    """A rating whose raw scores are finished, those of the way too."""
+    with closing(job):
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                return finish(stop.value)
+            partial: PartialScores | None = progress.so_far
+            if partial is not None:
+                progress = replace(progress, so_far=replace(partial, scores=finish(partial.scores)))
+            yield progress

@@ -35,8 +35,7 @@ from .input_moments import (
     samples_at_once,
 )
 from .output_distance import OutputDistance
-from .partial_scores import Step, with_partial_scores
-from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext
+from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, Step, with_partial_scores
 from .score_options import Choices
 from .weight_slices import WeightSlice, roles_of
 from .weights import Elementwise

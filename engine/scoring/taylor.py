@@ -13,8 +13,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import has_weights, structure_sums
 from .gradients import batch_cost, changes_of, each_batch
-from .partial_scores import with_partial_scores
-from .protocol import Criterion, Needs, RatedModel
+from .protocol import Criterion, Needs, RatedModel, with_partial_scores
 from .score_options import Slices
 
 

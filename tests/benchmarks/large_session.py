@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.jobs import CancelToken, Job, Progress
-from secateur.engine.scoring.partial_scores import PartialScores, Step
+from secateur.engine.scoring.protocol import PartialScores, Step
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec

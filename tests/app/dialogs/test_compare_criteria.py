@@ -12,7 +12,7 @@ from shiboken6 import isValid
 from secateur.app.dialogs.compare_criteria import CompareCriteria
 from secateur.app.document.document import Aspect, Selection
 from secateur.app.jobs.workbench import Workbench
-from secateur.engine.scoring.partial_scores import PartialScores, Step
+from secateur.engine.scoring.protocol import PartialScores, Step
 from secateur.engine.session.states import StateKind
 from tests.app.branches import begun
 from tests.app.demo_analysis import scores_of

@@ -10,7 +10,7 @@ from secateur.app.panels.inspector.panel import InspectorPanel
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.engine.errors import EngineLost, TaskError
-from secateur.engine.scoring.partial_scores import PartialScores, Step
+from secateur.engine.scoring.protocol import PartialScores, Step
 from secateur.engine.scoring.score_options import Choices, Slices
 from tests.app.demo_analysis import scores_of
 from tests.app.playing import Player, play

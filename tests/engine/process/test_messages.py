@@ -35,7 +35,7 @@ from secateur.engine.process.plain_data import encode
 from secateur.engine.process.window_session import CALLS
 from secateur.engine.process.wire import Wire
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.scoring.partial_scores import PartialScores, Step
+from secateur.engine.scoring.protocol import PartialScores, Step
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse

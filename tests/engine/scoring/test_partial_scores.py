@@ -7,7 +7,7 @@ from torch import nn
 
 from secateur.engine.jobs import Progress, finish
 from secateur.engine.scoring.criteria import score
-from secateur.engine.scoring.partial_scores import PartialScores, Step
+from secateur.engine.scoring.protocol import PartialScores, Step
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from tests.engine.nets import Residual
