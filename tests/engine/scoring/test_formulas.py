@@ -1,5 +1,6 @@
 """Criteria that read weights, and the choices about slices, are what their formulas say on a small net."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ from torch import nn
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import finish
-from secateur.engine.scoring import geometric_median
+from secateur.engine.scoring import geometric_median, weights
 from secateur.engine.scoring.criteria import score
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
+from secateur.engine.scoring.weights import Elementwise
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 from tests.engine.builders import HEAD_DIM, INNER, tiny_analysis, tiny_net
@@ -154,3 +156,17 @@ def test_standardised_scores_have_mean_0_and_deviation_1_in_each_set() -> None:
 def test_a_choice_that_a_criterion_does_not_leave_is_refused() -> None:
     with pytest.raises(TaskError, match="has no setting for slices"):
         _scores("batchnorm", Choices(slices=Slices.ALL))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(7,), (7, 5), (6, 4, 3, 3), (1, 9), (0, 3), ()])
+def test_sums_by_block_are_those_of_the_whole(monkeypatch, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    monkeypatch.setattr(weights, "BLOCK", 10)  # two rows of the second, less than one of the third
+    tensor = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    rated: Any = SimpleNamespace(made={}, parameters={"weight": tensor})
+    found = Elementwise(rated, "weight", np.square)
+    whole = np.square(tensor.double().numpy())
+    assert (found.ndim, found.size) == (whole.ndim, whole.size)
+    for kept in range(max(len(shape), 1)):
+        axis = tuple(d for d in range(len(shape)) if d != kept)
+        np.testing.assert_allclose(found.sum(axis, np.float64), whole.sum(axis=axis), rtol=1e-6)

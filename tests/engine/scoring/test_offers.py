@@ -1,5 +1,7 @@
 """Before it runs, each criterion says what it costs and why it is not available; the window needs no model for that."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -93,3 +95,9 @@ def test_where_cuts_are_only_repaired_the_default_is_what_counts_on_that() -> No
     analysis = tiny_analysis()
     tasks = (TASK, replace(TASK, loss=False), None)
     assert [default_criterion(analysis, analysis.empty(), one, repaired=True) for one in tasks] == ["obs", "obs", "l1"]
+
+
+@pytest.mark.parametrize("module", ["scoring.criteria", "planning.goal", "planning.marks", "recovery.protocol"])
+def test_what_the_window_imports_loads_no_torch(module: str) -> None:
+    program = f"import sys, secateur.engine.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -7,6 +7,8 @@ from torch import nn
 
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, from_identities, identities, matching_keys
+from secateur.engine.structures.costs import kept_sizes
+from tests.benchmarks.breadth import transformers_models
 from tests.engine.nets import Concat, Residual, TorchAttention, Transformer, Unruly, image, tokens
 
 
@@ -208,3 +210,25 @@ def test_a_set_of_another_kind_is_found_only_where_no_other_can_be_meant() -> No
     for stored in ("neuron|b|0", "neuron|c|0", "head|d|0", "neuron|d|1", "neuron|a|1|2", "neuron|e|0", "nothing"):
         assert matching_keys([stored], present) == {}
     assert matching_keys(["filter|d|0", "channel|d|0"], present) == {"filter|d|0": "filter|d|0"}
+
+
+def test_heads_that_no_parameter_shows_are_counted() -> None:
+    subject = transformers_models.subject("WavLMForCTC")  # its gated positions ask for heads by a number of their own
+    torch.manual_seed(0)
+    analysis = analyse(subject.make().eval(), subject.inputs(), outputs=subject.outputs)
+    kept = kept_sizes(analysis, analysis.empty())
+    counted = {(module, what): int(kept[axis]) for module, what, axis, _ in analysis.sizes if axis >= 0}
+    assert counted and min(counted.values()) > 0
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated", "ignore:torch.quantize_per_tensor")
+def test_quantised_layers_are_named_and_others_can_be_cut() -> None:
+    parts = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 4))
+    plain = analyse(parts.eval(), (torch.randn(2, 3, 4, 4),))
+    quantise = torch.ao.quantization.quantize_dynamic  # pyright: ignore[reportDeprecated] - what people still use
+    quantised = quantise(parts, {nn.Linear}, torch.qint8)
+    found = analyse(quantised.eval(), (torch.randn(2, 3, 4, 4),))
+    (note,) = (one for one in found.notes if one.code == "note.packed")
+    assert "2 layers are quantised (3 and others)" in str(note)
+    assert not plain.notes and {one.count for one in plain.sets} == {8, 16}
+    assert found.tensors[0].name == "0.weight"
