@@ -37,6 +37,20 @@ from .output_distance import OutputDistance, Written, write
 from .protocol import RatedModel
 from .weight_slices import WeightSlice
 
+TRAINING = 4
+"""Forwards that a training step takes: the teacher's, the student's, and about two for its gradients."""
+SAMPLES, TEXTS, MANY = 64, 8, 384
+"""Samples that a plan is measured on, at least: of images and the like, and of texts; and samples that are enough."""
+ROUND = 3
+"""Measurements for each set that the samples are to leave time for, if there may be fewer of them."""
+PATIENCE, TRIES = 8, 8
+"""Exchanges in turn that bring nothing, after which prices are no longer followed; pairs to look at for each set."""
+SHOWN = 6
+"""Layers whose change a message names, those that changed most."""
+GAIN = 1e-3
+"""Share of the distance that an exchange has to take off to be kept."""
+HELD = 4 * MEMORY
+"""Bytes of moments to hold: all of them are needed at the same time."""
 Owner: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 """(numbers [n] of the structures of a coupled set, columns [n, b] that each owns in a product)."""
 
@@ -46,16 +60,12 @@ class _Product:
     """A product whose weight can be written.
 
     Attributes:
-        view: [m, ...] of the parameter that holds the weight.
-        original: [m, k] what it was.
-        bias: [m] view of the bias that takes the mean of what is missing; None where there is none.
-        added: [m] what that was.
+        weight: [m, ...] view of the parameter that holds it, and its original numbers [m, k].
+        bias: [m] view of the bias that takes the mean of what is missing, and its numbers; None where there is none.
     """
 
-    view: Any
-    original: Any
-    bias: Any
-    added: Any
+    weight: Written
+    bias: Written | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +74,11 @@ class _Fitted:
 
     Attributes:
         owners: For each coupled set that they read.
-        moments: [k, k] of the inputs, `ridged`; None where no data came by: these are left as they are cut.
+        moments: [k, k] of the inputs, with a ridge; None where no data came by: these are left as they are cut.
         diagonal: [k] that of the moments as they were gathered.
         mean: [k] of the inputs.
         products: Each of them.
-        changed: Names of the parameters in which the weights lie.
+        changed: Names of the parameters that hold the weights.
     """
 
     owners: list[Owner]
@@ -80,30 +90,30 @@ class _Fitted:
 
     @property
     def originals(self) -> list[Written]:
-        """Where weights and biases lie, and what they were."""
-        weights = [(one.view, one.original) for one in self.products]
-        return [*weights, *((one.bias, one.added) for one in self.products if one.bias is not None)]
+        """Views of weights and biases, and their original numbers."""
+        return [one for product in self.products for one in (product.weight, product.bias) if one is not None]
 
     def reads(self, structures: Mask) -> bool:
         """Whether any of some structures [S] is among those that they read."""
         return any(bool(structures[numbers].any()) for numbers, _ in self.owners)
 
     def without(self, gone: Mask) -> list[Written]:
-        """Where weights and biases lie, and what least squares make of them when these structures [S] go."""
+        """Views of weights and biases, and what least squares make of them when these structures [S] go."""
         import torch
 
         from .removal_order import refit, shifted_bias
 
         columns = np.unique(np.concatenate([own[gone[numbers]].ravel() for numbers, own in self.owners]))
-        originals, places, written = [one.original for one in self.products], torch.from_numpy(columns), list[Written]()
+        weights, places = [one.weight for one in self.products], torch.from_numpy(columns)
         if self.moments is None:
-            cut = [one.index_fill(1, places.to(one.device), 0.0) for one in originals]
-            return [(one.view, weight) for one, weight in zip(self.products, cut, strict=True)]
-        weights = refit(originals, self.moments, places.to(self.moments.device))
-        for one, weight in zip(self.products, weights, strict=True):
-            written.append((one.view, weight))
+            return [(view, original.index_fill(1, places.to(view.device), 0.0)) for view, original in weights]
+        written = list[Written]()
+        fitted = refit([original for _, original in weights], self.moments, places.to(self.moments.device))
+        for one, weight in zip(self.products, fitted, strict=True):
+            written.append((one.weight[0], weight))
             if one.bias is not None:
-                written.append((one.bias, shifted_bias(one.added, one.original, weight, self.mean)))
+                bias, added = one.bias
+                written.append((bias, shifted_bias(added, one.weight[1], weight, self.mean)))
         return written
 
     def reads_same(self, owners: list[Owner], moments: Any) -> bool:
@@ -221,13 +231,12 @@ def _add_product(made: list[_Fitted], owners: list[Owner], product: InputMoments
     """A further product, among those that read the same."""
     from .removal_order import add_ridge
 
-    weight = product.weight.detach()
+    weight = product.weight.detach(), product.weight.detach().flatten(1).clone()
     if not product.rows:
-        one = _Product(weight, weight.flatten(1).clone(), None, None)
-        made.append(_Fitted(owners, None, None, None, [one], {name}))
+        made.append(_Fitted(owners, None, None, None, [_Product(weight, None)], {name}))
         return
-    bias = None if product.bias is None else product.bias.detach()
-    one = _Product(weight, weight.flatten(1).clone(), bias, None if bias is None else bias.clone())
+    bias = None if product.bias is None else (product.bias.detach(), product.bias.detach().clone())
+    one = _Product(weight, bias)
     moments = product.moments()
     for other in made:
         if other.reads_same(owners, moments):
@@ -235,22 +244,6 @@ def _add_product(made: list[_Fitted], owners: list[Owner], product: InputMoments
             other.changed.add(name)
             return
     made.append(_Fitted(owners, add_ridge(moments)[0], moments.diagonal().clone(), product.mean, [one], {name}))
-
-
-TRAINING = 4
-"""Forwards that a training step takes: the teacher's, the student's, and about two for its gradients."""
-SAMPLES, TEXTS, MANY = 64, 8, 384
-"""Samples that a plan is measured on, at least: of images and the like, and of texts; and samples that are enough."""
-ROUND = 3
-"""Measurements for each set that the samples are to leave time for, if there may be fewer of them."""
-PATIENCE, TRIES = 8, 8
-"""Exchanges in turn that bring nothing, after which prices are no longer followed; pairs to look at for each set."""
-SHOWN = 6
-"""Layers whose change a message names, those that changed most."""
-GAIN = 1e-3
-"""Share of the distance that an exchange has to take off to be kept."""
-HELD = 4 * MEMORY
-"""Bytes of moments to hold: all of them are needed at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
