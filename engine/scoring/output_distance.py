@@ -70,10 +70,9 @@ class OutputDistance:
     def record(self) -> None:
         """Run the model with the weights that it has now: from here on, `changed` is against these."""
         from ..tracing.resumable_forward import ResumableForward
-        from ..tracing.tree import copied_inputs
 
         def run(inputs: Any, inside: AbstractContextManager[Any]) -> Any:
-            return run_rated(self._rated, self._token, copied_inputs(inputs), inside)
+            return run_rated(self._rated, self._token, inputs, inside, copies=True)
 
         # What the last ones hold is freed before new ones are made.
         self._forwards: list[ResumableForward] = []

@@ -124,10 +124,21 @@ def untied_weights(rated: RatedModel) -> Generator[None]:
         yield
 
 
-def run_rated(rated: RatedModel, token: CancelToken, inputs: Inputs, inside: AbstractContextManager[Any]) -> Any:
-    """The model's outputs, without gradients and with a copy for each use of tied weights; `inside` is innermost."""
+def run_rated(
+    rated: RatedModel, token: CancelToken, inputs: Inputs, inside: AbstractContextManager[Any], copies: bool = False
+) -> Any:
+    """The model's outputs, without gradients and with a copy for each use of tied weights.
+
+    Args:
+        rated: The model.
+        token: Cancels.
+        inputs: Of the model.
+        inside: What watches the forward, the innermost context.
+        copies: The model gets copies of the inputs, which are made inside too: they are data that the forward made.
+    """
     from ..tracing.isolated_forward import quiet_forward
+    from ..tracing.tree import copied_inputs
     from .cancellable_autograd import interruptible
 
     with untied_weights(rated), quiet_forward(rated.model), interruptible(token), inside:
-        return call(rated.model, inputs)
+        return call(rated.model, copied_inputs(inputs) if copies else inputs)
