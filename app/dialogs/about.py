@@ -1,6 +1,6 @@
 """About: what this is, its version, how a newer one comes, and its licence."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLayout, QVBoxLayout
 
 from secateur.engine.installation import how_to_update, version
@@ -18,8 +18,9 @@ class About(QDialog):
     """The dialog."""
 
     def __init__(self, window: WindowApi) -> None:
-        """Stand over a window."""
+        """Open over a window."""
         super().__init__(window.as_widget())
+        self._window = window
         self.setWindowTitle(self.tr("About Secateur"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         layout = QVBoxLayout(self)
@@ -38,20 +39,22 @@ class About(QDialog):
             layout.addWidget(label(each, "muted", wrap=True))
         row = QHBoxLayout()
         row.addStretch(1)
-        for text, act in ((self.tr("Diagnostics..."), lambda: self._diagnose(window)), (self.tr("Close"), self.reject)):
-            made = button(text)
-            made.clicked.connect(act)
-            row.addWidget(made)
+        diagnostics, close = button(self.tr("Diagnostics...")), button(self.tr("Close"))
+        diagnostics.clicked.connect(self._show_diagnostics)
+        close.clicked.connect(self.reject)
+        row.addWidget(diagnostics)
+        row.addWidget(close)
         layout.addSpacing(8)
         layout.addLayout(row)
         self.ensurePolished()
         self.resize(WIDTH, layout.totalHeightForWidth(WIDTH))
 
-    def _diagnose(self, window: WindowApi) -> None:
+    @Slot()
+    def _show_diagnostics(self) -> None:
         from .diagnostics import ask
 
         self.accept()
-        ask(window)
+        ask(self._window)
 
 
 def ask(window: WindowApi) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, Slot
 from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QVBoxLayout, QWidget
 
 from secateur.engine.recipes.compatibility import Fit, Mode
@@ -58,7 +58,7 @@ class ApplyRecipe(FormDialog):
         super().__init__(
             window.as_widget(), self.tr("Apply recipe to new checkpoint"), sentence, self.tr("Open and compare")
         )
-        document = window.document
+        self._window, document = window, window.document
         self.read_elsewhere(window.workbench.elsewhere)
         self._place = document.engine.place
         spec = document.contents.spec
@@ -71,43 +71,41 @@ class ApplyRecipe(FormDialog):
         hint = self.tr("from the recipe")
         self.weights = self.add_path(self.tr("New checkpoint"), hint=f".safetensors, .pt, .th; {hint}")
         self.source = self.add_path(self.tr("Model code"), hint=f"path/to/file.py:callable; {hint}")
-        self.here.toggled.connect(self._elsewhere)
-        self.problem = self._problem
-        self.act = lambda: self._start(window)
+        self.here.toggled.connect(self._show_other_rows)
         self.recipe.setFocus()
         self.check()
 
-    def _elsewhere(self, here: bool) -> None:
+    @Slot(bool)
+    def _show_other_rows(self, here: bool) -> None:
         for line in (self.weights, self.source):
             self.show_row(line, not here)
         self.check()
 
-    def _problem(self) -> str:
-        return self._no_recipe() or self._no_weights()
-
-    def _no_recipe(self) -> str:
+    def problem(self) -> str:
+        """Which file is missing."""
         if is_missing(self.recipe.text(), self._place):
             return self.tr("Choose a recipe.")
-        return "" if self._place else path_problem(self.recipe.text().strip(), self._folder_problem)
+        # Only the engine can look into a folder of another machine.
+        if not self._place and (problem := path_problem(self.recipe.text().strip(), self._folder_problem)):
+            return problem
+        weights = self.weights.text().strip()
+        if not self.here.isChecked() and weights and is_missing(weights, self._place, Path.is_file):
+            return self.tr("{file} does not exist. Choose another checkpoint.").format(file=weights)
+        return ""
 
     def _folder_problem(self, path: Path) -> str:
         if path.is_dir() and not (path / "recipe.json").is_file():
             return self.tr("{folder} contains no recipe.json. Choose another folder.").format(folder=path)
         return ""
 
-    def _no_weights(self) -> str:
-        weights = self.weights.text().strip()
-        if not self.here.isChecked() and weights and is_missing(weights, self._place, Path.is_file):
-            return self.tr("{file} does not exist. Choose another checkpoint.").format(file=weights)
-        return ""
-
-    def _start(self, window: WindowApi) -> None:
-        recipe = self.recipe.text().strip()
+    def act(self) -> None:
+        """Compare the recipe with the open model, or open its own first."""
+        recipe, recipes = self.recipe.text().strip(), self._window.workbench.recipes
         if self.here.isChecked():
-            window.workbench.recipes.hold(recipe)
+            recipes.hold(recipe)
         else:
             request = ReplayRequest(recipe, self.weights.text().strip(), self.source.text().strip())
-            leave(window, lambda: window.workbench.recipes.open(request))
+            leave(self._window, lambda: recipes.open(request))
 
 
 class ChooseMode(FormDialog):
@@ -129,17 +127,9 @@ class ChooseMode(FormDialog):
         self.differences.setFixedHeight(min(160, 22 * len(found) + 14))
         if found:
             self.form.addRow(self.differences)
+        self._window, self._recipe = window, recipe
         self.modes: dict[Mode, RadioButton] = {}
         self._group = QButtonGroup(self)
-        self.form.addRow(self._choices(fit))
-        self.problem = lambda: "" if self._chosen() is not None else self.tr("None of these ways is possible.")
-        self.act = lambda: self._apply(window, recipe)
-        self._group.buttonToggled.connect(lambda *_: self.check())
-        self.check()
-        wide = 600
-        self.resize(wide, self.heightForWidth(wide))  # words that wrap need less than Qt reckons with
-
-    def _choices(self, fit: Fit) -> QWidget:
         holder, say = QWidget(), QCoreApplication.translate
         column = QVBoxLayout(holder)
         column.setContentsMargins(0, 4, 0, 0)
@@ -147,24 +137,33 @@ class ChooseMode(FormDialog):
         for mode, (title, words) in MODES.items():
             choice, why = RadioButton(say(CONTEXT, title)), fit.refused.get(mode)
             choice.setEnabled(why is None)
-            told = label(say(CONTEXT, words) if why is None else sentence(why), "muted", wrap=True)
-            told.setContentsMargins(22, 0, 0, 4)
-            choice.setAccessibleDescription(told.text())
+            hint = label(say(CONTEXT, words) if why is None else sentence(why), "muted", wrap=True)
+            hint.setContentsMargins(22, 0, 0, 4)
+            choice.setAccessibleDescription(hint.text())
             column.addWidget(choice)
-            column.addWidget(told)
+            column.addWidget(hint)
             self._group.addButton(choice)
             self.modes[mode] = choice
         first = next((choice for choice in self.modes.values() if choice.isEnabled()), None)
         if first is not None:
             first.setChecked(True)
             first.setFocus()
-        return holder
+        self.form.addRow(holder)
+        self._group.buttonToggled.connect(lambda *_: self.check())
+        self.check()
+        wide = 600
+        self.resize(wide, self.heightForWidth(wide))  # words that wrap need less than Qt reckons with
 
-    def _apply(self, window: WindowApi, recipe: str) -> None:
-        if (mode := self._chosen()) is not None:
-            window.workbench.recipes.apply(recipe, mode)
+    def problem(self) -> str:
+        """That nothing is chosen, as nothing can be."""
+        return "" if self._mode() is not None else self.tr("None of these ways is possible.")
 
-    def _chosen(self) -> Mode | None:
+    def act(self) -> None:
+        """Repeat the steps."""
+        if (mode := self._mode()) is not None:
+            self._window.workbench.recipes.apply(self._recipe, mode)
+
+    def _mode(self) -> Mode | None:
         return next((mode for mode, choice in self.modes.items() if choice.isChecked()), None)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from secateur.engine.options import setting_of, settings_of
 from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
@@ -84,14 +84,21 @@ class DataRows(QObject):
     def __init__(self, dialog: "FormDialog", place: str, optional: bool) -> None:
         """Add the rows to a dialog; `place` is the engine's machine, `optional` offers to open without data."""
         super().__init__(dialog)
-        self._place = place
+        self._dialog, self._place = dialog, place
         self.kind = ComboBox(self.tr("Data"))
         for form in (*((NOTHING,) if optional else ()), *FORMS):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
         self.batch = number_field(setting_of(TaskSpec, "batch"), TaskSpec("").batch)
         self._caption = label(self.batch.accessibleName())
         self._caption.setBuddy(self.batch)
-        dialog.add_row(self.tr("Data"), self._with_batch())
+        # One row for both: as many rows as the longest form has fit into the smallest window.
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.kind, 1)
+        row.addWidget(self._caption)
+        row.addWidget(self.batch)
+        dialog.add_row(self.tr("Data"), holder)
         self.path = settings_line(
             setting_of(TaskSpec, "path"), partial(dialog.add_path, pick=lambda: self.kind.currentData().pick)
         )
@@ -102,29 +109,16 @@ class DataRows(QObject):
         for name, title in PURPOSES.items():
             self.purpose.addItem(engine_words(title), name)
         dialog.add_row(self.purpose.accessibleName(), self.purpose)
-        self.lines = self._lines(dialog)
-        self._taken: TaskSpec | None = None
-        self.kind.currentIndexChanged.connect(lambda _index: self._chosen(dialog))
-        self._chosen(dialog)
-
-    def _with_batch(self) -> QWidget:
-        """Form and batch size in one row: as many rows as the longest form has fit into the smallest window."""
-        holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.kind, 1)
-        row.addWidget(self._caption)
-        row.addWidget(self.batch)
-        return holder
-
-    def _lines(self, dialog: "FormDialog") -> dict[str, QLineEdit]:
-        """The rows with a line of text, by name."""
         options = {name: OPTION_SETTINGS[name] for name in OPTIONS}
         pixels = {name: setting_of(TaskSpec, name) for name in ("mean", "std", "size")}
-        return {
+        self.lines = {
             name: settings_line(one, dialog.add_path if name == "tokenizer" else dialog.add_line)
             for name, one in (options | pixels).items()
         }
+        self._taken: TaskSpec | None = None
+        self.kind.currentIndexChanged.connect(lambda _index: self._show_rows())
+        self.kind.currentIndexChanged.connect(dialog.check)
+        self._show_rows()
 
     def spec(self) -> TaskSpec | None:
         """What the rows say, None for no data."""
@@ -136,7 +130,10 @@ class DataRows(QObject):
         square = (size[0], size[-1]) if size else None
         options = {"purpose": self.purpose.currentData()} | {name: self._text(name) for name in OPTIONS}
         options = {name: value for name, value in options.items() if name in form.rows}
-        chosen = (*((name, value) for name, value in options.items() if value), *self._others(form.kind, path, options))
+        chosen = [(name, value) for name, value in options.items() if value]
+        # Options without a row in this form (the seed of the splits ...) stay, as long as the data is the same.
+        if (taken := self._taken) is not None and (taken.kind, taken.path) == (form.kind, path):
+            chosen += [(name, value) for name, value in taken.options if name not in options]
         return TaskSpec(
             form.kind,
             path,
@@ -144,15 +141,8 @@ class DataRows(QObject):
             numbers(self._text("std")),
             square,
             self.batch.value(),
-            chosen,
+            tuple(chosen),
         )
-
-    def _others(self, kind: str, path: str, asked: dict[str, str]) -> tuple[tuple[str, str], ...]:
-        """Options without a row in this form (the seed of the splits ...) of the same data as it was taken over."""
-        taken = self._taken
-        if taken is None or (taken.kind, taken.path) != (kind, path):
-            return ()
-        return tuple((name, value) for name, value in taken.options if name not in asked)
 
     def take(self, spec: TaskSpec) -> None:
         """Fill the rows with what was said before; a form of data that is not offered is left alone."""
@@ -166,9 +156,14 @@ class DataRows(QObject):
         self.batch.setValue(spec.batch)
         self.path.setText(spec.path)
         self.purpose.setCurrentIndex(max(self.purpose.findData(option(spec, "purpose")), 0))
-        said = {"mean": _listed(spec.mean), "std": _listed(spec.std), "size": " x ".join(map(str, spec.size or ()))}
+        pixels = {
+            # All digits: another mean is other data.
+            "mean": ", ".join(map(str, spec.mean)),
+            "std": ", ".join(map(str, spec.std)),
+            "size": " x ".join(map(str, spec.size or ())),
+        }
         for name, line in self.lines.items():
-            line.setText(said.get(name, option(spec, name)))
+            line.setText(pixels.get(name, option(spec, name)))
 
     def problem(self) -> str:
         """What is missing."""
@@ -179,16 +174,10 @@ class DataRows(QObject):
             return self.tr("Enter the path to the data.")
         if is_missing(self.path.text(), self._place):
             return self.tr("{path} does not exist.").format(path=self.path.text())
-        return self._problem_of_numbers() or self._problem_of_text()
-
-    def _problem_of_numbers(self) -> str:
         if not (is_valid(numbers, self._text("mean")) and is_valid(numbers, self._text("std"))):
             return self.tr("Enter mean and standard deviation as numbers separated by commas, one per channel.")
         if not is_valid(shape, self._text("size")) or len(shape(self._text("size"))) > 2:
             return self.tr("Enter the size as height x width, for example 224 x 224.")
-        return ""
-
-    def _problem_of_text(self) -> str:
         tokenizer, length = self._text("tokenizer"), self._text("length")
         if tokenizer not in ("", BYTES) and is_missing(tokenizer, self._place):
             return self.tr("{path} does not exist.").format(path=tokenizer)
@@ -197,23 +186,18 @@ class DataRows(QObject):
         return ""
 
     def _text(self, name: str) -> str:
-        """What stands in a row that is shown."""
+        """What a row says; "" where this form of data has no such row."""
         form: Form = self.kind.currentData()
         return self.lines[name].text().strip() if name in form.rows else ""
 
-    def _chosen(self, dialog: "FormDialog") -> None:
+    def _show_rows(self) -> None:
         form: Form = self.kind.currentData()
         for name, field in {"path": self.path, "purpose": self.purpose, **self.lines}.items():
-            dialog.show_row(field, name in form.rows)
+            self._dialog.show_row(field, name in form.rows)
         for field in (self._caption, self.batch):
             field.setVisible(form.kind not in OWN_BATCHES)
         self.batch.setValue(BATCHES.get(form.kind, TaskSpec("").batch))
-        dialog.check()
-        dialog.adjustSize()
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(map(str, values))  # all digits: another mean is other data
+        self._dialog.adjustSize()
 
 
 class AttachData(FormDialog):
@@ -229,18 +213,21 @@ class AttachData(FormDialog):
             "The original is evaluated right away. Check the samples and the metric: they reveal wrong preprocessing."
         )
         super().__init__(window.as_widget(), self.tr("Attach data"), sentence, self.tr("Attach and evaluate"))
+        self._window = window
         self.read_elsewhere(window.workbench.elsewhere)
         self.data = DataRows(self, window.document.engine.place, optional=False)
         if (task := window.document.task) is not None and task.spec is not None:
             self.data.take(task.spec)
-        self.problem = self.data.problem
-        self.act = lambda: self._attach(window)
         self.check()
 
-    def _attach(self, window: WindowApi) -> None:
-        spec = self.data.spec()
-        if spec is not None:
-            window.workbench.model.attach_task(spec)
+    def problem(self) -> str:
+        """What the data lacks."""
+        return self.data.problem()
+
+    def act(self) -> None:
+        """Attach it."""
+        if (spec := self.data.spec()) is not None:
+            self._window.workbench.model.attach_task(spec)
 
 
 def ask(window: WindowApi) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QSizePolicy
 
-from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
+from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from secateur.engine.options import setting_of
 
 from ..document.baseline_queries import baselines_of, family_known, missing_kinds, pruned_state
@@ -24,7 +24,7 @@ class Baselines(FormDialog):
 
     Attributes:
         boxes: Which, by kind.
-        told: What each is and takes, by kind.
+        hints: What each is and takes, by kind.
         epochs: Of each, 0 for as many as the state had.
         seed: Of what is random.
         stock: Another model than the family's next smaller one.
@@ -44,7 +44,7 @@ class Baselines(FormDialog):
         self._window, self._document, self._jobs = window, window.document, window.workbench.baselines
         self.read_elsewhere(window.workbench.elsewhere)
         self.boxes: dict[BaselineKind, CheckBox] = {}
-        self.told = {kind: label("", "muted", wrap=True) for kind in BaselineKind}
+        self.hints = {kind: label("", "muted", wrap=True) for kind in BaselineKind}
         missing = missing_kinds(self._document)
         for kind in BaselineKind:
             box = self.boxes[kind] = CheckBox(title_of(kind))
@@ -52,16 +52,9 @@ class Baselines(FormDialog):
             box.setChecked(kind is only if only is not None else kind in missing and possible)
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.toggled.connect(self.check)
-            self.told[kind].setContentsMargins(22, 0, 0, 4)  # under the words of its box
+            self.hints[kind].setContentsMargins(22, 0, 0, 4)  # under the words of its box
             self.form.addRow(box)
-            self.form.addRow(self.told[kind])
-        self._add_how()
-        self.estimate = label("", "muted", wrap=True)
-        self.form.addRow(self.estimate)
-        self.problem, self.act = self._problem, self._start
-        self.check()
-
-    def _add_how(self) -> None:
+            self.form.addRow(self.hints[kind])
         usual = self.tr("same as the state ({0})") if self._jobs.trained_epochs() else self.tr("{0} for new weights")
         self.epochs = number_field(setting_of(BaselineSpec, "epochs"), 0)
         self.epochs.setSpecialValueText(usual.format(self._jobs.epochs()))
@@ -77,8 +70,11 @@ class Baselines(FormDialog):
         self.timed.setChecked(self._document.target.is_reachable)
         self.timed.setEnabled(self._document.target.is_reachable)
         self.add_row(self.tr("Measure latency"), self.timed)
+        self.estimate = label("", "muted", wrap=True)
+        self.form.addRow(self.estimate)
+        self.check()
 
-    def asked(self) -> tuple[BaselineSpec, ...]:
+    def specs(self) -> tuple[BaselineSpec, ...]:
         """What was asked for."""
         epochs = self.epochs.value() or None
         named = {BaselineKind.STOCK: (self.stock.text().strip(), self.weights.text().strip())}
@@ -88,13 +84,13 @@ class Baselines(FormDialog):
     def check(self) -> None:
         """Say what each takes, what is missing, and which fields count."""
         super().check()
-        asked = self.asked()
+        specs = self.specs()
         stock = self.boxes[BaselineKind.STOCK].isChecked()
         for field in (self.stock, self.weights):
             self.show_row(field, stock)
-        for kind, told in self.told.items():
-            told.setText(" ".join([question_of(kind), needs_of(kind), self._cost(kind)]))
-        seconds = sum(self._jobs.seconds(one.kind, one.epochs) for one in asked)
+        for kind, hint in self.hints.items():
+            hint.setText(" ".join([question_of(kind), needs_of(kind), self._cost(kind)]))
+        seconds = sum(self._jobs.seconds(one.kind, one.epochs) for one in specs)
         task = self._document.task
         sizes = {} if task is None else task.sizes
         counts = [sizes.get(split, 0) for split in ("train", "test")]
@@ -104,20 +100,16 @@ class Baselines(FormDialog):
         self.estimate.setText(" ".join(filter(None, (data, whole))))
 
     def _cost(self, kind: BaselineKind) -> str:
-        """What making one takes; what it scored where it is there."""
-        made = self._made(kind)
-        if made is not None:
-            return self.tr("Already made: {0}.").format(metric_text(made.metric))
-        seconds = self._jobs.seconds(kind, self.epochs.value() or None)
+        """What making one takes; what the last one with this seed and epochs scored where there is one."""
+        epochs = self.epochs.value() or None
+        for made in reversed(baselines_of(self._document, pruned_state(self._document))):
+            if (made.asked.kind, made.asked.seed, made.asked.epochs) == (kind, self.seed.value(), epochs):
+                return self.tr("Already made: {0}.").format(metric_text(made.metric))
+        seconds = self._jobs.seconds(kind, epochs)
         return self.tr("About {0}.").format(about(seconds)) if seconds else ""
 
-    def _made(self, kind: BaselineKind) -> Baseline | None:
-        """The last one of a kind with this seed and epochs."""
-        epochs = self.epochs.value() or None
-        here = [one for one in baselines_of(self._document, pruned_state(self._document)) if one.asked.kind is kind]
-        return next((b for b in reversed(here) if (b.asked.seed, b.asked.epochs) == (self.seed.value(), epochs)), None)
-
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """That nothing is chosen, or what the stock model lacks."""
         if not any(box.isChecked() for box in self.boxes.values()):
             return self.tr("Choose at least one.")
         if not self.boxes[BaselineKind.STOCK].isChecked():
@@ -129,8 +121,9 @@ class Baselines(FormDialog):
             return self.tr("{file} does not exist.").format(file=weights)
         return ""
 
-    def _start(self) -> None:
-        self._jobs.start(self.asked(), self.timed.isChecked())
+    def act(self) -> None:
+        """Make them."""
+        self._jobs.start(self.specs(), self.timed.isChecked())
         self._window.show_panel("tradeoff")
 
 

@@ -28,16 +28,19 @@ class AttachWeights(FormDialog):
             "here. Parameter names and shapes must match the current state."
         )
         super().__init__(window.as_widget(), self.tr("Attach weights"), sentence, self.tr("Attach weights"))
-        self._document = window.document
+        self._window = window
         self.read_elsewhere(window.workbench.elsewhere)
         self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
-        self.problem = self._problem
-        self.act = lambda: window.workbench.states.attach_weights(self.path.text())
         self.check()
 
-    def _problem(self) -> str:
-        missing = is_missing(self.path.text(), self._document.engine.place, Path.is_file)
+    def problem(self) -> str:
+        """That no file is chosen."""
+        missing = is_missing(self.path.text(), self._window.document.engine.place, Path.is_file)
         return self.tr("Choose a file.") if missing else ""
+
+    def act(self) -> None:
+        """Attach its weights."""
+        self._window.workbench.states.attach_weights(self.path.text())
 
 
 def ask_for_trained_weights(window: WindowApi) -> None:
@@ -59,15 +62,15 @@ class ChooseCheckpoint(FormDialog):
         self._window = window
         self.read_elsewhere(window.workbench.elsewhere)
         self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
-        self.problem = self._problem
-        self.act = self._open
         self.check()
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """That no file is chosen."""
         missing = is_missing(self.path.text(), self._window.document.engine.place, Path.is_file)
         return self.tr("Choose a file.") if missing else ""
 
-    def _open(self) -> None:
+    def act(self) -> None:
+        """Open the model with it."""
         open_with(self._window, weights=engine_path(self.path.text(), self._window.document.engine.place))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QDialog, QHBoxLayout
+from PySide6.QtWidgets import QDialog
 
 from ..document.aspects import Aspect
 from ..document.document import Document
@@ -17,11 +17,11 @@ from .form import FormDialog
 from .window_api import WindowApi
 
 BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "evaluate_original"})
-"""Calls that nobody waits for: they are made again by themselves."""
+"""Calls that no person waits for: they are made again by themselves."""
 
 
 def jobs_to_confirm(document: Document) -> tuple[JobView, ...]:
-    """The jobs that somebody asked for and would lose."""
+    """The jobs that a person asked for and would lose."""
     return tuple(job for job in document.jobs if job.method not in BY_ITSELF and not job.background)
 
 
@@ -56,11 +56,11 @@ class Closing(QDialog):
         lay_out_question(self, (self.sentence, self.hint, self.waiting), (self.close_button, self.stay_button))
         self.close_button.clicked.connect(self._cancel_jobs)
         self.stay_button.clicked.connect(self.reject)
-        window.document.changed.connect(self._changed)
+        window.document.changed.connect(self._show_changes)
         self._show_jobs()
 
     @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.JOBS in aspects:
             self._show_jobs()
 
@@ -72,7 +72,7 @@ class Closing(QDialog):
                 self.accept()
                 QTimer.singleShot(0, self._window.close)
             return
-        if not jobs:  # It ended while the question stood.
+        if not jobs:  # It ended while the dialog was open.
             self.hint.setText(self.tr("All jobs are finished."))
             self.close_button.setText(self.tr("Close"))
         lines = [
@@ -113,19 +113,19 @@ class CancelJob(FormDialog):
         """Ask in a window about the job of that number."""
         sentence = self.tr("Nothing of a job like this is kept when it is cancelled.")
         super().__init__(window.as_widget(), self.tr("Cancel the job?"), sentence, self.tr("Cancel the job"))
-        self._document, self._number = window.document, number
+        self._window, self._document, self._number = window, window.document, number
         self.cancel_button.setText(self.tr("Keep running"))
         self.prefer_cancel()
-        self.act = lambda: window.workbench.runner.cancel(number)
-        self._document.changed.connect(self._changed)
-        self._tell()
+        self._document.changed.connect(self._show_changes)
+        self._show_time()
 
-    def _job(self) -> JobView | None:
-        return next((job for job in self._document.jobs if job.id == self._number), None)
+    def act(self) -> None:
+        """Cancel it."""
+        self._window.workbench.runner.cancel(self._number)
 
-    def _tell(self) -> None:
-        """How long it has run, and still takes."""
-        job = self._job()
+    def _show_time(self) -> None:
+        """Say how long the job has run, and still takes; close when it has ended."""
+        job = next((job for job in self._document.jobs if job.id == self._number), None)
         if job is None:
             return self.reject()
         words = self.tr("{job} has run for {time}.").format(job=job.title, time=duration(job.elapsed))
@@ -133,9 +133,9 @@ class CancelJob(FormDialog):
         self.missing.setText(words + left)
 
     @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.JOBS in aspects and self.isVisible():
-            self._tell()
+            self._show_time()
 
 
 def leaves_work(document: Document) -> bool:
@@ -166,16 +166,16 @@ class UnsavedWork(FormDialog):
         self.cancel_button.setText(self.tr("Go back"))
         self.accept_button.setDefault(False)
         set_role(self.accept_button, "")
+        self.save_button = PrimaryButton(self.tr("Save project..."))
+        self.buttons.addWidget(self.save_button)
         self.save_button.setDefault(True)
         self.save_button.setFocus()
         self.save_button.clicked.connect(self._save)
-        self._window, self.act = window, act
+        self._window, self._leave = window, act
 
-    def _buttons(self) -> QHBoxLayout:
-        row = super()._buttons()
-        self.save_button = PrimaryButton(self.tr("Save project..."))
-        row.addWidget(self.save_button)
-        return row
+    def act(self) -> None:
+        """Leave the work."""
+        self._leave()
 
     @Slot()
     def _save(self) -> None:

@@ -1,7 +1,5 @@
 """Two criteria side by side: the same structures coloured by both, and their rank correlation."""
 
-from typing import Any
-
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
@@ -9,7 +7,7 @@ from PySide6.QtCore import QSignalBlocker, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QColor, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QTreeView, QVBoxLayout, QWidget
 
-from secateur.engine.scoring.criteria import CriterionOffer, offers
+from secateur.engine.scoring.criteria import offers
 from secateur.engine.scoring.rank_correlation import Agreement, agreement, whole
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import TaskInfo
@@ -66,7 +64,19 @@ class CompareCriteria(QDialog):
         self.verdict = label("", "strong", wrap=True)
         self._model = QStandardItemModel(self)
         self._model.setSortRole(SORT)
-        self.table = self._table()
+        self.table = QTreeView()
+        self.table.setModel(self._model)
+        self.table.setRootIsDecorated(False)
+        self.table.setUniformRowHeights(True)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # the end of a path tells layers apart
+        self.table.setSortingEnabled(True)
+        self.table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setAllColumnsShowFocus(True)
+        self.table.setAccessibleName(self.tr("Rank correlation of each layer"))
+        self.table.header().setAccessibleName(self.tr("Columns; click to sort"))
+        self.table.header().setStretchLastSection(False)
+        elide_titles(self.table.header())
         self.maps = (ScoreMap(), ScoreMap())
         self.ranges = (ScoreRange(), ScoreRange())
         self.plot = _Scatter(self.tr("Scores of one criterion against the other, one point per structure"))
@@ -74,24 +84,13 @@ class CompareCriteria(QDialog):
         self._names = (label("", "caption"), label("", "caption"))
         self._of_what: tuple[str, TaskInfo | None] = ("", None)
         self._lay_out()
-        self._connect()
+        for box in self.boxes:
+            box.activated.connect(self._compare)
+        self.table.selectionModel().currentChanged.connect(self._select_layer)
+        for one in self.maps:
+            one.picked.connect(self._select_structure)
+        self.document.dispatcher.watch(SHOWN, self._show_changes)
         self._begin()
-
-    def _table(self) -> QTreeView:
-        table = QTreeView()
-        table.setModel(self._model)
-        table.setRootIsDecorated(False)
-        table.setUniformRowHeights(True)
-        table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # the end of a path tells layers apart
-        table.setSortingEnabled(True)
-        table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setAllColumnsShowFocus(True)
-        table.setAccessibleName(self.tr("Rank correlation of each layer"))
-        table.header().setAccessibleName(self.tr("Columns; click to sort"))
-        table.header().setStretchLastSection(False)
-        elide_titles(table.header())
-        return table
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
@@ -131,27 +130,17 @@ class CompareCriteria(QDialog):
         outer.addLayout(body, 1)
         outer.addLayout(below)
 
-    def _connect(self) -> None:
-        for box in self.boxes:
-            box.activated.connect(self._chosen)
-        self.table.selectionModel().currentChanged.connect(self._current_changed)
-        for one in self.maps:
-            one.picked.connect(self._pick)
-        self.document.dispatcher.watch(SHOWN, self._changed)
-
     def _begin(self) -> None:
-        """Offer what scores the current state by the attached data, and ask for what is chosen of it."""
-        self._of_what = self.document.contents.present, self.document.task
-        self._offer()
-        self._ask()
-        self.refresh()
-
-    def _offer(self) -> None:
-        """All criteria; those that are not available greyed, with the reason."""
+        """Offer all criteria for the current state and the attached data, and compare what is chosen of them."""
         document = self.document
+        self._of_what = document.contents.present, document.task
         assert document.analysis is not None
         found = offers(document.analysis, document.removed, document.task, document.choices)
-        for box, first in zip(self.boxes, (document.criterion, self._other(found)), strict=True):
+        # The second criterion to begin with is one that is known already, else the first that is available.
+        free = [one.criterion.name for one in found if one.reason is None and one.criterion.name != document.criterion]
+        known = [name for name in free if (document.contents.present, name) in document.contents.scores]
+        second = next(iter(known or free), document.criterion)
+        for box, first in zip(self.boxes, (document.criterion, second), strict=True):
             with QSignalBlocker(box):
                 chosen = box.currentData() or first
                 box.clear()
@@ -159,19 +148,13 @@ class CompareCriteria(QDialog):
                     box.addItem(self.tr(one.criterion.title), one.criterion.name)
                     tip = one.criterion.formula if one.reason is None else sentence(one.reason)
                     box.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
-                    model = box.model()
+                    model = box.model()  # one that is not available is greyed
                     if isinstance(model, QStandardItemModel):
                         model.item(number).setEnabled(one.reason is None)
                 box.setCurrentIndex(max(0, box.findData(chosen)))
+        self._compare()
 
-    def _other(self, found: tuple[CriterionOffer, ...]) -> str:
-        """A second criterion to begin with: one that is known already, else the first that is available."""
-        document = self.document
-        free = [one.criterion.name for one in found if one.reason is None and one.criterion.name != document.criterion]
-        known = [name for name in free if (document.contents.present, name) in document.contents.scores]
-        return next(iter(known or free), document.criterion)
-
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         document, (state, task) = self.document, self._of_what
         if document.analysis is None or Aspect.MODEL in aspects:
             self.reject()  # another model has other layers
@@ -182,26 +165,23 @@ class CompareCriteria(QDialog):
         else:
             if aspects & {Aspect.SELECTION, Aspect.MARKS}:
                 self._show_layer()
-            self._tell()
+            self._say_missing()
 
-    @Slot(int)
-    def _chosen(self, _number: int) -> None:
-        self._ask()
-        self.refresh()
-
-    def _about(self, side: int) -> tuple[str, str]:
-        """What one of the criteria is known by, and the job that makes it."""
-        document, name = self.document, str(self.boxes[side].currentData())
-        return document.contents.present, document.rating if name == document.criterion else name
-
-    def _ask(self) -> None:
-        """Have the current state scored by what is chosen; what is known or under way is not made again."""
+    @Slot()
+    def _compare(self) -> None:
+        """Have the current state scored by both criteria, and show them; what is known or under way is not redone."""
         for box in self.boxes:
             name = str(box.currentData())
             if name == self.document.criterion:
                 self._jobs.score()
             else:
                 self._jobs.rate(name)
+        self.refresh()
+
+    def _about(self, side: int) -> tuple[str, str]:
+        """What one of the criteria is known by, and the job that makes it."""
+        document, name = self.document, str(self.boxes[side].currentData())
+        return document.contents.present, document.rating if name == document.criterion else name
 
     def scores(self, side: int) -> NDArray[np.float64] | None:
         """[S] the scores of one of the criteria in the current state, None where they are not known."""
@@ -213,17 +193,18 @@ class CompareCriteria(QDialog):
         analysis = self.document.analysis
         assert analysis is not None
         self._show_layer()
-        self._tell()
+        self._say_missing()
         if self._compared is not None and self._compared[0] is one and self._compared[1] is other:
             return
         self._compared = one, other
         self.found = None if one is None or other is None else agreement(analysis, one, other)
-        self._fill()
+        self._fill_table()
         if self.found is not None:
-            QTimer.singleShot(0, self._say)  # a turn of its own: a third of a million structures are ranked for it
+            # A turn of its own: a third of a million structures are ranked for it.
+            QTimer.singleShot(0, self._say_correlation)
 
-    def _tell(self) -> None:
-        """Why there is no comparison yet."""
+    def _say_missing(self) -> None:
+        """Say why there is no comparison yet."""
         missing = [side for side in range(2) if self.scores(side) is None]
         stopped = [side for side in missing if self.document.job_about(self._about(side)) is None]
         if stopped:
@@ -233,8 +214,8 @@ class CompareCriteria(QDialog):
             self.verdict.setText(self.tr("Computing scores. The comparison follows."))
 
     @Slot()
-    def _say(self) -> None:
-        """The correlation over all, in words."""
+    def _say_correlation(self) -> None:
+        """Say the correlation over all, in words."""
         one, other = self.scores(0), self.scores(1)
         if self.found is None or one is None or other is None:
             return
@@ -247,7 +228,7 @@ class CompareCriteria(QDialog):
         text = self.tr("All {count} structures that both score: Spearman rank correlation {rho}, {words}.")
         self.verdict.setText(text.format(count=f"{self.found.total:,}", rho=_rho(rho), words=words))
 
-    def _fill(self) -> None:
+    def _fill_table(self) -> None:
         analysis, found = self.document.analysis, self.found
         assert analysis is not None
         self._model.removeRows(0, self._model.rowCount())
@@ -263,14 +244,19 @@ class CompareCriteria(QDialog):
             cells = ((one.module, one.module), (_rho(rho), rho), (shown, shared))
             kind = Kind.CHANNEL if one.kind is Kind.WIDTH else one.kind  # "channels of residual width" is long
             cells = (*cells, (counted(kind, int(found.count[number])), int(found.count[number])))
-            items = [_item(text, key, number, column > 0) for column, (text, key) in enumerate(cells)]
+            items = [QStandardItem(text) for text, _ in cells]
+            for item, (_, key) in zip(items, cells, strict=True):
+                item.setData(number, SET)
+                item.setData(key, SORT)
+            for item in items[1:]:
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self._model.appendRow(items)
         header = self.table.header()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
     def _show_layer(self) -> None:
-        """The selected layer by both criteria."""
+        """Show the selected layer by both criteria."""
         document, analysis = self.document, self.document.analysis
         assert analysis is not None
         number = document.selection.set_number
@@ -293,14 +279,14 @@ class CompareCriteria(QDialog):
         self.plot.show_points(both[0], both[1], states == "marked", (titles[0], titles[1]))
 
     @Slot()
-    def _current_changed(self) -> None:
+    def _select_layer(self) -> None:
         index = self.table.currentIndex()
         if index.isValid() and self.document.analysis is not None:
             number = int(index.data(SET))
             self.document.select(Selection(self.document.analysis.sets[number].module, number))
 
     @Slot(int)
-    def _pick(self, cell: int) -> None:
+    def _select_structure(self, cell: int) -> None:
         analysis = self.document.analysis
         if analysis is not None:
             one = analysis.sets[self._shown]
@@ -343,15 +329,6 @@ class _Scatter(Plot):
 def _rho(value: float) -> str:
     """0.83, \u22120.12; a dash where it is not defined."""
     return "\u2013" if value != value else f"{value:.2f}".replace("-", MINUS)
-
-
-def _item(text: str, key: Any, number: int, right: bool) -> QStandardItem:
-    item = QStandardItem(text)
-    item.setData(number, SET)
-    item.setData(key, SORT)
-    if right:
-        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    return item
 
 
 def show_ratings(window: WindowApi) -> None:

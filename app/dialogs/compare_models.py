@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Slot
 from PySide6.QtGui import QColor, QGuiApplication
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QTableView, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout
 
 from secateur.engine.structures.costs import LayerRow, ModelLayers
 
@@ -50,14 +50,14 @@ class Pair:
 
 
 def pairs_of(left: ModelLayers, right: ModelLayers) -> tuple[Pair, ...]:
-    """The layers of two models, those of one name beside each other, in the order of both."""
+    """The layers of two models, those of one name as a pair, in the order of both."""
     ours, theirs = {row.path: row for row in left.rows}, {row.path: row for row in right.rows}
     found: list[Pair] = []
-    told: set[str] = set()
+    paired: set[str] = set()
     for _, begin, end, first, last in SequenceMatcher(None, [*ours], [*theirs], autojunk=False).get_opcodes():
         for path in (*[*ours][begin:end], *[*theirs][first:last]):
-            if path not in told:
-                told.add(path)
+            if path not in paired:
+                paired.add(path)
                 found.append(Pair(ours.get(path), theirs.get(path)))
     return tuple(found)
 
@@ -111,7 +111,7 @@ class PairsModel(QAbstractTableModel):
             case Qt.ItemDataRole.DisplayRole:
                 return self.text(pair, column)
             case Qt.ItemDataRole.ToolTipRole:
-                return "\n".join(one for one in (_told(pair.left), _told(pair.right)) if one)
+                return "\n".join(one for one in (_describe(pair.left), _describe(pair.right)) if one)
             case Qt.ItemDataRole.ForegroundRole:
                 return QColor(tokens().muted if pair.alike else tokens().text)
             case Qt.ItemDataRole.TextAlignmentRole:
@@ -134,7 +134,7 @@ class PairsModel(QAbstractTableModel):
         return (self.tr("Layer"), *sides, self.tr("Difference"))[section]
 
     def text(self, pair: Pair, column: Column) -> str:
-        """What stands in a cell."""
+        """The text of a cell."""
         if column is Column.NAME:
             return pair.path or self.tr("the model itself")
         if column is Column.DIFFERENCE:
@@ -178,7 +178,7 @@ class PairsModel(QAbstractTableModel):
 
 
 def _side(column: Column) -> Qt.AlignmentFlag:
-    """Numbers stand at the right of their column, words at the left."""
+    """Numbers are at the right of their column, words at the left."""
     side = Qt.AlignmentFlag.AlignRight if column >= Column.LEFT_PARAMETERS else Qt.AlignmentFlag.AlignLeft
     return side | Qt.AlignmentFlag.AlignVCenter
 
@@ -188,7 +188,8 @@ def _shape(row: LayerRow) -> str:
     return " x ".join(map(str, row.shapes[0][1])) if row.shapes else "\u2013"
 
 
-def _told(row: LayerRow | None) -> str:
+def _describe(row: LayerRow | None) -> str:
+    """Its type, and the shapes of its parameters."""
     if row is None:
         return ""
     shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in row.shapes)
@@ -211,7 +212,9 @@ class CompareModels(QDialog):
         self.setWindowTitle(self.tr("Two models"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.model = PairsModel(left, right, self)
-        self.table = self._table()
+        names, columns = self.tr("Layers of both models"), self.tr("Columns of the comparison")
+        self.table = RowsTable(self.model, names, columns, wide=Column.DIFFERENCE)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.only = Chip(self.tr("Differences only"))
         self.copy, self.close_button = button(self.tr("Copy as CSV")), button(self.tr("Close"))
         layout = QVBoxLayout(self)
@@ -219,7 +222,10 @@ class CompareModels(QDialog):
         layout.setSpacing(8)
         for side, one, other in ((self.tr("Left"), left, None), (self.tr("Right"), right, left)):
             layout.addWidget(label(f"{side}: {self._costs(one, other)}", "strong", wrap=True))
-        layout.addWidget(label(self._words(left, right), "muted", wrap=True))
+        words = self.tr("Layers of one name stand beside each other. MACs are of one sample.")
+        if left.inputs != right.inputs:
+            words = self.tr("Layers of one name stand beside each other. MACs are of inputs of different shapes.")
+        layout.addWidget(label(f"{self.model.summary()} {words}", "muted", wrap=True))
         layout.addWidget(self.table, 1)
         row = QHBoxLayout()
         row.addWidget(self.only)
@@ -233,18 +239,6 @@ class CompareModels(QDialog):
         room = window.as_widget().size()
         self.resize(min(px(SIZE[0]), room.width()), min(px(SIZE[1]), room.height()))
         self.table.setFocus()
-
-    def _words(self, left: ModelLayers, right: ModelLayers) -> str:
-        words = self.tr("Layers of one name stand beside each other. MACs are of one sample.")
-        if left.inputs != right.inputs:
-            words = self.tr("Layers of one name stand beside each other. MACs are of inputs of different shapes.")
-        return f"{self.model.summary()} {words}"
-
-    def _table(self) -> QTableView:
-        name, columns = self.tr("Layers of both models"), self.tr("Columns of the comparison")
-        table = RowsTable(self.model, name, columns, wide=Column.DIFFERENCE)
-        table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        return table
 
     def _costs(self, one: ModelLayers, other: ModelLayers | None) -> str:
         """Name and costs of a model, with the change against another one."""

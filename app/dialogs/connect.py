@@ -79,7 +79,7 @@ class InstallThere(QDialog):
         """Ask whether it is to be installed.
 
         Args:
-            parent: What the dialog stands over.
+            parent: What the dialog opens over.
             address: Where.
             error: Why it is needed.
             act: Called once it is there.
@@ -93,7 +93,7 @@ class InstallThere(QDialog):
             if address.program
             else self.tr("Secateur {version} is sent to {host} and installed there by {command}, for you alone.")
         )
-        told = [
+        words = [
             whose.format(version=own_version(), host=address.title, command=f"{python_there(address)} -m pip"),
             self.tr(
                 "pip also fetches the packages that it needs from its package index: about 1 GB, more where it brings "
@@ -101,11 +101,11 @@ class InstallThere(QDialog):
             ),
         ]
         if there := str(error.message.arguments.get("there", "")):
-            told.append(self.tr("It replaces Secateur {version}.").format(version=there))
+            words.append(self.tr("It replaces Secateur {version}.").format(version=there))
         self.setWindowTitle(self.tr("Install Secateur there?"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(px(WIDE))
-        self.sentence, self.state = label(" ".join(told), wrap=True), label("", "muted", wrap=True)
+        self.sentence, self.state = label(" ".join(words), wrap=True), label("", "muted", wrap=True)
         self.bar = ProgressBar(maximum=0)
         self.bar.setAccessibleName(self.tr("Progress of installing"))
         self.bar.hide()
@@ -120,7 +120,7 @@ class InstallThere(QDialog):
     def _install(self) -> None:
         """Install it, and close once it is there."""
         installation = self._installation = Installation(self._address, self)
-        installation.progressed.connect(self._progressed)
+        installation.progressed.connect(self._show_progress)
         self.install_button.setEnabled(False)
         self.bar.show()
 
@@ -129,7 +129,7 @@ class InstallThere(QDialog):
                 self.accept()
                 self._act()
 
-        def failed(error: SecateurError) -> None:
+        def fail(error: SecateurError) -> None:
             if isValid(self):
                 self._installation = None
                 self.state.setText(sentence(error.message))
@@ -137,10 +137,10 @@ class InstallThere(QDialog):
                 self.bar.hide()
                 self.install_button.setEnabled(True)
 
-        self._tasks.run(installation.run, done, failed)
+        self._tasks.run(installation.run, done, fail)
 
     @Slot(object)
-    def _progressed(self, message: object) -> None:
+    def _show_progress(self, message: object) -> None:
         self.state.setText(sentence(message))  # type: ignore[arg-type]
         self.state.show()
 
@@ -175,7 +175,7 @@ class Connect(FormDialog):
         """Ask in a window.
 
         Args:
-            window: What the dialog stands over.
+            window: What the dialog opens over.
             address: What is offered.
             name: Of an engine that an earlier window has left there, "" for a new one.
         """
@@ -209,28 +209,22 @@ class Connect(FormDialog):
         self.copy.hide()
         self.install.hide()
         self._timer = QTimer(self, interval=LOOK)
-        self._timer.timeout.connect(self._look)
+        self._timer.timeout.connect(self._look_at_client)
         self.copy.clicked.connect(self._copy)
         self.install.clicked.connect(self._install)
-        self.recent.activated.connect(self._take_known)
-        self.problem = self._problem
-        self._offer()
+        self.recent.activated.connect(self._fill_from_known)
+        self.recent.addItem(self.tr("choose one, or type below"), "")
+        connected = settings.machines(settings.ENGINES)
+        for text in dict.fromkeys([*connected, *(f"{SCHEME}{alias}" for alias in ssh_aliases())]):
+            self.recent.addItem(text.removeprefix(SCHEME), text)
+        self.show_row(self.recent, self.recent.count() > 1)
         if address is not None:
             self._fill(address)
         self.check()
         self.host.setFocus()
 
-    def _offer(self) -> None:
-        """List what was connected before, then what the configuration of ssh names."""
-        self.recent.addItem(self.tr("choose one, or type below"), "")
-        for text in dict.fromkeys(
-            [*settings.machines(settings.ENGINES), *(f"{SCHEME}{alias}" for alias in ssh_aliases())]
-        ):
-            self.recent.addItem(text.removeprefix(SCHEME), text)
-        self.show_row(self.recent, self.recent.count() > 1)
-
-    @Slot(int)
-    def _take_known(self, _index: int) -> None:
+    @Slot()
+    def _fill_from_known(self) -> None:
         if text := self.recent.currentData():
             self._fill(read_address(text))
 
@@ -247,7 +241,8 @@ class Connect(FormDialog):
         program = self.program.text().strip() or read.program
         return read_address(str(Address(read.host, user, port, program)))
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """Which field says nothing that can be."""
         if not self.host.text().strip():
             return self.tr("Enter a machine.")
         if self.program.text().strip() and not self.program.text().strip().startswith("/"):
@@ -274,7 +269,8 @@ class Connect(FormDialog):
         address = self.address()
         self._client = RemoteClient(address, name=self._name)
         self._client.prepare()
-        self._show_connecting(True)
+        self._enable_fields(False)
+        self.bar.show()
         self.missing.setText(self.tr("Connecting to {host}").format(host=address.title))
         self.missing.show()
         self.copy.hide()
@@ -282,35 +278,32 @@ class Connect(FormDialog):
         self._fit()
         self._timer.start()
 
-    def _show_connecting(self, on: bool) -> None:
-        self.bar.setVisible(on)
+    def _enable_fields(self, on: bool) -> None:
         for each in (self.recent, self.host, self.user, self.port, self.program, self.accept_button):
-            each.setEnabled(not on)
+            each.setEnabled(on)
 
     @Slot()
-    def _look(self) -> None:
+    def _look_at_client(self) -> None:
+        """See whether it is connected, or was refused."""
         client = self._client
         if client is None:
             return
         while (event := client.poll()) is not None:
             if isinstance(event, Refused):
-                return self._failed(event.error)
+                self._stop()
+                self._error = event.error
+                self.missing.setText(sentence(event.error.message))
+                self.missing.show()
+                self.copy.setVisible(bool(event.error.details))
+                self.install.setVisible(can_install(event.error))
+                self._fit()
+                return self.host.setFocus()
         if client.known:
             self._timer.stop()
             settings.remember_machine(settings.ENGINES, str(self.address()))
             self._client = None
             super(FormDialog, self).accept()
             self._window.use_engine(client, self.then)
-
-    def _failed(self, error: SecateurError) -> None:
-        self._stop()
-        self._error = error
-        self.missing.setText(sentence(error.message))
-        self.missing.show()
-        self.copy.setVisible(bool(error.details))
-        self.install.setVisible(can_install(error))
-        self._fit()
-        self.host.setFocus()
 
     def _stop(self) -> None:
         """Connect no more; ending a connection may take a while."""
@@ -319,7 +312,8 @@ class Connect(FormDialog):
         if client is not None:
             self._window.workbench.files.run(client.close)
         if isValid(self):
-            self._show_connecting(False)
+            self.bar.hide()
+            self._enable_fields(True)
 
     @Slot()
     def _install(self) -> None:

@@ -93,7 +93,11 @@ class ConsentDialog(FormDialog):
         )
         self.missing.setText(say(CONTEXT, question.warning).format(file=job.file))
         self.prefer_cancel()
-        self.act = lambda: job.again(CONSENTS[error.message.code])
+        self._job, self._code = job, error.message.code
+
+    def act(self) -> None:
+        """Run the job again, with the consent."""
+        self._job.again(CONSENTS[self._code])
 
 
 def ask(window: WindowApi, error: SecateurError, job: ConsentRequest | None) -> bool:

@@ -1,6 +1,6 @@
 """What the criteria are: formula, cost for the model that is open, paper, and why one is not available."""
 
-from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QScrollArea, QVBoxLayout, QWidget
 
 from secateur.engine.scoring.criteria import CRITERIA, context_of, unavailable
@@ -10,8 +10,6 @@ from ..document.document import Document
 from ..text.translate import engine_words, sentence
 from ..widgets.labels import label
 from .window_api import WindowApi
-
-CONTEXT = "Criteria"
 
 
 class Criteria(QDialog):
@@ -34,7 +32,12 @@ class Criteria(QDialog):
         )
         inner.addWidget(label(words, "muted", wrap=True))
         for criterion in CRITERIA.values():
-            self._add(inner, criterion, _status(window.document, criterion))
+            inner.addSpacing(8)
+            inner.addWidget(label(engine_words(criterion.title), "heading", wrap=True))
+            inner.addWidget(label(self.tr("Score: {0}").format(engine_words(criterion.formula)), wrap=True))
+            for words in (self._status(window.document, criterion), criterion.paper):
+                if words:
+                    inner.addWidget(label(words, "caption", wrap=True))
         inner.addStretch(1)
         area = QScrollArea()
         area.setProperty("role", "reached")
@@ -48,24 +51,15 @@ class Criteria(QDialog):
         layout.addWidget(area, 1)
         layout.addWidget(buttons)
 
-    def _add(self, inner: QVBoxLayout, criterion: Criterion, status: str) -> None:
-        inner.addSpacing(8)
-        inner.addWidget(label(engine_words(criterion.title), "heading", wrap=True))
-        inner.addWidget(label(self.tr("Score: {0}").format(engine_words(criterion.formula)), wrap=True))
-        for words in (status, criterion.paper):
-            if words:
-                inner.addWidget(label(words, "caption", wrap=True))
-
-
-def _status(document: Document, criterion: Criterion) -> str:
-    """What it costs for this model, or why it is not available; "" where none is open."""
-    if document.analysis is None:
-        return ""
-    setting = context_of(document.analysis, document.removed, document.task)
-    reason = unavailable(criterion, setting)
-    if reason is None:
-        return sentence(criterion.cost(setting, document.choices).message)
-    return QCoreApplication.translate(CONTEXT, "Not available. {reason}").format(reason=sentence(reason))
+    def _status(self, document: Document, criterion: Criterion) -> str:
+        """What it costs for this model, or why it is not available; "" where none is open."""
+        if document.analysis is None:
+            return ""
+        setting = context_of(document.analysis, document.removed, document.task)
+        reason = unavailable(criterion, setting)
+        if reason is None:
+            return sentence(criterion.cost(setting, document.choices).message)
+        return self.tr("Not available. {reason}").format(reason=sentence(reason))
 
 
 def ask(window: WindowApi) -> None:

@@ -16,11 +16,6 @@ from .form import FormDialog
 from .window_api import WindowApi
 
 
-def device_called(device: Device) -> str:
-    """For example cuda:0, NVIDIA H100 80GB HBM3."""
-    return f"{device.name}, {device.title}" if device.title else device.name
-
-
 def device_facts(device: Device) -> str:
     """Memory and load as they are now, and the precision that serves there."""
     parts = [say("memory unknown")]
@@ -43,7 +38,7 @@ def say(text: str) -> str:
 REFRESH = 2000
 """Milliseconds between two looks at the devices."""
 INDENT = 24
-"""Of what stands below a device's name, in device-independent pixels."""
+"""Of the rows below a device's name, in device-independent pixels."""
 
 
 class DeviceRow(QWidget):
@@ -74,9 +69,9 @@ class DeviceRow(QWidget):
         self.show_device(device)
 
     def show_device(self, device: Device) -> None:
-        """Show it as it stands now."""
+        """Show it as it is now."""
         words = device_facts(device)
-        self.chosen.setText(device_called(device))
+        self.chosen.setText(f"{device.name}, {device.title}" if device.title else device.name)
         self.chosen.setAccessibleDescription(words)
         self.facts.setText(words)
         self.used.setVisible(device.total > 0)
@@ -106,8 +101,6 @@ class DeviceDialog(FormDialog):
         self.form.addRow(self.looking)
         self.default = CheckBox(self.tr("Begin with this device from now on"))
         self.form.addRow(self.default)
-        self.problem = lambda: "" if self.device else self.tr("Choose a device.")
-        self.act = self._use
         self._watch.told.connect(self.show_devices)
         self._clock = QTimer(self, interval=REFRESH)
         self._clock.timeout.connect(self._watch.look)
@@ -124,7 +117,7 @@ class DeviceDialog(FormDialog):
 
     @Slot(object)
     def show_devices(self, devices: tuple[Device, ...]) -> None:
-        """Show devices as they stand now; one that is new gets a row."""
+        """Show devices as they are now; one that is new gets a row."""
         present = self._window.document.contents.device
         self.form.setRowVisible(self.looking, False)
         for place, one in enumerate(devices, 1):
@@ -143,7 +136,12 @@ class DeviceDialog(FormDialog):
             self.setTabOrder(before, after)
         self.check()
 
-    def _use(self) -> None:
+    def problem(self) -> str:
+        """That none is chosen."""
+        return "" if self.device else self.tr("Choose a device.")
+
+    def act(self) -> None:
+        """Compute on the chosen one."""
         device = self.device or CPU
         if self.default.isChecked():
             settings.store(settings.DEVICE, device)

@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, Slot
+from shiboken6 import isValid
 
 from secateur.engine.errors import Message
 from secateur.engine.export.table import EXPORTERS
@@ -37,19 +37,21 @@ class ExportDialog(FormDialog):
         """Ask in a window, with one format chosen at first."""
         words = self.tr("Each file is loaded in a new process and compared with the model, and its metric is measured.")
         super().__init__(window.as_widget(), self.tr("Export"), words, self.tr("Export"))
-        self._window, self._open = window, True
+        self._window = window
         self.formats: dict[str, CheckBox] = {}
         self.reasons = {name: label("", "caption", wrap=True) for name in EXPORTERS}
-        self._add_boxes()
+        for name, one in EXPORTERS.items():
+            box = self.formats[name] = CheckBox(engine_words(one.title))
+            self.form.addRow(box)
+            self.form.addRow(self.reasons[name])
+            self.show_row(self.reasons[name], False)
         self.formats[format].setChecked(True)
         self.path = self.add_path(self.tr("Write to"), default_path(window.document, format), pick="save")
         self.files = label("", "caption", wrap=True)
         self.form.addRow(self.files)
-        self.problem, self.written, self.act = self._problem, self._written, self._export
         for box in self.formats.values():
-            box.toggled.connect(self._chosen)
+            box.toggled.connect(self._follow_formats)
         self.path.textChanged.connect(self._say_files)
-        self.finished.connect(self._closed)
         window.workbench.states.find_refusals(self.refuse)
         self._say_files()
         self.path.setFocus()
@@ -63,28 +65,23 @@ class ExportDialog(FormDialog):
 
     def refuse(self, reasons: Mapping[str, Message]) -> None:
         """Disable the formats that the engine cannot write of this state, and say why."""
-        if not self._open:
+        if not isValid(self):  # the engine answers later
             return
         for name, box in self.formats.items():
             refused = name in reasons
             box.setEnabled(not refused)
             self.reasons[name].setText(sentence(reasons[name]) if refused else "")
             self.show_row(self.reasons[name], refused)
-        self._chosen()
+        self._follow_formats()
 
     def places(self) -> dict[str, Path]:
         """Where each chosen format goes."""
         base, several = _without_ending(self.path.text().strip()), len(self.chosen) > 1
         return {name: Path(base + _ending(name, several)).expanduser() for name in self.chosen}
 
-    def _add_boxes(self) -> None:
-        for name, one in EXPORTERS.items():
-            box = self.formats[name] = CheckBox(engine_words(one.title))
-            self.form.addRow(box)
-            self.form.addRow(self.reasons[name])
-            self.show_row(self.reasons[name], False)
-
-    def _chosen(self) -> None:
+    @Slot()
+    def _follow_formats(self) -> None:
+        """Other formats have other endings."""
         if self.chosen:
             base = _without_ending(self.path.text().strip())
             self.path.setText(base + _ending(self.chosen[0], len(self.chosen) > 1))
@@ -92,22 +89,22 @@ class ExportDialog(FormDialog):
         self.check()
 
     def _say_files(self) -> None:
-        others = [] if self._problem() else [place.name for place in self._written()[1:]]
+        others = [] if self.problem() else [place.name for place in self.written()[1:]]
         self.files.setText(self.tr("Also written: {files}").format(files=", ".join(others)) if others else "")
         self.show_row(self.files, bool(others))
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """That no format is chosen, or why nothing can be written there."""
         return place_problem(self.path.text()) if self.chosen else self.tr("Choose a format.")
 
-    def _written(self) -> list[Path]:
+    def written(self) -> list[Path]:
+        """All files of the chosen formats."""
         return [one for name, place in self.places().items() for one in EXPORTERS[name].places(place)]
 
-    def _export(self) -> None:
+    def act(self) -> None:
+        """Export each."""
         for name, place in self.places().items():
             self._window.workbench.states.export(name, str(place))
-
-    def _closed(self) -> None:
-        self._open = False
 
 
 def _without_ending(text: str) -> str:
@@ -212,14 +209,21 @@ class Share(FormDialog):
         self.weights.setToolTip(self.tr("The file becomes larger, but others can continue from any state."))
         if kind == "bundle":
             self.add_row(self.tr("Weights"), self.weights)
-        self.problem = lambda: place_problem(self.path.text())
-        self.act = lambda: window.workbench.sharing.write(kind, self.path.text().strip(), self.weights.isChecked())
+        self._window, self._kind = window, kind
         self.path.setFocus()
         self.path.selectAll()
         self.check()
 
+    def problem(self) -> str:
+        """Why nothing can be written there."""
+        return place_problem(self.path.text())
 
-def shared_path(document: Any, ending: str) -> str:
+    def act(self) -> None:
+        """Write the file."""
+        self._window.workbench.sharing.write(self._kind, self.path.text().strip(), self.weights.isChecked())
+
+
+def shared_path(document: Document, ending: str) -> str:
     """A name in the home folder that says model and state: resnet-s2.report.html."""
     name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
     return str(home() / f"{name}-{document.contents.present}.{ending}")

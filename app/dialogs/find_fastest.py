@@ -64,14 +64,7 @@ class FindFastest(FormDialog):
         if not has_blocks(document):
             self.add_row(self.tr("Remove"), self.blocks)
             self.blocks.show()
-        self._add_search()
-        self.estimate = label("", "muted", wrap=True)
-        self.form.addRow(self.estimate)
-        self.problem, self.act = self._problem, self._start
-        self.check()
-
-    def _add_search(self) -> None:
-        recovery = self._document.recovery
+        recovery = document.recovery
         if not recovery.trains:
             recovery = replace(recovery, epochs=1)
         brief = brief_limit(0, Cost.MACS, recovery).briefly(recovery)
@@ -96,6 +89,9 @@ class FindFastest(FormDialog):
             self.add_row(field.accessibleName(), field)
             field.valueChanged.connect(self.check)
         self.cost.currentIndexChanged.connect(self.check)
+        self.estimate = label("", "muted", wrap=True)
+        self.form.addRow(self.estimate)
+        self.check()
 
     def recovery(self) -> RecoverySettings:
         """How the result is recovered."""
@@ -104,8 +100,7 @@ class FindFastest(FormDialog):
     def loss_limit(self) -> LossLimit:
         """What may be lost, and how it is searched."""
         trial = trained_for(self._document.recovery, min(self.brief.value(), self.full.value()))
-        epochs = trial.passes
-        return LossLimit(self.lose.value() / 100, self.cost.cost, self.trials.value(), epochs, trial.minutes)
+        return LossLimit(self.lose.value() / 100, self.cost.cost, self.trials.value(), trial.passes, trial.minutes)
 
     def check(self) -> None:
         """Say what it takes and what is missing."""
@@ -118,14 +113,16 @@ class FindFastest(FormDialog):
             words.insert(0, first.format(target_text(self._document.target)))
         self.estimate.setText(" ".join(words))
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """That a target on another machine cannot be timed."""
         if self.cost.cost is Cost.LATENCY and not self._document.target.is_reachable:
             return self.tr("The target is another machine. Choose another cost, or a target on this machine.")
         return ""
 
-    def _start(self) -> None:
-        asked = replace(self._document.goal, lose=self.lose.value(), depth=self.blocks.isChecked())
-        self._document.plan.set_goal(asked)
+    def act(self) -> None:
+        """Start the search."""
+        goal = replace(self._document.goal, lose=self.lose.value(), depth=self.blocks.isChecked())
+        self._document.plan.set_goal(goal)
         self._workbench.search.start(self.loss_limit(), self.most.value() / 100, self.recovery())
         self._window.show_panel("tradeoff")
 

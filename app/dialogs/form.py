@@ -111,27 +111,25 @@ class _Page(QWidget):
 class FormDialog(QDialog):
     """A form that checks itself while it is filled in.
 
+    A dialog overrides `problem` and `act`, and `written` where it writes other paths than its row to save names. It
+    calls `check` once all its rows are there.
+
     Attributes:
         form: Rows to add to.
-        problem: Given nothing what is missing, in words; "" when it can be accepted.
-        act: What the button does; the dialog closes after it.
-        written: Given nothing the paths that will be written: where something lies there, the user is asked.
         paths_there: What is known of paths that the engine reads on another machine, None where it reads this one.
-        buttons: The row at the bottom; what helps with a problem stands at its left end.
+        buttons: The row at the bottom; what helps with a problem is at its left end.
     """
 
     def __init__(self, parent: QWidget, title: str, sentence: str, verb: str) -> None:
-        """Take the words; `verb` stands on the button."""
+        """Take the words; `verb` is what the button says."""
         super().__init__(parent)
         self.setWindowTitle(title)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.problem: Callable[[], str] = lambda: ""
-        self.act: Callable[[], None] = lambda: None
         self._paths: list[QLineEdit] = []
         self._read: list[tuple[QLineEdit, str | Callable[[], str]]] = []
         self._machine: RemoteFiles | None = None
         self.paths_there: RemotePaths | None = None
-        self.written: Callable[[], list[Path]] = list
+        self._saved: QLineEdit | None = None
         self._replaced: set[Path] = set()
         self.form = QFormLayout()
         self.form.setContentsMargins(0, 0, 0, 0)
@@ -153,28 +151,32 @@ class FormDialog(QDialog):
         layout.addWidget(self._rows)
         layout.addWidget(self.missing)
         layout.addStretch(1)
-        self.buttons = self._buttons()
+        self.buttons = QHBoxLayout()
+        self.buttons.addStretch(1)
+        self.buttons.addWidget(self.cancel_button)
+        self.buttons.addWidget(self.accept_button)
         layout.addLayout(self.buttons)
         self.accept_button.clicked.connect(self.accept)
         self.cancel_button.clicked.connect(self.reject)
 
+    def problem(self) -> str:
+        """What is missing, in words; "" when the form can be accepted."""
+        return ""
+
+    def act(self) -> None:
+        """Do what the button says; the dialog closes before."""
+
+    def written(self) -> list[Path]:
+        """The paths that will be written: where something is there, the user is asked."""
+        return [] if self._saved is None else [Path(self._saved.text().strip()).expanduser()]
+
     def sizeHint(self) -> QSize:
         """Wide enough for paths, and as high as its words are at that width: Qt reckons with narrower ones."""
-        width = min(max(self._outer.totalSizeHint().width(), px(WIDE)), self._most())
+        over, room = self.parentWidget(), self.screen().availableGeometry().width()
+        if over is not None:
+            room = min(room, max(over.window().width(), WIDE))
+        width = min(max(self._outer.totalSizeHint().width(), px(WIDE)), room)
         return QSize(width, self._height_for(width))
-
-    def _most(self) -> int:
-        """As wide as the window that it stands over, or the screen, allows."""
-        over = self.parentWidget()
-        room = self.screen().availableGeometry().width()
-        return room if over is None else min(room, max(over.window().width(), WIDE))
-
-    def _buttons(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(self.cancel_button)
-        row.addWidget(self.accept_button)
-        return row
 
     def showEvent(self, event: QShowEvent) -> None:
         """Begin in the first field, not on a button."""
@@ -185,7 +187,7 @@ class FormDialog(QDialog):
         self.resize(max(self.width(), wide), self._height_for(max(self.width(), wide)))
         self._fit()
         if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():
-            self._first().setFocus()
+            self._first_field().setFocus()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter on a button presses that one, elsewhere the default one."""
@@ -194,7 +196,7 @@ class FormDialog(QDialog):
             return focused.click()
         super().keyPressEvent(event)
 
-    def _first(self) -> QWidget:
+    def _first_field(self) -> QWidget:
         """The first field that can be filled in, without one the button."""
         page, widget = self._rows.page, self.nextInFocusChain()
         while widget is not None and widget is not self:
@@ -215,17 +217,16 @@ class FormDialog(QDialog):
 
     def _whole_problem(self) -> str:
         """What is missing; else which path is not where the engine reads it."""
-        there = self.paths_there
-        return self.problem() or next((found for text in self._texts() if there and (found := there.problem(text))), "")
-
-    def _texts(self) -> list[str]:
-        """Paths that stand in rows that are shown, and mean something on a disk."""
-        lines = [line for line, pick in self._read if _now(pick) and not line.isHidden()]
-        return [line.text() for line in lines if line.text() and self._is_shown(line)]
-
-    def _is_shown(self, line: QLineEdit) -> bool:
-        holder = line.parentWidget()
-        return holder is None or not holder.isHidden()
+        problem = self.problem()
+        if problem or self.paths_there is None:
+            return problem
+        for line, pick in self._read:
+            # The row of a path is hidden by its holder. What is picked as "" is a name, and not on a disk.
+            holder = line.parentWidget()
+            shown = not line.isHidden() and (holder is None or not holder.isHidden())
+            if shown and line.text() and _value_of(pick) and (problem := self.paths_there.problem(line.text())):
+                return problem
+        return ""
 
     def read_elsewhere(self, elsewhere: RemoteFiles | None) -> None:
         """Paths of rows are those of the engine's machine, None for this one; those that are written stay here."""
@@ -261,7 +262,7 @@ class FormDialog(QDialog):
         """Act and close; a file that would be replaced is asked about first."""
         if self._whole_problem():
             return self.check()
-        taken = next((path for path in self.written() if _taken(path) and path not in self._replaced), None)
+        taken = next((path for path in self.written() if _has_content(path) and path not in self._replaced), None)
         if taken is not None:
 
             def replace() -> None:
@@ -279,20 +280,20 @@ class FormDialog(QDialog):
         self.cancel_button.setFocus()
 
     def add_row(self, title: str, field: QWidget) -> None:
-        """A row whose title stands level with the field's text."""
+        """Add a row whose title is level with the field's text."""
         caption = label(title)
         caption.setBuddy(field)
         caption.setMinimumHeight(field.sizeHint().height())
         self.form.addRow(caption, field)
 
     def show_row(self, field: QWidget, on: bool) -> None:
-        """Show or hide the row that a field of `add_line` or `add_path` stands in."""
+        """Show or hide the row of a field, also of one that `add_line` or `add_path` made."""
         holder = field.parentWidget()
         self.form.setRowVisible(field if holder is self._rows.page or holder is None else holder, on)
         self._fit()
 
     def show_browse(self, line: QLineEdit, on: bool) -> None:
-        """Show or hide the button beside a path: not everything lies on disk."""
+        """Show or hide the button beside a path: not everything is on disk."""
         if (holder := line.parentWidget()) is not None and (browse := holder.findChild(QPushButton)) is not None:
             browse.setVisible(on)
 
@@ -314,7 +315,7 @@ class FormDialog(QDialog):
         """A row with a path and a button to look for it.
 
         Args:
-            title: What stands before it.
+            title: Of the row.
             text: The path at first.
             hint: What is shown while it is empty.
             pick: "file", "folder" or "save", or what says so when the button is pressed.
@@ -323,12 +324,12 @@ class FormDialog(QDialog):
         line = LineEdit(title, text, hint)
         line.textChanged.connect(self.check)
         browse = button(self.tr("Browse..."), tip=self.tr("Choose it on disk"))
-        browse.clicked.connect(lambda: self._browse(line, _now(pick), _now(filters)))
+        browse.clicked.connect(lambda: self._browse(line, _value_of(pick), _value_of(filters)))
         self._paths.append(line)
         self._read.append((line, pick))
-        line.textChanged.connect(self._typed)
+        line.textChanged.connect(self._look_again)
         if pick == "save":
-            self.written = lambda: [Path(line.text().strip()).expanduser()]
+            self._saved = line
         holder = QWidget()
         row = QHBoxLayout(holder)
         row.setContentsMargins(0, 0, 0, 0)
@@ -338,12 +339,16 @@ class FormDialog(QDialog):
         return line
 
     @Slot()
-    def _typed(self) -> None:
+    def _look_again(self) -> None:
         if self.paths_there is not None:
             self.paths_there.forget_missing()
 
     def _browse(self, line: QLineEdit, pick: str, filters: str) -> None:
-        title, begin = line.accessibleName(), self._beginning(line)
+        # Begin at what the row holds, beside what another row holds, or where was looked last.
+        title, begin = line.accessibleName(), line.text() or settings.value(self._last_folder, "")
+        if not line.text() and self._machine is None:
+            others = (str(Path(other.text()).parent) for other in self._paths if other.text())
+            begin = next((str(Path(folder).expanduser()) for folder in others if is_folder(folder)), begin)
         if pick != "save":
             found = partial(self.picked, line)
             return choose(self, self._machine, title, found, begin=begin, pick=pick, filters=filters)
@@ -356,7 +361,7 @@ class FormDialog(QDialog):
         dialog.open()
 
     def picked(self, line: QLineEdit, path: str) -> None:
-        """A path was looked for and found."""
+        """Take a path that was looked for and found."""
         line.setText(path)
         line.setFocus()
         settings.store(self._last_folder, str(PurePosixPath(path).parent if self._machine else Path(path).parent))
@@ -365,16 +370,6 @@ class FormDialog(QDialog):
     def _last_folder(self) -> str:
         """Name of the setting of where was looked last, on each machine its own."""
         return "folder" if self._machine is None else f"folder on {self._machine.host}"
-
-    def _beginning(self, line: QLineEdit) -> str:
-        """Where to look: at what stands there, beside what stands in another row, or where was looked last."""
-        if line.text():
-            return line.text()
-        last = settings.value(self._last_folder, "")
-        if self._machine is not None:
-            return last
-        others = (str(Path(other.text()).parent) for other in self._paths if other.text())
-        return next((str(Path(folder).expanduser()) for folder in others if is_folder(folder)), last)
 
 
 class Replace(FormDialog):
@@ -385,15 +380,20 @@ class Replace(FormDialog):
         sentence = self.tr("{path} already exists. Replacing it cannot be undone.")
         super().__init__(parent, self.tr("Replace existing files?"), sentence.format(path=path), self.tr("Replace"))
         self.prefer_cancel()
-        self.act = act
+        self._write = act
+
+    def act(self) -> None:
+        """Replace it."""
+        self._write()
 
 
-def _taken(path: Path) -> bool:
+def _has_content(path: Path) -> bool:
     """Whether something would be lost by writing there."""
     return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
-def _now(given: str | Callable[[], str]) -> str:
+def _value_of(given: str | Callable[[], str]) -> str:
+    """A text, or what a function says now."""
     return given if isinstance(given, str) else given()
 
 
@@ -409,17 +409,17 @@ class FolderDialog(FormDialog):
         super().__init__(window.as_widget(), title, sentence, action)
         name = re.sub(r"[^\w.-]+", "-", window.document.model_name or "model")  # a name that every system takes
         self.path = self.add_path(self.tr("Folder"), str(home() / f"{name} {what}"), pick="folder")
-        self.problem = self._problem
 
-    def _problem(self) -> str:
-        return path_problem(self.path.text(), self._folder_problem)
+    def problem(self) -> str:
+        """Why the folder cannot be written."""
+        return path_problem(self.path.text(), self.folder_problem)
 
-    def _folder_problem(self, path: Path) -> str:
+    def folder_problem(self, path: Path) -> str:
         """What speaks against a folder; raises OSError where it cannot be read."""
         if not self.path.text() or not path.parent.is_dir():
             return self.tr("Enter a folder. Its parent folder must exist.")
         if path.is_file():
             return self.tr("{path} is a file. Choose a folder.").format(path=path)
         if path.is_dir():
-            next(path.iterdir(), None)  # what lies there is looked at before it is replaced
+            next(path.iterdir(), None)  # its files are looked at before they are replaced
         return ""

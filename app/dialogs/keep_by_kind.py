@@ -48,11 +48,11 @@ class KeepByKind(FormDialog):
         self.cost.setValue(100 * goal.keep if goal.kept else 100)
         self.cost.setToolTip(self.tr("100 % limits the kinds alone. Less is met with the kinds that have no entry."))
         self.add_row(title, self.cost)
-        self.problem, self.act = self._problem, self._set
         self.check()
         next(iter(self.lines.values()), self.cost).setFocus()
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """Which kind has no number, or too many."""
         for kind, line in self.lines.items():
             try:
                 limit = self._limit(kind)
@@ -67,7 +67,8 @@ class KeepByKind(FormDialog):
         text = self.lines[kind].text().strip()
         return kind_limit_of((kind, SHARE_OR_COUNT.read(text))) if text else None
 
-    def _set(self) -> None:
+    def act(self) -> None:
+        """Set the goal."""
         kept = tuple(limit for kind in self.lines if (limit := self._limit(kind)) is not None)
         self._document.plan.set_goal(replace(self._document.goal, keep=self.cost.value() / 100, kept=kept, shape=()))
 

@@ -32,7 +32,7 @@ class MarkDialog(FormDialog):
         which: Which of them.
         value: A share, a score, numbers: what `which` needs.
         then: What to do with them.
-        told: What it would do, in words.
+        effect: What it would do, in words.
     """
 
     def __init__(
@@ -45,39 +45,11 @@ class MarkDialog(FormDialog):
         assert window.document.analysis is not None  # commands that ask are for a model
         self._analysis = window.document.analysis
         self.names = self.add_line(self.tr("Layers"), names, self.tr("all, or layer3.*.conv1, or /conv[12]$/"))
-        self._add_kinds()
-        self._add_rules(which)
-        self.value = self.add_line("", self._begin(which), "")
-        self._value_title = self.form.labelForField(self.value)
-        self.then = ComboBox(self.tr("Action"))
-        for action, words in (
-            (MARK, self.tr("mark for removal")),
-            (UNMARK, self.tr("unmark")),
-            (LOCK, self.tr("lock")),
-            (UNLOCK, self.tr("unlock")),
-        ):
-            self.then.addItem(words, action)
-        self.then.setCurrentIndex(self.then.findData(then))
-        self.add_row(self.then.accessibleName(), self.then)
-        self.told = label("", "strong", wrap=True)
-        self.form.addRow(self.told)
-        self.problem = self._problem
-        self.act = self._do
-        self.which.activated.connect(self._chosen)
-        for box in (self.kind, self.then):
-            box.activated.connect(self.check)
-        self._word()
-        self.check()
-        self.names.setFocus()
-
-    def _add_kinds(self) -> None:
         self.kind = ComboBox(self.tr("Kind"))
         self.kind.addItem(self.tr("all kinds except whole blocks"), None)
         for kind in dict.fromkeys(one.kind for one in self._analysis.sets):
             self.kind.addItem(many_of(kind), str(kind))
         self.add_row(self.kind.accessibleName(), self.kind)
-
-    def _add_rules(self, which: StructureChoice) -> None:
         self.which = ComboBox(self.tr("Rule"))
         for one, words in (
             (StructureChoice.LOWEST_EACH, self.tr("the lowest scores, % of each layer")),
@@ -92,17 +64,37 @@ class MarkDialog(FormDialog):
             self.which.addItem(words, str(one))
         self.which.setCurrentIndex(self.which.findData(str(which)))
         self.add_row(self.which.accessibleName(), self.which)
+        self.value = self.add_line("", self._first_value(which), "")
+        self._value_title = self.form.labelForField(self.value)
+        self.then = ComboBox(self.tr("Action"))
+        for action, words in (
+            (MARK, self.tr("mark for removal")),
+            (UNMARK, self.tr("unmark")),
+            (LOCK, self.tr("lock")),
+            (UNLOCK, self.tr("unlock")),
+        ):
+            self.then.addItem(words, action)
+        self.then.setCurrentIndex(self.then.findData(then))
+        self.add_row(self.then.accessibleName(), self.then)
+        self.effect = label("", "strong", wrap=True)
+        self.form.addRow(self.effect)
+        self.which.activated.connect(self._begin_rule)
+        for box in (self.kind, self.then):
+            box.activated.connect(self.check)
+        self._name_fields()
+        self.check()
+        self.names.setFocus()
 
     def rule(self) -> SelectionRule:
         """What the fields say; raises ValueError where they say nothing that can be."""
         kind, which = self.kind.currentData(), StructureChoice(self.which.currentData())
-        made = SelectionRule(self.names.text(), None if kind is None else Kind(kind), which)
-        selection_rules.matcher(made.names)
+        rule = SelectionRule(self.names.text(), None if kind is None else Kind(kind), which)
+        selection_rules.matcher(rule.names)
         text = self.value.text().replace("%", " ")
         if which is StructureChoice.ALL:
-            return made
+            return rule
         if which is StructureChoice.NUMBERS:
-            return replace(made, numbers=selection_rules.ranges(text))
+            return replace(rule, numbers=selection_rules.ranges(text))
         count = 2 if which is StructureChoice.BETWEEN else 1
         given = numbers(text, count)
         if len(given) != count or any(one < 0 for one in given):
@@ -110,19 +102,19 @@ class MarkDialog(FormDialog):
         if which in (StructureChoice.LOWEST_EACH, StructureChoice.LOWEST_ALL, StructureChoice.KEEP_SHARE):
             if given[0] > 100:
                 raise ValueError(text)
-            return replace(made, low=given[0] / 100)
+            return replace(rule, low=given[0] / 100)
         if which is StructureChoice.KEEP_COUNT and (given[0] < 1 or given[0] != int(given[0])):
             raise ValueError(text)
-        return replace(made, low=given[0], high=given[-1])
+        return replace(rule, low=given[0], high=given[-1])
 
-    @Slot(int)
-    def _chosen(self, _number: int) -> None:
-        """Another rule needs another value."""
-        self.value.setText(self._begin(StructureChoice(self.which.currentData())))
-        self._word()
+    @Slot()
+    def _begin_rule(self) -> None:
+        """Offer another value: another rule needs one."""
+        self.value.setText(self._first_value(StructureChoice(self.which.currentData())))
+        self._name_fields()
         self.check()
 
-    def _begin(self, which: StructureChoice) -> str:
+    def _first_value(self, which: StructureChoice) -> str:
         """A value to begin with."""
         scores = self._document.scores
         known = np.zeros(0) if scores is None else scores[np.isfinite(scores)]
@@ -137,7 +129,7 @@ class MarkDialog(FormDialog):
             StructureChoice.KEEP_COUNT: "16",
         }.get(which, "")
 
-    def _word(self) -> None:
+    def _name_fields(self) -> None:
         which = StructureChoice(self.which.currentData())
         titles = {
             StructureChoice.BELOW: self.tr("Score"),
@@ -152,44 +144,41 @@ class MarkDialog(FormDialog):
         self.form.setRowVisible(self.value, which is not StructureChoice.ALL)
         self.form.setRowVisible(self.then, which not in KEEPS)
 
-    def _problem(self) -> str:
-        """What is wrong with the fields, or with what they mean; else what it would do is told."""
-        self._word_button()
-        self.told.setText("")
-        if not is_valid(lambda _text: self.rule(), ""):
-            return self._wrong()
-        rule, document = self.rule(), self._document
-        if rule.which in SCORED and document.scores is None:
-            return self.tr("Scores are not ready yet. Wait for them, or choose another rule.")
-        if not selection_rules.sets_of(self._analysis, rule):
-            return self._no_layer(rule)
-        try:
-            after, touched = self._result(rule)
-        except PlanError as error:
-            return sentence(error.message)
-        if not touched.any():
-            return self.tr("No structure matches. Change the layers, the kind or the rule.")
-        layers = len(np.unique(self._analysis.set_numbers()[touched]))
-        self.told.setText(self._tell(after, touched, layers))
-        return ""
+    def check(self) -> None:
+        """Word the button, and say what is wrong; else what it would do."""
+        which = StructureChoice(self.which.currentData())
+        words = {UNMARK: self.tr("Unmark"), LOCK: self.tr("Lock"), UNLOCK: self.tr("Unlock")}
+        text = self.tr("Keep") if which in KEEPS else words.get(str(self.then.currentData()), self.tr("Mark"))
+        self.accept_button.setText(text)
+        self.accept_button.setAccessibleName(text)
+        super().check()
+        self.effect.setText("" if self.missing.text() else self._effect())
 
-    def _wrong(self) -> str:
+    def problem(self) -> str:
+        """What is wrong with the fields, or with what they mean."""
         if not is_valid(selection_rules.matcher, self.names.text()):
             return self.tr("The regular expression between the slashes is invalid. Correct it.")
         which = StructureChoice(self.which.currentData())
-        return {
-            StructureChoice.NUMBERS: self.tr("Enter numbers and ranges separated by commas: 0-7, 12."),
-            StructureChoice.BETWEEN: self.tr("Enter two scores: from, to."),
-            StructureChoice.BELOW: self.tr("Enter a score."),
-            StructureChoice.KEEP_COUNT: self.tr("Enter a whole number of 1 or more."),
-        }.get(which, self.tr("Enter a share from 0 to 100 %."))
-
-    def _no_layer(self, rule: SelectionRule) -> str:
-        along = selection_rules.along_with(self._analysis, rule)
-        if along:
-            words = self.tr("These layers are coupled to {0}. Enter those layers instead.")
-            return words.format(", ".join(along[:3]))
-        return self.tr("No layer with that name has structures of that kind.")
+        if not is_valid(lambda _text: self.rule(), ""):
+            return {
+                StructureChoice.NUMBERS: self.tr("Enter numbers and ranges separated by commas: 0-7, 12."),
+                StructureChoice.BETWEEN: self.tr("Enter two scores: from, to."),
+                StructureChoice.BELOW: self.tr("Enter a score."),
+                StructureChoice.KEEP_COUNT: self.tr("Enter a whole number of 1 or more."),
+            }.get(which, self.tr("Enter a share from 0 to 100 %."))
+        rule = self.rule()
+        if which in SCORED and self._document.scores is None:
+            return self.tr("Scores are not ready yet. Wait for them, or choose another rule.")
+        if not selection_rules.sets_of(self._analysis, rule):
+            if along := selection_rules.along_with(self._analysis, rule):
+                words = self.tr("These layers are coupled to {0}. Enter those layers instead.")
+                return words.format(", ".join(along[:3]))
+            return self.tr("No layer with that name has structures of that kind.")
+        try:
+            _, touched = self._result(rule)
+        except PlanError as error:
+            return sentence(error.message)
+        return "" if touched.any() else self.tr("No structure matches. Change the layers, the kind or the rule.")
 
     def _result(self, rule: SelectionRule) -> tuple[Mask, Mask]:
         """([S] marks, or locks; [S] what it touches)."""
@@ -204,11 +193,14 @@ class MarkDialog(FormDialog):
         return document.marked, touched
 
     def action(self, rule: SelectionRule) -> str:
-        """What is done: to keep so many is to mark the others."""
+        """What is done: to keep some is to mark the others."""
         return MARK if rule.which in KEEPS else str(self.then.currentData())
 
-    def _tell(self, after: Mask, touched: Mask, layers: int) -> str:
+    def _effect(self) -> str:
+        """What the rule would do, in words."""
         document = self._document
+        after, touched = self._result(self.rule())
+        layers = len(np.unique(self._analysis.set_numbers()[touched]))
         meant = counted(int(touched.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
         where = counted(layers, self.tr("{count} layer"), self.tr("{count} layers"))
         words = self.tr("{0} in {1}.").format(meant, where)
@@ -222,33 +214,23 @@ class MarkDialog(FormDialog):
             )
         return words
 
-    def _word_button(self) -> None:
-        which = StructureChoice(self.which.currentData())
-        words = {UNMARK: self.tr("Unmark"), LOCK: self.tr("Lock"), UNLOCK: self.tr("Unlock")}
-        keep = which in KEEPS
-        text = self.tr("Keep") if keep else words.get(str(self.then.currentData()), self.tr("Mark"))
-        self.accept_button.setText(text)
-        self.accept_button.setAccessibleName(text)
-
-    def _do(self) -> None:
+    def act(self) -> None:
+        """Lock, or mark under the words that the undo history shows."""
         rule, document = self.rule(), self._document
         after, touched = self._result(rule)
         action = self.action(rule)
         if action in (LOCK, UNLOCK):
-            document.plan.lock(touched, action == LOCK)
-            return
-        document.plan.take_marks(self._words(rule, action, int(touched.sum())), after, touched)
-
-    def _words(self, rule: SelectionRule, action: str, count: int) -> str:
-        """The step's words."""
+            return document.plan.lock(touched, action == LOCK)
         where = rule.names.strip() or self.tr("all layers")
         if rule.which is StructureChoice.KEEP_SHARE:
-            return self.tr("keep {0} % of {1}").format(f"{100 * rule.low:g}", where)
-        if rule.which is StructureChoice.KEEP_COUNT:
-            return self.tr("keep {0} of {1}").format(int(rule.low), where)
-        meant = counted(count, self.tr("{count} structure"), self.tr("{count} structures"))
-        verb = self.tr("mark {0} in {1}") if action == MARK else self.tr("unmark {0} in {1}")
-        return verb.format(meant, where)
+            words = self.tr("keep {0} % of {1}").format(f"{100 * rule.low:g}", where)
+        elif rule.which is StructureChoice.KEEP_COUNT:
+            words = self.tr("keep {0} of {1}").format(int(rule.low), where)
+        else:
+            verb = self.tr("mark {0} in {1}") if action == MARK else self.tr("unmark {0} in {1}")
+            meant = counted(int(touched.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
+            words = verb.format(meant, where)
+        document.plan.take_marks(words, after, touched)
 
 
 def ask(

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from os.path import commonprefix
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QStringListModel, Qt, QTimer, Slot
@@ -47,9 +48,9 @@ class Kind:
 
     Attributes:
         title: What the combo box shows.
-        prefix: What stands before its name in a `ModelSpec`.
+        prefix: What a `ModelSpec` has before its name.
         example: A name of this kind.
-        pick: What it is looked for as on disk: "file", "folder", or "" where it does not lie there.
+        pick: What it is looked for as on disk: "file", "folder", or "" where it is not there.
     """
 
     title: str
@@ -83,8 +84,8 @@ class Detected:
     """What a text means.
 
     Attributes:
-        kind: The source, None for a checkpoint, which needs one beside it.
-        name: What stands in the field of that kind, or of the checkpoint.
+        kind: The source, None for a checkpoint, which needs one besides.
+        name: What the field of that kind, or of the checkpoint, gets.
         others: Kinds that know the same name.
         guessed: It only looks like the name of a repository; a path that is not there looks the same.
     """
@@ -116,10 +117,17 @@ def detect(text: str) -> Detected | None:
         return Detected(prefixed, text.removeprefix(prefixed.prefix))
     if (page := PAGE.match(text)) is not None:
         return Detected(HUB, page[1])
-    return _on_disk(text) or _by_name(text)
+    found = _detect_on_disk(text)
+    if found is not None:
+        return found
+    known = [kind for kind in (TORCHVISION, TIMM) if text in known_names(kind)]
+    if known:
+        return Detected(known[0], text, tuple(known[1:]))
+    repository = REPOSITORY.fullmatch(text) and not text.lower().endswith(FILES)
+    return Detected(HUB, text, guessed=True) if repository else None
 
 
-def _on_disk(text: str) -> Detected | None:
+def _detect_on_disk(text: str) -> Detected | None:
     python, there = CALLABLE.fullmatch(text), is_file(text)
     path = Path(text).expanduser() if there or is_folder(text) else Path(text)
     if is_folder(text):
@@ -135,14 +143,6 @@ def _on_disk(text: str) -> Detected | None:
     return Detected(None, text) if path.suffix.lower() in WEIGHTS and there else None
 
 
-def _by_name(text: str) -> Detected | None:
-    known = [kind for kind in (TORCHVISION, TIMM) if text in known_names(kind)]
-    if known:
-        return Detected(known[0], text, tuple(known[1:]))
-    repository = REPOSITORY.fullmatch(text) and not text.lower().endswith(FILES)
-    return Detected(HUB, text, guessed=True) if repository else None
-
-
 LIBRARIES = (TORCHVISION, TIMM)
 """Sources whose library offers weights."""
 WHOLE = ((GRAPHS, GRAPH), ((CHECKPOINT, *DESCRIPTION), YOLO_FILE))
@@ -153,7 +153,7 @@ TYPED = (FILE, GRAPH, HUGGING_FACE_FOLDER, YOLO_FILE)
 """Sources that a path is recognised as while it is typed: others may be the beginning of another name."""
 PAUSE = 400
 """After the last key before what is typed is looked at, in milliseconds."""
-BESIDE = 8
+GAP = 8
 """Between boxes, in device-independent pixels."""
 
 
@@ -179,13 +179,15 @@ class OpenModel(FormDialog):
         """Ask in a window.
 
         Args:
-            window: What the dialog stands over.
+            window: What the dialog opens over.
             source: What is known already.
-            compares: The model is to stand beside the open one.
+            compares: The model is to be compared with the open one, which stays open.
             kind: The kind of source to begin with, None for what was asked for last.
         """
         title, verb = self.tr("Open a model"), self.tr("Open")
-        sentence = self._told_of_engine(window.document.engine.place)
+        sentence = self.tr("The model is opened in a separate process, not in this window.")
+        if host := window.document.engine.place:
+            sentence = self.tr("The model is opened on {host}, and paths are paths there.").format(host=host)
         if compares:
             title, verb = self.tr("Compare with another model"), self.tr("Compare")
             sentence = self.tr("Its layers are shown beside those of the current state. The open model stays open.")
@@ -198,29 +200,40 @@ class OpenModel(FormDialog):
         for one in KINDS:
             self.kind.addItem(_title(one), one)
         self.add_row(self.tr("Source"), self.kind)
-        self.name = self.add_path(self.tr("Model"), pick=lambda: self.kind.currentData().pick, filters=self._files)
+        self.name = self.add_path(self.tr("Model"), pick=lambda: self.kind.currentData().pick, filters=self._filters)
         self.maker = ComboBox(self.tr("Function or class in the file that returns the model"))
         self.add_row(self.tr("Callable"), self.maker)
         self.recognised = label("", "caption", wrap=True)
         self.recognised.setSizePolicy(QSizePolicy.Policy.Expanding, self.recognised.sizePolicy().verticalPolicy())
         self.form.addRow("", self.recognised)
-        self._complete_names()
-        self.maker.activated.connect(self._maker_chosen)
+        self._completer = QCompleter(self)
+        self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self._completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        self._completer.setModel(QStringListModel(self))
+        self.name.setCompleter(self._completer)
+        self._pause = QTimer(self, interval=PAUSE, singleShot=True)
+        self._pause.timeout.connect(self._recognise_path)
+        self.maker.activated.connect(self._name_callable)
         self.name.textChanged.connect(self._look_into)
-        self.name.textEdited.connect(self._edited)
-        self.name.editingFinished.connect(self._name_whole)
+        self.name.textEdited.connect(self._recognise_edited)
+        self.name.editingFinished.connect(self._recognise_finished)
         self.weights = settings_line(setting_of(ModelSpec, "weights"), self.add_path)
         self.pretrained = settings_line(setting_of(ModelSpec, "pretrained"), self.add_line)
         self.inputs = settings_line(setting_of(ModelSpec, "inputs"), self.add_line)
         self.outputs = settings_line(setting_of(ModelSpec, "outputs"), self.add_line)
-        self._add_plans()
-        self.problem = self._problem
-        self.act = self._compare if compares else self._open
+        self.own_class = check_field(setting_of(ModelSpec, "own_class"))
+        self.uniform = check_field(setting_of(ModelSpec, "uniform"))
+        self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
+        self._plans = QWidget()
+        row = FlowLayout(self._plans, gap=GAP)
+        for box in (self.own_class, self.uniform, self.ignore_unused):
+            row.addWidget(box)
+        self.add_row(self.tr("Plans"), self._plans)
         self._window = window
         self.data = DataRows(self, self._place, optional=True)
         self.show_row(self.data.kind, not compares)
-        self.kind.currentIndexChanged.connect(self._chosen)
-        self.kind.activated.connect(self._kind_by_hand)
+        self.kind.currentIndexChanged.connect(self._show_kind)
+        self.kind.activated.connect(self._note_choice)
         if kind is not None:
             self.kind.setCurrentIndex(KINDS.index(kind))
         elif (
@@ -228,41 +241,18 @@ class OpenModel(FormDialog):
             and (asked := window.workbench.model.asked) is not None
             and not asked.source.startswith(SAMPLE.prefix)
         ):
-            self._take_again(asked)
-        self._chosen()
+            self._fill(asked)
+        self._show_kind()
         self._take(source, self.name.text())
         self._before = self.name.text()
         self.name.setFocus()
 
-    def _complete_names(self) -> None:
-        self._completer = QCompleter(self)
-        self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        self._completer.setFilterMode(Qt.MatchFlag.MatchContains)
-        self._completer.setModel(QStringListModel(self))
-        self.name.setCompleter(self._completer)
-        self._pause = QTimer(self, interval=PAUSE, singleShot=True)
-        self._pause.timeout.connect(self._typed)
-
-    def _told_of_engine(self, host: str) -> str:
-        if host:
-            return self.tr("The model is opened on {host}, and paths are paths there.").format(host=host)
-        return self.tr("The model is opened in a separate process, not in this window.")
-
-    def _add_plans(self) -> None:
-        self.own_class = check_field(setting_of(ModelSpec, "own_class"))
-        self.uniform = check_field(setting_of(ModelSpec, "uniform"))
-        self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
-        self._plans = plans = QWidget()
-        row = FlowLayout(plans, gap=BESIDE)
-        for box in (self.own_class, self.uniform, self.ignore_unused):
-            row.addWidget(box)
-        self.add_row(self.tr("Plans"), plans)
-
-    def _open(self) -> None:
-        self._window.open(self.spec())
-
-    def _compare(self) -> None:
-        self._window.workbench.others.compare(self.spec())
+    def act(self) -> None:
+        """Open the model, or compare it with the open one."""
+        if self._compares:
+            self._window.workbench.others.compare(self.spec())
+        else:
+            self._window.open(self.spec())
 
     def _take(self, source: str, model: str = "") -> None:
         """Take over a path, a name or an address as what it is; one that nothing is known of as a Python file.
@@ -275,49 +265,46 @@ class OpenModel(FormDialog):
         if found is None:
             return self.name.setText(source) if source else None
         if found.kind is None:
-            return self._take_checkpoint(found.name, model)
+            if self.kind.currentData() is FOLDER:  # it has its own weights
+                self.kind.setCurrentIndex(KINDS.index(FILE))
+                model = ""
+            self.weights.setText(found.name)
+            self.name.setText(model)
+            asks = self.tr("Recognised as a checkpoint. Enter the model that it belongs to.")
+            return self._say_recognised(self.tr("Recognised as a checkpoint of this model.") if model else asks)
         self.kind.setCurrentIndex(KINDS.index(found.kind))
         self._name_file(found.name)
         words = self.tr("Recognised: {kind}.").format(kind=_title(found.kind))
         for kind in found.others:
             library = kind.prefix.removesuffix(":")
             words += " " + self.tr("{library} has a model of that name too.").format(library=library)
-        self._tell(words)
+        self._say_recognised(words)
 
-    def _take_checkpoint(self, path: str, model: str) -> None:
-        if self.kind.currentData() is FOLDER:  # it has its own weights
-            self.kind.setCurrentIndex(KINDS.index(FILE))
-            model = ""
-        self.weights.setText(path)
-        self.name.setText(model)
-        asks = self.tr("Recognised as a checkpoint. Enter the model that it belongs to.")
-        self._tell(self.tr("Recognised as a checkpoint of this model.") if model else asks)
-
-    def _tell(self, words: str) -> None:
+    def _say_recognised(self, words: str) -> None:
         """Say below the model what a text was taken for."""
         self.recognised.setText(words)
         self.form.setRowVisible(self.recognised, bool(words))
         self._fit()
 
     @Slot(str)
-    def _edited(self, text: str) -> None:
-        """What is pasted is recognised at once; what is typed or completed, once it is whole."""
-        pasted, self._before = _pasted(self._before, text), text
-        self._tell("")
+    def _recognise_edited(self, text: str) -> None:
+        """Recognise what is pasted at once; what is typed or completed, once it is whole."""
+        pasted, self._before = _pasted_part(self._before, text), text
+        self._say_recognised("")
         if pasted:
             self._recognise(pasted)
         else:
             self._pause.start()
 
     @Slot()
-    def _typed(self) -> None:
-        """A path is typed: it is taken for what it is, unless it may still become a longer one."""
+    def _recognise_path(self) -> None:
+        """Take a path that was typed for what it is, unless it may still become a longer one."""
         found = detect(self.name.text())
-        if self._problem() and found is not None and found.kind in TYPED:
+        if self.problem() and found is not None and found.kind in TYPED:
             self._recognise()
 
-    @Slot(int)
-    def _kind_by_hand(self, _index: int) -> None:
+    @Slot()
+    def _note_choice(self) -> None:
         self._by_hand = True
 
     def _recognise(self, pasted: str = "") -> None:
@@ -325,7 +312,7 @@ class OpenModel(FormDialog):
 
         Args:
             pasted: What of the text was pasted just now, "" for nothing. A mistyped path looks like the name of a
-                repository: only what was pasted is taken for one, unless a source that lies on disk was chosen.
+                repository: only what was pasted is taken for one, unless a source on disk was chosen.
         """
         text, kind = self.name.text().strip(), self.kind.currentData()
         found = detect(text)
@@ -338,12 +325,14 @@ class OpenModel(FormDialog):
         self._take(text)
         self._before = self.name.text()
 
-    def _take_again(self, spec: ModelSpec) -> None:
+    def _fill(self, spec: ModelSpec) -> None:
         """Begin with what was asked for last: it may have failed for one field."""
         prefixed = next((one for one in KINDS if one.prefix and spec.source.startswith(one.prefix)), None)
         folder = HUGGING_FACE_FOLDER if is_hugging_face(spec.source) else FOLDER
         file = next((kind for endings, kind in WHOLE if spec.source.lower().endswith(endings)), FILE)
-        kind = prefixed or (folder if self._names_folder(spec) else file)
+        # On another disk a folder is known by its name alone.
+        is_folder = not Path(spec.source).suffix if self._place else Path(spec.source).is_dir()
+        kind = prefixed or (folder if is_folder else file)
         self.kind.setCurrentIndex(KINDS.index(kind))
         self.name.setText(spec.source.removeprefix(kind.prefix))
         self.weights.setText(spec.weights)
@@ -356,12 +345,8 @@ class OpenModel(FormDialog):
         if spec.task is not None:
             self.data.take(spec.task)
 
-    def _names_folder(self, spec: ModelSpec) -> bool:
-        """Whether a source is a folder; by its name alone where the engine reads another disk."""
-        return not Path(spec.source).suffix if self._place else Path(spec.source).is_dir()
-
     def picked(self, line: QLineEdit, path: str) -> None:
-        """A file was looked for and found: of a Python file it is also needed what in it makes the model."""
+        """Take a file that was looked for; of a Python file, with what in it makes the model."""
         super().picked(line, path)
         if line is self.name:
             found = detect(path)
@@ -369,9 +354,10 @@ class OpenModel(FormDialog):
                 self.kind.setCurrentIndex(KINDS.index(found.kind))
             self._name_file(path)
 
-    def _name_whole(self) -> None:
-        """A file whose path was typed, and nothing behind it, is taken like one that was picked."""
-        if self._problem():
+    @Slot()
+    def _recognise_finished(self) -> None:
+        """Take a file whose path was typed, and nothing behind it, like one that was picked."""
+        if self.problem():
             self._recognise()
         if self.kind.currentData() is FILE and self.name.text().strip().endswith(".py") and self._callables:
             self._name_file(self.name.text().strip())
@@ -400,21 +386,26 @@ class OpenModel(FormDialog):
         self.show_row(self.maker, self.kind.currentData() is FILE and bool(self._callables))
 
     @Slot(int)
-    def _maker_chosen(self, index: int) -> None:
+    def _name_callable(self, index: int) -> None:
         file, end, _ = self.name.text().rpartition(".py")
         self.name.setText(f"{file}{end}:{self.maker.itemText(index)}")
 
-    def _files(self) -> str:
+    def _filters(self) -> str:
+        """Files that a search for the model shows."""
         if self.kind.currentData() is GRAPH:
             return self.tr("Models (*.onnx *.pt2 *.gguf);;All files (*)")
         if self.kind.currentData() is YOLO_FILE:
             return self.tr("Ultralytics files (*.pt *.yaml *.yml);;All files (*)")
         return self.tr("Python files (*.py);;All files (*)") if self.kind.currentData() is FILE else ""
 
-    def _chosen(self) -> None:
+    @Slot()
+    def _show_kind(self) -> None:
+        """Show the rows of the chosen kind of source, and complete its names."""
         kind = self.kind.currentData()
-        self._tell("")
-        self._complete(kind)
+        self._say_recognised("")
+        names = self._completer.model()
+        assert isinstance(names, QStringListModel)
+        names.setStringList(known_names(kind))
         self.name.setPlaceholderText(kind.example)
         self.show_browse(self.name, bool(kind.pick))
         self._show_maker()
@@ -424,12 +415,6 @@ class OpenModel(FormDialog):
         for field in (self.outputs, self._plans):
             self.show_row(field, kind is not FOLDER and not self._compares)
         self.check()
-
-    def _complete(self, kind: Kind) -> None:
-        """Offer the names of a kind while one is typed."""
-        model = self._completer.model()
-        assert isinstance(model, QStringListModel)
-        model.setStringList(known_names(kind))
 
     def spec(self) -> ModelSpec:
         """What was asked for."""
@@ -449,61 +434,45 @@ class OpenModel(FormDialog):
         )
         return spec.with_inputs(model_inputs(self.inputs.text()))
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """What is missing of the model, its details or its data."""
         kind, name = self.kind.currentData(), self.name.text().strip()
         file, _, callable_ = name.rpartition(":")
         if not name:
             return self.tr("Enter a model, for example {example}.").format(example=kind.example)
         if kind is FILE and not (file.endswith(".py") and callable_):
-            return self._problem_of_callable()
+            if self._callables:
+                words = self.tr("Add a colon and the callable that returns the model, for example {names}.")
+                return words.format(names=", ".join(self._callables[:OFFERED]))
+            return self.tr("Enter the file and its callable that returns the model: path/to/model.py:make_model.")
         if kind is FILE and is_missing(file, self._place, Path.is_file):
             return self.tr("{file} does not exist.").format(file=file)
-        if kind in (GRAPH, YOLO_FILE):
-            return self._problem_of_file(name, kind) or self._problem_of_details() or self.data.problem()
-        if kind.pick == "folder" and is_missing(name, self._place, Path.is_dir):
-            return self.tr("{name} is not a folder.").format(name=name)
-        return self._problem_of_details() or self.data.problem()
-
-    def _problem_of_callable(self) -> str:
-        if self._callables:
-            words = self.tr("Add a colon and the callable that returns the model, for example {names}.")
-            return words.format(names=", ".join(self._callables[:OFFERED]))
-        return self.tr("Enter the file and its callable that returns the model: path/to/model.py:make_model.")
-
-    def _problem_of_file(self, name: str, kind: Kind) -> str:
-        """What is wrong with a file that holds a whole model."""
         if kind is GRAPH and not name.lower().endswith(GRAPHS):
             return self.tr("Enter a file that ends in .onnx, .pt2 or .gguf.")
         if kind is YOLO_FILE and not name.lower().endswith((CHECKPOINT, *DESCRIPTION)):
             return self.tr("Enter a file that ends in .pt, .yaml or .yml.")
-        missing = is_missing(name, self._place, Path.is_file)
-        return self.tr("{file} does not exist.").format(file=name) if missing else ""
-
-    def _problem_of_details(self) -> str:
+        if kind in (GRAPH, YOLO_FILE) and is_missing(name, self._place, Path.is_file):
+            return self.tr("{file} does not exist.").format(file=name)
+        if kind.pick == "folder" and is_missing(name, self._place, Path.is_dir):
+            return self.tr("{name} is not a folder.").format(name=name)
         if self.weights.text() and is_missing(self.weights.text(), self._place, Path.is_file):
             return self.tr("{file} does not exist.").format(file=self.weights.text())
         if not is_valid(model_inputs, self.inputs.text()):
             return self.tr("Enter each input as 1x3x224x224, or with name and type as input_ids=2x16:int64.")
-        return ""
+        return self.data.problem()
 
 
 def ask_to_compare(window: WindowApi) -> None:
-    """Ask for a model to stand beside the open one, which stays open."""
+    """Ask for a model to compare with the open one, which stays open."""
     OpenModel(window, compares=True).open()
 
 
-def _pasted(before: str, text: str) -> str:
+def _pasted_part(before: str, text: str) -> str:
     """What has come into a text, where that is more than a letter or has taken the place of others; else ""."""
-    begin = _common(before, text)
-    end = _common(before[begin:][::-1], text[begin:][::-1])
+    begin = len(commonprefix((before, text)))
+    end = len(commonprefix((before[begin:][::-1], text[begin:][::-1])))
     pasted = len(text) > begin + end and max(len(before), len(text)) - begin - end > 1
     return text[begin : len(text) - end] if pasted else ""
-
-
-def _common(one: str, other: str) -> int:
-    """With how many letters both begin."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _title(kind: Kind) -> str:
@@ -515,8 +484,8 @@ def ask(window: WindowApi, source: str = "") -> None:
     OpenModel(window, source).open()
 
 
-LARGEST = 4_000_000
-"""Bytes of a file that is read."""
+LARGEST_CODE = 4_000_000
+"""Bytes of a Python file that is read."""
 
 
 def callables_in(file: Path) -> tuple[str, ...]:
@@ -529,22 +498,23 @@ def callables_in(file: Path) -> tuple[str, ...]:
         Names in the order of the file, functions first. A class counts where it is derived from something.
     """
     try:
-        if file.stat().st_size > LARGEST:
+        if file.stat().st_size > LARGEST_CODE:
             return ()
         body = ast.parse(file.read_bytes()).body
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return ()
-    functions = [one.name for one in body if isinstance(one, ast.FunctionDef) and _asks_nothing(one, bound=0)]
-    classes = [one.name for one in body if isinstance(one, ast.ClassDef) and _made_of_nothing(one)]
+    functions = [one.name for one in body if isinstance(one, ast.FunctionDef) and _needs_nothing(one, bound=0)]
+    classes: list[str] = []
+    for one in body:
+        if isinstance(one, ast.ClassDef) and one.bases:
+            methods = (part for part in one.body if isinstance(part, ast.FunctionDef))
+            made = next((part for part in methods if part.name == "__init__"), None)
+            if made is None or _needs_nothing(made, bound=1):
+                classes.append(one.name)
     return tuple(name for name in (*functions, *classes) if not name.startswith("_") and name != "main")
 
 
-def _made_of_nothing(one: ast.ClassDef) -> bool:
-    made = next((part for part in one.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"), None)
-    return bool(one.bases) and (made is None or _asks_nothing(made, bound=1))
-
-
-def _asks_nothing(one: ast.FunctionDef, bound: int) -> bool:
+def _needs_nothing(one: ast.FunctionDef, bound: int) -> bool:
     """Whether all arguments but the `bound` first have a default."""
     given = one.args
     by_place = len(given.posonlyargs) + len(given.args) - bound - len(given.defaults)

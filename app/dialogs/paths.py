@@ -21,6 +21,9 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+RESTS = 400
+"""Milliseconds without a key after which a path is looked for on another machine."""
+
 
 def choose(
     parent: QWidget,
@@ -35,7 +38,7 @@ def choose(
     """Let the user choose.
 
     Args:
-        parent: What the dialog stands over.
+        parent: What the dialog opens over.
         elsewhere: The engine's machine, None for this one.
         title: Of the dialog.
         act: Takes the path.
@@ -48,12 +51,12 @@ def choose(
 
         browser = RemoteBrowser(parent, elsewhere, title, begin, pick, filters)
 
-        def taken(path: str) -> None:
-            """The browser, and what sent a file over it, are gone: now the keyboard is for what stood below."""
+        def take(path: str) -> None:
+            # The browser, and what sent a file over it, are gone: now the keyboard is for what was below.
             parent.activateWindow()
             act(path)
 
-        browser.chosen.connect(lambda path: QTimer.singleShot(0, parent, lambda: taken(path)))
+        browser.chosen.connect(lambda path: QTimer.singleShot(0, parent, lambda: take(path)))
         return browser.open()
     dialog = QFileDialog(parent, title, begin, filters)
     folder = pick == "folder"
@@ -61,9 +64,6 @@ def choose(
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.fileSelected.connect(act)
     dialog.open()
-
-
-CONTEXT = "TypedPath"
 
 
 def path_problem(text: str, problem: Callable[[Path], str]) -> str:
@@ -80,12 +80,8 @@ def path_problem(text: str, problem: Callable[[Path], str]) -> str:
         return problem(path)
     except (OSError, RuntimeError, ValueError) as error:  # not readable, no such user, a character that no name has
         reason = getattr(error, "strerror", None) or str(error)
-        words = QCoreApplication.translate(CONTEXT, "{path} cannot be read: {reason}. Choose another path.")
+        words = QCoreApplication.translate("TypedPath", "{path} cannot be read: {reason}. Choose another path.")
         return words.format(path=text, reason=reason.rstrip("."))
-
-
-RESTS = 400
-"""Milliseconds without a key after which a path is looked for."""
 
 
 class RemotePaths(QObject):
@@ -116,7 +112,8 @@ class RemotePaths(QObject):
         Args:
             text: A path, or "file.py:callable"; a word that may mean something else is left to the engine.
         """
-        path = _path_in(text.strip())
+        file, end, _ = text.strip().rpartition(".py:")
+        path = f"{file}{end.removesuffix(':')}" if end else text.strip()
         if not any(sign in path for sign in "/~."):
             return ""
         if path not in self._there:
@@ -142,8 +139,3 @@ class RemotePaths(QObject):
             self.found.emit()
 
         self._elsewhere.look(path, done)
-
-
-def _path_in(text: str) -> str:
-    file, end, _ = text.rpartition(".py:")
-    return f"{file}{end.removesuffix(':')}" if end else text

@@ -1,5 +1,6 @@
 """Preferences, kept for every start: look, text size, what computes, what is asked before; and the cache."""
 
+from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 from shiboken6 import isValid
 
@@ -41,15 +42,12 @@ class Preferences(FormDialog):
         )
         super().__init__(window.as_widget(), self.tr("Preferences"), sentence, self.tr("Save"))
         self._window = window
-        self._add_look()
-        self._add_computing()
-        self._add_questions()
+        self._add_settings()
         self._add_cache()
-        self.act = self._save
         self.check()
         self.look.setFocus()
 
-    def _add_look(self) -> None:
+    def _add_settings(self) -> None:
         self.look = ComboBox(self.tr("Theme"))
         for title, scheme in (
             (self.tr("As the system"), Scheme.SYSTEM),
@@ -66,8 +64,6 @@ class Preferences(FormDialog):
         self.still = CheckBox(self.tr("Reduce motion: no blinking cursor, no moving bars"))
         self.still.setChecked(theme().still)
         self.add_row("", self.still)
-
-    def _add_computing(self) -> None:
         self.threads = SpinBox(self.tr("Threads"), 0, THREADS)
         self.threads.setSpecialValueText(self.tr("automatic"))
         self.threads.setValue(settings.value(settings.THREADS, 0))
@@ -83,8 +79,6 @@ class Preferences(FormDialog):
                 self.tr("Device for scores, evaluation and training. See Run > Device for its memory.")
             )
             self.add_row(self.device.accessibleName(), self.device)
-
-    def _add_questions(self) -> None:
         self.ask_cancel = CheckBox(self.tr("Before a cancelled job loses more than a minute of work"))
         self.ask_close = CheckBox(self.tr("Before the window closes while a job runs"))
         for box, name in ((self.ask_cancel, settings.ASK_CANCEL), (self.ask_close, settings.ASK_CLOSE)):
@@ -96,7 +90,7 @@ class Preferences(FormDialog):
         self.clear = button(
             self.tr("Clear"), "small", self.tr("Delete what was measured. It is measured again when needed.")
         )
-        self.clear.clicked.connect(self._clear)
+        self.clear.clicked.connect(self._clear_cache)
         holder = QWidget()
         row = QHBoxLayout(holder)
         row.setContentsMargins(0, 0, 0, 0)
@@ -112,20 +106,22 @@ class Preferences(FormDialog):
         self._look_at_cache()
 
     def _look_at_cache(self) -> None:
+        def show(number_of_bytes: int) -> None:
+            if isValid(self):
+                words = self.tr("{size} in {folder}")
+                self.cache.setText(words.format(size=size(number_of_bytes), folder=user_cache()))
+                self.clear.setEnabled(number_of_bytes > 0)
+
         self.cache.setText(self.tr("looking"))
-        self._window.workbench.files.run(lambda: size_of_cache(user_cache()), on_done=self._show_cache)
+        self._window.workbench.files.run(lambda: size_of_cache(user_cache()), on_done=show)
 
-    def _show_cache(self, number_of_bytes: int) -> None:
-        if isValid(self):
-            words = self.tr("{size} in {folder}")
-            self.cache.setText(words.format(size=size(number_of_bytes), folder=user_cache()))
-            self.clear.setEnabled(number_of_bytes > 0)
-
-    def _clear(self) -> None:
+    @Slot()
+    def _clear_cache(self) -> None:
         self._window.workbench.files.run(lambda: clear_cache(user_cache()))
         self._look_at_cache()
 
-    def _save(self) -> None:
+    def act(self) -> None:
+        """Keep what is set, and go by it now."""
         window = self._window
         settings.store(settings.STILL, self.still.isChecked())
         theme().reduce_motion(self.still.isChecked())

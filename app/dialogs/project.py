@@ -25,9 +25,16 @@ class SaveProject(FolderDialog):
         if not window.document.engine.place:
             sentence += " " + self.tr("Sessions are saved automatically.")
         super().__init__(window, self.tr("Save project"), sentence, self.tr("Save"), self.tr("project"))
-        self.act = lambda: window.workbench.model.save(self.path.text())
-        self.written = lambda: in_the_way(Path(self.path.text()).expanduser())
+        self._window = window
         self.check()
+
+    def act(self) -> None:
+        """Save it."""
+        self._window.workbench.model.save(self.path.text())
+
+    def written(self) -> list[Path]:
+        """What is in the folder already."""
+        return in_the_way(Path(self.path.text()).expanduser())
 
 
 def ask_save(window: WindowApi) -> None:

@@ -51,37 +51,43 @@ class RecoverySettingsDialog(FormDialog):
         self.before, self._task = settings, task
         self.fields = SettingsFields(settings, self.add_row)
         self._mirror = cast("ComboBox", self.fields.widgets["mirror"])
-        cast("DoubleSpinBox", self.fields.widgets["distillation"]).valueChanged.connect(self._weigh)
-        self._weigh(settings.distillation)
+        cast("DoubleSpinBox", self.fields.widgets["distillation"]).valueChanged.connect(self._allow_mirroring)
+        self._allow_mirroring(settings.distillation)
         self._references = cast("LineEdit", self.fields.widgets["references"])
         if domains := () if task is None else task.domains:
             example = ",".join(f"{name}=2.5" for name in domains)
             self._references.setPlaceholderText(self.tr("empty: the original's; or {0}").format(example))
         self._references.textChanged.connect(self.check)
         cast("ComboBox", self.fields.widgets["mixing"]).currentIndexChanged.connect(self.check)
-        self.act, self.problem = lambda: use(self.settings()), self._problem
+        self._use = use
         for unit in BUDGETS:
             cast("SpinBox | DoubleSpinBox", self.fields.widgets[unit]).valueChanged.connect(self.check)
         for field in () if task is None else self.fields.inapplicable(task.kinds):
             self.show_row(field, False)
         self.check()
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
         """Several budgets, of which a recovery ends by one; one that the data cannot count; losses of no domain."""
         try:
             values = self.fields.values()
         except SecateurError as error:
             return sentence(error.message)
         given = [unit for unit in BUDGETS if values[unit]]
-        self._say_unused(given)
+        # Lengths that are not given say which one counts.
+        titles = {
+            Unit.MINUTES: self.tr("by minutes"),
+            Unit.STEPS: self.tr("by steps"),
+            Unit.TOKENS: self.tr("by tokens"),
+        }
+        for unit in BUDGETS:
+            zero = setting_of(RecoverySettings, unit).option.zero
+            words = titles[given[0]] if given else engine_words(zero)
+            cast("SpinBox | DoubleSpinBox", self.fields.widgets[unit]).setSpecialValueText(words)
         if len(given) > 1:
             return self.tr("Give a recovery one length: minutes, steps or tokens.")
         if Unit.TOKENS in given and self._task is not None and not self._task.tokens:
             return self.tr("The data has no tokens to count. Give the length in minutes, steps or epochs.")
-        return self._references_problem(replace(self.before, **values))
-
-    def _references_problem(self, settings: RecoverySettings) -> str:
-        """Reference losses that nothing compares with, or that are of other domains than the data has."""
+        settings = replace(self.before, **values)
         if settings.references and settings.mixing is Mixing.NATURAL:
             return self.tr("Reference losses are for a mixing by where the loss lags. Choose it, or leave them out.")
         if self._task is None:
@@ -93,21 +99,13 @@ class RecoverySettingsDialog(FormDialog):
             return sentence(error.message)
         return ""
 
-    def _say_unused(self, given: list[Unit]) -> None:
-        """Lengths that are not given say which one counts."""
-        titles = {
-            Unit.MINUTES: self.tr("by minutes"),
-            Unit.STEPS: self.tr("by steps"),
-            Unit.TOKENS: self.tr("by tokens"),
-        }
-        for unit in BUDGETS:
-            zero = setting_of(RecoverySettings, unit).option.zero
-            words = titles[given[0]] if given else engine_words(zero)
-            cast("SpinBox | DoubleSpinBox", self.fields.widgets[unit]).setSpecialValueText(words)
+    def act(self) -> None:
+        """Use the settings."""
+        self._use(self.settings())
 
     @Slot(float)
-    def _weigh(self, weight: float) -> None:
-        """Whatever labels say, the teacher alone can answer for mirrored images."""
+    def _allow_mirroring(self, weight: float) -> None:
+        """Offer mirrored images where the teacher alone is learned from: labels may be others for them."""
         always = self._mirror.findData(True)
         cast("QStandardItemModel", self._mirror.model()).item(always).setEnabled(weight == 1)
         if weight < 1 and self._mirror.currentIndex() == always:

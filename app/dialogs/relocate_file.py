@@ -1,4 +1,4 @@
-"""A project's file is not where it was: ask where it lies now."""
+"""A project's file is not where it was: ask where it is now."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +18,11 @@ class RelocateFile(FormDialog):
     """The dialog.
 
     Attributes:
-        path: Where it lies now.
+        path: Where it is now.
     """
 
     def __init__(self, window: WindowApi, old: str, role: str, act: Callable[[str], None]) -> None:
-        """Ask in a window for the file that lay at `old`; `act` takes where it is."""
+        """Ask in a window for the file that was at `old`; `act` takes where it is."""
         sentence = self.tr(
             "{path} was not found. It is needed as {role}. Choose its new location. Files next to it are then "
             "found there too."
@@ -33,15 +33,21 @@ class RelocateFile(FormDialog):
             sentence.format(path=old, role=role),
             self.tr("Use this path"),
         )
-        self._document = window.document
+        self._document, self._use = window.document, act
         self.read_elsewhere(window.workbench.elsewhere)
-        name = Path(old).name
-        self.path = self.add_path(name, hint=old, pick="file" if Path(old).suffix else "folder", filters=_filter(name))
-        self.problem = self._problem
-        self.act = lambda: act(engine_path(self.path.text(), self._document.engine.place))
+        # Files of the same kind come first.
+        name, suffix = Path(old).name, Path(old).suffix
+        everything = self.tr("All files (*)")
+        filters = f"*{suffix} (*{suffix});;{everything}" if suffix else everything
+        self.path = self.add_path(name, hint=old, pick="file" if suffix else "folder", filters=filters)
         self.check()
 
-    def _problem(self) -> str:
+    def act(self) -> None:
+        """Use the path."""
+        self._use(engine_path(self.path.text(), self._document.engine.place))
+
+    def problem(self) -> str:
+        """That it is not there."""
         return self.tr("Enter its location.") if is_missing(self.path.text(), self._document.engine.place) else ""
 
 
@@ -56,10 +62,3 @@ def ask(window: WindowApi, error: SecateurError, act: Callable[[str, str], None]
         "tokenizer": say("RelocateFile", "the tokeniser"),
     }
     RelocateFile(window, old, roles.get(role, role), lambda new: act(old, new)).open()
-
-
-def _filter(name: str) -> str:
-    """Files of the same kind first."""
-    suffix = Path(name).suffix
-    everything = say("RelocateFile", "All files (*)")
-    return f"*{suffix} (*{suffix});;{everything}" if suffix else everything

@@ -44,16 +44,24 @@ class WriteBench(FolderDialog):
         document = window.document
         self._target = document.target
         self.add_row(self.tr("Target"), label(target_text(remote_target(self._target))))
-        self.act = lambda: window.workbench.bench.write(self.path.text())
-        self.written = lambda: not_a_bench(Path(self.path.text()).expanduser())
+        self._bench = window.workbench.bench
         self.check()
 
-    def _problem(self) -> str:
+    def act(self) -> None:
+        """Write the folder."""
+        self._bench.write(self.path.text())
+
+    def written(self) -> list[Path]:
+        """What is in the folder, and of no bench."""
+        return not_a_bench(Path(self.path.text()).expanduser())
+
+    def problem(self) -> str:
+        """Why this target cannot be timed there, or why the folder cannot be written."""
         try:
             check_bench(remote_target(self._target))
         except SecateurError as error:
             return sentence(error.message)
-        return super()._problem()
+        return super().problem()
 
 
 def ask_write(window: WindowApi) -> None:
@@ -119,8 +127,7 @@ class MeasureOverSsh(FormDialog):
         self.add_row(self.tr("Target"), label(target_text(remote_target(self._target))))
         self.machine.currentTextChanged.connect(self.check)
         self.provider.currentTextChanged.connect(self.check)
-        self.problem = self._problem
-        self.act = lambda: self._measure(window)
+        self._bench = window.workbench.bench
         self.check()
         self.machine.setFocus()
 
@@ -134,7 +141,8 @@ class MeasureOverSsh(FormDialog):
         provider, options = self.provider.currentText().strip(), self.options.text().split()
         return target_over_ssh(remote_target(self._target), self.address(), provider, options)
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """Which field says nothing that can be."""
         if not self.machine.currentText().strip():
             return self.tr("Enter a machine.")
         if (python := self.python.text().strip()) and not python.startswith("/"):
@@ -148,10 +156,11 @@ class MeasureOverSsh(FormDialog):
             return sentence(error.message)
         return ""
 
-    def _measure(self, window: WindowApi) -> None:
+    def act(self) -> None:
+        """Measure there, and keep the machine for the next time."""
         target = self.target()
         settings.remember_machine(settings.BOARDS, target.address)
-        window.workbench.bench.measure(target)
+        self._bench.measure(target)
 
 
 def ask(window: WindowApi) -> None:
@@ -181,7 +190,7 @@ class WriteJob(FolderDialog):
             "Copy the folder back when the job is done, and read its results here."
         )
         super().__init__(window, self.tr("Write recovery job"), words, self.tr("Write folder"), self.tr("job"))
-        document = window.document
+        self._window, document = window, window.document
         contents = document.contents
         self.add_row(self.tr("State"), label(state_called(contents.states.values(), contents.present)))
         self.add_row(self.tr("Step"), label(recovery_called(document.recovery)))
@@ -190,18 +199,24 @@ class WriteJob(FolderDialog):
         self.device.setToolTip(self.tr("The default of run.sh there; DEVICE=cuda:1 sh run.sh names another one."))
         self.add_row(self.tr("Computes with"), self.device)
         self.divided = SettingsFields(document.recovery, self.add_row, (DIVIDED,))
-        self.act = lambda: window.workbench.job_folders.write(
-            self.path.text(), replace(document.recovery, **self.divided.values()), self.device.currentText()
-        )
-        self.written = lambda: [Path(self.path.text()).expanduser() / JOB]
         self.check()
 
-    def _folder_problem(self, path: Path) -> str:
+    def act(self) -> None:
+        """Write the folder."""
+        recovery = replace(self._window.document.recovery, **self.divided.values())
+        self._window.workbench.job_folders.write(self.path.text(), recovery, self.device.currentText())
+
+    def written(self) -> list[Path]:
+        """The description of a job that is in the folder already."""
+        return [Path(self.path.text()).expanduser() / JOB]
+
+    def folder_problem(self, path: Path) -> str:
+        """That the folder holds results, or other files."""
         if (path / RESULTS).exists():
             return self.tr("{path} holds the results of a job. Read them, or choose a new folder.").format(path=path)
         if path.is_dir() and any(path.iterdir()) and not is_unstarted(path):
             return self.tr("{path} already holds other files. Choose a new folder.").format(path=path)
-        return super()._folder_problem(path)
+        return super().folder_problem(path)
 
 
 def ask_write_job(window: WindowApi) -> None:

@@ -52,7 +52,7 @@ class Column(IntEnum):
 
 
 class EntriesModel(QAbstractTableModel):
-    """What lies in a folder: folders first, then the files that a filter lets through.
+    """The entries of a folder: folders first, then the files that a filter lets through.
 
     Attributes:
         shown: The rows.
@@ -82,8 +82,13 @@ class EntriesModel(QAbstractTableModel):
         """Text, icon or alignment of a cell."""
         entry, column = self.shown[index.row()], Column(index.column())
         match role:
+            case Qt.ItemDataRole.DisplayRole if column is Column.NAME:
+                return _readable(entry.name)
+            case Qt.ItemDataRole.DisplayRole if column is Column.SIZE:
+                return "" if entry.is_folder else size(entry.size)
             case Qt.ItemDataRole.DisplayRole:
-                return self._text(entry, column)
+                when = QDateTime.fromSecsSinceEpoch(int(entry.modified))
+                return QLocale().toString(when, QLocale.FormatType.ShortFormat)
             case Qt.ItemDataRole.DecorationRole if column is Column.NAME:
                 icon = QStyle.StandardPixmap.SP_DirIcon if entry.is_folder else QStyle.StandardPixmap.SP_FileIcon
                 return self._style.standardIcon(icon)
@@ -103,21 +108,13 @@ class EntriesModel(QAbstractTableModel):
             return None
         return (self.tr("Name"), self.tr("Size"), self.tr("Modified"))[section]
 
-    def _text(self, entry: Entry, column: Column) -> str:
-        if column is Column.NAME:
-            return _readable(entry.name)
-        if column is Column.SIZE:
-            return "" if entry.is_folder else size(entry.size)
-        when = QDateTime.fromSecsSinceEpoch(int(entry.modified))
-        return QLocale().toString(when, QLocale.FormatType.ShortFormat)
-
 
 class RemoteBrowser(QDialog):
     """The dialog.
 
     Attributes:
         path: The folder that is shown, or what is chosen in it.
-        entries: What lies there.
+        entries: What is in it.
         table: Shows that.
         filter: Which files are shown; hidden where all are.
         status: What is looked for, or why it cannot be read.
@@ -158,24 +155,6 @@ class RemoteBrowser(QDialog):
         self.status = label("", "muted", wrap=True)
         self.send = button(self.tr("Send a file from this machine..."))
         self.cancel_button, self.accept_button = button(self.tr("Cancel")), PrimaryButton(self.tr("Choose"))
-        self._lay_out()
-        self.filter.setVisible(self.filter.count() > 0)
-        self.send.setVisible(pick == "file")
-        self.path.returnPressed.connect(self._go)
-        self.path.textEdited.connect(lambda _text: self.table.clearSelection())
-        self.up.clicked.connect(lambda: self.visit(str(PurePosixPath(self._folder).parent)))
-        self.home.clicked.connect(lambda: self.visit(""))
-        self.table.activated.connect(self._activated)
-        self.table.selectionModel().selectionChanged.connect(self._selected)
-        self.filter.currentIndexChanged.connect(lambda _index: self._show_entries())
-        self.send.clicked.connect(self._choose_here)
-        self.accept_button.clicked.connect(self._go)
-        self.cancel_button.clicked.connect(self.reject)
-        self.table.installEventFilter(self)
-        self.visit(begin.strip())
-        self.table.setFocus()
-
-    def _lay_out(self) -> None:
         self.accept_button.setDefault(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
@@ -195,6 +174,21 @@ class RemoteBrowser(QDialog):
         foot.addWidget(self.accept_button)
         layout.addLayout(foot)
         self.resize(px(SIZE[0]), px(SIZE[1]))
+        self.filter.setVisible(self.filter.count() > 0)
+        self.send.setVisible(pick == "file")
+        self.path.returnPressed.connect(self._go)
+        self.path.textEdited.connect(lambda _text: self.table.clearSelection())
+        self.up.clicked.connect(lambda: self.visit(str(PurePosixPath(self._folder).parent)))
+        self.home.clicked.connect(lambda: self.visit(""))
+        self.table.activated.connect(self._open_entry)
+        self.table.selectionModel().selectionChanged.connect(self._show_selected)
+        self.filter.currentIndexChanged.connect(lambda _index: self._show_entries())
+        self.send.clicked.connect(self._choose_here)
+        self.accept_button.clicked.connect(self._go)
+        self.cancel_button.clicked.connect(self.reject)
+        self.table.installEventFilter(self)
+        self.visit(begin.strip())
+        self.table.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Backspace in the list goes up, Enter opens."""
@@ -203,7 +197,7 @@ class RemoteBrowser(QDialog):
                 self.up.click()
                 return True
             if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and (chosen := self._chosen_index()) is not None:
-                self._activated(chosen)
+                self._open_entry(chosen)
                 return True
         return super().eventFilter(watched, event)
 
@@ -219,16 +213,17 @@ class RemoteBrowser(QDialog):
         self.status.setText(self.tr("Looking on {host}").format(host=self._elsewhere.host))
 
         def done(found: Seen) -> None:
+            # What was asked before the last question is answered in vain.
             if isValid(self) and asked == self._asked:
-                self._take(path, found, choose)
+                self._show_found(path, found, choose)
 
-        def failed(error: SecateurError) -> None:
+        def fail(error: SecateurError) -> None:
             if isValid(self) and asked == self._asked:
                 self.status.setText(sentence(error.message))
 
-        self._elsewhere.look(path, done, failed)
+        self._elsewhere.look(path, done, fail)
 
-    def _take(self, asked: str, found: Seen, choose: bool) -> None:
+    def _show_found(self, asked: str, found: Seen, choose: bool) -> None:
         if choose and found.is_there and found.is_folder == (self._pick == "folder"):
             self._choose(found.path)
         elif found.is_folder:
@@ -256,10 +251,10 @@ class RemoteBrowser(QDialog):
                 and (one.is_folder or (self._pick == "file" and any(fnmatch.fnmatch(one.name, p) for p in patterns)))
             )
         )
-        self.status.setText(self._not_shown())
+        self.status.setText(self._missing_entries())
 
-    def _not_shown(self) -> str:
-        """What of the folder is not in the list, where that is not what is expected."""
+    def _missing_entries(self) -> str:
+        """Which entries of the folder are not in the list, where that is not what is expected."""
         hidden = sum(one.name.startswith(".") for one in self._all)
         if self._left_out:
             words = self.tr("{count} more are not listed. Type the name.")
@@ -276,7 +271,7 @@ class RemoteBrowser(QDialog):
         return self.tr("No file matches {filter}.").format(filter=self.filter.currentText())
 
     @Slot()
-    def _selected(self) -> None:
+    def _show_selected(self) -> None:
         if (index := self._chosen_index()) is not None:
             self.path.setText(self._path_of(index))
 
@@ -284,7 +279,7 @@ class RemoteBrowser(QDialog):
         return next(iter(self.table.selectionModel().selectedRows()), None)
 
     @Slot(QModelIndex)
-    def _activated(self, index: QModelIndex) -> None:
+    def _open_entry(self, index: QModelIndex) -> None:
         if self.entries.shown[index.row()].is_folder:
             self.visit(self._path_of(index))
         else:
@@ -292,7 +287,7 @@ class RemoteBrowser(QDialog):
 
     @Slot()
     def _go(self) -> None:
-        """Choose what stands in the line; where that is a folder and a file is wanted, show it."""
+        """Choose what the line says; where that is a folder and a file is wanted, show it."""
         self.visit(self.path.text().strip(), choose=True)
 
     def _path_of(self, index: QModelIndex) -> str:
@@ -350,17 +345,21 @@ class SendFile(QDialog):
         super().__init__(parent)
         self._elsewhere, self._path, self._act = elsewhere, Path(path), act
         self._sending: Sending | None = None
-        self._size, problem = _size_of(self._path)
+        self._size, problem = 0, ""
+        try:
+            self._size = self._path.stat().st_size
+        except OSError as error:
+            problem = str(error.strerror)
         words = self.tr(
             "{name} ({size}) is copied into {folder} in your home folder on {host}. It replaces no file there."
         )
-        told = words.format(name=self._path.name, size=size(self._size), folder=SENT, host=elsewhere.host)
+        words = words.format(name=self._path.name, size=size(self._size), folder=SENT, host=elsewhere.host)
         if self._size > LARGEST:
             problem = self.tr("Files of more than {size} are not sent. Copy it yourself.").format(size=size(LARGEST))
         self.setWindowTitle(self.tr("Send a file?"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(px(WIDE))
-        self.sentence, self.problem = label(told, wrap=True), label(problem, "muted", wrap=True)
+        self.sentence, self.problem = label(words, wrap=True), label(problem, "muted", wrap=True)
         self.bar = ProgressBar(maximum=FINE)
         self.bar.setAccessibleName(self.tr("Progress of sending"))
         self.bar.hide()
@@ -376,7 +375,7 @@ class SendFile(QDialog):
     def _send(self) -> None:
         """Send it, and close once it is there."""
         sending = self._sending = Sending(self)
-        sending.progressed.connect(self._progressed)
+        sending.progressed.connect(self._show_progress)
         self.send_button.setEnabled(False)
         self.problem.hide()
         self.bar.show()
@@ -386,7 +385,7 @@ class SendFile(QDialog):
                 self.accept()
                 self._act(there)
 
-        def failed(error: SecateurError) -> None:
+        def fail(error: SecateurError) -> None:
             if isValid(self):
                 self._sending = None
                 self.problem.setText(sentence(error.message))
@@ -394,10 +393,10 @@ class SendFile(QDialog):
                 self.bar.hide()
                 self.send_button.setEnabled(True)
 
-        self._elsewhere.send(self._path, sending, done, failed)
+        self._elsewhere.send(self._path, sending, done, fail)
 
     @Slot(object)
-    def _progressed(self, sent: int) -> None:
+    def _show_progress(self, sent: int) -> None:
         self.bar.setValue(round(FINE * sent / max(self._size, 1)))
 
     def reject(self) -> None:
@@ -405,11 +404,3 @@ class SendFile(QDialog):
         if self._sending is not None:
             self._sending.cancel()
         super().reject()
-
-
-def _size_of(path: Path) -> tuple[int, str]:
-    """(bytes of a file, why it cannot be read)."""
-    try:
-        return path.stat().st_size, ""
-    except OSError as error:
-        return 0, str(error.strerror)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, Slot
 
 from ..document.document import Document
 from ..storage.user_folders import home
@@ -50,12 +50,9 @@ class SavePlot(FormDialog):
         ):
             self.format.addItem(words, name)
         self.add_row(self.tr("Format"), self.format)
-        self.path = self.add_path(self.tr("Write to"), self._default(), pick="save")
-        self.plot.currentIndexChanged.connect(self._renamed)
-        self.format.currentIndexChanged.connect(self._renamed)
-        self.problem = self._problem
-        self.act = self._save
-        self.written = lambda: [self.file()]
+        self.path = self.add_path(self.tr("Write to"), self._default_path(), pick="save")
+        self.plot.currentIndexChanged.connect(self._rename)
+        self.format.currentIndexChanged.connect(self._rename)
         self.check()
 
     def file(self) -> Path:
@@ -66,17 +63,19 @@ class SavePlot(FormDialog):
         known = path.suffix.casefold() in FORMATS.values()
         return path.with_suffix(suffix) if known else path.with_name(path.name + suffix)
 
-    def _default(self) -> str:
+    def _default_path(self) -> str:
         model = re.sub(r"[^a-z0-9]+", "-", self._window.document.model_name.casefold()).strip("-")
         drawing = self._drawings[self.plot.currentIndex()]
         name = "-".join(part for part in (model, drawing.name) if part)
         return str(home() / (name + FORMATS[self.format.currentData()]))
 
-    def _renamed(self) -> None:
+    @Slot()
+    def _rename(self) -> None:
         """Another plot or format: the name follows, the folder stays."""
-        self.path.setText(str(Path(self.path.text()).parent / Path(self._default()).name))
+        self.path.setText(str(Path(self.path.text()).parent / Path(self._default_path()).name))
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """Why the file cannot be written."""
         if not self.path.text().strip():
             return self.tr("Choose where to write.")
         return path_problem(self.path.text().strip(), self._file_problem)
@@ -92,9 +91,14 @@ class SavePlot(FormDialog):
             return self.tr("No permission to write to {folder}. Choose another folder.").format(folder=folder)
         return ""
 
-    def _save(self) -> None:
+    def written(self) -> list[Path]:
+        """The file, with its suffix."""
+        return [self.file()]
+
+    def act(self) -> None:
+        """Save the plot as it is now."""
         drawing = self._drawings[self.plot.currentIndex()]
-        self._window.show_panel(drawing.panel)  # what is behind another tab was not told the last changes
+        self._window.show_panel(drawing.panel)  # behind another tab it does not show the last changes
         self._window.workbench.save_file(self.file(), drawing.content(self.format.currentData()))
 
 
@@ -117,7 +121,7 @@ def copy(window: WindowApi, numbers: bool = False) -> None:
 
 
 def asks_to_save(document: Document) -> Callable[[Drawing], None]:
-    """What the menu of a plot does to save it: the main window opens the dialog, whichever window the plot lies in."""
+    """What the menu of a plot does to save it: the main window opens the dialog, whichever window shows the plot."""
 
     def save(drawing: Drawing) -> None:
         document.requested.emit(lambda window: SavePlot(window, (drawing,)).open())

@@ -62,8 +62,21 @@ class SettingsFields:
 
 def settings_field(setting: Setting, value: Any) -> QWidget:
     """A field with a value: a check box, a combo box of choices, a spin box in the range of the setting, or a line."""
-    field = _field(setting, value)
-    explain(field, setting.option)
+    option, title = setting.option, engine_words(setting.option.title)
+    if setting.kind is bool and not setting.optional:
+        field: QWidget = CheckBox(title)
+        field.setChecked(value)
+    elif setting.kind is bool or issubclass(setting.kind, StrEnum):
+        values: list[Any] = [None, True, False] if setting.kind is bool else list(setting.kind)
+        field = ComboBox(title)
+        for one in values:
+            field.addItem(engine_words(setting.words(one)), one)
+        field.setCurrentIndex(values.index(value))
+    elif option.notation is not None and setting.kind not in (int, float):
+        field = LineEdit(title, option.notation.write(value), engine_words(option.hint))
+    else:
+        field = _number_box(setting, value)
+    explain(field, option)
     return field
 
 
@@ -76,7 +89,7 @@ def number_field(setting: Setting, value: int, title: str = "", minimum: int | N
         title: What it is called where a dialog asks for it twice, or for several runs at once; "" for its own title.
         minimum: Smallest number that makes sense in this dialog, None for the setting's.
     """
-    field = cast("SpinBox", _field(setting, value))
+    field = cast("SpinBox", _number_box(setting, value))
     if minimum is not None:
         field.setMinimum(minimum)
     if title:
@@ -145,21 +158,9 @@ def settings_line(setting: Setting, add_line: Callable[..., QLineEdit], value: A
     return line
 
 
-def _field(setting: Setting, value: Any) -> QWidget:
+def _number_box(setting: Setting, value: Any) -> SpinBox | DoubleSpinBox:
+    """A spin box in the range of a setting."""
     option, title = setting.option, engine_words(setting.option.title)
-    if setting.kind is bool and not setting.optional:
-        box = CheckBox(title)
-        box.setChecked(value)
-        return box
-    if setting.kind is bool or issubclass(setting.kind, StrEnum):
-        values: list[Any] = [None, True, False] if setting.kind is bool else list(setting.kind)
-        choices = ComboBox(title)
-        for one in values:
-            choices.addItem(engine_words(setting.words(one)), one)
-        choices.setCurrentIndex(values.index(value))
-        return choices
-    if option.notation is not None and setting.kind not in (int, float):
-        return LineEdit(title, option.notation.write(value), engine_words(option.hint))
     high = next((most for most in (option.dialog_maximum, option.maximum) if most is not None), MOST[setting.kind])
     low = -MOST[setting.kind] if option.minimum is None else option.minimum
     if setting.kind is int or option.percent:

@@ -80,7 +80,10 @@ class WayFields:
         self.recovery.setCurrentIndex(self.recovery.findData(how))
         if recovery is not None and recovery.trains and recovery.budget.unit is self._document.recovery.budget.unit:
             amount = recovery.budget.amount
-            self.length.setValue(int(amount)) if isinstance(self.length, SpinBox) else self.length.setValue(amount)
+            if isinstance(self.length, SpinBox):
+                self.length.setValue(int(amount))
+            else:
+                self.length.setValue(amount)
 
     @property
     def way(self) -> Choose:
@@ -149,8 +152,6 @@ class SweepDialog(FormDialog):
         self.length = self.way.length
         self.estimate = label("", "muted", wrap=True)
         self.form.addRow(self.estimate)
-        self.problem = self._problem
-        self.act = self._start
         self.check()
 
     def check(self) -> None:
@@ -159,7 +160,7 @@ class SweepDialog(FormDialog):
         self.way.enable()
         self.estimate.setText("" if self.problem() else self._estimate())
 
-    def swept(self) -> PruneRequest:
+    def settings(self) -> PruneRequest:
         """What is done for each budget."""
         settings = self._workbench.sweep.settings(self.cost.cost, self.way.settings())
         return replace(settings, choose=self.way.way)
@@ -167,7 +168,7 @@ class SweepDialog(FormDialog):
     def _estimate(self) -> str:
         """How many cuts, and about how long and how much memory they take where that can be known."""
         budgets, settings, state = shares(self.budgets.text()), self.way.settings(), self._document.contents.present
-        estimator, prune_settings = self._workbench.estimator, self.swept()
+        estimator, prune_settings = self._workbench.estimator, self.settings()
         cuts = sum(estimator.rounds(state, prune_settings, budgets))
         words = counted(cuts, self.tr("{count} cut"), self.tr("{count} cuts"))
         if settings is None or not settings.trains or self._document.task is None:
@@ -180,14 +181,16 @@ class SweepDialog(FormDialog):
             words = self.tr("Not counting the masks: {0}").format(words)
         return f"{words} {estimator.words('sweep', state, prune_settings, budgets)}".rstrip()
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """Why it cannot be swept."""
         if problem := self.way.problem():
             return problem
         if is_valid(shares, self.budgets.text()):
             return ""
         return self.tr("Enter percentages to keep, above 0 and below 100, separated by commas: 80, 50, 20.")
 
-    def _start(self) -> None:
+    def act(self) -> None:
+        """Start the sweep."""
         budgets, cost = shares(self.budgets.text()), self.cost.cost
         way = self.way
         self._workbench.sweep.start(budgets, cost, way.settings(), way.way, way.steps.value())

@@ -1,11 +1,12 @@
 """Choose where the model will run: runtime, precision, threads, batch, sizes or a prompt, and the widths it likes."""
 
+from PySide6.QtCore import Slot
+
 from secateur.engine.devices import CPU, kind_of
 from secateur.engine.options import setting_of
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS
 
-from ..document.contents import Contents
 from ..text.translate import engine_words
 from ..widgets.fields import ComboBox
 from .form import FormDialog
@@ -22,6 +23,7 @@ class TargetDialog(FormDialog):
             "Latency is measured in a separate process, alternating between the original and the current state."
         )
         super().__init__(window.as_widget(), self.tr("Target"), sentence, self.tr("Use this target"))
+        self._window = window
         spec: TargetSpec = window.document.target
         runtime, precision = setting_of(TargetSpec, "runtime").option, setting_of(TargetSpec, "precision").option
         self.runtime = ComboBox(engine_words(runtime.title))
@@ -33,30 +35,25 @@ class TargetDialog(FormDialog):
         self.fields = SettingsFields(spec, self.add_row, only=("threads", "batch", "multiple"))
         self.input_size = settings_line(setting_of(TargetSpec, "size"), self.add_line, spec.size)
         self.tokens = settings_line(setting_of(TargetSpec, "tokens"), self.add_line, spec.tokens)
-        self._add_device(window.document.contents)
+        self.device: ComboBox | None = None
+        contents = window.document.contents
+        if len(contents.devices) > 1:
+            self.device = ComboBox(self.tr("Device"))
+            self.device.addItems(list(contents.devices))
+            self.device.setCurrentText(contents.device)
+            tip = self.tr("Device for scores, evaluation and training. The PyTorch runtime measures latency there too.")
+            self.device.setToolTip(tip)
+            self.add_row(self.device.accessibleName(), self.device)
         explain(self.precision, precision)
-        self.runtime.currentTextChanged.connect(self._chosen)
-        self._chosen(spec.runtime)
+        self.runtime.currentTextChanged.connect(self._offer_precisions)
+        self._offer_precisions(spec.runtime)
         self.precision.setCurrentText(spec.precision)
-        self.problem = self._problem
-        self.act = lambda: self._use(window)
         self.check()
 
-    def _add_device(self, contents: Contents) -> None:
-        """A row where there is more than the processor."""
-        self.device: ComboBox | None = None
-        if len(contents.devices) < 2:
-            return
-        self.device = ComboBox(self.tr("Device"))
-        self.device.addItems(list(contents.devices))
-        self.device.setCurrentText(contents.device)
-        tip = self.tr("Device for scores, evaluation and training. The PyTorch runtime measures latency there too.")
-        self.device.setToolTip(tip)
-        self.add_row(self.device.accessibleName(), self.device)
-
-    def _use(self, window: WindowApi) -> None:
-        window.workbench.model.set_device(self._device)
-        window.document.set_target(self.spec())
+    def act(self) -> None:
+        """Use it."""
+        self._window.workbench.model.set_device(self._device)
+        self._window.document.set_target(self.spec())
 
     def spec(self) -> TargetSpec:
         """What was chosen."""
@@ -74,12 +71,14 @@ class TargetDialog(FormDialog):
     def _device(self) -> str:
         return CPU if self.device is None else self.device.currentText()
 
-    def _chosen(self, runtime: str) -> None:
+    @Slot(str)
+    def _offer_precisions(self, runtime: str) -> None:
         """Offer what the runtime can compute in."""
         self.precision.clear()
         self.precision.addItems(TARGETS[runtime].precisions)
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """Which field says nothing that can be."""
         tokens = self.tokens.text().strip()
         if tokens and not (tokens.isdecimal() and int(tokens) > 0):
             return self.tr("Enter the prompt tokens as a whole number of 1 or more.")

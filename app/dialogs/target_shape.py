@@ -37,11 +37,11 @@ from .sweep import WayFields
 from .window_api import WindowApi
 
 LONG = 800
-"""Milliseconds without an answer after which it is told what the engine does."""
+"""Milliseconds without an answer after which the dialog says what the engine does."""
 SETTLED = 250
 """Milliseconds without a key until the engine is asked."""
 NUMBERS, BUDGET = "numbers", "budget"
-"""Where a shape comes from, beside the names of published ones."""
+"""Where a shape comes from, besides the names of published ones."""
 FIRST = (Kind.BLOCK, Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP)
 """Kinds from the outside in; the others follow."""
 LETTERS = 10
@@ -80,7 +80,23 @@ class TargetShape(FormDialog):
         self._patience.timeout.connect(self._say_waiting)
         self.finished.connect(self._forget)
         self._add_source()
-        self._add_kinds()
+        analysis = self._document.analysis
+        assert analysis is not None  # the command is for a model
+        found = {one.kind for one in analysis.sets}
+        found |= {Kind.HEAD} if Kind.KV_GROUP in found else set()
+        asked = {one.kind: SHARE_OR_COUNT.write(one.count or one.share) for one in self._document.goal.shape}
+        self.lines: dict[Kind, QLineEdit] = {}
+        self.ranges: dict[Kind, QLabel] = {}
+        for kind in (one for one in (*FIRST, *(k for k in Kind if k not in FIRST)) if one in found):
+            title = self.tr("Blocks of the model") if kind is Kind.BLOCK else many_of(kind)
+            line = self.lines[kind] = LineEdit(f"{title[:1].upper()}{title[1:]}", asked.get(kind, ""))
+            line.setFixedWidth(line.fontMetrics().horizontalAdvance("0" * LETTERS) + 16)
+            line.textEdited.connect(self._choose_numbers)
+            line.textChanged.connect(self._ask_soon)
+            self.ranges[kind] = label("", "muted", wrap=True)
+            holder = _one_row(line, self.ranges[kind])
+            holder.setFocusProxy(line)
+            self.add_row(line.accessibleName(), holder)
         self.offers = QWidget()
         self._offers = FlowLayout(self.offers, gap=6)
         self.form.addRow(self.offers)
@@ -91,7 +107,6 @@ class TargetShape(FormDialog):
         self.way = WayFields(self._document, self.add_row, self.check)
         self.estimate = label("", "muted", wrap=True)
         self.form.addRow(self.estimate)
-        self.problem, self.act = self._problem, self._act
         self._show_source()
         if (last := self._document.contents.pruning) is not None and self._document.goal.shape:
             self.way.show(last)
@@ -109,60 +124,41 @@ class TargetShape(FormDialog):
         timed = (Cost.LATENCY,) if self._document.contents.table is not None else ()
         self.cost = CostBox(self.tr("Of the"), (*(one for one in ORDER if one is not Cost.LATENCY), *timed))
         self.cost.choose(self._document.goal.cost)
-        self._budget = _beside(self.keep, self.cost)
-        self.add_row(self.keep.accessibleName(), self._budget)
+        self.add_row(self.keep.accessibleName(), _one_row(self.keep, self.cost))
         self.source.currentIndexChanged.connect(self._show_source)
         self.source.activated.connect(self._choose_source)
-        self.keep.valueChanged.connect(self._edited)
-        self.cost.currentIndexChanged.connect(self._edited)
+        self.keep.valueChanged.connect(self._ask_soon)
+        self.cost.currentIndexChanged.connect(self._ask_soon)
 
-    def _add_kinds(self) -> None:
-        analysis = self._document.analysis
-        assert analysis is not None  # the command is for a model
-        found = {one.kind for one in analysis.sets}
-        found |= {Kind.HEAD} if Kind.KV_GROUP in found else set()
-        asked = {one.kind: SHARE_OR_COUNT.write(one.count or one.share) for one in self._document.goal.shape}
-        self.lines: dict[Kind, QLineEdit] = {}
-        self.ranges: dict[Kind, QLabel] = {}
-        for kind in (one for one in (*FIRST, *(k for k in Kind if k not in FIRST)) if one in found):
-            title = self.tr("Blocks of the model") if kind is Kind.BLOCK else many_of(kind)
-            line = self.lines[kind] = LineEdit(f"{title[:1].upper()}{title[1:]}", asked.get(kind, ""))
-            line.setFixedWidth(line.fontMetrics().horizontalAdvance("0" * LETTERS) + 16)
-            line.textEdited.connect(self._typed)
-            line.textChanged.connect(self._edited)
-            self.ranges[kind] = told = label("", "muted", wrap=True)
-            holder = _beside(line, told)
-            holder.setFocusProxy(line)
-            self.add_row(line.accessibleName(), holder)
-
-    # What is typed, and what the engine says of it.
+    # Entries, and what the engine says of them.
 
     @Slot()
     def _show_source(self) -> None:
         self.show_row(self.keep, self.source.currentData() == BUDGET)
 
-    @Slot(int)
-    def _choose_source(self, _place: int) -> None:
-        """A person chose where numbers come from."""
+    @Slot()
+    def _choose_source(self) -> None:
+        """Take the numbers from where a person chose."""
         name = self.source.currentData()
         if name in PRESETS:
             self._fill(PRESETS[name])
-        self._edited()
+        self._ask_soon()
 
     @Slot()
-    def _typed(self) -> None:
-        """A number that was typed is no budget's, and no published one's."""
+    def _choose_numbers(self) -> None:
+        """Say that numbers are a person's: one that was typed is no budget's, and no published one's."""
         self.source.setCurrentIndex(self.source.findData(NUMBERS))
 
     @Slot()
     def _forget(self) -> None:
-        """Nothing is asked any more, and no answer waited for."""
+        """Ask nothing any more, and wait for no answer."""
         self._timer.stop()
         self._patience.stop()
         self._workbench.shape.forget()
 
     @Slot()
-    def _edited(self) -> None:
+    def _ask_soon(self) -> None:
+        """Ask the engine once no key is pressed for a while."""
         self._waits, self._failure, self._lost = True, "", False
         if self._unreadable():
             self._forget()
@@ -195,7 +191,7 @@ class TargetShape(FormDialog):
 
     @Slot()
     def _ask(self) -> None:
-        """Have the engine say what stands here comes to."""
+        """Have the engine say what the entries come to."""
         if self._unreadable():
             return
         goal = shaped(self._document.contents.wanted)
@@ -205,11 +201,11 @@ class TargetShape(FormDialog):
         else:
             goal = replace(goal, shape=self.shape())
         self._patience.start()
-        self._workbench.shape.ask(goal, self._take, self._missed)
+        self._workbench.shape.ask(goal, self._show_answer, self._go_without)
 
     @Slot()
     def _say_waiting(self) -> None:
-        """The engine takes its time, or has something else to do first."""
+        """Say that the engine takes its time, or has something else to do first."""
         if self._waits:
             running = next(iter(self._document.jobs), None)
             if running is None or running.about == TYPED:
@@ -218,8 +214,8 @@ class TargetShape(FormDialog):
                 words = self.tr("Waiting for the engine: {job}").format(job=running.title)
             self.figures.notes.setText(words)
 
-    def _missed(self, error: SecateurError | None) -> None:
-        """No answer: the engine is asked again where it was not asked, or once after it was lost; else say why."""
+    def _go_without(self, error: SecateurError | None) -> None:
+        """Ask again where the engine was not asked, or once after it was lost; else say why there is no answer."""
         if not isValid(self) or not self._waits or self._timer.isActive():
             return
         lost = isinstance(error, EngineLost)
@@ -232,12 +228,16 @@ class TargetShape(FormDialog):
         self.figures.notes.setText("")
         self.check()
 
-    def _take(self, answer: ShapeAnswer) -> None:
+    def _show_answer(self, answer: ShapeAnswer) -> None:
+        """Show what the shape comes to, and which numbers can be."""
         if not isValid(self) or self._timer.isActive():  # something else is typed already
             return
         self._patience.stop()
-        if self._answer is None:
-            self._offer_presets(answer)
+        if self._answer is None:  # offer the published shapes that the model is large enough for
+            most = {one.kind: one.sizes[-1] for one in answer.sizes if one.step}
+            for name, shape in PRESETS.items():
+                if all(one.count <= most.get(one.kind, 0) for one in shape):
+                    self.source.addItem(name, name)
         self._answer, self._waits = answer, False
         if self.source.currentData() == BUDGET and answer.plan is not None:
             self._fill(answer.shape)
@@ -247,28 +247,18 @@ class TargetShape(FormDialog):
         for kind, line in self.lines.items():
             self.show_row(line, kind in known)
         self._show_offers(answer.problems, answer.rounded)
-        self.figures.show_answer(answer, self._unrounded(answer))
-        self.check()
-
-    def _unrounded(self, answer: ShapeAnswer) -> str:
-        """That numbers, or shares of a budget, do not keep to widths that are fast on the target."""
-        multiple = self._document.target.multiple
+        # Numbers, and shares of a budget, need not keep to widths that are fast on the target.
+        multiple, remark = self._document.target.multiple, ""
         if answer.rounded and answer.plan is not None:
             words = self.tr("Multiples of {0} are faster on the target: {1}.")
-            return words.format(multiple, ", ".join(kept_words((one,)) for one in answer.rounded))
-        if self.source.currentData() != BUDGET or multiple <= 1 or not any(one.share for one in answer.shape):
-            return ""
-        return self.tr("Shares are not rounded to the target's multiple of {0}.").format(multiple)
-
-    def _offer_presets(self, answer: ShapeAnswer) -> None:
-        """Published shapes that the model is large enough for."""
-        most = {one.kind: one.sizes[-1] for one in answer.sizes if one.step}
-        for name, shape in PRESETS.items():
-            if all(one.count <= most.get(one.kind, 0) for one in shape):
-                self.source.addItem(name, name)
+            remark = words.format(multiple, ", ".join(kept_words((one,)) for one in answer.rounded))
+        elif self.source.currentData() == BUDGET and multiple > 1 and any(one.share for one in answer.shape):
+            remark = self.tr("Shares are not rounded to the target's multiple of {0}.").format(multiple)
+        self.figures.show_answer(answer, remark)
+        self.check()
 
     def _show_range(self, size: KindSize, joint: bool) -> None:
-        """What a kind has and can keep; one that stays as it is takes no number."""
+        """Show what a kind has and can keep; one that stays as it is takes no number."""
         line = self.lines.get(size.kind)
         if line is None:
             return
@@ -297,15 +287,15 @@ class TargetShape(FormDialog):
             words = self.tr("Keep {0}").format(kept_words((offer,)))
             tip = self.tr("Enter this number: a plan has it")
             multiple = self.tr("Enter this number: a plan has it, and it is a multiple of {0}, as the target likes")
-            made = button(words, tip=multiple.format(self._document.target.multiple) if offer in fast else tip)
-            made.clicked.connect(lambda _on=False, offer=offer: self._accept_offer(offer))
-            self._offers.addWidget(made)
+            press = button(words, tip=multiple.format(self._document.target.multiple) if offer in fast else tip)
+            press.clicked.connect(lambda _on=False, offer=offer: self._enter_offer(offer))
+            self._offers.addWidget(press)
         self.offers.setVisible(self._offers.count() > 0)
 
-    def _accept_offer(self, offer: KindLimit) -> None:
+    def _enter_offer(self, offer: KindLimit) -> None:
         line = self.lines[offer.kind]
         line.setText(SHARE_OR_COUNT.write(offer.count or offer.share))
-        self._typed()
+        self._choose_numbers()
         line.setFocus()
 
     # What the button does.
@@ -339,15 +329,15 @@ class TargetShape(FormDialog):
             return self.tr("Marks what goes. Nothing is cut before you say so; Undo takes the plan back.")
         settings, trained = self.way.settings(), self._workbench.shape.seconds(self.way.steps.value())
         parts = [self.tr("Cuts are made and verified as they come. A run that is stopped goes on where it was.")]
-        if way is Choose.ROUNDS and (told := self._rounds(settings)):
-            parts.insert(0, told)
+        if way is Choose.ROUNDS and (rounds := self._rounds_words(settings)):
+            parts.insert(0, rounds)
         if way is Choose.MASKS and trained:
             parts.append(self.tr("Learning masks takes about {0}.").format(about(trained)))
         if settings is not None and settings.trains and self._document.task is None:
             parts.append(self.tr("Without data nothing can be recovered: attach it first."))
         return " ".join(parts)
 
-    def _rounds(self, recovery: RecoverySettings | None) -> str:
+    def _rounds_words(self, recovery: RecoverySettings | None) -> str:
         """How many rounds there are, and about how long they train; "" where no plan has the shape."""
         answer, shape = self._answer, self._workbench.shape
         if self._waits or answer is None or answer.plan is None or not answer.shape:
@@ -362,7 +352,8 @@ class TargetShape(FormDialog):
         seconds = shape.rounds_seconds(recovery, after / max(before, 1), rounds)
         return self.tr("{0} They take about {1}.").format(words, about(seconds)) if seconds else words
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """Why no plan can have the shape, or no way leads there."""
         if problem := self._unreadable() or self.way.problem():
             return problem
         if self._failure:
@@ -381,7 +372,8 @@ class TargetShape(FormDialog):
         if not self._waits:
             super().accept()
 
-    def _act(self) -> None:
+    def act(self) -> None:
+        """Plan the shape, start towards it, or remove it from the goal."""
         document, way, removes = self._document, self.way.way, self._removes
         if removes:
             return document.plan.remove_shape()
@@ -394,7 +386,7 @@ class TargetShape(FormDialog):
             self._window.show_panel("gates" if way is Choose.MASKS else "jobs")
 
 
-def _beside(*fields: QWidget) -> QWidget:
+def _one_row(*fields: QWidget) -> QWidget:
     """Fields in one row."""
     holder = QWidget()
     row = QHBoxLayout(holder)

@@ -76,7 +76,7 @@ def test_mark_the_lowest(window, qtbot) -> None:
     dialog = give(window, "mark.lowest")
     type_into(qtbot, dialog.names, "layer2")
     type_into(qtbot, dialog.value, "25")
-    assert "48 structures in 3 layers" in dialog.told.text()
+    assert "48 structures in 3 layers" in dialog.effect.text()
     accept(qtbot, dialog)
     document = window.document
     assert document.marked.sum() == 48 and document.undo_text == "mark 48 structures in layer2"
@@ -93,7 +93,7 @@ def test_layers_that_have_nothing_of_what_is_meant_are_not_counted(window, qtbot
     dialog.which.activated.emit(dialog.which.currentIndex())
     type_into(qtbot, dialog.value, "100-101")
     layers = [one for one in window.document.analysis.sets if one.count > 100]
-    assert f"{2 * len(layers)} structures in {len(layers)} layers." in dialog.told.text()
+    assert f"{2 * len(layers)} structures in {len(layers)} layers." in dialog.effect.text()
     dialog.reject()
 
 

@@ -101,7 +101,7 @@ def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtb
     trained = 4 * (6000 * (1 + 3 * share) + chosen * share) / 1000 + 10 * share
     assert workbench.baselines.seconds(BaselineKind.SCRATCH) == pytest.approx(trained)
     assert workbench.baselines.seconds(BaselineKind.MAGNITUDE) == pytest.approx(4 * (6000 * 4 + chosen) / 1000 + 10)
-    assert f"About {round(trained / 60)} min" in dialog.told[BaselineKind.SCRATCH].text()
+    assert f"About {round(trained / 60)} min" in dialog.hints[BaselineKind.SCRATCH].text()
     assert "6,000 samples" in dialog.estimate.text() and "in total" in dialog.estimate.text()
     qtbot.mouseClick(dialog.boxes[BaselineKind.SCRATCH], LEFT)
     qtbot.mouseClick(dialog.boxes[BaselineKind.MAGNITUDE], LEFT)

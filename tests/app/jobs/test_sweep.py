@@ -77,12 +77,12 @@ def test_masks_are_asked_for_where_they_can_be_learned(qtbot, player, window, di
 
 def test_every_cut_of_the_rounds_counts(qtbot, player, window, dialog) -> None:
     dialog.length.setValue(5)
-    at_once = player.workbench.estimator.estimate("sweep", "s0", dialog.swept(), (0.8, 0.65, 0.5, 0.35, 0.2))
+    at_once = player.workbench.estimator.estimate("sweep", "s0", dialog.settings(), (0.8, 0.65, 0.5, 0.35, 0.2))
     assert dialog.estimate.text().startswith("5 cuts, 25 epochs of recovery in total.")
     dialog.way.choose.setCurrentText("rounds")
     # a round keeps nine tenths at least: 0.9 ** 3 < 0.8, 0.9 ** 5 < 0.65, and so on: 3 + 5 + 7 + 10 + 16
     assert dialog.estimate.text().startswith("41 cuts, 205 epochs of recovery in total.")
-    rounds = player.workbench.estimator.estimate("sweep", "s0", dialog.swept(), (0.8, 0.65, 0.5, 0.35, 0.2))
+    rounds = player.workbench.estimator.estimate("sweep", "s0", dialog.settings(), (0.8, 0.65, 0.5, 0.35, 0.2))
     assert rounds.seconds > 41 / 5 * at_once.seconds  # what is trained on the way is larger than what is asked for
     dialog.way.choose.setCurrentText("learned masks")
     assert dialog.estimate.text().startswith("Not counting the masks: 5 cuts, 25 epochs of recovery in total.")
