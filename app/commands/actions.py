@@ -30,8 +30,15 @@ class Actions(QObject):
         """Make actions and menus for a window."""
         super().__init__(window.as_widget())
         self._window = window
-        self.by_id: dict[str, QAction] = {one.id: self._action(one) for one in COMMANDS}
-        window.document.dispatcher.watch(SHOWN, self._changed)
+        self.by_id: dict[str, QAction] = {}
+        for one in COMMANDS:
+            action = self.by_id[one.id] = QAction(say(one.title), window.as_widget())
+            action.setObjectName(one.id)
+            action.setCheckable(one.chosen is not None)
+            action.setShortcuts([QKeySequence(key) for key in (one.shortcut, MORE_KEYS.get(one.id, "")) if key])
+            action.triggered.connect(lambda _checked=False, one=one: self.run(one))
+            window.as_widget().addAction(action)
+        window.document.dispatcher.watch(SHOWN, self._refresh_for)
         theme().changed.connect(self.refresh)
         self.refresh()
 
@@ -40,7 +47,7 @@ class Actions(QObject):
 
         Args:
             bar: Where the menus are.
-            submenus: By id of a command, what makes the menus that follow it, given the menu that it stands in.
+            submenus: By id of a command, what makes the menus that follow it, given the menu that shows it.
         """
         for title in MENUS:
             menu = bar.addMenu(say(title))
@@ -60,7 +67,7 @@ class Actions(QObject):
 
     @Slot()
     def refresh(self) -> None:
-        """Enable and word every action as the document stands."""
+        """Enable and word every action as the document is now."""
         for one in COMMANDS:
             if not attempt(partial(self._show, one)):
                 self.by_id[one.id].setEnabled(True)  # what it was before says nothing; run, it says why it cannot be
@@ -74,7 +81,7 @@ class Actions(QObject):
             action.setChecked(command.chosen())
 
     def run(self, command: Command) -> None:
-        """Run a command unless it cannot be done now; then say why. What stands typed in a field counts by then."""
+        """Run a command unless it cannot be done now; then say why. What is typed in a field counts by then."""
         if isinstance(field := QApplication.focusWidget(), QAbstractSpinBox):
             field.interpretText()
         reason = command.enabled(self._window.document)
@@ -86,15 +93,5 @@ class Actions(QObject):
         if command.chosen is not None:
             self.refresh()  # Qt has taken the check mark from what is chosen again
 
-    def _action(self, command: Command) -> QAction:
-        action = QAction(say(command.title), self._window.as_widget())
-        action.setObjectName(command.id)
-        action.setCheckable(command.chosen is not None)
-        keys = [command.shortcut, MORE_KEYS.get(command.id, "")]
-        action.setShortcuts([QKeySequence(k) for k in keys if k])
-        action.triggered.connect(lambda _checked=False, one=command: self.run(one))
-        self._window.as_widget().addAction(action)
-        return action
-
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+    def _refresh_for(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()

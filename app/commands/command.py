@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QDialog
 
 from ..dialogs.window_api import WindowApi
 from ..document.document import Document
@@ -19,19 +20,20 @@ def say(text: str) -> str:
     return QCoreApplication.translate(CONTEXT, text)
 
 
-def opens(dialog: str, function: str = "ask", *arguments: object) -> Callable[[WindowApi], None]:
+def opens(module: str, name: str, *arguments: object) -> Callable[[WindowApi], None]:
     """What a command does that opens a dialog.
 
     Args:
-        dialog: Module in `app/dialogs`.
-        function: Its function that opens the dialog.
-        arguments: What the function gets behind the window.
+        module: Of `app/dialogs`.
+        name: Of the dialog in it, or of a function that opens one.
+        arguments: What that gets behind the window.
     """
 
     # Imported only when it is asked for: a start would take longer by all dialogs and what they need of the engine.
     def run(window: WindowApi) -> None:
-        module = import_module(f"..dialogs.{dialog}", __package__)
-        getattr(module, function)(window, *arguments)
+        made = getattr(import_module(f"..dialogs.{module}", __package__), name)(window, *arguments)
+        if isinstance(made, QDialog):
+            made.open()
 
     return run
 
@@ -46,8 +48,8 @@ class Command:
     """An action.
 
     Attributes:
+        menu: Menu that shows it (one of `registry.MENUS`).
         id: Stable name, "area.what".
-        menu: Menu it stands in (one of `registry.MENUS`).
         title: What a menu shows.
         tooltip: A sentence: what it does.
         run: Does it, given the window.
@@ -56,13 +58,13 @@ class Command:
         words: Given the document a title that says more ("Undo cut 96 structures"), None for the plain one.
         takes: Given the workbench about how long it takes and how much memory, or what else follows from it now, in a
             sentence; None for what is quick.
-        line: A line stands above it in its menu.
+        line: A line separates it from the commands above it in its menu.
         chosen: Of a choice among several: whether it is the present one, which has a check mark. None for what acts.
-        within: Title of the menu inside that menu in which it stands, "" for none.
+        within: Title of the submenu that shows it, "" for none.
     """
 
-    id: str
     menu: str
+    id: str
     title: str
     tooltip: str
     run: Callable[[WindowApi], None]

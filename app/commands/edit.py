@@ -1,18 +1,33 @@
 """Commands that change the plan, and undo."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..dialogs.window_api import WindowApi
-from ..document import preconditions
 from ..document.document import Document
+from ..document.preconditions import (
+    all_of,
+    can_redo,
+    can_undo,
+    has_blocks,
+    has_marks,
+    has_model,
+    has_selection,
+    has_shape,
+    has_shares,
+    has_task,
+    has_weights,
+    is_idle,
+    no_long_job,
+)
 from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command, opens, say
 
-MENU = QT_TRANSLATE_NOOP(CONTEXT, "Edit")
+_command = partial(Command, QT_TRANSLATE_NOOP(CONTEXT, "Edit"))
 
 
-def _selected(document: Document) -> Any:
+def _selection_mask(document: Document) -> Any:
     """[S] all structures that are selected: those, or all of the selected layer."""
     chosen, analysis = document.selection, document.analysis
     assert analysis is not None
@@ -24,21 +39,18 @@ def _selected(document: Document) -> Any:
     return mask
 
 
-def _mark(window: WindowApi) -> None:
-    """Of a whole layer at least one structure stays: there it is rather unmarked."""
-    document, mask = window.document, _selected(window.document)
+def _toggle_marks(window: WindowApi) -> None:
+    """Mark what is selected, or unmark it."""
+    document, mask = window.document, _selection_mask(window.document)
     chosen = document.selection
+    # At least one structure of a whole layer stays, so a marked layer would toggle back and forth: it is unmarked.
     if not chosen.several and chosen.structure < 0 and document.marked[mask].any():
         document.plan.mark(mask, False)
     else:
         document.plan.toggle_marks(mask)
 
 
-def _lock(window: WindowApi) -> None:
-    window.document.plan.toggle_locks(_selected(window.document))
-
-
-def _depth(window: WindowApi) -> None:
+def _toggle_depth(window: WindowApi) -> None:
     goal = window.document.goal
     window.document.plan.set_goal(replace(goal, depth=not goal.depth))
 
@@ -47,50 +59,38 @@ def _depth_words(document: Document) -> str:
     return say("Keep whole blocks") if document.goal.depth else say("Allow removing whole blocks")
 
 
-def _undo_words(document: Document) -> str:
-    return say("Undo {step}").format(step=document.undo_text).rstrip()
-
-
-def _redo_words(document: Document) -> str:
-    return say("Redo {step}").format(step=document.redo_text).rstrip()
-
-
-_EDITABLE = preconditions.all_of(preconditions.has_model, preconditions.is_idle)
+_EDITABLE = all_of(has_model, is_idle)
 
 EDIT = (
-    Command(
+    _command(
         "edit.undo",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Undo"),
         QT_TRANSLATE_NOOP(CONTEXT, "Undo the last step, even a cut or a recovery. Nothing is retrained."),
         lambda window: window.document.plan.undo(),
         "Ctrl+Z",
-        preconditions.all_of(preconditions.can_undo, preconditions.is_idle),
-        _undo_words,
+        enabled=all_of(can_undo, is_idle),
+        words=lambda document: say("Undo {step}").format(step=document.undo_text).rstrip(),
     ),
-    Command(
+    _command(
         "edit.redo",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Redo"),
         QT_TRANSLATE_NOOP(CONTEXT, "Redo the step that was undone. Nothing is retrained."),
         lambda window: window.document.plan.redo(),
         "Ctrl+Shift+Z",
-        preconditions.all_of(preconditions.can_redo, preconditions.is_idle),
-        _redo_words,
+        enabled=all_of(can_redo, is_idle),
+        words=lambda document: say("Redo {step}").format(step=document.redo_text).rstrip(),
     ),
-    Command(
+    _command(
         "edit.suggest",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Suggest plan"),
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the least important structures until the goal is met. Your own choices stay."),
         lambda window: window.workbench.plan.suggest(),
         "Ctrl+G",
-        preconditions.all_of(_EDITABLE, preconditions.has_weights),
+        enabled=all_of(_EDITABLE, has_weights),
         line=True,
     ),
-    Command(
+    _command(
         "edit.search",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Search shares"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
@@ -98,94 +98,79 @@ EDIT = (
             "original's. Takes about as long as an epoch of a recovery; cancelled, it leaves the best plan so far.",
         ),
         lambda window: window.workbench.plan.search_shares(),
-        "",
-        preconditions.all_of(_EDITABLE, preconditions.has_weights, preconditions.has_task, preconditions.has_shares),
+        enabled=all_of(_EDITABLE, has_weights, has_task, has_shares),
     ),
-    Command(
+    _command(
         "edit.depth",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Allow removing whole blocks"),
         QT_TRANSLATE_NOOP(CONTEXT, "Let plans, sweeps and searches remove whole blocks as well as filters and heads."),
-        _depth,
-        "",
-        preconditions.all_of(_EDITABLE, preconditions.has_blocks),
-        _depth_words,
+        _toggle_depth,
+        enabled=all_of(_EDITABLE, has_blocks),
+        words=_depth_words,
     ),
-    Command(
+    _command(
         "edit.kinds",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Keep by kind..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Set the share or number of heads, neurons or layers that a plan keeps."),
-        opens("keep_by_kind"),
-        "",
-        _EDITABLE,
+        opens("keep_by_kind", "KeepByKind"),
+        enabled=_EDITABLE,
     ),
-    Command(
+    _command(
         "edit.shape",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Target shape..."),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Enter how many layers, heads, neurons or channels stay, and how it is chosen which ones."
         ),
-        opens("target_shape"),
+        opens("target_shape", "TargetShape"),
         "Ctrl+Shift+T",
-        preconditions.all_of(_EDITABLE, preconditions.has_weights, preconditions.has_shape, preconditions.no_long_job),
+        enabled=all_of(_EDITABLE, has_weights, has_shape, no_long_job),
     ),
-    Command(
+    _command(
         "edit.mark",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Mark or unmark selection"),
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the selected structures for removal, or unmark them."),
-        _mark,
+        _toggle_marks,
         "Ctrl+M",
-        preconditions.all_of(_EDITABLE, preconditions.has_selection),
+        enabled=all_of(_EDITABLE, has_selection),
         line=True,
     ),
-    Command(
+    _command(
         "edit.lock",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Lock or unlock selection"),
         QT_TRANSLATE_NOOP(CONTEXT, "Protect the selected structures from being marked."),
-        _lock,
+        lambda window: window.document.plan.toggle_locks(_selection_mask(window.document)),
         "Ctrl+L",
-        preconditions.all_of(_EDITABLE, preconditions.has_selection),
+        enabled=all_of(_EDITABLE, has_selection),
     ),
-    Command(
+    _command(
         "edit.clear",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Clear marks"),
         QT_TRANSLATE_NOOP(CONTEXT, "Unmark everything. Locks stay."),
         lambda window: window.document.plan.clear_marks(),
-        "",
-        preconditions.all_of(_EDITABLE, preconditions.has_marks),
+        enabled=all_of(_EDITABLE, has_marks),
     ),
-    Command(
+    _command(
         "edit.rating",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Score options..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Choose how scores are computed, normalised and compared."),
         lambda window: window.show_rating(),
-        "",
-        preconditions.has_model,
+        enabled=has_model,
         line=True,
     ),
-    Command(
+    _command(
         "edit.ratings",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Compare two criteria..."),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Show the scores of two criteria side by side, with their rank correlation per layer."
         ),
         opens("compare_criteria", "show_ratings"),
-        "",
-        preconditions.all_of(preconditions.has_model, preconditions.is_idle),
+        enabled=all_of(has_model, is_idle),
     ),
-    Command(
+    _command(
         "edit.preferences",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Preferences..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Choose theme, text size, threads and device, and clear the cache."),
-        opens("preferences"),
+        opens("preferences", "Preferences"),
         "Ctrl+,",
         line=True,
     ),

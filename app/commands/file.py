@@ -1,14 +1,24 @@
 """Commands that open, save and export."""
 
+from functools import partial
 from typing import Any
 
 from ..dialogs.window_api import WindowApi
-from ..document import preconditions
+from ..document.preconditions import (
+    all_of,
+    has_model,
+    has_no_marks,
+    has_offer,
+    has_restorable_session,
+    has_weights,
+    is_idle,
+    is_untrained,
+)
 from ..jobs.workbench import Workbench
 from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command, opens, say
 
-MENU = QT_TRANSLATE_NOOP(CONTEXT, "File")
+_command = partial(Command, QT_TRANSLATE_NOOP(CONTEXT, "File"))
 
 
 def _sample(name: str) -> Any:
@@ -30,206 +40,171 @@ def _quit_keeps(workbench: Workbench) -> str:
     return say("Unsaved work is kept as a draft on the start page.")
 
 
-_WRITABLE = preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.is_idle)
+_WRITABLE = all_of(has_model, has_weights, is_idle)
 
 FILE = (
-    Command(
+    _command(
         "file.open",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open model..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Open your own model from a Python file, torchvision, timm, ONNX or Hugging Face."),
-        opens("open_model"),
+        opens("open_model", "ask"),
         "Ctrl+O",
-        preconditions.is_idle,
+        enabled=is_idle,
     ),
-    Command(
+    _command(
         "file.open_project",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open project..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Open a saved project folder with all its states."),
         opens("project", "ask_folder"),
-        "",
-        preconditions.is_idle,
+        enabled=is_idle,
     ),
-    Command(
+    _command(
         "file.open_bundle",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open bundle..."),
         QT_TRANSLATE_NOOP(CONTEXT, "View a shared bundle: its states, plan and metrics."),
         opens("project", "ask_bundle"),
-        "",
-        preconditions.is_idle,
+        enabled=is_idle,
     ),
-    Command(
+    _command(
         "file.apply_recipe",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Apply recipe to new checkpoint..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Repeat the steps of a recipe on a new version of the model."),
-        opens("apply_recipe"),
-        "",
-        preconditions.is_idle,
+        opens("apply_recipe", "ask"),
+        enabled=is_idle,
         line=True,
     ),
-    Command(
+    _command(
         "file.restore",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Restore a session..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Restore a session that did not close normally."),
         lambda window: window.show_restorable(),
-        "",
-        preconditions.has_restorable_session,
+        enabled=has_restorable_session,
     ),
-    Command(
+    _command(
         "file.resnet",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open sample ResNet"),
         QT_TRANSLATE_NOOP(CONTEXT, "Try every step in a minute on a small ResNet for Fashion-MNIST."),
         _sample("resnet"),
-        "",
-        preconditions.is_idle,
+        enabled=is_idle,
         line=True,
     ),
-    Command(
+    _command(
         "file.vit",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open sample ViT"),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Prune heads, head dimensions and neurons of a small vision transformer for Fashion-MNIST."
         ),
         _sample("vit"),
-        "",
-        preconditions.is_idle,
+        enabled=is_idle,
     ),
-    Command(
+    _command(
         "file.data",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Attach data..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Choose the data and the metric. The original is evaluated right away."),
-        opens("attach_data"),
+        opens("attach_data", "AttachData"),
         "Ctrl+D",
-        _WRITABLE,
+        enabled=_WRITABLE,
         line=True,
     ),
-    Command(
+    _command(
         "file.weights",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Attach weights..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Load a checkpoint that you trained elsewhere into the current state."),
-        opens("checkpoint", "ask_for_trained_weights"),
-        "",
-        preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
+        opens("checkpoint", "AttachWeights"),
+        enabled=all_of(_WRITABLE, has_no_marks),
     ),
-    Command(
+    _command(
         "file.checkpoint",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Choose checkpoint..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Open an untrained model again with the weights of a checkpoint."),
-        opens("checkpoint"),
-        "",
-        preconditions.all_of(_WRITABLE, preconditions.is_untrained),
+        opens("checkpoint", "ChooseCheckpoint"),
+        enabled=all_of(_WRITABLE, is_untrained),
     ),
-    Command(
+    _command(
         "file.pretrained",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Download pretrained weights..."),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Open an untrained model again with the weights of its library. You are asked before a download."
         ),
         opens("checkpoint", "take_pretrained"),
-        "",
-        preconditions.all_of(_WRITABLE, preconditions.is_untrained, preconditions.has_offer),
+        enabled=all_of(_WRITABLE, is_untrained, has_offer),
     ),
-    Command(
+    _command(
         "file.target",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Target..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Set where the model will run: runtime, threads, batch size."),
-        opens("target"),
+        opens("target", "TargetDialog"),
         "Ctrl+T",
     ),
-    Command(
+    _command(
         "file.compare",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Compare with file..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Put any other model beside this one: layers, shapes, parameters and MACs."),
         opens("open_model", "ask_to_compare"),
-        "",
-        preconditions.all_of(preconditions.has_model, preconditions.is_idle),
+        enabled=all_of(has_model, is_idle),
     ),
-    Command(
+    _command(
         "file.save",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Save project..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Save every state with its weights, and the recipe, in a folder."),
-        opens("project", "ask_save"),
+        opens("project", "SaveProject"),
         "Ctrl+S",
-        _WRITABLE,
+        enabled=_WRITABLE,
         line=True,
     ),
-    Command(
+    _command(
         "file.export_onnx",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export ONNX..."),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Write an ONNX file, run it in a new process and compare its outputs with the model."
         ),
-        opens("export", "ask", "onnx"),
+        opens("export", "ExportDialog", "onnx"),
         "Ctrl+E",
-        preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
+        enabled=all_of(_WRITABLE, has_no_marks),
         takes=_export_takes,
         line=True,
     ),
-    Command(
+    _command(
         "file.export_pytorch",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export PyTorch..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write the weights, the shapes and a Python file that loads them without Secateur."),
-        opens("export", "ask", "pytorch"),
+        opens("export", "ExportDialog", "pytorch"),
         "Ctrl+Shift+E",
-        preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
+        enabled=all_of(_WRITABLE, has_no_marks),
         takes=_export_takes,
     ),
-    Command(
+    _command(
         "file.export_recipe",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export recipe..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write the steps to the current state as JSON, so that you can repeat them."),
-        opens("export", "ask_to_share", "recipe"),
-        "",
-        _WRITABLE,
+        opens("export", "Share", "recipe"),
+        enabled=_WRITABLE,
         line=True,
     ),
-    Command(
+    _command(
         "file.export_script",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export script..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write the steps to the current state as a Python script."),
-        opens("export", "ask_to_share", "script"),
-        "",
-        _WRITABLE,
+        opens("export", "Share", "script"),
+        enabled=_WRITABLE,
     ),
-    Command(
+    _command(
         "file.export_report",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Export report..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write the steps and their results to one HTML file."),
-        opens("export", "ask_to_share", "report"),
-        "",
-        _WRITABLE,
+        opens("export", "Share", "report"),
+        enabled=_WRITABLE,
     ),
-    Command(
+    _command(
         "file.share",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Share..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write a small bundle that colleagues can open without your data."),
-        opens("export", "ask_to_share", "bundle"),
-        "",
-        _WRITABLE,
+        opens("export", "Share", "bundle"),
+        enabled=_WRITABLE,
         line=True,
     ),
-    Command(
+    _command(
         "file.quit",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Quit"),
         QT_TRANSLATE_NOOP(CONTEXT, "Close the window."),
         lambda window: window.close(),

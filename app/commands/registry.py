@@ -22,20 +22,18 @@ def command_named(name: str) -> Command:
 
 def next_step(document: Document) -> Command:
     """The command that the primary button runs now."""
-    return command_named(_name(document))
-
-
-def _name(document: Document) -> str:
     state = document.state
     if state is None:
-        return "file.open"
-    if document.marked.any():
-        return "run.cut"
-    if state.kind in (StateKind.ORIGINAL, StateKind.MASKED):
-        return "edit.suggest"
-    if document.untrained:
-        return "file.checkpoint"
-    verdict = document.goal_verdict
-    if state.kind is StateKind.CUT and document.task is not None and not (verdict is not None and verdict.met):
-        return "run.recover"
-    return "file.export_onnx"
+        name = "file.open"
+    elif document.marked.any():
+        name = "run.cut"
+    elif state.kind in (StateKind.ORIGINAL, StateKind.MASKED):
+        name = "edit.suggest"
+    elif document.untrained:
+        name = "file.checkpoint"
+    else:
+        verdict = document.goal_verdict
+        met = verdict is not None and verdict.met
+        recovers = state.kind is StateKind.CUT and document.task is not None and not met
+        name = "run.recover" if recovers else "file.export_onnx"
+    return command_named(name)

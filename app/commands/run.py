@@ -1,27 +1,44 @@
 """Commands that start and stop jobs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..dialogs.window_api import WindowApi
-from ..document import preconditions
 from ..document.document import Document
+from ..document.preconditions import (
+    all_of,
+    can_add_baselines,
+    engine_is_elsewhere,
+    has_jobs,
+    has_marks,
+    has_model,
+    has_no_marks,
+    has_task,
+    has_weights,
+    is_idle,
+    is_pruned,
+    needs_latency_table,
+    needs_sensitivity,
+    no_long_job,
+    target_is_reachable,
+)
 from ..jobs.workbench import Workbench
 from ..text.titles import recovery_called
 from ..text.translate import QT_TRANSLATE_NOOP, counted
 from .command import CONTEXT, Command, opens, say
 
-MENU = QT_TRANSLATE_NOOP(CONTEXT, "Run")
+_command = partial(Command, QT_TRANSLATE_NOOP(CONTEXT, "Run"))
 ENGINE = QT_TRANSLATE_NOOP(CONTEXT, "Engine")
 
 
-def _cancel(window: WindowApi) -> None:
+def _cancel_job(window: WindowApi) -> None:
     jobs = window.document.jobs
     if jobs:
         window.workbench.runner.request_cancel(jobs[0].id)
 
 
-def _sensitivity(window: WindowApi) -> None:
+def _measure_sensitivity(window: WindowApi) -> None:
     window.workbench.sensitivity.start()
     window.show_panel("sensitivity")
 
@@ -34,10 +51,6 @@ def _disconnect_words(document: Document) -> str:
 def _cut_words(document: Document) -> str:
     count = int(document.marked.sum())
     return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
-
-
-def _recover_words(document: Document) -> str:
-    return recovery_called(document.recovery)
 
 
 def _takes(method: str, *rest: Callable[[Document], Any]) -> Callable[[Workbench], str]:
@@ -58,233 +71,162 @@ def _measure_takes(workbench: Workbench) -> str:
 
 
 RUN = (
-    Command(
+    _command(
         "run.cut",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Cut"),
         QT_TRANSLATE_NOOP(CONTEXT, "Remove the marked structures and verify the result. Undo restores them."),
         lambda window: window.workbench.states.cut(),
         "Ctrl+Return",
-        preconditions.all_of(
-            preconditions.has_model,
-            preconditions.has_weights,
-            preconditions.is_idle,
-            preconditions.has_marks,
-            preconditions.no_long_job,
-        ),
-        _cut_words,
-        _takes("cut"),
+        enabled=all_of(has_model, has_weights, is_idle, has_marks, no_long_job),
+        words=_cut_words,
+        takes=_takes("cut"),
     ),
-    Command(
+    _command(
         "run.recover",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Recover"),
         QT_TRANSLATE_NOOP(CONTEXT, "Fine-tune the current state with the original as teacher."),
         lambda window: window.workbench.states.recover(window.document.recovery),
         "Ctrl+R",
-        preconditions.all_of(
-            preconditions.has_model,
-            preconditions.has_weights,
-            preconditions.is_idle,
-            preconditions.has_task,
-            preconditions.is_pruned,
-            preconditions.has_no_marks,
-            preconditions.no_long_job,
-        ),
-        _recover_words,
-        _takes("recover", lambda document: document.recovery),
+        enabled=all_of(has_model, has_weights, is_idle, has_task, is_pruned, has_no_marks, no_long_job),
+        words=lambda document: recovery_called(document.recovery),
+        takes=_takes("recover", lambda document: document.recovery),
     ),
-    Command(
+    _command(
         "run.evaluate",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Evaluate"),
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the metric of the current state again."),
         lambda window: window.workbench.states.evaluate(),
-        "",
-        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.has_task),
+        enabled=all_of(has_model, has_weights, has_task),
         takes=_takes("evaluate", lambda document: document.evaluation_split),
         line=True,
     ),
-    Command(
+    _command(
         "run.measure",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure on the target"),
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of the original and the current state in alternating runs."),
         lambda window: window.workbench.states.measure(),
         "Ctrl+Shift+M",
-        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.target_is_reachable),
+        enabled=all_of(has_model, has_weights, target_is_reachable),
         takes=_measure_takes,
     ),
-    Command(
+    _command(
         "run.over_ssh",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure over SSH..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Measure latency on another machine, such as a board, that your ssh reaches."),
-        opens("remote_bench"),
-        "",
-        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.has_no_marks),
+        opens("remote_bench", "MeasureOverSsh"),
+        enabled=all_of(has_model, has_weights, has_no_marks),
     ),
-    Command(
+    _command(
         "run.bench",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure on another machine..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Write a folder with a benchmark script to run on another machine."),
-        opens("remote_bench", "ask_write"),
-        "",
-        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.has_no_marks),
+        opens("remote_bench", "WriteBench"),
+        enabled=all_of(has_model, has_weights, has_no_marks),
     ),
-    Command(
+    _command(
         "run.bench_results",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Read results from another machine..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Load the latencies that bench.py measured on another machine."),
         opens("remote_bench", "ask_results"),
-        "",
-        preconditions.all_of(preconditions.has_model, preconditions.has_weights),
+        enabled=all_of(has_model, has_weights),
     ),
-    Command(
+    _command(
         "run.job",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Write recovery job..."),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Write a folder that recovers the current state on another machine, by SSH, Slurm or a shell."
         ),
-        opens("remote_bench", "ask_write_job"),
-        "",
-        preconditions.all_of(
-            preconditions.has_model,
-            preconditions.has_weights,
-            preconditions.has_task,
-            preconditions.is_pruned,
-            preconditions.has_no_marks,
-        ),
+        opens("remote_bench", "WriteJob"),
+        enabled=all_of(has_model, has_weights, has_task, is_pruned, has_no_marks),
         line=True,
     ),
-    Command(
+    _command(
         "run.job_results",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Read recovery job..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Take the states that a job made on another machine into the history."),
         opens("remote_bench", "ask_job_results"),
-        "",
-        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.is_idle),
+        enabled=all_of(has_model, has_weights, is_idle),
     ),
-    Command(
+    _command(
         "run.latencies",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure latency savings"),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Time cut models on the target: the latency of each layer, and where removal saves none."
         ),
         lambda window: window.workbench.plan.measure_latencies(),
-        "",
-        preconditions.all_of(
-            preconditions.has_model, preconditions.target_is_reachable, preconditions.needs_latency_table
-        ),
+        enabled=all_of(has_model, target_is_reachable, needs_latency_table),
         line=True,
     ),
-    Command(
+    _command(
         "run.sensitivity",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure sensitivity"),
         QT_TRANSLATE_NOOP(CONTEXT, "Cut 10 to 90 % of each layer on trial and show how the metric changes."),
-        _sensitivity,
-        "",
-        preconditions.all_of(
-            preconditions.has_model, preconditions.has_weights, preconditions.has_task, preconditions.needs_sensitivity
-        ),
+        _measure_sensitivity,
+        enabled=all_of(has_model, has_weights, has_task, needs_sensitivity),
         takes=_takes("sensitivity"),
     ),
-    Command(
+    _command(
         "run.sweep",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Sweep budgets..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets to draw the trade-off curve."),
-        opens("sweep"),
+        opens("sweep", "SweepDialog"),
         "Ctrl+Shift+G",
-        preconditions.all_of(
-            preconditions.has_model,
-            preconditions.has_weights,
-            preconditions.is_idle,
-            preconditions.has_task,
-            preconditions.no_long_job,
-        ),
+        enabled=all_of(has_model, has_weights, is_idle, has_task, no_long_job),
         line=True,
     ),
-    Command(
+    _command(
         "run.lowest",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Find the fastest..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Find the lowest latency, or another cost, within a limit on the loss."),
-        opens("find_fastest"),
+        opens("find_fastest", "FindFastest"),
         "Ctrl+Shift+L",
-        preconditions.all_of(
-            preconditions.has_model,
-            preconditions.is_idle,
-            preconditions.has_task,
-            preconditions.has_no_marks,
-            preconditions.no_long_job,
-        ),
+        enabled=all_of(has_model, is_idle, has_task, has_no_marks, no_long_job),
     ),
-    Command(
+    _command(
         "run.baselines",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Baselines..."),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Compare with random removal, training from scratch, a stock model and unstructured pruning."
         ),
-        opens("baselines"),
+        opens("baselines", "ask"),
         "Ctrl+Shift+B",
-        preconditions.all_of(
-            preconditions.has_model,
-            preconditions.is_idle,
-            preconditions.has_task,
-            preconditions.has_no_marks,
-            preconditions.can_add_baselines,
-        ),
+        enabled=all_of(has_model, is_idle, has_task, has_no_marks, can_add_baselines),
     ),
-    Command(
+    _command(
         "run.connect",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Connect to an engine..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Compute on another machine, reached by ssh. What is open here stays as a draft."),
-        opens("connect"),
-        "",
-        preconditions.is_idle,
+        opens("connect", "ask"),
+        enabled=is_idle,
         line=True,
         within=ENGINE,
     ),
-    Command(
+    _command(
         "run.disconnect",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Disconnect"),
         QT_TRANSLATE_NOOP(CONTEXT, "Compute on this machine again. The engine on the other machine ends."),
         opens("connect", "disconnect"),
-        "",
-        preconditions.all_of(preconditions.engine_is_elsewhere, preconditions.is_idle),
-        _disconnect_words,
+        enabled=all_of(engine_is_elsewhere, is_idle),
+        words=_disconnect_words,
         within=ENGINE,
     ),
-    Command(
+    _command(
         "run.device",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Device..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Choose where models score, evaluate and train; see the memory and load of each."),
-        opens("device"),
-        "",
-        preconditions.has_model,
+        opens("device", "DeviceDialog"),
+        enabled=has_model,
     ),
-    Command(
+    _command(
         "run.cancel",
-        MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Cancel job"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
             "Stop the running job. Finished results are kept.",
         ),
-        _cancel,
+        _cancel_job,
         "Esc",
-        preconditions.has_jobs,
+        enabled=has_jobs,
         line=True,
     ),
 )

@@ -51,12 +51,7 @@ class About(QDialog):
 
     @Slot()
     def _show_diagnostics(self) -> None:
-        from .diagnostics import ask
+        from .diagnostics import Diagnostics
 
         self.accept()
-        ask(self._window)
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    About(window).open()
+        Diagnostics(self._window).open()

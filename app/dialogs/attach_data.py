@@ -228,8 +228,3 @@ class AttachData(FormDialog):
         """Attach it."""
         if (spec := self.data.spec()) is not None:
             self._window.workbench.model.attach_task(spec)
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    AttachData(window).open()

@@ -43,11 +43,6 @@ class AttachWeights(FormDialog):
         self._window.workbench.states.attach_weights(self.path.text())
 
 
-def ask_for_trained_weights(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    AttachWeights(window).open()
-
-
 class ChooseCheckpoint(FormDialog):
     """The dialog.
 
@@ -79,11 +74,6 @@ def open_with(window: WindowApi, weights: str = "", pretrained: str = "") -> Non
     contents = window.document.contents
     if (spec := contents.origin or contents.spec) is not None:
         window.open(replace(spec, weights=weights, pretrained=pretrained))
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    ChooseCheckpoint(window).open()
 
 
 def take_pretrained(window: WindowApi) -> None:

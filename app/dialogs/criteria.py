@@ -60,8 +60,3 @@ class Criteria(QDialog):
         if reason is None:
             return sentence(criterion.cost(setting, document.choices).message)
         return self.tr("Not available. {reason}").format(reason=sentence(reason))
-
-
-def ask(window: WindowApi) -> None:
-    """Open the page over a window."""
-    Criteria(window).open()

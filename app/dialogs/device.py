@@ -146,8 +146,3 @@ class DeviceDialog(FormDialog):
         if self.default.isChecked():
             settings.store(settings.DEVICE, device)
         self._window.workbench.model.set_device(device)
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    DeviceDialog(window).open()

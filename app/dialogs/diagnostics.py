@@ -147,8 +147,3 @@ class Diagnostics(QDialog):
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.text.toPlainText())
         self.copy.setText(self.tr("Copied"))
-
-
-def ask(window: WindowApi) -> None:
-    """Open the page over a window."""
-    Diagnostics(window).open()

@@ -143,11 +143,6 @@ def default_path(document: Document, format: str) -> str:
     return str(home() / f"{name}-{kept}-percent{EXPORTERS[format].suffix}")
 
 
-def ask(window: WindowApi, format: str) -> None:
-    """Open the dialog over a window."""
-    ExportDialog(window, format).open()
-
-
 CONTEXT = "Share"
 KINDS = {
     "recipe": (
@@ -227,8 +222,3 @@ def shared_path(document: Document, ending: str) -> str:
     """A name in the home folder that says model and state: resnet-s2.report.html."""
     name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
     return str(home() / f"{name}-{document.contents.present}.{ending}")
-
-
-def ask_to_share(window: WindowApi, kind: str) -> None:
-    """Open the dialog over a window."""
-    Share(window, kind).open()

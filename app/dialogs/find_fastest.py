@@ -125,8 +125,3 @@ class FindFastest(FormDialog):
         self._document.plan.set_goal(goal)
         self._workbench.search.start(self.loss_limit(), self.most.value() / 100, self.recovery())
         self._window.show_panel("tradeoff")
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    FindFastest(window).open()

@@ -71,8 +71,3 @@ class KeepByKind(FormDialog):
         """Set the goal."""
         kept = tuple(limit for kind in self.lines if (limit := self._limit(kind)) is not None)
         self._document.plan.set_goal(replace(self._document.goal, keep=self.cost.value() / 100, kept=kept, shape=()))
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    KeepByKind(window).open()

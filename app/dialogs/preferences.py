@@ -136,8 +136,3 @@ class Preferences(FormDialog):
         if self.text.value() != sizes().body:
             window.resize_text(self.text.value() - sizes().body)
         window.dress(self.look.currentData())
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    Preferences(window).open()

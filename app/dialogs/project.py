@@ -37,11 +37,6 @@ class SaveProject(FolderDialog):
         return in_the_way(Path(self.path.text()).expanduser())
 
 
-def ask_save(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    SaveProject(window).open()
-
-
 def ask_folder(window: WindowApi) -> None:
     """Let the user choose a project's folder to open."""
     title = QCoreApplication.translate(CONTEXT, "Open project")

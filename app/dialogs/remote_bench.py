@@ -64,11 +64,6 @@ class WriteBench(FolderDialog):
         return super().problem()
 
 
-def ask_write(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    WriteBench(window).open()
-
-
 def ask_results(window: WindowApi) -> None:
     """Let the user choose the results of another machine."""
     title = QCoreApplication.translate(CONTEXT, "Read results from another machine")
@@ -163,11 +158,6 @@ class MeasureOverSsh(FormDialog):
         self._bench.measure(target)
 
 
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    MeasureOverSsh(window).open()
-
-
 DIVIDED = "shard"
 """The setting that only matters where several processes train: those of a job."""
 DEVICES = ("cuda", "cpu", "mps")
@@ -217,11 +207,6 @@ class WriteJob(FolderDialog):
         if path.is_dir() and any(path.iterdir()) and not is_unstarted(path):
             return self.tr("{path} already holds other files. Choose a new folder.").format(path=path)
         return super().folder_problem(path)
-
-
-def ask_write_job(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    WriteJob(window).open()
 
 
 def ask_job_results(window: WindowApi) -> None:

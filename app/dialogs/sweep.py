@@ -195,8 +195,3 @@ class SweepDialog(FormDialog):
         way = self.way
         self._workbench.sweep.start(budgets, cost, way.settings(), way.way, way.steps.value())
         self._window.show_panel("tradeoff")
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    SweepDialog(window).open()

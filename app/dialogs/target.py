@@ -85,8 +85,3 @@ class TargetDialog(FormDialog):
         if is_valid(shape, self.input_size.text()):
             return ""
         return self.tr("Enter the input size as whole numbers separated by x, without the batch: 320 x 320.")
-
-
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    TargetDialog(window).open()

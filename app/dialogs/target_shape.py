@@ -396,11 +396,6 @@ def _one_row(*fields: QWidget) -> QWidget:
     return holder
 
 
-def ask(window: WindowApi) -> None:
-    """Open the dialog over a window."""
-    TargetShape(window).open()
-
-
 RIGHT = Qt.AlignmentFlag.AlignRight
 CACHE = 2
 """The row of the key/value cache, which only decoders have."""

@@ -41,20 +41,20 @@ class FileOpener(QObject):
         application.installEventFilter(self)
 
     def serve(self, window: MainWindow) -> None:
-        """Open in that window from now on."""
+        """Open files in that window from now on."""
         self._window, self._painted = window, False
-        window.painted.connect(self._open_waiting)
+        window.painted.connect(self._open_last)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Take what asks for a file."""
         if isinstance(event, QFileOpenEvent) and event.file():
             self._waiting = event.file()
             if self._painted:
-                self._open_waiting()
+                self._open_last()
             return True
         return super().eventFilter(watched, event)
 
-    def _open_waiting(self) -> None:
+    def _open_last(self) -> None:
         self._painted = True
         path, self._waiting = self._waiting, ""
         if path:
@@ -155,16 +155,16 @@ class WindowHolder(QObject):
         """Make a window with an engine of its own, or with that."""
         super().__init__(parent)
         self._left = BackgroundTasks("windows that were left")
-        self.window = self._made(engine)
+        self.window = self._make_window(engine)
 
-    def _made(self, engine: Client | None) -> MainWindow:
+    def _make_window(self, engine: Client | None) -> MainWindow:
         window = make_window(engine)
         window.engine_chosen.connect(self._replace)
         return window
 
     @Slot(object, object)
     def _replace(self, engine: Client | None, then: Callable[[MainWindow], None] | None) -> None:
-        before, self.window = self.window, self._made(engine)
+        before, self.window = self.window, self._make_window(engine)
         self.window.restoreGeometry(before.saveGeometry())
         if then is not None:
             self.window.painted.connect(partial(then, self.window))
@@ -174,7 +174,7 @@ class WindowHolder(QObject):
         self._left.run(before.workbench.end, on_done=lambda _none: before.deleteLater())
 
     def wait(self) -> None:
-        """Wait until the engines of windows that were left have ended: what is told to one elsewhere must get there."""
+        """Wait until the engines of windows that were left have ended: one elsewhere must get its last messages."""
         self._left.close()
 
 
@@ -196,9 +196,12 @@ def start(spec: ModelSpec | None, asked: bool = True, engine: Client | None = No
         engine: One that loads its libraries already; None for another.
     """
     application = make_application()
-    mishaps = ExceptionHook(application)
-    mishaps.install()
-    _end_on_interrupt(application)
+    ExceptionHook(application).install()
+    # Ctrl-C in the terminal ends the program. Python sees it only while it runs, hence a timer that does nothing.
+    signal.signal(signal.SIGINT, lambda *_: application.quit())
+    timer = QTimer(application, interval=300)
+    timer.timeout.connect(lambda: None)
+    timer.start()
     holder = WindowHolder(engine)
     window = holder.window
     holder.replaced.connect(FileOpener(application, window).serve)
@@ -208,11 +211,3 @@ def start(spec: ModelSpec | None, asked: bool = True, engine: Client | None = No
     status = application.exec()
     holder.wait()
     return status
-
-
-def _end_on_interrupt(application: QApplication) -> None:
-    """Ctrl-C in the terminal ends the program; Python sees it only while it runs, hence the timer."""
-    signal.signal(signal.SIGINT, lambda *_: application.quit())
-    timer = QTimer(application, interval=300)
-    timer.timeout.connect(lambda: None)
-    timer.start()

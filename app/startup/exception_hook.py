@@ -82,7 +82,7 @@ PLACES = 20
 
 
 class ExceptionHook(QObject):
-    """Hears of every exception that nobody caught.
+    """Hears of every exception that no code caught.
 
     Attributes:
         dialog: The one that is open, None where none is.
@@ -97,12 +97,12 @@ class ExceptionHook(QObject):
     def __init__(self, parent: QObject) -> None:
         """Belong to the application; nothing is heard before `install`."""
         super().__init__(parent)
-        self.dialog: Any = None
+        self.dialog: UnexpectedError | None = None
         self.counts: Counter[str] = Counter()
-        self._told: dict[str, str] = {}
+        self._details: dict[str, str] = {}
         self._before: tuple[Any, Any] | None = None
         # Queued: within a paint, or a model's data(), no dialog can be opened.
-        self.happened.connect(self._tell, Qt.ConnectionType.QueuedConnection)
+        self.happened.connect(self._show_error, Qt.ConnectionType.QueuedConnection)
 
     def install(self) -> None:
         """Hear from now on."""
@@ -128,30 +128,26 @@ class ExceptionHook(QObject):
             if sys.stderr is not None:
                 sys.stderr.write(details)
         elif self.dialog is None:
-            return  # It was told, and closed.
+            return  # It was shown, and closed.
         else:
             details = ""
         words = (str(error).strip().splitlines() or [""])[0]
         self.happened.emit(place, f"{kind.__name__}: {words}" if words else kind.__name__, details)
 
     @Slot(str, str, str)
-    def _tell(self, place: str, sentence: str, details: str) -> None:
+    def _show_error(self, place: str, sentence: str, details: str) -> None:
         if self.dialog is None:
             if not details:
                 return
-            self.dialog, self._told = self._open(sentence), {}
-        if details and len(self._told) < PLACES:
-            self._told[place] = details
-        self.dialog.tell("\n".join(self._told.values()), sum(self.counts[one] for one in self._told))
-
-    def _open(self, sentence: str) -> Any:
-
-        words = self.tr("Unexpected error: {0}. Your work is kept, and you can continue.")
-        dialog = UnexpectedError(QApplication.activeWindow(), words.format(sentence.rstrip(".")))
-        dialog.destroyed.connect(self._closed)
-        dialog.open()
-        return dialog
+            words = self.tr("Unexpected error: {0}. Your work is kept, and you can continue.")
+            self.dialog = UnexpectedError(QApplication.activeWindow(), words.format(sentence.rstrip(".")))
+            self.dialog.destroyed.connect(self._forget_dialog)
+            self.dialog.open()
+            self._details = {}
+        if details and len(self._details) < PLACES:
+            self._details[place] = details
+        self.dialog.tell("\n".join(self._details.values()), sum(self.counts[one] for one in self._details))
 
     @Slot()
-    def _closed(self) -> None:
+    def _forget_dialog(self) -> None:
         self.dialog = None

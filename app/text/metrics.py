@@ -8,7 +8,6 @@ from PySide6.QtCore import QCoreApplication
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.devices import CPU
 from secateur.engine.session.states import State, StateKind
-from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split
 
@@ -68,7 +67,7 @@ def difference_text(value: float, in_percent: bool, short: bool = True) -> str:
 
 
 def metric_text(metric: Metric) -> str:
-    """87.4 % \u00b1 0.33, n = 10,000; without n where nobody said it."""
+    """87.4 % \u00b1 0.33, n = 10,000; without n where it is unknown."""
     whole = f"{value_text(metric)} {error_text(metric)}".strip().replace(" ", NO_BREAK)
     return f"{whole}, n{NO_BREAK}={NO_BREAK}{metric.count:,}" if metric.count else whole
 
@@ -110,21 +109,21 @@ def replaced(before: State, metrics: Iterable[Metric], timings: Iterable[Timing]
 
     The first value on the test split takes the place of none on another split, and says which that was.
     """
-    told = list[str]()
+    sentences = list[str]()
     for metric in metrics:
         old = next((one for one in before.metrics if one.like(metric)), None)
         if old is not None and old != metric:
             words = say("states", "{0} on the {1} split is {2}; it replaces {3}.")
-            told.append(words.format(metric.name, metric.split, metric_text(metric), metric_text(old)))
+            sentences.append(words.format(metric.name, metric.split, metric_text(metric), metric_text(old)))
         elif old is None and metric.split is Split.TEST and (picked := metric_of(before, Split.VAL)) is not None:
             words = say("states", "{0} on the test split is {1}. On val, which chose the weights, it was {2}.")
-            told.append(words.format(metric.name, metric_text(metric), metric_text(picked)))
+            sentences.append(words.format(metric.name, metric_text(metric), metric_text(picked)))
     for timing in timings:
         last = timing_of(before, timing.target)
         if last is not None and last != timing:
             words = say("states", "the latency is {0}; it replaces {1}.")
-            told.append(words.format(latency_text(timing), latency_text(last)))
-    return told
+            sentences.append(words.format(latency_text(timing), latency_text(last)))
+    return sentences
 
 
 def kind_text(kind: StateKind) -> str:
@@ -201,15 +200,11 @@ def verified_tip(states: tuple[State, ...], present: State | None) -> str:
         return say("verified", "Every cut is compared with the original in which the removed structures are masked.")
     repairs = [say("verified", "Repaired: {0}").format(sentence(one)) for one in cut.repairs]
     title = say("verified", "Cut {0}, largest relative difference of the outputs:").format(cut.id)
-    return "\n".join((title, *_lines(cut.verification), say("verified", "This says nothing about accuracy."), *repairs))
-
-
-def _lines(verification: Verification) -> list[str]:
     words = say("verified", "{0}: {1}, below {2} ({3})")
-    made = [
+    lines = [
         words.format(engine_words(c.name), rough(c.difference), rough(c.tolerance), c.dtype)
-        for c in verification.checks
+        for c in cut.verification.checks
     ]
-    scope = [sentence(line) for line in verification.scope]
-    skipped = [say("verified", "skipped: {0}").format(sentence(reason)) for reason in verification.skipped]
-    return [*made, *scope, *skipped]
+    lines += [sentence(line) for line in cut.verification.scope]
+    lines += [say("verified", "skipped: {0}").format(sentence(reason)) for reason in cut.verification.skipped]
+    return "\n".join((title, *lines, say("verified", "This says nothing about accuracy."), *repairs))

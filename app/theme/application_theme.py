@@ -25,6 +25,18 @@ Step: TypeAlias = Callable[[], Iterator[None] | None]
 PAUSE = 1
 """Milliseconds between two steps: other timers, and what a step has others do, come before the next."""
 _DONE = object()
+PART = 120
+"""Widgets that are dressed at a time: under 10 ms."""
+_OWN_STYLE, _POLISHED = Qt.WidgetAttribute.WA_SetStyle, Qt.WidgetAttribute.WA_WState_Polished
+
+
+class Scheme(StrEnum):
+    """What the user chose."""
+
+    SYSTEM = "system"
+    LIGHT = "light"
+    DARK = "dark"
+    CONTRAST = "contrast"
 
 
 class Switching(QObject):
@@ -37,11 +49,11 @@ class Switching(QObject):
         self._parts: Iterator[None] = iter(())
         self._still: list[QWidget] = []
         self._turns = QTimer(self, interval=PAUSE, singleShot=True)
-        self._turns.timeout.connect(self._turn)
+        self._turns.timeout.connect(self._take_part)
 
     @property
     def busy(self) -> bool:
-        """Steps are left, or windows stand still."""
+        """Steps are left, or windows are not painted."""
         return self._turns.isActive()
 
     def begin(self, steps: Iterable[Step]) -> None:
@@ -64,7 +76,7 @@ class Switching(QObject):
                 window.setUpdatesEnabled(True)
 
     @Slot()
-    def _turn(self) -> None:
+    def _take_part(self) -> None:
         self._turns.start()
         if next(self._parts, _DONE) is not _DONE:
             return
@@ -80,13 +92,11 @@ def take_all(parts: Iterator[None] | None) -> None:
         pass
 
 
-PART = 120
-"""Widgets that are dressed at a time: under 10 ms."""
-_OWN_STYLE, _POLISHED = Qt.WidgetAttribute.WA_SetStyle, Qt.WidgetAttribute.WA_WState_Polished
-
-
 def dress(app: QApplication, sheet: str) -> Iterator[None]:
     """Put a style sheet on, in parts; has to be gone through to its end.
+
+    Qt puts it on all widgets at once, which takes 40 ms and more for a thousand. It passes over those that seem to have
+    a style of their own and were never polished: so they get later, in parts, what Qt would have done.
 
     Args:
         app: The application.
@@ -94,30 +104,21 @@ def dress(app: QApplication, sheet: str) -> Iterator[None]:
     """
     later = [one for one in app.allWidgets() if one.testAttribute(_POLISHED) and not one.testAttribute(_OWN_STYLE)]
     for one in later:
-        _set_aside(one, True)
+        _hide_from_qt(one, True)
     app.setStyleSheet(sheet)
     for start in range(0, len(later), PART):
         yield
         for one in later[start : start + PART]:
             if isValid(one):
-                _set_aside(one, False)
+                _hide_from_qt(one, False)
                 app.style().polish(one)
                 QCoreApplication.sendEvent(one, QEvent(QEvent.Type.StyleChange))
                 one.update()
 
 
-def _set_aside(widget: QWidget, aside: bool) -> None:
+def _hide_from_qt(widget: QWidget, aside: bool) -> None:
     widget.setAttribute(_OWN_STYLE, aside)
     widget.setAttribute(_POLISHED, not aside)
-
-
-class Scheme(StrEnum):
-    """What the user chose."""
-
-    SYSTEM = "system"
-    LIGHT = "light"
-    DARK = "dark"
-    CONTRAST = "contrast"
 
 
 class Theme(QObject):
@@ -147,7 +148,7 @@ class Theme(QObject):
         self._flashing = QApplication.cursorFlashTime()
         self._worn: tuple[Tokens, Sizes] | None = None
         self._switching = Switching(self)
-        app.styleHints().colorSchemeChanged.connect(self._system_changed)
+        app.styleHints().colorSchemeChanged.connect(self._follow_system)
 
     @property
     def switching(self) -> bool:
@@ -158,7 +159,7 @@ class Theme(QObject):
         """Take a look now, all at once."""
         self._take(scheme, self.sizes.body)
         self._switching.end()
-        for step in (self._tell,) if self._worn == (self.tokens, self.sizes) else self._steps:
+        for step in (self._announce,) if self._worn == (self.tokens, self.sizes) else self._steps:
             take_all(step())
 
     def reduce_motion(self, still: bool) -> None:
@@ -177,16 +178,17 @@ class Theme(QObject):
         if self.switching or self._worn != (self.tokens, self.sizes):
             self._switching.begin(self._steps)
         else:  # Light as the system has it, after light as chosen: nothing looks different.
-            self._tell()
+            self._announce()
 
     def _take(self, scheme: Scheme, body: int) -> None:
         self.scheme, self.sizes = scheme, Sizes(min(max(body, SMALLEST), LARGEST))
-        dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and self._system_scheme() is Qt.ColorScheme.Dark)
+        system = QApplication.styleHints().colorScheme()
+        dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and system is Qt.ColorScheme.Dark)
         self.tokens = CONTRAST if scheme is Scheme.CONTRAST else DARK if dark else LIGHT
 
     @property
     def _steps(self) -> tuple[Step, ...]:
-        return self._undress, self._set_font, self._dress, self._tell
+        return self._undress, self._set_font, self._dress, self._announce
 
     def _undress(self) -> Iterator[None]:
         self._worn = None
@@ -203,7 +205,7 @@ class Theme(QObject):
         self._app.setPalette(palette(self.tokens))
         yield from dress(self._app, style_sheet(self.tokens, self.sizes))
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         self.changed.emit()
 
     @property
@@ -212,13 +214,8 @@ class Theme(QObject):
         assert isinstance(app, QApplication)
         return app
 
-    @staticmethod
-    def _system_scheme() -> Qt.ColorScheme:
-        """What the system says now."""
-        return QApplication.styleHints().colorScheme()
-
-    @Slot(Qt.ColorScheme)
-    def _system_changed(self, _scheme: Qt.ColorScheme) -> None:
+    @Slot()
+    def _follow_system(self) -> None:
         if self.scheme is Scheme.SYSTEM:
             self.switch()
 
@@ -252,7 +249,7 @@ def body_font(sizes: Sizes) -> QFont:
 
 
 def theme() -> Theme:
-    """The application's look; a light one when nobody applied any."""
+    """The application's look; a light one when none was applied."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     return _of(app) or Theme(app)

@@ -76,7 +76,7 @@ class _Gate(QObject):
         if not self.closed:
             return False
         if event.type() is QEvent.Type.FocusOut:
-            QTimer.singleShot(0, self, self._left)
+            QTimer.singleShot(0, self, self._disable)
         if isinstance(event, QKeyEvent) and event.type() in KEYS:
             moves = event.type() is QEvent.Type.KeyPress and event.key() in MOVES
             if not moves:
@@ -84,8 +84,8 @@ class _Gate(QObject):
             return not moves
         return event.type() in TAKEN
 
-    def _left(self) -> None:
-        """The focus is elsewhere: nothing is left to be kept."""
+    def _disable(self) -> None:
+        """Disable the widget once the focus is elsewhere."""
         if self.closed and not self._widget.hasFocus():
             self.open()
             self._widget.setEnabled(False)

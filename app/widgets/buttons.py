@@ -29,17 +29,22 @@ INSIDE, ROUND = 2.5, 4.0
 
 
 class Button(Eliding, QPushButton):
-    """A button that may be narrower than its words, and then tells them."""
+    """A button that may be narrower than its words, and then shows them in its tooltip."""
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         """Take the words."""
         super().__init__(text, parent)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
+    def say(self, words: str) -> None:
+        """Change the words, for readers of the screen too."""
+        self.setText(words)
+        self.setAccessibleName(words)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """As the style paints it, with the words that fit; one that is filled has a second focus frame inside.
 
-        The frame of the style sheet stands out from what is around the button, this one from its filling.
+        The frame of the style sheet is seen against what is around the button, this one against its filling.
         """
         option = QStyleOptionButton()
         self.initStyleOption(option)
@@ -68,7 +73,7 @@ class ElidedButton(Button):
     """A button whose width does not depend on its words: what is too long is elided in the middle."""
 
     def __init__(self, letters: int, least: int = 0, parent: QWidget | None = None) -> None:
-        """Take room for so many average letters, and for `least` of them where there is no more room (0: the same)."""
+        """Take room for a number of average letters, and for `least` where there is no more room (0: the same)."""
         super().__init__("", parent)
         self._letters, self._least = letters, least or letters
         self.setAutoDefault(False)
@@ -79,11 +84,6 @@ class ElidedButton(Button):
     def elided(self) -> bool:
         """Whether only a part of the words is shown."""
         return self.shown() != self.text()
-
-    def say(self, words: str) -> None:
-        """Change the words, for readers of the screen too."""
-        self.setText(words)
-        self.setAccessibleName(words)
 
     def sizeHint(self) -> QSize:
         """As wide as its letters, whatever it says."""
@@ -111,11 +111,6 @@ class PrimaryButton(Button):
         self.setProperty("role", "primary")
         self.setAccessibleName(text)
 
-    def say(self, text: str) -> None:
-        """Change the words, for readers of the screen too."""
-        self.setText(text)
-        self.setAccessibleName(text)
-
 
 class MenuButton(QPushButton):
     """A button that opens a menu, which is made when it is asked for."""
@@ -127,7 +122,7 @@ class MenuButton(QPushButton):
         self.setAccessibleName(text)
         self.setAutoDefault(False)
         self._fill = fill
-        self.clicked.connect(self._open)
+        self.clicked.connect(self._open_menu)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The button as the style paints it, and the arrow."""
@@ -136,7 +131,7 @@ class MenuButton(QPushButton):
         chevron(QPainter(self), QPointF(self.width() - 12.5, self.height() / 2), "down", colour)
 
     @Slot()
-    def _open(self) -> None:
+    def _open_menu(self) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.setToolTipsVisible(True)
@@ -145,7 +140,7 @@ class MenuButton(QPushButton):
 
 
 class Chip(Button):
-    """A filter to switch on, with how many it would show."""
+    """A filter to switch on, with the number of what it would show."""
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         """Take the filter's name."""

@@ -1,4 +1,4 @@
-"""Surfaces: the card that panels lie on, rounded with a hairline; a popup of fields; the bar of an error."""
+"""Surfaces: the card that panels are on, rounded with a hairline; a popup of fields; the bar of an error."""
 
 from PySide6.QtCore import QRect, QSize, Qt, Slot
 from PySide6.QtGui import QGuiApplication
@@ -25,11 +25,11 @@ class Card(QFrame):
 
 
 def corner_place(card: Card, room: QSize, width: int, gap: int, right: bool = True) -> QRect:
-    """Where a card lies that floats in a lower corner, as high as its words need; all in device-independent pixels.
+    """Where a card is that floats in a lower corner, as high as its words need; all in device-independent pixels.
 
     Args:
         card: What floats.
-        room: Size of what it lies over.
+        room: Size of what is below it.
         width: Of the card, where there is room for it.
         gap: Between the card and the edges.
         right: In the right corner, not in the left one.
@@ -87,7 +87,7 @@ class ErrorBar(Card):
             row.addWidget(each)
         self.body.addLayout(row)
         self.body.addWidget(self.details)
-        self.fold.clicked.connect(self._toggle)
+        self.fold.clicked.connect(self._toggle_details)
         self.copy.clicked.connect(self._copy)
         self.dismiss.clicked.connect(self.hide)
         self.hide()
@@ -103,7 +103,7 @@ class ErrorBar(Card):
         self.show()
 
     @Slot()
-    def _toggle(self) -> None:
+    def _toggle_details(self) -> None:
         folded = self.details.isHidden()
         self.details.setVisible(folded)
         self.fold.setText(self.tr("Hide details") if folded else self.tr("Details"))

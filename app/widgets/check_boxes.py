@@ -37,14 +37,14 @@ class CheckBox(Eliding, QCheckBox):
         stylist.drawControl(QStyle.ControlElement.CE_CheckBox, option)
         stylist.end()
         where = self.style().subElementRect(QStyle.SubElement.SE_CheckBoxIndicator, option, self)
-        painter, box = _prepared(self), _square(QRectF(where))
+        painter, box = _mark_painter(self), _square(QRectF(where))
         painter.drawRoundedRect(box, 3, 3)
         if self.isChecked():
-            painter.setPen(QPen(_mark(self), 1.8, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+            painter.setPen(QPen(_mark_colour(self), 1.8, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
             left, top, size = box.left(), box.top(), box.width()
             corners = [(0.24, 0.52), (0.43, 0.72), (0.77, 0.3)]
             painter.drawPolyline([QPointF(left + x * size, top + y * size) for x, y in corners])
-        _frame(self, painter, self.style().subElementRect(QStyle.SubElement.SE_CheckBoxContents, option, self))
+        _paint_frame(self, painter, self.style().subElementRect(QStyle.SubElement.SE_CheckBoxContents, option, self))
 
 
 class RadioButton(Eliding, QRadioButton):
@@ -64,13 +64,13 @@ class RadioButton(Eliding, QRadioButton):
         stylist.drawControl(QStyle.ControlElement.CE_RadioButton, option)
         stylist.end()
         where = self.style().subElementRect(QStyle.SubElement.SE_RadioButtonIndicator, option, self)
-        painter, box = _prepared(self), _square(QRectF(where))
+        painter, box = _mark_painter(self), _square(QRectF(where))
         painter.drawEllipse(box)
         if self.isChecked():
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(_mark(self))
+            painter.setBrush(_mark_colour(self))
             painter.drawEllipse(box.center(), 3.0, 3.0)
-        _frame(self, painter, self.style().subElementRect(QStyle.SubElement.SE_RadioButtonContents, option, self))
+        _paint_frame(self, painter, self.style().subElementRect(QStyle.SubElement.SE_RadioButtonContents, option, self))
 
 
 def _square(where: QRectF) -> QRectF:
@@ -80,8 +80,8 @@ def _square(where: QRectF) -> QRectF:
     return QRectF(int(left) + 0.5, int(top) + 0.5, size, size)
 
 
-def _prepared(button: QAbstractButton) -> QPainter:
-    """A painter with the colours of the frame and of what is in it."""
+def _mark_painter(button: QAbstractButton) -> QPainter:
+    """A painter with the colours of the mark's frame and of what is in it."""
     look, painter = tokens(), QPainter(button)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     filled = button.isChecked() and button.isEnabled()
@@ -93,8 +93,8 @@ def _prepared(button: QAbstractButton) -> QPainter:
     return painter
 
 
-def _frame(button: QAbstractButton, painter: QPainter, where: QRect) -> None:
-    """Around the words of the one that has the focus."""
+def _paint_frame(button: QAbstractButton, painter: QPainter, where: QRect) -> None:
+    """Frame the words of a button that has the focus."""
     if button.hasFocus():
         width = min(where.width(), button.fontMetrics().horizontalAdvance(button.text())) + 2 * AROUND
         around = QRectF(where.left() - AROUND, 0, width, button.height())
@@ -103,5 +103,5 @@ def _frame(button: QAbstractButton, painter: QPainter, where: QRect) -> None:
         painter.drawRoundedRect(around.intersected(QRectF(button.rect())).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
 
 
-def _mark(button: QAbstractButton) -> QColor:
+def _mark_colour(button: QAbstractButton) -> QColor:
     return QColor(tokens().on_accent if button.isEnabled() else tokens().muted)

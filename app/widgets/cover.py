@@ -1,6 +1,6 @@
-"""Steps that may fail without taking others along, and what lies over a view that could not be brought up to date.
+"""Steps that may fail without taking others along, and the cover of a view that could not be brought up to date.
 
-A view shows what was so before until it has shown what is so now. Where it fails in that, nothing of it may be read.
+A view shows the last state until it has shown the present one. Where it fails in that, nothing of it may be read.
 """
 
 import sys
@@ -16,7 +16,7 @@ LOW = 60
 
 
 def attempt(step: Callable[[], object]) -> bool:
-    """Take a step; where it raises, that is told like any exception that nobody caught, and the answer is False."""
+    """Take a step; False where it raises, which is shown like any exception that no code caught."""
     try:
         step()
     except Exception as error:
@@ -26,7 +26,7 @@ def attempt(step: Callable[[], object]) -> bool:
 
 
 def show_or_cover(view: QWidget, show: Callable[[], object]) -> bool:
-    """Have a view, or a part of one, show what is so; it is covered until that succeeds."""
+    """Bring a view, or a part of one, up to date; it is covered until that succeeds."""
     shown = attempt(show)
     known = view.findChild(Cover, options=Qt.FindChildOption.FindDirectChildrenOnly)
     if not shown and known is None:
@@ -39,7 +39,7 @@ def show_or_cover(view: QWidget, show: Callable[[], object]) -> bool:
 
 
 class Cover(QLabel):
-    """Lies over all of a view, and says why nothing of it is to be seen."""
+    """Covers all of a view, and says why nothing of it is to be seen."""
 
     def __init__(self, view: QWidget) -> None:
         """Cover a view."""

@@ -1,4 +1,4 @@
-"""Words in too little room: shortened with dots, and told whole in a tooltip.
+"""Words in too little room: shortened with dots, and whole in a tooltip.
 
 Labels, buttons, combo boxes and headings of views all go by this: each asks for the room of its whole text, may be
 given less, and then elides.
@@ -60,7 +60,10 @@ def tell_whole(event: QEvent, widget: QWidget, text: str) -> bool:
 
 
 class Eliding(Widget):
-    """Stands before Qt's class of a widget with words, which may be narrower than these and then tells them."""
+    """A widget with words that may be narrower than these, and then shows them in its tooltip.
+
+    It comes before Qt's class among the bases.
+    """
 
     def words(self) -> str:
         """All of them."""
@@ -75,7 +78,7 @@ class Eliding(Widget):
         return measure.elidedText(whole, Qt.TextElideMode.ElideRight, measure.horizontalAdvance(whole) - over)
 
     def hidden(self) -> str:
-        """What the tooltip tells: the whole, "" where it is shown."""
+        """What the tooltip adds: all words, "" where they are shown."""
         whole = self.words()
         return "" if self.shown() == whole else whole
 
@@ -84,6 +87,6 @@ class Eliding(Widget):
         return least(self.sizeHint(), self.words(), self.fontMetrics())
 
     def event(self, event: QEvent) -> bool:
-        """Tell what does not fit."""
-        told = event.type() is QEvent.Type.ToolTip and tell_whole(event, self, self.hidden())
-        return told or super().event(event)
+        """Show what does not fit in the tooltip."""
+        shown = event.type() is QEvent.Type.ToolTip and tell_whole(event, self, self.hidden())
+        return shown or super().event(event)

@@ -32,9 +32,9 @@ class EmptyState(QWidget):
             layout.addWidget(each)
         self.step = button(step)
         self._act: Callable[[], None] | None = None
-        self.step.clicked.connect(self._pressed)
+        self.step.clicked.connect(self._take_step)
         layout.addWidget(self.step, 0, Qt.AlignmentFlag.AlignHCenter)
-        self.step.setVisible(bool(step))  # only now: before it lies in this it would be a window of its own
+        self.step.setVisible(bool(step))  # only now: without a parent it would be a window of its own
         layout.addStretch(2)
 
     def say(self, title: str, sentence: str, step: str = "", act: Callable[[], None] | None = None) -> None:
@@ -47,7 +47,7 @@ class EmptyState(QWidget):
         self.step.setVisible(bool(step))
 
     @Slot()
-    def _pressed(self) -> None:
+    def _take_step(self) -> None:
         if self._act is not None:
             self._act()
         else:

@@ -80,19 +80,17 @@ class FlowLayout(QLayout):
         hints = [item.minimumSize() for item in filter(isValid, self._items)]
         return QSize(max((h.width() for h in hints), default=0), max((h.height() for h in hints), default=0))
 
-    def _sizes(self) -> list[tuple[QLayoutItem, QSize]]:
-        """What is shown, and the size that it would like."""
-        if self._shown is None:
-            here = (one for one in filter(isValid, self._items) if not one.isEmpty())
-            self._shown = [(one, one.sizeHint()) for one in here]
-        return [one for one in self._shown if isValid(one[0])]
-
     def _place(self, rect: QRect, move: bool) -> int:
         """Put the items in rows, level with each other; what is hidden takes no room. Height of all rows."""
         y, row = rect.y(), list[tuple[QLayoutItem, QSize]]()
         rows: list[list[tuple[QLayoutItem, QSize]]] = []
         used = 0
-        for item, hint in self._sizes():
+        if self._shown is None:
+            here = (one for one in filter(isValid, self._items) if not one.isEmpty())
+            self._shown = [(one, one.sizeHint()) for one in here]
+        for item, hint in self._shown:
+            if not isValid(item):
+                continue
             if row and used + hint.width() > rect.width():
                 rows.append(row)
                 row, used = [], 0

@@ -66,7 +66,7 @@ class WrappedLabel(QLabel):
 
 
 class ElidedLabel(Eliding, QLabel):
-    """A label for text of any length: elides in the middle and tells the whole text in a tooltip."""
+    """A label for text of any length: elides in the middle and shows the whole text in a tooltip."""
 
     def __init__(self, text: str = "", role: str = "", parent: QWidget | None = None, tells: bool = True) -> None:
         """Take a text and a role of the style sheet; one that does not tell has a tooltip of its own."""
@@ -79,11 +79,8 @@ class ElidedLabel(Eliding, QLabel):
 
     def shown(self) -> str:
         """The text, shortened where it must be."""
-        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self._room())
-
-    def _room(self) -> int:
-        """Width for the text: what rounding takes of it is no reason to shorten it."""
-        return self.contentsRect().width() + 1
+        room = self.contentsRect().width() + 1  # what rounding takes of it is no reason to shorten it
+        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, room)
 
     def hidden(self) -> str:
         """Nothing where it has a tooltip of its own."""

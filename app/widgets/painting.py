@@ -103,23 +103,18 @@ def paint_score_bar(painter: QPainter, area: QRectF, fraction: float, text: str,
     """Draw a track filled to `fraction` (NaN: only the track) and the number right of it."""
     painter.save()
     if area.width() >= px(NARROWEST):
-        area = _paint_bar(painter, area, fraction)
+        look = tokens()
+        width = min(BAR, area.width() * 0.45)
+        track = QRectF(area.left(), area.center().y() - 3, width, 6)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(look.line))
+        painter.drawRoundedRect(track, 3, 3)
+        if fraction == fraction:
+            painter.setBrush(QColor(*score_colour(fraction)))
+            painter.drawRoundedRect(QRectF(track.left(), track.top(), max(4.0, width * min(fraction, 1.0)), 6), 3, 3)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        area = area.adjusted(width + 5, 0, 0, 0)
     painter.setPen(QColor(colour))
     painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)
     painter.restore()
-
-
-def _paint_bar(painter: QPainter, area: QRectF, fraction: float) -> QRectF:
-    """Draw the bar and return what is left for the number."""
-    look = tokens()
-    width = min(BAR, area.width() * 0.45)
-    track = QRectF(area.left(), area.center().y() - 3, width, 6)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(look.line))
-    painter.drawRoundedRect(track, 3, 3)
-    if fraction == fraction:
-        painter.setBrush(QColor(*score_colour(fraction)))
-        painter.drawRoundedRect(QRectF(track.left(), track.top(), max(4.0, width * min(fraction, 1.0)), 6), 3, 3)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-    return area.adjusted(width + 5, 0, 0, 0)

@@ -37,7 +37,7 @@ class Plot(pg.PlotWidget):
             axis.enableAutoSIPrefix(False)
             axis.setStyle(tickLength=-4, maxTickLevel=0)
         self.recolour()
-        theme().changed.connect(self._theme_changed)
+        theme().changed.connect(self._recolour_if_there)
 
     def recolour(self) -> None:
         """Take the present colours."""
@@ -56,8 +56,9 @@ class Plot(pg.PlotWidget):
     def in_vectors(self) -> Generator[None]:
         """While it holds, nothing is painted from pixels that were kept: for files of vectors."""
         plot: Any = self.getPlotItem()
-        dots = [one for item in plot.items if (one := _scatter(item)) is not None]
-        curves = [item.curve for item in plot.items if isinstance(item, pg.PlotDataItem)]
+        lines = [item for item in plot.items if isinstance(item, pg.PlotDataItem)]
+        dots = [one.scatter for one in lines] + [one for one in plot.items if isinstance(one, pg.ScatterPlotItem)]
+        curves = [one.curve for one in lines]
         modes = [curve.cacheMode() for curve in curves]
         ground = self.cacheMode()
         self.setCacheMode(self.CacheModeFlag.CacheNone)
@@ -103,18 +104,13 @@ class Plot(pg.PlotWidget):
             axis.label.setToolTip(text if shown != text else "")
 
     @Slot()
-    def _theme_changed(self) -> None:
+    def _recolour_if_there(self) -> None:
         if "plotItem" in vars(self):  # not where Python has collected it already, and Qt has not deleted it yet
             self.recolour()
 
 
-def _scatter(item: object) -> pg.ScatterPlotItem | None:
-    """The points of an item, None where it draws none."""
-    return item.scatter if isinstance(item, pg.PlotDataItem) else item if isinstance(item, pg.ScatterPlotItem) else None
-
-
 def translucent(colour: str) -> QColor:
-    """A ground for words on a plot: the colour, with a little of what lies behind."""
+    """A ground for words on a plot: the colour, with a little of what is behind."""
     made = QColor(colour)
     made.setAlpha(224)
     return made
@@ -166,7 +162,7 @@ def line_at(lines: Iterable[tuple[Floats, Floats]], where: QPointF) -> int:
     return found
 
 
-LEAST = 20
+LEAST_HEIGHT = 20
 """A plot lower than this has no room for words."""
 
 
@@ -186,11 +182,11 @@ class PlotLabels:
     @property
     def room(self) -> bool:
         """Whether the plot is tall enough for labels."""
-        return self._plot.getViewBox().height() >= LEAST
+        return self._plot.getViewBox().height() >= LEAST_HEIGHT
 
     @property
     def area(self) -> QRectF:
-        """Where labels may lie, in pixels of the scene."""
+        """Where labels may be, in pixels of the scene."""
         return self._plot.getViewBox().sceneBoundingRect().adjusted(4, 2, -4, -2)
 
     def clear(self) -> None:
@@ -232,31 +228,25 @@ def spread(
 ) -> list[QRectF]:
     """A rectangle for each label: the first free place right, left, above or below its point, then further away.
 
-    Where all places lie on what is taken, only other labels and points are kept off.
+    Where all places are on what is taken, only other labels and points are kept off.
     """
     dots = [QRectF(p.x() - 5, p.y() - 5, 10, 10) for p in points]
     placed: list[QRectF] = []
     for point, size in zip(points, sizes, strict=True):
-        places = [_inside(QRectF(corner, size), area) for corner in _corners(point, size)]
+        # Upper left corners to try, best first.
+        beside, middle = point.y() - size.height() / 2, point.x() - size.width() / 2
+        right, left = point.x() + GAP, point.x() - GAP - size.width()
+        corners = [(right, beside), (left, beside)]
+        corners += [(middle, point.y() - GAP - size.height()), (middle, point.y() + GAP)]
+        steps = [step * size.height() for number in range(1, 7) for step in (number, -number)]
+        corners += [(x, beside + step) for step in steps for x in (right, left)]
+        # A label that would reach out of the area is moved into it.
+        most_x = max(area.left(), area.right() - size.width())
+        most_y = max(area.top(), area.bottom() - size.height())
+        places = [
+            QRectF(QPointF(min(max(x, area.left()), most_x), min(max(y, area.top()), most_y)), size) for x, y in corners
+        ]
         legible = [p for p in places if not any(p.intersects(o) for o in (*placed, *dots))]
         free = [p for p in legible if not any(p.intersects(o) for o in taken)]
         placed.append((free or legible or places)[0])
     return placed
-
-
-def _corners(point: QPointF, size: QSizeF) -> list[QPointF]:
-    """Upper left corners to try, best first."""
-    beside = point.y() - size.height() / 2
-    right, left = point.x() + GAP, point.x() - GAP - size.width()
-    middle = point.x() - size.width() / 2
-    first = [QPointF(right, beside), QPointF(left, beside)]
-    first += [QPointF(middle, point.y() - GAP - size.height()), QPointF(middle, point.y() + GAP)]
-    steps = [s * size.height() for n in range(1, 7) for s in (n, -n)]
-    return first + [QPointF(x, beside + s) for s in steps for x in (right, left)]
-
-
-def _inside(rect: QRectF, area: QRectF) -> QRectF:
-    """Moved so that it lies in the area."""
-    x = min(max(rect.left(), area.left()), max(area.left(), area.right() - rect.width()))
-    y = min(max(rect.top(), area.top()), max(area.top(), area.bottom() - rect.height()))
-    return QRectF(QPointF(x, y), rect.size())

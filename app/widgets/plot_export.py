@@ -30,7 +30,7 @@ class Table:
     """The numbers behind a plot.
 
     Attributes:
-        names: Of the columns, as they stand in the file: the same in every language.
+        names: Of the columns, as in the file: the same in every language.
         columns: As many, of equal lengths.
     """
 
@@ -42,7 +42,9 @@ class Table:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.names)
-        writer.writerows([_plain(value) for value in row] for row in zip(*self.columns, strict=True))
+        for row in zip(*self.columns, strict=True):
+            values = [value.item() if hasattr(value, "item") else value for value in row]  # as Python writes numbers
+            writer.writerow(["" if isinstance(value, float) and value != value else value for value in values])
         return out.getvalue()
 
 
@@ -69,7 +71,7 @@ class Drawing:
     def image(self, scale: float = SHARP) -> QImage:
         """The picture, on the ground of a panel."""
         widget = self.widget()
-        size = _fitted(widget)
+        size = _fit(widget)
         scale = min(scale, LONGEST / max(size.height(), 1))
         made = QImage(size * scale, QImage.Format.Format_ARGB32_Premultiplied)
         made.setDevicePixelRatio(scale)
@@ -84,7 +86,7 @@ class Drawing:
         from PySide6.QtSvg import QSvgGenerator
 
         widget = self.widget()
-        size = _fitted(widget)
+        size = _fit(widget)
         content, buffer = _buffer()
         generator = QSvgGenerator()
         generator.setOutputDevice(buffer)
@@ -105,7 +107,14 @@ class Drawing:
             return lambda: table.text().encode()
         if format == "png":
             image = self.image()
-            return lambda: _png(image)
+
+            def encode() -> bytes:
+                content, buffer = _buffer()
+                image.save(buffer, "PNG")  # type: ignore[call-overload]
+                buffer.close()
+                return bytes(content.data())
+
+            return encode
         made = self.svg()
         return lambda: made
 
@@ -151,8 +160,8 @@ def _say(text: str) -> str:
     return QCoreApplication.translate(CONTEXT, text)
 
 
-def _fitted(widget: QWidget) -> QSize:
-    """Its size; one that was never shown gets what it asks for."""
+def _fit(widget: QWidget) -> QSize:
+    """The size of a widget; one that was never shown gets what it asks for."""
     widget.ensurePolished()
     if not widget.testAttribute(Qt.WidgetAttribute.WA_Resized) and not widget.isVisible():
         widget.resize(widget.sizeHint())
@@ -168,21 +177,8 @@ def _paint(widget: QWidget, painter: QPainter) -> None:
         QWidget.render(widget, painter, QPoint(0, 0), renderFlags=QWidget.RenderFlag.DrawChildren)
 
 
-def _png(image: QImage) -> bytes:
-    content, buffer = _buffer()
-    image.save(buffer, "PNG")  # type: ignore[call-overload]
-    buffer.close()
-    return bytes(content.data())
-
-
 def _buffer() -> tuple[QByteArray, QBuffer]:
     content = QByteArray()
     buffer = QBuffer(content)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     return content, buffer
-
-
-def _plain(value: Any) -> Any:
-    """Numbers as Python writes them; what is unknown is left out."""
-    value = value.item() if hasattr(value, "item") else value
-    return "" if isinstance(value, float) and value != value else value

@@ -151,7 +151,11 @@ class ScoreMap(QWidget):
 
     def show_images(self, images: NDArray[np.uint8] | None) -> None:
         """Show cells as images [n, height, width, 3] framed in their colours, or plain again."""
-        self._images = [] if images is None else [_image(one) for one in images]
+        self._images = []
+        for pixels in () if images is None else images:
+            height, width = pixels.shape[:2]
+            image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+            self._images.append(image.copy())  # one that owns its memory
         self.updateGeometry()
         self.update()
 
@@ -248,7 +252,7 @@ class ScoreMap(QWidget):
             self._press, self._end, self._banding = event.position(), event.position(), False
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """The band grows; without a button what is under the mouse is told."""
+        """Let the band grow; without a button, say what is under the mouse."""
         if self._press is None:
             self.hovered.emit(self.cell_at(event.position().x(), event.position().y()))
             return
@@ -276,7 +280,7 @@ class ScoreMap(QWidget):
         self.hovered.emit(-1)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrow keys go from cell to cell, Space marks or spares; Escape drops the rubber band."""
+        """Arrow keys go from cell to cell, Space marks or unmarks; Escape drops the rubber band."""
         if event.key() == Qt.Key.Key_Escape and self._press is not None:
             self._press, self._banding = None, False
             self.update()
@@ -292,12 +296,6 @@ class ScoreMap(QWidget):
             self.picked.emit(min(max(start + step, 0), len(self.fractions) - 1))
         else:
             super().keyPressEvent(event)
-
-
-def _image(pixels: NDArray[np.uint8]) -> QImage:
-    """[height, width, 3] as an image that owns its memory."""
-    height, width = pixels.shape[:2]
-    return QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -86,8 +86,8 @@ class RowsTable(QTableView):
             header.resizeSection(0, min(name, max(room - sum(shown.values()), LEAST)))
 
 
-class _Teller(QObject):
-    """Tells titles that do not fit; a child of the header."""
+class _TitleTips(QObject):
+    """Shows titles that do not fit in tooltips; a child of the header."""
 
     def __init__(self, header: QHeaderView) -> None:
         super().__init__(header)
@@ -100,29 +100,27 @@ class _Teller(QObject):
             return False
         section = header.logicalIndexAt(event.pos())
         own = header.model().headerData(section, header.orientation(), Qt.ItemDataRole.ToolTipRole)
-        return not own and tell_whole(event, header, _hidden(header, section))
+        if own or section < 0:
+            return False
+        title = str(header.model().headerData(section, header.orientation()) or "")
+        option = QStyleOptionHeader()
+        header.initStyleOption(option)
+        option.rect.setWidth(header.sectionSize(section))
+        room = header.style().subElementRect(QStyle.SubElement.SE_HeaderLabel, option, header).width()
+        return header.fontMetrics().horizontalAdvance(title) > room and tell_whole(event, header, title)
 
 
 def elide_titles(header: QHeaderView) -> None:
     """Have a header elide its titles; where a column has a tooltip of its own, that is shown."""
     header.setTextElideMode(Qt.TextElideMode.ElideRight)
-    _Teller(header)
-
-
-def _hidden(header: QHeaderView, section: int) -> str:
-    """A column's title where it does not fit; "" where it does."""
-    if section < 0:
-        return ""
-    title = str(header.model().headerData(section, header.orientation()) or "")
-    option = QStyleOptionHeader()
-    header.initStyleOption(option)
-    option.rect.setWidth(header.sectionSize(section))
-    room = header.style().subElementRect(QStyle.SubElement.SE_HeaderLabel, option, header).width()
-    return title if header.fontMetrics().horizontalAdvance(title) > room else ""
+    _TitleTips(header)
 
 
 class TopRow(QObject):
-    """Keeps a view's first row in its place through a change of the look."""
+    """Keeps a view's first row in its place through a change of the look.
+
+    Without a style sheet rows are of another height for a moment, and Qt scrolls to what still fits.
+    """
 
     def __init__(self, view: QAbstractItemView) -> None:
         """Belong to the view."""
@@ -130,11 +128,11 @@ class TopRow(QObject):
         self._view = view
         self._row: QPersistentModelIndex | None = None
         self._hidden = 0.0  # of the row's height
-        theme().changing.connect(self._hold)
-        theme().changed.connect(self._show)
+        theme().changing.connect(self._note_top)
+        theme().changed.connect(self._scroll_back)
 
     @Slot()
-    def _hold(self) -> None:
+    def _note_top(self) -> None:
         """Note what is at the top; a change on the way to another one finds it noted already."""
         if self._row is None:
             first = self._view.indexAt(QPoint(0, 0))
@@ -142,7 +140,7 @@ class TopRow(QObject):
             self._row, self._hidden = QPersistentModelIndex(first), -place.top() / max(place.height(), 1)
 
     @Slot()
-    def _show(self) -> None:
+    def _scroll_back(self) -> None:
         row, self._row = self._row, None
         if row is not None and row.isValid():
             self._view.scrollTo(row, QAbstractItemView.ScrollHint.PositionAtTop)
@@ -151,7 +149,10 @@ class TopRow(QObject):
 
 
 class TypeAhead:
-    """The letters that were typed one soon after the other, and the row that they lead to."""
+    """The letters that were typed one soon after the other, and the row that they lead to.
+
+    Typing "fc" reaches "blocks.3.mlp.fc1", whatever the path begins with.
+    """
 
     def __init__(self) -> None:
         """Nothing is typed."""
