@@ -165,7 +165,7 @@ class DataRows(QObject):
         for name, line in self.lines.items():
             line.setText(pixels.get(name, option(spec, name)))
 
-    def problem(self) -> str:
+    def problem(self) -> str:  # noqa: PLR0911 - a sentence for each row
         """What is missing."""
         form: Form = self.kind.currentData()
         if "path" not in form.rows:

@@ -154,7 +154,7 @@ class MarkDialog(FormDialog):
         super().check()
         self.effect.setText("" if self.missing.text() else self._effect())
 
-    def problem(self) -> str:
+    def problem(self) -> str:  # noqa: PLR0911 - a sentence for each problem
         """What is wrong with the fields, or with what they mean."""
         if not is_valid(selection_rules.matcher, self.names.text()):
             return self.tr("The regular expression between the slashes is invalid. Correct it.")

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from os.path import commonprefix
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QStringListModel, Qt, QTimer, Slot
@@ -221,14 +220,7 @@ class OpenModel(FormDialog):
         self.pretrained = settings_line(setting_of(ModelSpec, "pretrained"), self.add_line)
         self.inputs = settings_line(setting_of(ModelSpec, "inputs"), self.add_line)
         self.outputs = settings_line(setting_of(ModelSpec, "outputs"), self.add_line)
-        self.own_class = check_field(setting_of(ModelSpec, "own_class"))
-        self.uniform = check_field(setting_of(ModelSpec, "uniform"))
-        self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
-        self._plans = QWidget()
-        row = FlowLayout(self._plans, gap=GAP)
-        for box in (self.own_class, self.uniform, self.ignore_unused):
-            row.addWidget(box)
-        self.add_row(self.tr("Plans"), self._plans)
+        self._add_plans_row()
         self._window = window
         self.data = DataRows(self, self._place, optional=True)
         self.show_row(self.data.kind, not compares)
@@ -246,6 +238,16 @@ class OpenModel(FormDialog):
         self._take(source, self.name.text())
         self._before = self.name.text()
         self.name.setFocus()
+
+    def _add_plans_row(self) -> None:
+        self.own_class = check_field(setting_of(ModelSpec, "own_class"))
+        self.uniform = check_field(setting_of(ModelSpec, "uniform"))
+        self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
+        self._plans = QWidget()
+        row = FlowLayout(self._plans, gap=GAP)
+        for box in (self.own_class, self.uniform, self.ignore_unused):
+            row.addWidget(box)
+        self.add_row(self.tr("Plans"), self._plans)
 
     def act(self) -> None:
         """Open the model, or compare it with the open one."""
@@ -434,7 +436,7 @@ class OpenModel(FormDialog):
         )
         return spec.with_inputs(model_inputs(self.inputs.text()))
 
-    def problem(self) -> str:
+    def problem(self) -> str:  # noqa: PLR0911 - a sentence for each row
         """What is missing of the model, its details or its data."""
         kind, name = self.kind.currentData(), self.name.text().strip()
         file, _, callable_ = name.rpartition(":")
@@ -469,14 +471,20 @@ def ask_to_compare(window: WindowApi) -> None:
 
 def _pasted_part(before: str, text: str) -> str:
     """What has come into a text, where that is more than a letter or has taken the place of others; else ""."""
-    begin = len(commonprefix((before, text)))
-    end = len(commonprefix((before[begin:][::-1], text[begin:][::-1])))
+    begin = _common_length(before, text)
+    end = _common_length(before[begin:][::-1], text[begin:][::-1])
     pasted = len(text) > begin + end and max(len(before), len(text)) - begin - end > 1
     return text[begin : len(text) - end] if pasted else ""
 
 
 def _title(kind: Kind) -> str:
     return QCoreApplication.translate(CONTEXT, kind.title)
+
+
+def _common_length(one: str, other: str) -> int:
+    """How many letters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def ask(window: WindowApi, source: str = "") -> None:

@@ -66,7 +66,7 @@ class RecoverySettingsDialog(FormDialog):
             self.show_row(field, False)
         self.check()
 
-    def problem(self) -> str:
+    def problem(self) -> str:  # noqa: PLR0911 - a sentence for each problem
         """Several budgets, of which a recovery ends by one; one that the data cannot count; losses of no domain."""
         try:
             values = self.fields.values()

@@ -82,13 +82,13 @@ class EntriesModel(QAbstractTableModel):
         """Text, icon or alignment of a cell."""
         entry, column = self.shown[index.row()], Column(index.column())
         match role:
-            case Qt.ItemDataRole.DisplayRole if column is Column.NAME:
-                return _readable(entry.name)
-            case Qt.ItemDataRole.DisplayRole if column is Column.SIZE:
-                return "" if entry.is_folder else size(entry.size)
             case Qt.ItemDataRole.DisplayRole:
                 when = QDateTime.fromSecsSinceEpoch(int(entry.modified))
-                return QLocale().toString(when, QLocale.FormatType.ShortFormat)
+                return {
+                    Column.NAME: _readable(entry.name),
+                    Column.SIZE: "" if entry.is_folder else size(entry.size),
+                    Column.MODIFIED: QLocale().toString(when, QLocale.FormatType.ShortFormat),
+                }[column]
             case Qt.ItemDataRole.DecorationRole if column is Column.NAME:
                 icon = QStyle.StandardPixmap.SP_DirIcon if entry.is_folder else QStyle.StandardPixmap.SP_FileIcon
                 return self._style.standardIcon(icon)
@@ -155,6 +155,24 @@ class RemoteBrowser(QDialog):
         self.status = label("", "muted", wrap=True)
         self.send = button(self.tr("Send a file from this machine..."))
         self.cancel_button, self.accept_button = button(self.tr("Cancel")), PrimaryButton(self.tr("Choose"))
+        self._lay_out()
+        self.filter.setVisible(self.filter.count() > 0)
+        self.send.setVisible(pick == "file")
+        self.path.returnPressed.connect(self._go)
+        self.path.textEdited.connect(lambda _text: self.table.clearSelection())
+        self.up.clicked.connect(lambda: self.visit(str(PurePosixPath(self._folder).parent)))
+        self.home.clicked.connect(lambda: self.visit(""))
+        self.table.activated.connect(self._open_entry)
+        self.table.selectionModel().selectionChanged.connect(self._show_selected)
+        self.filter.currentIndexChanged.connect(lambda _index: self._show_entries())
+        self.send.clicked.connect(self._choose_here)
+        self.accept_button.clicked.connect(self._go)
+        self.cancel_button.clicked.connect(self.reject)
+        self.table.installEventFilter(self)
+        self.visit(begin.strip())
+        self.table.setFocus()
+
+    def _lay_out(self) -> None:
         self.accept_button.setDefault(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
@@ -174,21 +192,6 @@ class RemoteBrowser(QDialog):
         foot.addWidget(self.accept_button)
         layout.addLayout(foot)
         self.resize(px(SIZE[0]), px(SIZE[1]))
-        self.filter.setVisible(self.filter.count() > 0)
-        self.send.setVisible(pick == "file")
-        self.path.returnPressed.connect(self._go)
-        self.path.textEdited.connect(lambda _text: self.table.clearSelection())
-        self.up.clicked.connect(lambda: self.visit(str(PurePosixPath(self._folder).parent)))
-        self.home.clicked.connect(lambda: self.visit(""))
-        self.table.activated.connect(self._open_entry)
-        self.table.selectionModel().selectionChanged.connect(self._show_selected)
-        self.filter.currentIndexChanged.connect(lambda _index: self._show_entries())
-        self.send.clicked.connect(self._choose_here)
-        self.accept_button.clicked.connect(self._go)
-        self.cancel_button.clicked.connect(self.reject)
-        self.table.installEventFilter(self)
-        self.visit(begin.strip())
-        self.table.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Backspace in the list goes up, Enter opens."""
