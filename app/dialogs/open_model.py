@@ -192,9 +192,9 @@ class OpenModel(FormDialog):
             sentence = self.tr("Its layers are shown beside those of the current state. The open model stays open.")
         super().__init__(window.as_widget(), title, sentence, verb)
         self._callables: tuple[str, ...] = ()
-        self._before, self._compares, self._place = "", compares, window.document.engine.place
+        self._window, self._compares, self._place = window, compares, window.document.engine.place
         self.read_elsewhere(window.workbench.elsewhere)
-        self._by_hand = False
+        self._before, self._by_hand = "", False
         self.kind = ComboBox(self.tr("Source"))
         for one in KINDS:
             self.kind.addItem(_title(one), one)
@@ -221,7 +221,6 @@ class OpenModel(FormDialog):
         self.inputs = settings_line(setting_of(ModelSpec, "inputs"), self.add_line)
         self.outputs = settings_line(setting_of(ModelSpec, "outputs"), self.add_line)
         self._add_plans_row()
-        self._window = window
         self.data = DataRows(self, self._place, optional=True)
         self.show_row(self.data.kind, not compares)
         self.kind.currentIndexChanged.connect(self._show_kind)
