@@ -75,8 +75,8 @@ class Actions(QObject):
     def _show(self, command: Command) -> None:
         document, action = self._window.document, self.by_id[command.id]
         action.setEnabled(not command.enabled(document))
-        action.setText(command.shown(document))
-        action.setToolTip(command.told(self._window.workbench))
+        action.setText(command.title_now(document))
+        action.setToolTip(command.tip_now(self._window.workbench))
         if command.chosen is not None:
             action.setChecked(command.chosen())
 

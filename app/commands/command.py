@@ -76,15 +76,15 @@ class Command:
     chosen: Callable[[], bool] | None = None
     within: str = ""
 
-    def shown(self, document: Document) -> str:
+    def title_now(self, document: Document) -> str:
         """The title in the user's language, as it is worded for this document."""
         return self.words(document) if self.words is not None else say(self.title)
 
-    def told(self, workbench: Workbench) -> str:
+    def tip_now(self, workbench: Workbench) -> str:
         """Why it cannot be done now; else what it does, and what that takes."""
         takes = self.takes(workbench) if self.takes is not None else ""
-        return self.enabled(workbench.document) or " ".join(part for part in (self.explained(), takes) if part)
+        return self.enabled(workbench.document) or " ".join(part for part in (self.explanation(), takes) if part)
 
-    def explained(self) -> str:
+    def explanation(self) -> str:
         """What it does, in the user's language."""
         return say(self.tooltip)

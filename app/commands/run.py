@@ -24,7 +24,7 @@ from ..document.preconditions import (
     target_is_reachable,
 )
 from ..jobs.workbench import Workbench
-from ..text.titles import recovery_called
+from ..text.titles import recovery_title
 from ..text.translate import QT_TRANSLATE_NOOP, counted
 from .command import CONTEXT, Command, opens, say
 
@@ -88,7 +88,7 @@ RUN = (
         lambda window: window.workbench.states.recover(window.document.recovery),
         "Ctrl+R",
         enabled=all_of(has_model, has_weights, is_idle, has_task, is_pruned, has_no_marks, no_long_job),
-        words=lambda document: recovery_called(document.recovery),
+        words=lambda document: recovery_title(document.recovery),
         takes=_takes("recover", lambda document: document.recovery),
     ),
     _command(

@@ -15,7 +15,7 @@ from secateur.engine.targets.remote import check_bench, not_a_bench, target_over
 from ..jobs.sharing import remote_target
 from ..storage import settings
 from ..text.metrics import target_text
-from ..text.titles import recovery_called, state_called
+from ..text.titles import recovery_title, state_name
 from ..text.translate import sentence
 from ..widgets.fields import ComboBox, LineEdit
 from ..widgets.labels import label
@@ -182,8 +182,8 @@ class WriteJob(FolderDialog):
         super().__init__(window, self.tr("Write recovery job"), words, self.tr("Write folder"), self.tr("job"))
         self._window, document = window, window.document
         contents = document.contents
-        self.add_row(self.tr("State"), label(state_called(contents.states.values(), contents.present)))
-        self.add_row(self.tr("Step"), label(recovery_called(document.recovery)))
+        self.add_row(self.tr("State"), label(state_name(contents.states.values(), contents.present)))
+        self.add_row(self.tr("Step"), label(recovery_title(document.recovery)))
         self.device = ComboBox(self.tr("Computes with"))
         self.device.addItems(DEVICES)
         self.device.setToolTip(self.tr("The default of run.sh there; DEVICE=cuda:1 sh run.sh names another one."))

@@ -17,7 +17,7 @@ from secateur.engine.workflows.prune import PruneRequest
 from secateur.engine.workflows.sweep import BUDGETS
 
 from ..document.document import Document
-from ..text.titles import budget_called
+from ..text.titles import budget_title
 from ..text.translate import counted
 from ..widgets.cost_box import ORDER, CostBox
 from ..widgets.fields import ComboBox, SpinBox
@@ -175,7 +175,7 @@ class SweepDialog(FormDialog):
             words = self.tr("{0}, each evaluated on the data.").format(words)
         else:
             whole = settings.budget
-            training = budget_called(Budget(whole.unit, cuts * whole.amount))
+            training = budget_title(Budget(whole.unit, cuts * whole.amount))
             words = self.tr("{0}, {1} of recovery in total.").format(words, training)
         if self.way.masks:
             words = self.tr("Not counting the masks: {0}").format(words)

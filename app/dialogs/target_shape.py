@@ -25,7 +25,7 @@ from secateur.engine.workflows.shape_answer import ShapeAnswer, ShapeProblem
 from ..jobs.shape import TYPED, shaped
 from ..text.format import about, count, milliseconds, share, size
 from ..text.structures import kept_words, many_of
-from ..text.titles import budget_called
+from ..text.titles import budget_title
 from ..text.translate import counted, sentence
 from ..widgets.buttons import button
 from ..widgets.cost_box import ORDER, CostBox
@@ -346,7 +346,7 @@ class TargetShape(FormDialog):
         words = counted(rounds, self.tr("{count} round"), self.tr("{count} rounds"))
         if recovery is None or not recovery.trains or self._document.task is None:
             return self.tr("{0}.").format(words)
-        whole = budget_called(Budget(recovery.budget.unit, rounds * recovery.budget.amount))
+        whole = budget_title(Budget(recovery.budget.unit, rounds * recovery.budget.amount))
         words = self.tr("{0}, {1} of recovery in total.").format(words, whole)
         before, after = answer.plan.macs
         seconds = shape.rounds_seconds(recovery, after / max(before, 1), rounds)

@@ -32,7 +32,7 @@ from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
 from ..text.metrics import metric_of, path_to, replaced
-from ..text.titles import state_called
+from ..text.titles import state_name
 from ..text.translate import sentence
 from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
@@ -623,7 +623,7 @@ class Document(QObject):
             before = self.contents.states[state_id]
             self.contents.states[state_id] = measured(before, metrics, timings)
             for words in replaced(before, metrics, timings):
-                self.say(f"{state_called(self.states, state_id)}: {words}")
+                self.say(f"{state_name(self.states, state_id)}: {words}")
             self.announce(Aspect.STATES)
 
     def take_gates(self, gates: LearnedGates) -> None:

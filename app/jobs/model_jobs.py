@@ -15,7 +15,7 @@ from ..document.job_state import ConsentRequest
 from ..storage import quarantine, settings
 from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.user_folders import new_session_folder
-from ..text.titles import state_called
+from ..text.titles import state_name
 from ..text.translate import sentence
 from .job_runner import DocumentJobs, JobRunner
 from .plan_jobs import PlanJobs
@@ -173,7 +173,7 @@ class OtherModelJobs(DocumentJobs):
         def apply(other: ModelLayers) -> None:
             document = self._document
             if document.analysis is not None and document.state is not None:
-                title = f"{document.model_name}, {state_called(document.states, document.state.id)}"
+                title = f"{document.model_name}, {state_name(document.states, document.state.id)}"
                 own = layers_of(document.analysis, document.contents.removed)
                 self.read.emit(replace(own, name=title), other)
 

@@ -22,7 +22,7 @@ from ..document.contents import Contents
 from ..document.preconditions import has_shares
 from ..document.sensitivity_curves import Curves
 from ..storage.background import BackgroundTasks
-from ..text.titles import criterion_called, state_called
+from ..text.titles import criterion_title, state_name
 from ..text.translate import sentence
 from .job_queue import QueuedJob
 from .job_runner import DocumentJobs, JobRunner
@@ -115,7 +115,7 @@ class PlanJobs(DocumentJobs):
     def _rate(self, criterion: str, choices: Choices, rating: str) -> None:
         document, state = self._document, self._document.contents.present
         title = self.tr("Score structures of {state} by {criterion}").format(
-            state=state_called(document.states, state), criterion=criterion_called(criterion)
+            state=state_name(document.states, state), criterion=criterion_title(criterion)
         )
         about = (state, rating)
         known = about in document.contents.scores or self._runner.queue.about(about) is not None
@@ -276,7 +276,7 @@ class PlanJobs(DocumentJobs):
         def found(result: tuple[Saving, ...]) -> None:
             document.take_savings(state, target, result)
 
-        title = self.tr("Read the latency savings of {state}").format(state=state_called(document.states, state))
+        title = self.tr("Read the latency savings of {state}").format(state=state_name(document.states, state))
         self._runner.run(title, found, "savings", state, target)
 
     def _take_plan(self, marked: Mask, revision: int, note: Message | None = None) -> None:
@@ -314,7 +314,7 @@ class SensitivityJobs(DocumentJobs):
                 document.note(sentence(note))
             document.take_curves(state, rating, found)
 
-        title = self.tr("Measure the sensitivity of {state}").format(state=state_called(document.states, state))
+        title = self.tr("Measure the sensitivity of {state}").format(state=state_name(document.states, state))
         self._runner.run(
             title,
             finished,

@@ -19,7 +19,7 @@ from ..document.job_state import ConsentRequest, UnfinishedJob
 from ..text.format import rough
 from ..text.metrics import timing_of
 from ..text.receipts import receipt_facts, receipt_notes
-from ..text.titles import budget_called, recovery_called, state_called
+from ..text.titles import budget_title, recovery_title, state_name
 from ..text.translate import counted, sentence
 from .job_runner import DocumentJobs, JobRunner
 from .plan_jobs import PlanJobs
@@ -62,10 +62,10 @@ class StateJobs(DocumentJobs):
 
     def recover(self, settings: RecoverySettings) -> None:
         """Fine-tune the current state with the original as teacher."""
-        text = self.tr("recover, {0}").format(budget_called(settings.budget))
+        text = self.tr("recover, {0}").format(budget_title(settings.budget))
         text = text if settings.trains else self.tr("repair without training")
         state = self._document.contents.present
-        if self._make(recovery_called(settings), text, "recover", state, settings):
+        if self._make(recovery_title(settings), text, "recover", state, settings):
             self._document.begin_curve(state)
 
     def go_on(self, job: UnfinishedJob) -> None:
@@ -153,7 +153,7 @@ class StateJobs(DocumentJobs):
         def apply(metric: Metric) -> None:
             document.take_measurements(state, metrics=(metric,))
 
-        title = self.tr("Evaluate {state}").format(state=state_called(document.states, state))
+        title = self.tr("Evaluate {state}").format(state=state_name(document.states, state))
         self._runner.run(title, apply, "evaluate", state, document.evaluation_split, about=about)
 
     def _about_metric(self, state: str) -> object:

@@ -27,7 +27,7 @@ from ..document.document import Aspect, Document, Side
 from ..document.job_state import Receipt
 from ..text.format import rough, scaled, size
 from ..text.metrics import error_text, latency_text, measured_tip, timing_of, value_text, verified_tip
-from ..text.receipts import format_called, receipt_facts
+from ..text.receipts import format_title, receipt_facts
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
@@ -296,7 +296,7 @@ class HistoryPanel(QWidget):
         texts = (name, "" if metric is None else f"{value_text(metric)} {error_text(metric)}", "", "", "", "")
         facts = receipt_facts(exported, self.document.contents.states.get(receipt.state), self.document.target)
         tip = self.tr("{0}, {1}: {2}. Click for the receipt.").format(
-            format_called(exported), place_of(exported), facts
+            format_title(exported), place_of(exported), facts
         )
         items = _row(texts, tip, False, (receipt.state, -1, Side(receipt.state)))
         for item in items:

@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QLabel
 from secateur.engine.scoring.protocol import Step
 
 from ..document.document import Document
-from ..text.verdicts import goal_asked, goal_role, goal_tip, goal_words
+from ..text.verdicts import goal_description, goal_role, goal_tip, goal_words
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import set_role
 from ..widgets.score_map import ScoreRange, ScoreScale
@@ -57,7 +57,7 @@ def show_goal(verdict: QLabel, document: Document) -> None:
     """What became of the goal; before anything did, what is asked for."""
     found, goal = document.goal_verdict, document.goal
     shape = goal.shape if goal.shaped else ()
-    words = goal_words(found) or goal_asked(goal.keep, goal.cost, goal.lose, document.loses_points, shape)
+    words = goal_words(found) or goal_description(goal.keep, goal.cost, goal.lose, document.loses_points, shape)
     verdict.setText(words)
     verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
     set_role(verdict, goal_role(found))

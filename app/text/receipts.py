@@ -17,7 +17,7 @@ from .translate import engine_words, sentences
 say = QCoreApplication.translate
 
 
-def format_called(exported: Exported) -> str:
+def format_title(exported: Exported) -> str:
     """The format for a person; its key where this version does not know it."""
     known = EXPORTERS.get(exported.format)
     return exported.format if known is None else engine_words(known.title)

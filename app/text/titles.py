@@ -15,7 +15,7 @@ from .translate import counted, engine_words
 say = QCoreApplication.translate
 
 
-def state_called(states: Iterable[State], state: str) -> str:
+def state_name(states: Iterable[State], state: str) -> str:
     """A state as the pictures call it: "the original", "cut s1"."""
     known = next((one for one in states if one.id == state), None)
     if known is None:
@@ -23,15 +23,15 @@ def state_called(states: Iterable[State], state: str) -> str:
     return say("Work", "the original") if known.kind is StateKind.ORIGINAL else f"{kind_text(known.kind)} {state}"
 
 
-def recovery_called(settings: RecoverySettings) -> str:
+def recovery_title(settings: RecoverySettings) -> str:
     """A recovery by what it does: "Recover, 8 epochs"."""
     if settings.trains:
-        return say("Work", "Recover, {0}").format(budget_called(settings.budget))
+        return say("Work", "Recover, {0}").format(budget_title(settings.budget))
     repairs = settings.repairs is not Repair.NONE
     return say("Work", "Repair without training") if repairs else say("Work", "Recalibrate BatchNorm")
 
 
-def budget_called(budget: Budget) -> str:
+def budget_title(budget: Budget) -> str:
     """A budget in words: "8 epochs", "1,000 steps", "10M tokens", "20 min"."""
     amount = int(budget.amount)
     match budget.unit:
@@ -58,7 +58,7 @@ def kept_words(done: int, budget: Budget) -> str:
     return words.format(f"{done:,}", f"{budget.amount:,.12g}")
 
 
-def criterion_called(name: str) -> str:
+def criterion_title(name: str) -> str:
     """A criterion by its title: "Taylor, first order"."""
     from secateur.engine.scoring.criteria import CRITERIA  # not at the top: the window starts without it
 

@@ -15,7 +15,7 @@ from .translate import sentence
 say = QCoreApplication.translate
 
 
-def goal_asked(keep: float, cost: Cost, lose: float, points: bool, shape: Collection[KindLimit] = ()) -> str:
+def goal_description(keep: float, cost: Cost, lose: float, points: bool, shape: Collection[KindLimit] = ()) -> str:
     """What a goal asks, where nothing was planned or cut for it yet; a `shape` stands in place of the cost."""
     unit = say("goal", "{0} pt") if points else say("goal", "{0} %")
     lost = unit.format(f"{lose:g}")

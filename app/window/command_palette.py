@@ -32,9 +32,9 @@ def rank(query: str, title: str) -> int:
 
 def answers(query: str, command: Command, document: Document) -> tuple[int, int] | None:
     """Where a command stands in the list, smaller is earlier: by its title, else by the words of what it does."""
-    if (cost := rank(query, command.shown(document))) >= 0:
+    if (cost := rank(query, command.title_now(document))) >= 0:
         return 0, cost
-    told = command.explained().casefold()
+    told = command.explanation().casefold()
     return (1, 0) if all(word in told for word in query.casefold().split()) else None
 
 
@@ -102,12 +102,12 @@ class CommandPalette(QDialog):
         document = self._window.document
         reason = command.enabled(document)
         keys = QKeySequence(command.shortcut).toString(QKeySequence.SequenceFormat.NativeText)
-        item = QTreeWidgetItem([command.shown(document), reason, keys])
+        item = QTreeWidgetItem([command.title_now(document), reason, keys])
         item.setData(0, Qt.ItemDataRole.UserRole, command.id)
         muted = self.palette().placeholderText()
         item.setSizeHint(1, QSize(0, px(ROW)))  # the column that stretches: its width asks for nothing
         for column in range(3):
-            item.setToolTip(column, command.told(self._window.workbench))
+            item.setToolTip(column, command.tip_now(self._window.workbench))
             if reason or column == 2:
                 item.setForeground(column, muted)
         return item

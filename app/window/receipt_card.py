@@ -13,7 +13,7 @@ from secateur.engine.export.usage import command_line, place_of
 
 from ..document.document import Document
 from ..document.job_state import FolderReceipt, Receipt
-from ..text.receipts import format_called, receipt_lines, receipt_notes
+from ..text.receipts import format_title, receipt_lines, receipt_notes
 from ..widgets.buttons import button
 from ..widgets.card import Card, corner_place
 from ..widgets.flow import FlowLayout
@@ -71,7 +71,7 @@ class ReceiptCard(Card):
             return self.hide()
         match receipt:
             case Receipt(state, exported):
-                self.title.setText(self.tr("Exported, {0}").format(format_called(exported)))
+                self.title.setText(self.tr("Exported, {0}").format(format_title(exported)))
                 lines = receipt_lines(exported, document.contents.states.get(state), document.target)
                 self.facts.setText("\n".join(lines))
                 self.notes.setText(receipt_notes(exported))

@@ -208,9 +208,9 @@ class TopBar(QWidget):
         for name in IN_MENU:
             command = command_named(name)
             reason = command.enabled(self._document)
-            entry = menu.addAction(command.shown(self._document), lambda name=name: self._run(name))
+            entry = menu.addAction(command.title_now(self._document), lambda name=name: self._run(name))
             entry.setEnabled(not reason)
-            entry.setToolTip(reason or command.explained())
+            entry.setToolTip(reason or command.explanation())
 
     @Slot()
     def _open_goal(self) -> None:
@@ -223,7 +223,7 @@ class TopBar(QWidget):
             command = command_named(name)
             reason = command.enabled(document)
             set_available(made, not reason)
-            made.setToolTip(reason or command.shown(document))
+            made.setToolTip(reason or command.title_now(document))
         for part, show in (
             (self.data, self._show_data),
             (self.target, self._show_target),
@@ -293,14 +293,14 @@ class TopBar(QWidget):
         document = self._document
         command = next_step(document)
         reason = command.enabled(document)
-        words = command.shown(document).removesuffix("...")
+        words = command.title_now(document).removesuffix("...")
         if document.busy:
             words = f"{next(job.title for job in document.jobs if job.changes)} \u2026"
         elif command.id == "file.open":
             words = self.tr("Open a model")
         self.primary.say(words)
         set_available(self.primary, not reason)
-        tip = command.told(self._window.workbench)
+        tip = command.tip_now(self._window.workbench)
         self.primary.setToolTip(tip)
         if command.id == "edit.suggest":
             again = self._buttons["edit.suggest"]

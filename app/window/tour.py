@@ -224,8 +224,8 @@ class Tour(Card):
         self.act.setVisible(bool(step.command))
         if step.command:
             command = command_named(step.command)
-            self.act.say(command.shown(document))
-            self.act.setToolTip(command.told(self._window.workbench))
+            self.act.say(command.title_now(document))
+            self.act.setToolTip(command.tip_now(self._window.workbench))
             set_available(self.act, not command.enabled(document))
         self.setAccessibleName(f"{self.title.text()}. {self.text.text()}")
         self._place()

@@ -26,7 +26,7 @@ from secateur.engine.tasks.protocol import Metric
 from ...document.document import Document
 from ...text.format import change, scaled, share, size
 from ...text.metrics import error_text, latency_text, metric_tip, target_text, timing_in, timing_tip, value_text
-from ...text.titles import budget_called
+from ...text.titles import budget_title
 from ...text.translate import counted
 from ..ledger_figures import BYTES
 from .sides import state_title
@@ -150,7 +150,7 @@ def made_words(state: State, parent: State | None = None) -> str:
     if state.kind is StateKind.RECOVERED:
         if state.recovery is None or not state.recovery.trains:
             return say("compare", "repaired without training")
-        return say("compare", "fine-tuned, {0}").format(budget_called(state.recovery.budget))
+        return say("compare", "fine-tuned, {0}").format(budget_title(state.recovery.budget))
     # Of a cut: the goal that was asked for, unless all that it took was marked by hand already.
     plan = state.plan
     fresh = _count(state.removed) - (_count(parent.removed) if parent is not None else 0)

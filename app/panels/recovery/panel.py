@@ -23,7 +23,7 @@ from ...document.job_state import TRAINS, CurvePoint, JobView
 from ...jobs.workbench import Workbench
 from ...text.format import about, duration, percent, three_digits
 from ...text.metrics import metric_of
-from ...text.titles import budget_called, kept_words, recovery_called, state_called
+from ...text.titles import budget_title, kept_words, recovery_title, state_name
 from ...text.translate import sentence
 from ...widgets.availability import set_available
 from ...widgets.buttons import button
@@ -193,7 +193,7 @@ class RecoveryPanel(QWidget):
         self.domains.show_shares(roomy)
         running = recovery_job(self.document) is not None
         self._heading.setVisible(roomy or not running)
-        words = recovery_called(self._entered_settings())
+        words = recovery_title(self._entered_settings())
         # While it runs, Cancel is beside it: there is room for one word.
         self.start.setText(words if roomy or not running else self.tr("Recover"))
         self.start.setAccessibleName(words)
@@ -210,7 +210,7 @@ class RecoveryPanel(QWidget):
         self.start.setToolTip(reason or self.workbench.estimator.told(found))
         set_available(self.start, not reason)
         budget = self.settings.budget
-        called = budget_called(budget)
+        called = budget_title(budget)
         self._by_epochs.setVisible(budget.unit is Unit.EPOCHS)
         self._by_length.setVisible(budget.unit is not Unit.EPOCHS)
         self.length.setText(called)
@@ -317,7 +317,7 @@ def best_text(document: Document) -> str:
     value = percent(best.metric) if original is None or original.percent else three_digits(best.metric)
     text = say("recovery", "best on the val split: {0} at step {1}").format(value, f"{best.step:,}")
     if recovered:
-        text = say("recovery", "Recovery of {0}: {1}").format(state_called(document.states, recovered), text)
+        text = say("recovery", "Recovery of {0}: {1}").format(state_name(document.states, recovered), text)
     level = metric_of(document.original, Split.VAL)
     if level is None:
         return text

@@ -114,7 +114,7 @@ def test_a_recovery_without_epochs_is_called_by_what_it_does_everywhere(player):
         (0, Repair.NONE, "Recalibrate BatchNorm"),
     ):
         document.set_recovery(RecoverySettings(epochs=epochs, repair=repair))
-        assert command.shown(document) == words
+        assert command.title_now(document) == words
         workbench.states.recover(document.recovery)
         assert document.jobs[-1].title == words
         player.stop("recover")

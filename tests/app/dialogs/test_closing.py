@@ -161,8 +161,8 @@ def test_another_model_is_opened_over_unsaved_work_only_when_that_is_said(window
 
 def test_nothing_promises_to_keep_what_is_on_another_machine(window) -> None:
     quit = command_named("file.quit")
-    assert "kept as a draft" in quit.told(window.workbench)
+    assert "kept as a draft" in quit.tip_now(window.workbench)
     elsewhere(window)
-    assert "kept" not in quit.told(window.workbench) and "gpu" in quit.told(window.workbench)
+    assert "kept" not in quit.tip_now(window.workbench) and "gpu" in quit.tip_now(window.workbench)
     assert "kept" not in Closing(window).hint.text()
     window.document.saved("project", window.document.history.position)

@@ -115,7 +115,7 @@ def test_at_most_so_much_and_lose_at_most_so_much(qtbot, player, window):
     assert settings.goal.limits == (Limit(Cost.PARAMETERS, 0.6),) and settings.goal.target is None
     assert (loss_limit.loss, loss_limit.trials) == (0.0125, 3)
     assert settings.goal.kinds == KINDS_WITH_BLOCKS and Kind.BLOCK in KINDS_WITH_BLOCKS
-    assert command_named("edit.depth").shown(player.document) == "Keep whole blocks"
+    assert command_named("edit.depth").title_now(player.document) == "Keep whole blocks"
     assert player.document.goal.lose == 1.25  # the line in the trade-off, and the next question
 
 

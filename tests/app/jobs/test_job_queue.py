@@ -176,7 +176,7 @@ def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: 
     workbench.states.evaluate("s0")
     clock[0] += 30.0
     player.answer("evaluate", top1(0.9))
-    words = command_named("run.evaluate").told(workbench)
+    words = command_named("run.evaluate").tip_now(workbench)
     assert "about 30 s" in words and "of memory" in words
     workbench.states.evaluate("s0")
     assert document.jobs[0].left == pytest.approx(30.0) and document.jobs[0].rough
