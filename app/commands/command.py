@@ -67,7 +67,7 @@ class Command:
     id: str
     title: str
     tooltip: str
-    run: Callable[[WindowApi], None]
+    run: Callable[[WindowApi], object]
     shortcut: str = ""
     enabled: Callable[[Document], str] = always
     words: Callable[[Document], str] | None = None

@@ -3,8 +3,6 @@
 What is exported is loaded in a new process and compared.
 """
 
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from ..text.translate import QT_TRANSLATE_NOOP, engine_words, sentence
 from ..widgets.check_boxes import CheckBox
 from ..widgets.labels import label
 from .form import FormDialog
-from .paths import path_problem
+from .paths import name_part, place_problem
 from .window_api import WindowApi
 
 
@@ -119,25 +117,9 @@ def _ending(format: str, several: bool) -> str:
     return EXPORTERS[format].suffix or (f"-{format}" if several else "")
 
 
-def place_problem(text: str) -> str:
-    """Why a file cannot be written at a path that was typed, "" where it can."""
-    if not text.strip():
-        return QCoreApplication.translate("Export", "Choose where to write.")
-    return path_problem(text.strip(), _file_problem)
-
-
-def _file_problem(path: Path) -> str:
-    say = QCoreApplication.translate
-    if not path.parent.is_dir():
-        return say("Export", "The folder {folder} does not exist.").format(folder=path.parent)
-    if not os.access(path.parent, os.W_OK):
-        return say("Export", "No permission to write to {folder}. Choose another folder.").format(folder=path.parent)
-    return ""
-
-
 def default_path(document: Document, format: str) -> str:
     """A name in the home folder that says model and what is kept: resnet-50-percent.onnx."""
-    name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
+    name = name_part(document.model_name) or "model"
     state, original = document.state, document.original
     kept = round(100 * state.macs / original.macs) if state and original and original.macs else 100
     return str(home() / f"{name}-{kept}-percent{EXPORTERS[format].suffix}")
@@ -220,5 +202,5 @@ class Share(FormDialog):
 
 def shared_path(document: Document, ending: str) -> str:
     """A name in the home folder that says model and state: resnet-s2.report.html."""
-    name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
+    name = name_part(document.model_name) or "model"
     return str(home() / f"{name}-{document.contents.present}.{ending}")

@@ -14,6 +14,8 @@ from ..storage.open_target import is_file, is_folder
 if TYPE_CHECKING:
     from secateur.engine.process.remote.protocol import Seen  # brings msgspec, which a start does without
 
+import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -82,6 +84,29 @@ def path_problem(text: str, problem: Callable[[Path], str]) -> str:
         reason = getattr(error, "strerror", None) or str(error)
         words = QCoreApplication.translate("TypedPath", "{path} cannot be read: {reason}. Choose another path.")
         return words.format(path=text, reason=reason.rstrip("."))
+
+
+def place_problem(text: str) -> str:
+    """Why no file can be written at a path that was typed, "" where one can."""
+    say = QCoreApplication.translate
+    if not text.strip():
+        return say("TypedPath", "Choose where to write.")
+
+    def folder_problem(path: Path) -> str:
+        folder = path.parent
+        if not folder.is_dir():
+            return say("TypedPath", "The folder {folder} does not exist.").format(folder=folder)
+        if not os.access(folder, os.W_OK):
+            words = say("TypedPath", "No permission to write to {folder}. Choose another folder.")
+            return words.format(folder=folder)
+        return ""
+
+    return path_problem(text.strip(), folder_problem)
+
+
+def name_part(name: str) -> str:
+    """A model's name as a part of the name of a file: "ResNet 50" as resnet-50."""
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
 
 
 class RemotePaths(QObject):

@@ -1,7 +1,6 @@
 """Save a plot: which one, as what, and where. The suffix follows the format; the file is there whole or not at all."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from ..storage.user_folders import home
 from ..widgets.fields import ComboBox
 from ..widgets.plot_export import FORMATS, Drawing
 from .form import FormDialog
-from .paths import path_problem
+from .paths import name_part, place_problem
 from .window_api import WindowApi
 
 CONTEXT = "SavePlot"
@@ -64,7 +63,7 @@ class SavePlot(FormDialog):
         return path.with_suffix(suffix) if known else path.with_name(path.name + suffix)
 
     def _default_path(self) -> str:
-        model = re.sub(r"[^a-z0-9]+", "-", self._window.document.model_name.casefold()).strip("-")
+        model = name_part(self._window.document.model_name)
         drawing = self._drawings[self.plot.currentIndex()]
         name = "-".join(part for part in (model, drawing.name) if part)
         return str(home() / (name + FORMATS[self.format.currentData()]))
@@ -76,20 +75,10 @@ class SavePlot(FormDialog):
 
     def problem(self) -> str:
         """Why the file cannot be written."""
-        if not self.path.text().strip():
-            return self.tr("Choose where to write.")
-        return path_problem(self.path.text().strip(), self._file_problem)
-
-    def _file_problem(self, _path: Path) -> str:
-        """Of the file that is written there, by the format's suffix."""
-        folder = self.file().parent
-        if not folder.is_dir():
-            return self.tr("The folder {folder} does not exist.").format(folder=folder)
-        if self.file().is_dir():
-            return self.tr("{path} is a folder. Enter a file name.").format(path=self.file())
-        if not os.access(folder, os.W_OK):
-            return self.tr("No permission to write to {folder}. Choose another folder.").format(folder=folder)
-        return ""
+        if problem := place_problem(self.path.text()):
+            return problem
+        is_folder = self.tr("{path} is a folder. Enter a file name.").format(path=self.file())
+        return is_folder if os.path.isdir(self.file()) else ""
 
     def written(self) -> list[Path]:
         """The file, with its suffix."""
