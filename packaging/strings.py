@@ -62,6 +62,8 @@ def _call(node: ast.Call, scope: str, constants: dict[str, str], own: str) -> Fo
     elif name in ("translate", "say", "_say", "QT_TRANSLATE_NOOP") and len(node.args) >= 2:
         context = next(iter(_literals(node.args[0])), constants.get(getattr(node.args[0], "id", ""), COMMANDS))
         yield from ((context, text) for text in _literals(node.args[1]))
+    elif name in ("_command", "_help_command"):  # id, title, tooltip
+        yield from ((COMMANDS, text) for argument in node.args[1:3] for text in _literals(argument))
     elif name in ("say", "_say", "engine_words") and len(node.args) == 1 and not _method(node):
         yield from ((own, text) for text in _literals(node.args[0]))
 

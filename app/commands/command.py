@@ -50,7 +50,7 @@ class Command:
     Attributes:
         menu: Menu that shows it (one of `registry.MENUS`).
         id: Stable name, "area.what".
-        title: What a menu shows.
+        title: What a menu shows. `packaging/strings.py` finds it, and the tooltip, for translators.
         tooltip: A sentence: what it does.
         run: Does it, given the window.
         shortcut: Keys ("Ctrl+Z"), "" for none.

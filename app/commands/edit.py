@@ -43,7 +43,7 @@ def _toggle_marks(window: WindowApi) -> None:
     """Mark what is selected, or unmark it."""
     document, mask = window.document, _selection_mask(window.document)
     chosen = document.selection
-    # At least one structure of a whole layer stays, so a marked layer would toggle back and forth: it is unmarked.
+    # At least one structure of a layer stays unmarked, so toggling a whole layer would never unmark it.
     if not chosen.several and chosen.structure < 0 and document.marked[mask].any():
         document.plan.mark(mask, False)
     else:
@@ -64,8 +64,8 @@ _EDITABLE = all_of(has_model, is_idle)
 EDIT = (
     _command(
         "edit.undo",
-        QT_TRANSLATE_NOOP(CONTEXT, "Undo"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Undo the last step, even a cut or a recovery. Nothing is retrained."),
+        "Undo",
+        "Undo the last step, even a cut or a recovery. Nothing is retrained.",
         lambda window: window.document.plan.undo(),
         "Ctrl+Z",
         enabled=all_of(can_undo, is_idle),
@@ -73,8 +73,8 @@ EDIT = (
     ),
     _command(
         "edit.redo",
-        QT_TRANSLATE_NOOP(CONTEXT, "Redo"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Redo the step that was undone. Nothing is retrained."),
+        "Redo",
+        "Redo the step that was undone. Nothing is retrained.",
         lambda window: window.document.plan.redo(),
         "Ctrl+Shift+Z",
         enabled=all_of(can_redo, is_idle),
@@ -82,8 +82,8 @@ EDIT = (
     ),
     _command(
         "edit.suggest",
-        QT_TRANSLATE_NOOP(CONTEXT, "Suggest plan"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark the least important structures until the goal is met. Your own choices stay."),
+        "Suggest plan",
+        "Mark the least important structures until the goal is met. Your own choices stay.",
         lambda window: window.workbench.plan.suggest(),
         "Ctrl+G",
         enabled=all_of(_EDITABLE, has_weights),
@@ -91,44 +91,41 @@ EDIT = (
     ),
     _command(
         "edit.search",
-        QT_TRANSLATE_NOOP(CONTEXT, "Search shares"),
-        QT_TRANSLATE_NOOP(
-            CONTEXT,
+        "Search shares",
+        (
             "Plan for the goal, then move shares between layers while the repaired outputs come nearer to the "
-            "original's. Takes about as long as an epoch of a recovery; cancelled, it leaves the best plan so far.",
+            "original's. Takes about as long as an epoch of a recovery; cancelled, it leaves the best plan so far."
         ),
         lambda window: window.workbench.plan.search_shares(),
         enabled=all_of(_EDITABLE, has_weights, has_task, has_shares),
     ),
     _command(
         "edit.depth",
-        QT_TRANSLATE_NOOP(CONTEXT, "Allow removing whole blocks"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Let plans, sweeps and searches remove whole blocks as well as filters and heads."),
+        "Allow removing whole blocks",
+        "Let plans, sweeps and searches remove whole blocks as well as filters and heads.",
         _toggle_depth,
         enabled=all_of(_EDITABLE, has_blocks),
         words=_depth_words,
     ),
     _command(
         "edit.kinds",
-        QT_TRANSLATE_NOOP(CONTEXT, "Keep by kind..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Set the share or number of heads, neurons or layers that a plan keeps."),
+        "Keep by kind...",
+        "Set the share or number of heads, neurons or layers that a plan keeps.",
         opens("keep_by_kind", "KeepByKind"),
         enabled=_EDITABLE,
     ),
     _command(
         "edit.shape",
-        QT_TRANSLATE_NOOP(CONTEXT, "Target shape..."),
-        QT_TRANSLATE_NOOP(
-            CONTEXT, "Enter how many layers, heads, neurons or channels stay, and how it is chosen which ones."
-        ),
+        "Target shape...",
+        "Enter how many layers, heads, neurons or channels stay, and how it is chosen which ones.",
         opens("target_shape", "TargetShape"),
         "Ctrl+Shift+T",
         enabled=all_of(_EDITABLE, has_weights, has_shape, no_long_job),
     ),
     _command(
         "edit.mark",
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark or unmark selection"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark the selected structures for removal, or unmark them."),
+        "Mark or unmark selection",
+        "Mark the selected structures for removal, or unmark them.",
         _toggle_marks,
         "Ctrl+M",
         enabled=all_of(_EDITABLE, has_selection),
@@ -136,40 +133,38 @@ EDIT = (
     ),
     _command(
         "edit.lock",
-        QT_TRANSLATE_NOOP(CONTEXT, "Lock or unlock selection"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Protect the selected structures from being marked."),
+        "Lock or unlock selection",
+        "Protect the selected structures from being marked.",
         lambda window: window.document.plan.toggle_locks(_selection_mask(window.document)),
         "Ctrl+L",
         enabled=all_of(_EDITABLE, has_selection),
     ),
     _command(
         "edit.clear",
-        QT_TRANSLATE_NOOP(CONTEXT, "Clear marks"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Unmark everything. Locks stay."),
+        "Clear marks",
+        "Unmark everything. Locks stay.",
         lambda window: window.document.plan.clear_marks(),
         enabled=all_of(_EDITABLE, has_marks),
     ),
     _command(
         "edit.rating",
-        QT_TRANSLATE_NOOP(CONTEXT, "Score options..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Choose how scores are computed, normalised and compared."),
+        "Score options...",
+        "Choose how scores are computed, normalised and compared.",
         lambda window: window.show_rating(),
         enabled=has_model,
         line=True,
     ),
     _command(
         "edit.ratings",
-        QT_TRANSLATE_NOOP(CONTEXT, "Compare two criteria..."),
-        QT_TRANSLATE_NOOP(
-            CONTEXT, "Show the scores of two criteria side by side, with their rank correlation per layer."
-        ),
+        "Compare two criteria...",
+        "Show the scores of two criteria side by side, with their rank correlation per layer.",
         opens("compare_criteria", "show_ratings"),
         enabled=all_of(has_model, is_idle),
     ),
     _command(
         "edit.preferences",
-        QT_TRANSLATE_NOOP(CONTEXT, "Preferences..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Choose theme, text size, threads and device, and clear the cache."),
+        "Preferences...",
+        "Choose theme, text size, threads and device, and clear the cache.",
         opens("preferences", "Preferences"),
         "Ctrl+,",
         line=True,
