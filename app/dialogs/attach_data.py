@@ -5,10 +5,8 @@ The rows serve opening a model too. A form of data shows the rows that it needs.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
-from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from secateur.engine.options import setting_of, settings_of
 from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
@@ -18,12 +16,8 @@ from ..storage.open_target import is_missing
 from ..text.translate import QT_TRANSLATE_NOOP, engine_words
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
+from .form import FormDialog, one_row
 from .settings_fields import explain, is_valid, number_field, numbers, settings_line, shape
-
-if TYPE_CHECKING:
-    from .form import FormDialog
-
-from .form import FormDialog
 from .window_api import WindowApi
 
 CONTEXT = "DataRows"
@@ -81,7 +75,7 @@ class DataRows(QObject):
         purpose: Combo box of purposes.
     """
 
-    def __init__(self, dialog: "FormDialog", place: str, optional: bool) -> None:
+    def __init__(self, dialog: FormDialog, place: str, optional: bool) -> None:
         """Add the rows to a dialog; `place` is the engine's machine, `optional` offers to open without data."""
         super().__init__(dialog)
         self._dialog, self._place = dialog, place
@@ -92,13 +86,7 @@ class DataRows(QObject):
         self._caption = label(self.batch.accessibleName())
         self._caption.setBuddy(self.batch)
         # One row for both: as many rows as the longest form has fit into the smallest window.
-        holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.kind, 1)
-        row.addWidget(self._caption)
-        row.addWidget(self.batch)
-        dialog.add_row(self.tr("Data"), holder)
+        dialog.add_row(self.tr("Data"), one_row(self.kind, self._caption, self.batch))
         self.path = settings_line(
             setting_of(TaskSpec, "path"), partial(dialog.add_path, pick=lambda: self.kind.currentData().pick)
         )

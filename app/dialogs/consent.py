@@ -37,27 +37,13 @@ class Question:
     verb: str
 
 
+TRUST_FILE = Question(RUNS_CODE, RUNS_ANY_CODE, QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open"))
+TRUST_CODE = Question(RUNS_CODE, RUNS_ANY_CODE, QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open"))
 QUESTIONS = {
-    "checkpoint.pickle": Question(
-        title=RUNS_CODE,
-        warning=RUNS_ANY_CODE,
-        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open"),
-    ),
-    "program.pickle": Question(
-        title=RUNS_CODE,
-        warning=RUNS_ANY_CODE,
-        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open"),
-    ),
-    "source.code": Question(
-        title=RUNS_CODE,
-        warning=RUNS_ANY_CODE,
-        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open"),
-    ),
-    "source.changed_code": Question(
-        title=RUNS_CODE,
-        warning=RUNS_ANY_CODE,
-        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open"),
-    ),
+    "checkpoint.pickle": TRUST_FILE,
+    "program.pickle": TRUST_FILE,
+    "source.code": TRUST_CODE,
+    "source.changed_code": TRUST_CODE,
     "source.machine": Question(
         title=QT_TRANSLATE_NOOP(CONTEXT, "Measure on another machine?"),
         warning=QT_TRANSLATE_NOOP(CONTEXT, "{file} names that machine. Python runs there with your login."),

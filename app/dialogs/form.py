@@ -108,6 +108,17 @@ class _Page(QWidget):
         return QSize(least.width(), 0) if self.hasHeightForWidth() else least
 
 
+def one_row(wide: QWidget, *others: QWidget) -> QWidget:
+    """Fields in one row of a form; the first takes the room that is left."""
+    holder = QWidget()
+    row = QHBoxLayout(holder)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addWidget(wide, 1)
+    for field in others:
+        row.addWidget(field)
+    return holder
+
+
 class FormDialog(QDialog):
     """A form that checks itself while it is filled in.
 
@@ -330,12 +341,7 @@ class FormDialog(QDialog):
         line.textChanged.connect(self._look_again)
         if pick == "save":
             self._saved = line
-        holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(line, 1)
-        row.addWidget(browse)
-        self.add_row(title, holder)
+        self.add_row(title, one_row(line, browse))
         return line
 
     @Slot()

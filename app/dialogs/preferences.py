@@ -1,7 +1,7 @@
 """Preferences, kept for every start: look, text size, what computes, what is asked before; and the cache."""
 
 from PySide6.QtCore import Slot
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy
 from shiboken6 import isValid
 
 from secateur.engine.devices import THREADS
@@ -15,7 +15,7 @@ from ..widgets.buttons import button
 from ..widgets.check_boxes import CheckBox
 from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.labels import ElidedLabel, label
-from .form import FormDialog
+from .form import FormDialog, one_row
 from .window_api import WindowApi
 
 
@@ -91,12 +91,7 @@ class Preferences(FormDialog):
             self.tr("Clear"), "small", self.tr("Delete what was measured. It is measured again when needed.")
         )
         self.clear.clicked.connect(self._clear_cache)
-        holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.cache, 1)
-        row.addWidget(self.clear)
-        self.add_row(self.tr("Cache"), holder)
+        self.add_row(self.tr("Cache"), one_row(self.cache, self.clear))
         hint = self.tr(
             "Measured latencies, sensitivities and ablation scores. Drafts, projects and interrupted trainings stay."
         )
