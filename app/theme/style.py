@@ -42,11 +42,10 @@ def palette(tokens: Tokens) -> QPalette:
 def style_sheet(tokens: Tokens, sizes: Sizes | None = None) -> str:
     """The whole sheet, for text of the first size where no other is given."""
     size = sizes or Sizes()
-    parts = (_text, _surfaces, _buttons, _fields, _views, _tabs, _bars)
-    return "".join(part(tokens, size) for part in parts)
+    return _surfaces(tokens, size) + _controls(tokens, size) + _views(tokens, size)
 
 
-def _text(t: Tokens, size: Sizes) -> str:
+def _surfaces(t: Tokens, size: Sizes) -> str:
     return f"""
 QLabel[role="caption"] {{ font-size: {size.caption}px; color: {t.muted}; }}
 QLabel[role="muted"] {{ color: {t.muted}; }}
@@ -59,11 +58,6 @@ QLabel[role="marked"] {{ font-weight: 600; color: {t.marked}; }}
 QWidget[role="small"] {{ font-size: {size.caption}px; }}
 QLabel[role="code"] {{ font-size: {size.caption}px; color: {t.muted}; }}
 QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; padding: 4px 6px; }}
-"""
-
-
-def _surfaces(t: Tokens, size: Sizes) -> str:
-    return f"""
 QMainWindow, QDialog {{ background: {t.window}; }}
 QFrame[role="card"] {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
 QFrame[role="error"] {{ background: {t.panel}; border: 1px solid {t.marked}; border-radius: {RADIUS}px; }}
@@ -87,7 +81,9 @@ QStatusBar::item {{ border: 0; }}
 """
 
 
-def _buttons(t: Tokens, size: Sizes) -> str:
+def _controls(t: Tokens, size: Sizes) -> str:
+    field = "QLineEdit, QAbstractSpinBox, QComboBox"
+    focused = "QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus, QTextBrowser:focus"
     return f"""
 QPushButton {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; border-radius: 6px;
     padding: 5px 12px; min-height: {size.px(16)}px; }}
@@ -122,13 +118,6 @@ QPushButton[role="link"]:disabled {{ color: {t.muted}; }}
 QToolButton {{ border: 1px solid transparent; border-radius: 4px; padding: 3px; }}
 QToolButton:hover {{ background: {t.hover}; }}
 QToolButton:focus {{ border-color: {t.accent}; }}
-"""
-
-
-def _fields(t: Tokens, size: Sizes) -> str:
-    field = "QLineEdit, QAbstractSpinBox, QComboBox"
-    focused = "QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus, QTextBrowser:focus"
-    return f"""
 {field} {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; border-radius: 6px;
     padding: 4px 8px; min-height: {size.px(18)}px;
     selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
@@ -165,11 +154,6 @@ QTreeView::branch {{ image: none; border-image: none; background: transparent; }
 QHeaderView, QTableCornerButton::section {{ background: {t.panel}; border: 0; }}
 QHeaderView::section {{ background: {t.panel}; color: {t.muted}; border: 0; border-bottom: 1px solid {t.line};
     padding: 4px 4px; font-size: {size.caption}px; font-weight: normal; }}
-"""
-
-
-def _tabs(t: Tokens, size: Sizes) -> str:
-    return f"""
 QTabWidget::pane {{ border: 0; border-top: 1px solid {t.line}; }}
 QTabBar {{ background: transparent; font-size: {size.body}px; qproperty-drawBase: 0; }}
 QTabBar::tab {{ background: transparent; color: {t.muted}; border: 1px solid transparent;
@@ -177,11 +161,6 @@ QTabBar::tab {{ background: transparent; color: {t.muted}; border: 1px solid tra
 QTabBar::tab:hover {{ color: {t.text}; }}
 QTabBar::tab:selected {{ color: {t.text}; border-bottom-color: {t.accent}; }}
 QTabBar::tab:focus {{ color: {t.accent}; border-color: {t.accent}; }}
-"""
-
-
-def _bars(t: Tokens, size: Sizes) -> str:
-    return f"""
 QProgressBar {{ background: {t.line}; border: 0; border-radius: 2px; max-height: 5px; min-height: 5px; }}
 QProgressBar::chunk {{ background: {t.accent}; border-radius: 2px; }}
 QScrollBar {{ background: transparent; border: 0; margin: 0; }}
