@@ -71,7 +71,7 @@ class DataRows(QObject):
     Attributes:
         kind: Combo box of forms.
         batch: Batch size for training and evaluation.
-        path: Where the data lies.
+        path: Where the data is.
         purpose: Combo box of purposes.
     """
 

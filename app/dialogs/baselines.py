@@ -1,4 +1,4 @@
-"""Baselines of the current state: which, what each is, needs and takes, and whether they are timed beside it."""
+"""Baselines of the current state: which, what each is, needs and takes, and whether they are timed with it."""
 
 from pathlib import Path
 

@@ -77,6 +77,6 @@ def open_with(window: WindowApi, weights: str = "", pretrained: str = "") -> Non
 
 
 def take_pretrained(window: WindowApi) -> None:
-    """Open the model with the weights of its library; without a question where they lie in its cache."""
+    """Open the model with the weights of its library; without a question where its cache has them."""
     offered = window.document.contents.offered
     open_with(window, pretrained=DEFAULT if offered is None else offered.name)

@@ -30,7 +30,7 @@ SHOWN = frozenset(
 )
 Scores = NDArray[np.float64]
 SIZE = QSize(1080, 640)
-"""At first, in device-independent pixels, as far as the window allows that it stands over."""
+"""At first, in device-independent pixels, as far as the window below it allows."""
 ALIKE, PARTLY = 0.8, 0.5
 """Rank correlations from which two criteria rank alike, and partly alike."""
 SET = Qt.ItemDataRole.UserRole + 1
@@ -68,7 +68,7 @@ class CompareCriteria(QDialog):
         self.table.setModel(self._model)
         self.table.setRootIsDecorated(False)
         self.table.setUniformRowHeights(True)
-        self.table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # the end of a path tells layers apart
+        self.table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # layers differ at the end of their paths
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -332,5 +332,5 @@ def _rho(value: float) -> str:
 
 
 def show_ratings(window: WindowApi) -> None:
-    """Open the page beside a window: the tree and the inspector can be used meanwhile."""
+    """Open the page over a window, not modal: the tree and the inspector can be used meanwhile."""
     CompareCriteria(window).show()

@@ -71,7 +71,7 @@ class Rows(QScrollArea):
         return True
 
     def heightForWidth(self, width: int) -> int:
-        """What the rows need, beside a scroll bar too: one that is there for a moment would stay for what it wraps."""
+        """What the rows need, with a scroll bar too: one that is there for a moment would stay for what it wraps."""
         page = self.page
         if not page.hasHeightForWidth():
             return page.minimumSizeHint().height()
@@ -304,7 +304,7 @@ class FormDialog(QDialog):
         self._fit()
 
     def show_browse(self, line: QLineEdit, on: bool) -> None:
-        """Show or hide the button beside a path: not everything is on disk."""
+        """Show or hide the button of a path: not everything is on disk."""
         if (holder := line.parentWidget()) is not None and (browse := holder.findChild(QPushButton)) is not None:
             browse.setVisible(on)
 
@@ -350,7 +350,7 @@ class FormDialog(QDialog):
             self.paths_there.forget_missing()
 
     def _browse(self, line: QLineEdit, pick: str, filters: str) -> None:
-        # Begin at what the row holds, beside what another row holds, or where was looked last.
+        # Begin at what the row holds, in the folder of what another row holds, or where was looked last.
         title, begin = line.accessibleName(), line.text() or settings.value(self._last_folder, "")
         if not line.text() and self._machine is None:
             others = (str(Path(other.text()).parent) for other in self._paths if other.text())

@@ -1,4 +1,4 @@
-"""The goal by kind: which share or number of the heads, neurons or layers stays, beside the cost that is limited."""
+"""The goal by kind: which share or number of the heads, neurons or layers stays, besides the cost that is limited."""
 
 from dataclasses import replace
 

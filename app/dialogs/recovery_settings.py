@@ -41,7 +41,7 @@ class RecoverySettingsDialog(FormDialog):
         """Ask in a window.
 
         Args:
-            parent: What the dialog stands over.
+            parent: What the dialog opens over.
             settings: Those so far.
             use: Gets what was chosen.
             task: The data, which says what settings are about; None where there is none yet.

@@ -48,7 +48,7 @@ class SettingsFields:
             add_row("" if box else engine_words(one.option.title), field)  # a box has its own words
 
     def inapplicable(self, data: Collection[DataKind]) -> list[QWidget]:
-        """The fields of settings that change nothing with such data, and that nobody has set."""
+        """The fields of settings that change nothing with such data, and still have their defaults."""
         return [
             self.widgets[name]
             for name, one in self._shown.items()

@@ -27,7 +27,7 @@ class WindowApi(Protocol):
         ...
 
     def as_widget(self) -> QWidget:
-        """The window itself: what dialogs stand over."""
+        """The window itself: what dialogs open over."""
         ...
 
     def close(self) -> bool:

@@ -80,7 +80,7 @@ def short_path(path: str) -> str:
 
 
 def cost_words(cost: Cost) -> str:
-    """A cost as it stands behind "of the"."""
+    """A cost as it is written behind "of the"."""
     return {
         Cost.MACS: say("costs", "MACs"),
         Cost.PARAMETERS: say("costs", "parameters"),

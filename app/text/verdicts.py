@@ -16,7 +16,7 @@ say = QCoreApplication.translate
 
 
 def goal_description(keep: float, cost: Cost, lose: float, points: bool, shape: Collection[KindLimit] = ()) -> str:
-    """What a goal asks, where nothing was planned or cut for it yet; a `shape` stands in place of the cost."""
+    """What a goal asks, where nothing was planned or cut for it yet; a `shape` takes the place of the cost."""
     unit = say("goal", "{0} pt") if points else say("goal", "{0} %")
     lost = unit.format(f"{lose:g}")
     if shape:
@@ -95,7 +95,7 @@ def trial_sentence(trial: Trial, number: int, limit: float, cost: Cost, in_perce
 
 
 def trial_label(trial: Trial, number: int) -> str:
-    """Words beside the point of a trial."""
+    """Words at the point of a trial."""
     words = say("trials", "trial {0}, within limit") if trial.holds else say("trials", "trial {0}, over limit")
     words = words if trial.note is None else say("trials", "trial {0}, too slow")
     words = say("trials", "recovered in full, within limit") if trial.final and trial.holds else words

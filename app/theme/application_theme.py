@@ -1,4 +1,4 @@
-"""The present look: follows the system or a choice, switches live, and tells plots to recolour.
+"""The present look: follows the system or a choice, switches live, and has plots recolour.
 
 Widgets that paint themselves read `tokens()` in their `paintEvent` (a new style sheet repaints them). Only what keeps
 colours of its own, as plots do, listens to `Theme.changed`.

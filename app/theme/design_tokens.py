@@ -149,7 +149,7 @@ def ink(ground: str) -> str:
 
 
 LOW = 0.15
-"""Where on cividis the lowest score lies."""
+"""Where on cividis the lowest score is."""
 
 _CIVIDIS = np.array(
     [

@@ -22,7 +22,7 @@ FEW = 5
 def shortened(name: str, room: float, measure: QFontMetrics) -> str:
     """A name in as many words as there is room for, from its end; of the last word the end.
 
-    The end of a name tells most: a number, or the last part of a path.
+    The end of a name says most: a number, or the last part of a path.
     """
     while measure.horizontalAdvance(name) > room and " " in name:
         name = name.partition(" ")[2]

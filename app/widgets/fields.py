@@ -27,15 +27,15 @@ else:
     Widget = object  # Qt's own class comes after it
 
 HEIGHT = 28
-"""Of buttons and combo boxes, and so of spin boxes beside them; the style's own is a little more."""
+"""Of buttons and combo boxes, and so of spin boxes in the same row; the style's own is a little more."""
 AROUND = 42
-"""Width of a combo box beside its words: padding and arrow."""
+"""Width of a combo box besides its words: padding and arrow."""
 BESIDE = 36
 """The same of a spin box, with the place of the cursor."""
 
 
 class ComboBox(Eliding, QComboBox):
-    """A combo box as wide as its widest entry where there is room; else it elides its choice, and tells it."""
+    """A combo box as wide as its widest entry where there is room; else it elides its choice, and shows it in the tooltip."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says."""
@@ -122,7 +122,7 @@ class NumberField(Widget):
     """
 
     units: tuple[str, ...] = ()
-    """Suffixes that it may have beside its first one: it is wide enough for each."""
+    """Suffixes that it may have besides its first one: it is wide enough for each."""
 
     def prepare(self, name: str, suffix: str) -> None:
         """Take a name for a screen reader, and what is shown after the number."""
@@ -157,7 +157,7 @@ class NumberField(Widget):
         return self.sizeHint()
 
     def event(self, event: QEvent) -> bool:
-        """Escape takes back what was typed, before it is anybody's shortcut."""
+        """Escape takes back what was typed, before any shortcut gets it."""
         return _claims_escape(event) or super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -215,7 +215,7 @@ class DoubleSpinBox(NumberField, QDoubleSpinBox):
 
 
 class LineEdit(Eliding, QLineEdit):
-    """A line of text; what does not fit of its hint while it is empty, or of its text, it tells."""
+    """A line of text; its tooltip shows what does not fit of the text, or of the hint while it is empty."""
 
     def __init__(self, name: str, text: str = "", hint: str = "", parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says; `hint` is shown while it is empty."""
@@ -242,7 +242,7 @@ class FilterLine(LineEdit):
         self.setClearButtonEnabled(True)
 
     def event(self, event: QEvent) -> bool:
-        """Escape empties it, before it is anybody's shortcut."""
+        """Escape empties it, before any shortcut gets it."""
         return _claims_escape(event) or super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -1,4 +1,4 @@
-"""A plot in the colours of the window, labels that keep clear of its points, and which point lies under the mouse.
+"""A plot in the colours of the window, labels that keep clear of its points, and which point is under the mouse.
 
 It recolours itself when the look switches, and leaves mouse gestures to panels.
 """
@@ -74,13 +74,13 @@ class Plot(pg.PlotWidget):
             curve.setCacheMode(mode)
 
     def label_axis(self, side: str, text: str) -> None:
-        """Say what an axis shows; where the axis is short the words are shortened, and told in a tooltip."""
+        """Say what an axis shows; where the axis is short the words are shortened, and whole in a tooltip."""
         if self._titles.get(side) != text:
             self._titles[side] = text
             self._write_titles()
 
     def show_values(self, *, bottom: bool, left: bool) -> None:
-        """Write numbers along each axis, or none where nothing is known yet that they could stand for."""
+        """Write numbers along each axis, or none where nothing is known yet that they could mean."""
         self.getAxis("bottom").setStyle(showValues=bottom)
         self.getAxis("left").setStyle(showValues=left)
 
@@ -137,7 +137,7 @@ Floats = NDArray[np.float64]
 
 
 def nearest_point(xs: Floats, ys: Floats, preferred: NDArray[np.bool_], where: QPointF) -> int:
-    """The point beside a place, -1 where none is near; of two about as near a preferred one wins.
+    """The point near a place, -1 where none is near; of two about as near a preferred one wins.
 
     Args:
         xs: [P] places of all points.

@@ -1,4 +1,4 @@
-"""Bars: progress, which stands still where its end is unknown and nothing is to move, and the share that is left."""
+"""Bars: progress, which does not move where its end is unknown and motion is reduced, and the share that is left."""
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent

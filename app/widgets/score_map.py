@@ -58,7 +58,7 @@ class ScoreScale:
         return min(max(score / self.top, 0.0), 1.0) if score == score else score
 
     def text(self, score: float) -> str:
-        """The number beside a bar, never wider than its column: the same decimals for all where that says enough."""
+        """The number at a bar, never wider than its column: the same decimals for all where that says enough."""
         if score != score:
             return ""
         decimals = next((n for least, n in DECIMALS if least <= self.top), 0)
@@ -80,7 +80,7 @@ FRAME = 2.5
 """Of a score's colour around an image, in device-independent pixels."""
 
 TALLEST = 176
-"""Height of the whole map at most, in device-independent pixels, as long as its cells can be told apart."""
+"""Height of the whole map at most, in device-independent pixels, as long as its cells can be distinguished."""
 
 
 class ScoreMap(QWidget):
