@@ -35,7 +35,7 @@ BESIDE = 36
 
 
 class ComboBox(Eliding, QComboBox):
-    """A combo box as wide as its widest entry where there is room; else it elides its choice, and shows it in the tooltip."""
+    """A combo box as wide as its widest entry where there is room; else its tooltip shows the whole choice."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says."""
