@@ -74,15 +74,15 @@ class ExportDialog(FormDialog):
 
     def places(self) -> dict[str, Path]:
         """Where each chosen format goes."""
-        base, several = _without_ending(self.path.text().strip()), len(self.chosen) > 1
-        return {name: Path(base + _ending(name, several)).expanduser() for name in self.chosen}
+        base, several = _strip_ending(self.path.text().strip()), len(self.chosen) > 1
+        return {name: Path(base + _ending_of(name, several)).expanduser() for name in self.chosen}
 
     @Slot()
     def _follow_formats(self) -> None:
         """Other formats have other endings."""
         if self.chosen:
-            base = _without_ending(self.path.text().strip())
-            self.path.setText(base + _ending(self.chosen[0], len(self.chosen) > 1))
+            base = _strip_ending(self.path.text().strip())
+            self.path.setText(base + _ending_of(self.chosen[0], len(self.chosen) > 1))
         self._say_files()
         self.check()
 
@@ -105,14 +105,14 @@ class ExportDialog(FormDialog):
             self._window.workbench.states.export(name, str(place))
 
 
-def _without_ending(text: str) -> str:
+def _strip_ending(text: str) -> str:
     """A path without the longest ending of a format, or the name of one, that it has."""
-    ends = [_ending(name, several) for name in EXPORTERS for several in (False, True)]
+    ends = [_ending_of(name, several) for name in EXPORTERS for several in (False, True)]
     found = max((end for end in ends if end and text.lower().endswith(end)), key=len, default="")
     return text.removesuffix(text[len(text) - len(found) :])
 
 
-def _ending(format: str, several: bool) -> str:
+def _ending_of(format: str, several: bool) -> str:
     """What a format adds to a name: its ending; a folder among several formats says which it is."""
     return EXPORTERS[format].suffix or (f"-{format}" if several else "")
 

@@ -356,17 +356,17 @@ class FormDialog(QDialog):
             others = (str(Path(other.text()).parent) for other in self._paths if other.text())
             begin = next((str(Path(folder).expanduser()) for folder in others if is_folder(folder)), begin)
         if pick != "save":
-            found = partial(self.picked, line)
+            found = partial(self.take_path, line)
             return choose(self, self._machine, title, found, begin=begin, pick=pick, filters=filters)
         dialog = QFileDialog(self, title, begin, filters)
         dialog.setFileMode(QFileDialog.FileMode.AnyFile)
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.fileSelected.connect(lambda path: self._replaced.add(Path(path)))  # Qt has asked
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(lambda path: self.picked(line, path))
+        dialog.fileSelected.connect(lambda path: self.take_path(line, path))
         dialog.open()
 
-    def picked(self, line: QLineEdit, path: str) -> None:
+    def take_path(self, line: QLineEdit, path: str) -> None:
         """Take a path that was looked for and found."""
         line.setText(path)
         line.setFocus()

@@ -175,12 +175,12 @@ class MarkDialog(FormDialog):
                 return words.format(", ".join(along[:3]))
             return self.tr("No layer with that name has structures of that kind.")
         try:
-            _, touched = self._result(rule)
+            _, touched = self._preview(rule)
         except PlanError as error:
             return sentence(error.message)
         return "" if touched.any() else self.tr("No structure matches. Change the layers, the kind or the rule.")
 
-    def _result(self, rule: SelectionRule) -> tuple[Mask, Mask]:
+    def _preview(self, rule: SelectionRule) -> tuple[Mask, Mask]:
         """([S] marks, or locks; [S] what it touches)."""
         document = self._document
         action, scores = self.action(rule), document.scores
@@ -199,7 +199,7 @@ class MarkDialog(FormDialog):
     def _effect(self) -> str:
         """What the rule would do, in words."""
         document = self._document
-        after, touched = self._result(self.rule())
+        after, touched = self._preview(self.rule())
         layers = len(np.unique(self._analysis.set_numbers()[touched]))
         meant = counted(int(touched.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
         where = counted(layers, self.tr("{count} layer"), self.tr("{count} layers"))
@@ -217,7 +217,7 @@ class MarkDialog(FormDialog):
     def act(self) -> None:
         """Lock, or mark under the words that the undo history shows."""
         rule, document = self.rule(), self._document
-        after, touched = self._result(rule)
+        after, touched = self._preview(rule)
         action = self.action(rule)
         if action in (LOCK, UNLOCK):
             return document.plan.lock(touched, action == LOCK)

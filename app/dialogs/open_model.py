@@ -346,9 +346,9 @@ class OpenModel(FormDialog):
         if spec.task is not None:
             self.data.take(spec.task)
 
-    def picked(self, line: QLineEdit, path: str) -> None:
+    def take_path(self, line: QLineEdit, path: str) -> None:
         """Take a file that was looked for; of a Python file, with what in it makes the model."""
-        super().picked(line, path)
+        super().take_path(line, path)
         if line is self.name:
             found = detect(path)
             if found is not None and found.kind in (GRAPH, YOLO_FILE):
