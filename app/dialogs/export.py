@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, Slot
+from PySide6.QtWidgets import QDialog
 from shiboken6 import isValid
 
 from secateur.engine.errors import Message
@@ -63,7 +64,8 @@ class ExportDialog(FormDialog):
 
     def refuse(self, reasons: Mapping[str, Message]) -> None:
         """Disable the formats that the engine cannot write of this state, and say why."""
-        if not isValid(self):  # the engine answers later
+        # The engine may answer after the dialog was accepted; what was chosen stays as it was.
+        if not isValid(self) or self.result() == QDialog.DialogCode.Accepted:
             return
         for name, box in self.formats.items():
             refused = name in reasons

@@ -3,9 +3,15 @@
 Half of a path is typed at times. What no disk can answer is a sentence, never a crash.
 """
 
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal, Slot
+from PySide6.QtWidgets import QFileDialog, QWidget
 from shiboken6 import isValid
 
 from ..jobs.remote_files import RemoteFiles
@@ -13,15 +19,6 @@ from ..storage.open_target import is_file, is_folder
 
 if TYPE_CHECKING:
     from secateur.engine.process.remote.protocol import Seen  # brings msgspec, which a start does without
-
-import os
-import re
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-
-from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtWidgets import QFileDialog, QWidget
 
 RESTS = 400
 """Milliseconds without a key after which a path is looked for on another machine."""

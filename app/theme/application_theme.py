@@ -182,8 +182,7 @@ class Theme(QObject):
 
     def _take(self, scheme: Scheme, body: int) -> None:
         self.scheme, self.sizes = scheme, Sizes(min(max(body, SMALLEST), LARGEST))
-        system = QApplication.styleHints().colorScheme()
-        dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and system is Qt.ColorScheme.Dark)
+        dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and self._system_scheme() is Qt.ColorScheme.Dark)
         self.tokens = CONTRAST if scheme is Scheme.CONTRAST else DARK if dark else LIGHT
 
     @property
@@ -213,6 +212,11 @@ class Theme(QObject):
         app = self.parent()
         assert isinstance(app, QApplication)
         return app
+
+    @staticmethod
+    def _system_scheme() -> Qt.ColorScheme:
+        """What the system says now; tests say something else."""
+        return QApplication.styleHints().colorScheme()
 
     @Slot()
     def _follow_system(self) -> None:

@@ -188,7 +188,7 @@ def test_no_dialog_stays_english(qtbot, translated) -> None:
 def test_every_command_and_reason_is_translated(translated) -> None:
     for document in (StandIn(), full()):
         for command in COMMANDS:
-            for text in (command.shown(document), command.enabled(document), command.told(document.workbench)):
+            for text in (command.title_now(document), command.enabled(document), command.tip_now(document.workbench)):
                 assert not english(text), (command.id, text)
 
 
@@ -238,8 +238,8 @@ def test_a_translated_file_is_loaded_and_speaks(qapp, tmp_path) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=180)
     loaded = install_translations(qapp, QLocale(QLocale.Language.German), tmp_path)
     try:
-        assert command_named("edit.suggest").shown(full()) == "Plan vorschlagen"
-        assert command_named("run.cut").told(StandIn().workbench) == "Open a model first."
+        assert command_named("edit.suggest").title_now(full()) == "Plan vorschlagen"
+        assert command_named("run.cut").tip_now(StandIn().workbench) == "Open a model first."
     finally:
         for translator in loaded:
             qapp.removeTranslator(translator)
