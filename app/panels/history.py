@@ -295,9 +295,7 @@ class HistoryPanel(QWidget):
         name = self.tr("{0}, {1}").format(place_of(exported).name, size(exported.bytes))
         texts = (name, "" if metric is None else f"{value_text(metric)} {error_text(metric)}", "", "", "", "")
         facts = receipt_facts(exported, self.document.contents.states.get(receipt.state), self.document.target)
-        tip = self.tr("{0}, {1}: {2}. Click for the receipt.").format(
-            format_title(exported), place_of(exported), facts
-        )
+        tip = self.tr("{0}, {1}: {2}. Click for the receipt.").format(format_title(exported), place_of(exported), facts)
         items = _row(texts, tip, False, (receipt.state, -1, Side(receipt.state)))
         for item in items:
             item.setData(receipt, RECEIPT)

@@ -1,10 +1,15 @@
-"""The program's window, and the one that takes its place where an engine elsewhere is chosen."""
+"""The program's window and the one that takes its place, garbage collection, and files that the system hands over."""
 
+import gc
 import threading
+import weakref
 
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QUrl, Signal
+from PySide6.QtGui import QFileOpenEvent
 from shiboken6 import isValid
 
 from secateur.app.startup import application as program
+from secateur.app.startup.application import FileOpener, GcTimer
 from secateur.app.window.main_window import MainWindow
 from tests.waiting import PATIENCE
 
@@ -45,3 +50,63 @@ def test_a_window_takes_the_place_of_another_while_that_ones_engine_still_ends(q
     second.deleteLater()
     holder.wait()
     assert quick.closed
+
+
+class Knot:
+    """Holds itself, as widgets and their slots do."""
+
+    def __init__(self, ended: list[int]) -> None:
+        self.me = self
+        weakref.finalize(self, lambda: ended.append(threading.get_ident()))
+
+
+def busy(kept: list[list[int]]) -> None:
+    """Enough for Python to collect several times."""
+    kept += [[number] for number in range(200_000)]
+
+
+def test_a_thread_that_allocates_destroys_nothing_and_the_collector_does(qapp, qtbot) -> None:
+    parent, ended, kept = QObject(), list[int](), list[list[int]]()
+    collector = GcTimer(parent)
+    try:
+        Knot(ended)
+        thread = threading.Thread(target=busy, args=(kept,))
+        thread.start()
+        thread.join()
+        assert ended == []
+        qtbot.waitUntil(lambda: bool(ended))
+        assert ended == [threading.get_ident()]
+    finally:
+        collector.stop()
+        gc.unfreeze()
+    assert gc.isenabled()
+
+
+class Window(QObject):
+    painted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+
+    def open_source(self, source: str) -> None:
+        self.opened.append(source)
+
+
+def test_a_file_is_opened_once_the_window_is_there(qapp, tmp_path):
+    application, window = QObject(), Window()
+    FileOpener(application, window)  # type: ignore[arg-type]
+
+    def ask(name: str) -> None:
+        QCoreApplication.sendEvent(application, QFileOpenEvent(QUrl.fromLocalFile(str(tmp_path / name))))
+
+    ask("first.onnx")
+    ask("second.onnx")
+    assert window.opened == []
+    window.painted.emit()
+    assert window.opened == [str(tmp_path / "second.onnx")]
+    ask("third.onnx")
+    assert window.opened[1:] == [str(tmp_path / "third.onnx")]
+    QCoreApplication.sendEvent(application, QEvent(QEvent.Type.User))
+    window.painted.emit()
+    assert len(window.opened) == 2
