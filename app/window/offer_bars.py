@@ -134,7 +134,7 @@ class WeightsBar(Card):
         self.setVisible(untrained or bool(document.absent))
 
     def _command(self, command: str, text: str) -> QPushButton:
-        made = button(text, "link", command_named(command).explained())
+        made = button(text, "link", command_named(command).explanation())
         made.clicked.connect(lambda: self._window.run_command(command))
         return made
 
