@@ -2,7 +2,7 @@
 
 What it needs of the engine it loads under another name, so that no export can import Secateur.
 
-Reads a line of JSON {"folder", "code", "cases"} from standard input and answers {"result": {"difference": ...}}.
+Reads a line of JSON {"folder", "code", "cases"} from standard input and writes {"result": {"difference": ...}}.
 """
 
 import importlib
@@ -18,10 +18,10 @@ from typing import Any
 def main() -> None:
     """Execute the code, run the model, compare."""
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what the user's code prints must not get between
+    os.dup2(2, 1)  # what the user's code prints must not get into the result
     job: dict[str, Any] = json.loads(sys.stdin.readline())
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    own = _engine()
+    own = _load_engine()
     compare = importlib.import_module(f"{own}.export.compare")
     stored = importlib.import_module(f"{own}.model_inputs")
     sys.modules["secateur"] = None  # type: ignore[assignment]  # importing it fails from here on
@@ -54,7 +54,7 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _engine() -> str:
+def _load_engine() -> str:
     """Make the engine's package known as `_own_engine`, so that its modules find each other; returns the name."""
     folder, name = Path(__file__).parents[1], "_own_engine"
     spec = importlib.util.spec_from_file_location(

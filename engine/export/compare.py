@@ -1,7 +1,7 @@
 """Compares the outputs of a file with those of the model. Arrays only: processes that check a file load no torch.
 
-`check_onnx`, `check_boxes` and `check_openvino` are such processes. Formats that need torch have theirs beside the
-exporter (`program.check_program`).
+`check_onnx`, `check_boxes` and `check_openvino` are such processes. Formats that need torch have theirs in the
+exporter's file (`program.check_program`).
 """
 
 import math

@@ -34,7 +34,7 @@ def lower_precision(job: dict[str, Any]) -> Job[dict[str, Any]]:
     source = onnx.load(job["source"])
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # weights below the smallest number of fp16 become it
+            warnings.simplefilter("ignore")  # weights below the smallest number of fp16 become that number
             made = (
                 in_fp16(source) if job["precision"] == "fp16" else in_int8(source, read(job["samples"]), job["place"])
             )
@@ -88,7 +88,7 @@ def _counting_nodes(model: onnx.ModelProto) -> list[str]:
     made_by = {name: node for node in graph.node for name in node.output}
     whole = {one.name for one in graph.initializer}
     whole |= {one.name for one in graph.input if kinds[one.name] not in FLOATS}
-    for node in graph.node:  # each stands after those that it reads
+    for node in graph.node:  # each comes after those that it reads
         from_whole = all(name in whole for name in node.input if name)
         whole.update(name for name in node.output if from_whole or kinds.get(name) not in FLOATS)
     ends = [node for node in graph.node if all(kinds.get(name) not in FLOATS for name in node.output)]

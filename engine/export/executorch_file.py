@@ -100,7 +100,7 @@ def export_executorch_here(
         model: In eval mode.
         inputs: Example inputs [N, ...]; the file takes their tensors one by one, at this batch size.
         path: File to write.
-        properties: What the file says of itself, beside the paths of its inputs and outputs.
+        properties: What the file says of itself, with the paths of its inputs and outputs.
     """
     given: Any = model
     with in_single(model), quiet():

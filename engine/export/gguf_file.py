@@ -62,7 +62,7 @@ BRACKETS = (("<|", "|>"), ("<｜", "｜>"), ("<unused", ">"))
 
 
 class GgufExporter:
-    """Writes one file in float32, or bfloat16 where the model is, with its tokenizer where that can be said."""
+    """Writes one file in float32, or bfloat16 where the model is, with its tokenizer where GGUF has a form for it."""
 
     def refusal(self, request: ExportRequest) -> ExportError | None:
         """A model of another family, one with scaled rotary embeddings or sizes that neither form has."""
@@ -225,9 +225,9 @@ def add_tokenizer(writer: Any, spec: ModelSpec | None, size: int) -> Message | N
         own = {name: one for name, one in fields.items() if name.startswith(FIELDS)}
         for name, one in own.items():
             writer.add_key_value(name, one.contents(), one.types[0], one.types[-1] if len(one.types) > 1 else None)
-        return None if own else _missing()
+        return None if own else _no_tokenizer()
     if folder is None or not any((folder / one).is_file() for one in (PIECES, JSON)):
-        return _missing()
+        return _no_tokenizer()
     try:
         vocabulary = _vocabulary(folder, size)
         prefix = _read(folder / CONFIG).get("add_prefix_space")
@@ -259,7 +259,7 @@ def _vocabulary(folder: Path, size: int) -> _Vocabulary | Message:
     found = _Vocabulary(texts, [ABSENT] * size, [int(kinds.UNUSED)] * size)
     content, config = _read(folder / JSON), _read(folder / CONFIG)
     if (folder / PIECES).is_file() and find_spec("sentencepiece") is not None:
-        read_whole(folder / PIECES)  # refuses what is no file of a reasonable size
+        read_whole(folder / PIECES)  # refuses a file of an unreasonable size
         every = enumerate(import_module("gguf.vocab").SentencePieceVocab(folder).all_tokens())
     elif (model := content.get("model", {})).get("type") == "BPE" and model.get("byte_fallback"):
         every = _tokens_of_merges(model, kinds)
@@ -307,7 +307,7 @@ def _read(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def _missing() -> Message:
+def _no_tokenizer() -> Message:
     template = (
         "The file has no tokenizer, because the model came without one. Take that of the original's GGUF file, for "
         "example with gguf_new_metadata.py of llama.cpp."

@@ -30,7 +30,7 @@ CARRIED = (
 )  # fmt: skip
 """Files of the original's folder that hold no size of the model: tokenizer, processor, licence, code."""
 DECILM, DECILM_CODE = "DeciLMForCausalLM", "secateur.engine.runtime.modeling_decilm"
-"""The class of folders whose layers have different sizes, and its file, which lies beside their weights."""
+"""The class of folders whose layers have different sizes, and the file of it that is put into them."""
 STOCK = (
     "import transformers\n\nload = transformers.{name}.from_pretrained\nmodel = load(folder)\n"
     "others = (load(folder, attn_implementation=one) for one in {attention})\n"
@@ -75,15 +75,24 @@ class HuggingFaceExporter:
         path = Path(request.path).expanduser().absolute()
         check_destination(path, 2 * bytes_of(request.model), folder=True, is_ours=is_own_folder)
         yield Progress("Finding the configuration", 0, 3)
-        model, notes = _fitted(request), ()
+        require(self.refusal(request))
+        fitted = fitted_or_decilm(request.model, request.inputs)
+        if not isinstance(fitted, FittedModel):
+            raise _no_config(request, fitted)
+        model, notes = fitted.model, ()
         remote = type(model).__name__ == DECILM
         if remote:
             notes = (written_as(model.config),)
         yield Progress("Writing the folder", 1, 3)
         with staged_folder(path, is_own_folder) as folder:
             model.save_pretrained(folder)
-            if remote:
-                _add_code(folder)
+            if remote:  # the file that builds the model goes with its weights, and the configuration names it
+                source, config = Path(str(import_module(DECILM_CODE).__file__)), folder / "config.json"
+                shutil.copyfile(source, folder / source.name)
+                document = json.loads(config.read_text(encoding="utf-8"))
+                classes = {"AutoConfig": "DeciLMConfig", "AutoModelForCausalLM": DECILM}
+                document["auto_map"] = {auto: f"{source.stem}.{name}" for auto, name in classes.items()}
+                config.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
             for file in carried_files(request.spec):
                 if not (folder / file.name).exists():
                     shutil.copyfile(file, folder / file.name)
@@ -104,28 +113,9 @@ class HuggingFaceExporter:
         return kind.from_pretrained(path, dtype="auto").eval()
 
 
-def _fitted(request: ExportRequest) -> Any:
-    require(HuggingFaceExporter().refusal(request))
-    found = fitted_or_decilm(request.model, request.inputs)
-    if not isinstance(found, FittedModel):
-        raise _no_config(request, found)
-    return found.model
-
-
 def _no_config(request: ExportRequest, reason: Message) -> ExportError:
     template = "{name} cannot be written as a Hugging Face folder. {reason}"
     return ExportError("export.hf_config", template, name=request.name, reason=reason)
-
-
-def _add_code(folder: Path) -> None:
-    """Put the file that builds the model beside its weights, and name it in the configuration."""
-    source = Path(str(import_module(DECILM_CODE).__file__))
-    shutil.copyfile(source, folder / source.name)
-    path = folder / "config.json"
-    document = json.loads(path.read_text(encoding="utf-8"))
-    parts = {"AutoConfig": "DeciLMConfig", "AutoModelForCausalLM": DECILM}
-    document["auto_map"] = {auto: f"{source.stem}.{name}" for auto, name in parts.items()}
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def auto_class(model: Any) -> str:
@@ -141,7 +131,7 @@ def auto_class(model: Any) -> str:
 
 
 def carried_files(spec: ModelSpec | None) -> list[Path]:
-    """Files of the folder that a model was opened from which belong beside its weights: tokenizer, licence, code."""
+    """Files of the folder that a model was opened from which go with its weights: tokenizer, licence, code."""
     folder = None if spec is None else folder_of(spec)
     files = [one for one in folder.iterdir() if one.is_file()] if folder is not None else []
     return sorted(one for one in files if any(fnmatch.fnmatch(one.name, pattern) for pattern in CARRIED))

@@ -2,12 +2,12 @@
 
 from ..errors import ExportError
 from ..jobs import CancelToken, Job
-from .onnx import conversion_refusal, convert_file, predictor
-from .protocol import Exported, ExportRequest, Predictor
+from .onnx import OnnxExporter, conversion_refusal, convert_file
+from .protocol import Exported, ExportRequest
 from .table import EXPORTERS, require, samples_refusal
 
 
-class Fp16Exporter:
+class Fp16Exporter(OnnxExporter):
     """Writes one .onnx file whose weights are fp16 and which computes in it; its inputs and outputs stay float32."""
 
     format = "onnx-fp16"
@@ -21,10 +21,6 @@ class Fp16Exporter:
         """Convert the model's ONNX file; see `convert_file`."""
         require(self.refusal(request))
         return convert_file(request, self.format, "convert_onnx:lower_precision", "compare:check_onnx", token)
-
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
-        """The file as a function; see `onnx.predictor`."""
-        return predictor(path, threads)
 
 
 class Int8Exporter(Fp16Exporter):

@@ -27,5 +27,5 @@ class ModelCardExporter:
         return Exported("model-card", (str(path),), None, None, path.stat().st_size)
 
     def predictor(self, path: str, threads: int = 1) -> None:
-        """None: there is no model in it."""
+        """None: a card holds no model."""
         return

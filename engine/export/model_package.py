@@ -33,10 +33,38 @@ def pack(folder: Path, model: nn.Module, edits: Edits, spec: ModelSpec | None, i
         spec: Where the original came from; None where it was handed over as an object.
         inputs: Example inputs, from whose shapes and types whoever opens the files makes others.
     """
-    write_weights(folder / WEIGHTS, model)
-    source, earlier = (None, {}) if spec is None else _original(spec)
-    text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, inputs, folder), indent=1)
-    (folder / SHAPES).write_text(text + "\n", encoding="utf-8")
+    held = {name: one for name, one in model.state_dict().items() if isinstance(one, Tensor)}
+    # Tied tensors are written under each of their names: safetensors takes none that share memory.
+    write_tensors(folder / WEIGHTS, {name: one.detach().cpu().contiguous().clone() for name, one in held.items()})
+    earlier: dict[str, Any] = {}
+    if spec is not None and is_export(spec.source):  # its source is that of the uncut network
+        exported = read_shapes(spec.source)
+        recorded, earlier = recorded_source(exported, Path(spec.source)), dict(exported["edits"])
+        spec = replace(recorded, outputs=spec.outputs or recorded.outputs)
+    if spec is not None:  # the source alone, its path absolute: the weights are in a file of their own
+        source = spec.source
+        if PYTHON_FILE.fullmatch(source):
+            file, name = parse(source)
+            source = f"{os.path.normpath(file.absolute())}:{name}"
+        elif Path(source).exists():
+            source = os.path.normpath(Path(source).absolute())
+        spec = replace(spec.without_consent, source=source, weights="", task=None)
+    # Repairs of two cuts, one after the other. What a slice keeps is numbered as the cut before left it.
+    later, before = asdict(edits), {tuple(edit[:2]): edit[2] for edit in earlier.get("slices", ())}
+    within = [(n, d, [before[n, d][i] for i in kept] if (n, d) in before else kept) for n, d, kept in later["slices"]]
+    later |= {"slices": within, "constants": _renumber_constants(earlier.get("constants", ()), later["constants"])}
+    both = {kind: [list(one) for one in merged_repairs(kind, earlier.get(kind, ()), later[kind])] for kind in PLACES}
+    asked = ModelSpec("").with_inputs(_input_specs(inputs))
+    document = {
+        "schema": 1,
+        "source": None if spec is None else asdict(change_model(spec, relative_to(folder))),
+        "seal": "" if spec is None else seal(spec),
+        "input_shape": list(asked.input_shape),
+        "inputs": [asdict(one) for one in asked.inputs],
+        "edits": both,
+        "shapes": {name: list(one.shape) for name, one in held.items()},
+    }
+    (folder / SHAPES).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (folder / WEIGHTS).chmod((folder / SHAPES).stat().st_mode)  # safetensors lets only the owner read its files
 
 
@@ -55,46 +83,7 @@ def bytes_of(model: nn.Module) -> int:
     return sum(t.numel() * t.element_size() for t in model.state_dict().values() if isinstance(t, Tensor))
 
 
-def write_weights(path: Path, model: nn.Module) -> None:
-    """Write all parameters and buffers as safetensors; tied ones under each of their names."""
-    tensors = {n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items() if isinstance(t, Tensor)}
-    write_tensors(path, tensors)
-
-
-def _document(
-    model: nn.Module, edits: dict[str, Any], source: ModelSpec | None, inputs: Inputs, folder: Path
-) -> dict[str, Any]:
-    shapes = {name: list(t.shape) for name, t in model.state_dict().items() if isinstance(t, Tensor)}
-    asked = ModelSpec("").with_inputs(_input_specs(inputs))
-    return {
-        "schema": 1,
-        "source": None if source is None else asdict(change_model(_portable(source), relative_to(folder))),
-        "seal": "" if source is None else seal(_portable(source)),
-        "input_shape": list(asked.input_shape),
-        "inputs": [asdict(one) for one in asked.inputs],
-        "edits": edits,
-        "shapes": shapes,
-    }
-
-
-def _original(spec: ModelSpec) -> tuple[ModelSpec, dict[str, Any]]:
-    """The source that builds the uncut network, and the repairs that an earlier export already needed."""
-    if not is_export(spec.source):
-        return spec, {}
-    document = read_shapes(spec.source)
-    recorded = recorded_source(document, Path(spec.source))
-    return replace(recorded, outputs=spec.outputs or recorded.outputs), dict(document["edits"])
-
-
-def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-    """Repairs of two cuts, one after the other. What a slice keeps is numbered as the cut before left it."""
-    before = {tuple(edit[:2]): edit[2] for edit in earlier.get("slices", ())}
-    within = [(n, d, [before[n, d][i] for i in kept] if (n, d) in before else kept) for n, d, kept in later["slices"]]
-    later = later | {"slices": within, "constants": _constants(earlier.get("constants", ()), later["constants"])}
-    return {kind: [list(one) for one in merged_repairs(kind, earlier.get(kind, ()), later[kind])] for kind in PLACES}
-
-
-def _constants(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
+def _renumber_constants(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
     """What the later cut keeps of constants, in the numbering of the original: at each place where it cuts any."""
     found: dict[tuple[Any, ...], list[Any]] = {tuple(one[:4]): list(one[4]) for one in earlier}
     places = {(path, site, where) for path, site, _, where, _ in later}
@@ -109,14 +98,3 @@ def _constants(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
                 known[dim] = (dim, size, kept) if whole is None else (*whole[:2], [whole[2][i] for i in kept])
             made[path, site, number, where] = list(known.values())
     return [[*place, dims] for place, dims in made.items()]
-
-
-def _portable(spec: ModelSpec) -> ModelSpec:
-    """The source alone, its path absolute; the weights stand beside it."""
-    source = spec.source
-    if PYTHON_FILE.fullmatch(source):
-        file, name = parse(source)
-        source = f"{os.path.normpath(file.absolute())}:{name}"
-    elif Path(source).exists():
-        source = os.path.normpath(Path(source).absolute())
-    return replace(spec.without_consent, source=source, weights="", task=None)

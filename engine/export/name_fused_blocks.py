@@ -29,7 +29,12 @@ def name_blocks(path: Path) -> None:
     graph = model.graph
     uses = Counter(_reads(graph))
     block, renamed, sizes = dict[str, int](), dict[str, str](), Counter[int]()
-    for number, node in zip(_numbers(model), graph.node, strict=True):
+    seen = Counter[tuple[str, str]]()
+    for node, home in zip(graph.node, _homes(model), strict=True):
+        kind = (home, node.op_type)
+        text = json.dumps([*kind, seen[kind]])  # which one of its operator and module it is
+        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+        seen[kind] += 1
         before = next((name for name in node.input if name in block and uses[name] == 1), "")
         own = block[before] if before and node.op_type in FOLLOWING else number
         node.name = block_name(own, sizes[own])
@@ -39,7 +44,7 @@ def name_blocks(path: Path) -> None:
         sizes[own] += 1
     for node in graph.node:
         node.output[:] = [renamed[name] for name in node.output]
-    _read_by(graph, renamed)
+    _rename_inputs(graph, renamed)
     del graph.value_info[:]
     onnx.save(model, str(path))
 
@@ -47,33 +52,23 @@ def name_blocks(path: Path) -> None:
 def node_modules(path: Path) -> dict[str, str]:
     """The module that each block of a file belongs to, that of its first node; {} where the file does not say."""
     model, found = onnx.load(str(path), load_external_data=False), dict[str, str]()
-    for node, home in zip(model.graph.node, _told(model), strict=True):
+    for node, home in zip(model.graph.node, _homes(model), strict=True):
         found.setdefault(block_of(node.name), home)
     return found if any(found.values()) else {}
 
 
-def _told(model: onnx.ModelProto) -> list[str]:
+def _homes(model: onnx.ModelProto) -> list[str]:
     """The module of each node, "" where the file does not say."""
-    told = next((one.value for one in model.metadata_props if one.key == "homes"), None)
-    return [""] * len(model.graph.node) if told is None else json.loads(told)
+    homes = next((one.value for one in model.metadata_props if one.key == "homes"), None)
+    return [""] * len(model.graph.node) if homes is None else json.loads(homes)
 
 
-def _numbers(model: onnx.ModelProto) -> Iterator[int]:
-    """A number for each node, made of its module, its operator, and which one of these it is."""
-    seen = Counter[tuple[str, str]]()
-    for node, home in zip(model.graph.node, _told(model), strict=True):
-        kind = (home, node.op_type)
-        text = json.dumps([*kind, seen[kind]])
-        yield int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
-        seen[kind] += 1
-
-
-def _read_by(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
+def _rename_inputs(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
     """Rename what is read, also in the bodies of branches and loops: those may read results of the graph around."""
     for node in graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         for body in _bodies(node):
-            _read_by(body, renamed)
+            _rename_inputs(body, renamed)
     for one in graph.output:
         one.name = renamed.get(one.name, one.name)
 

@@ -38,8 +38,16 @@ class OnnxExporter:
         return export_onnx(request, token=token)
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
-        """The file as a function; see `predictor`."""
-        return predictor(path, threads)
+        """The file as a function with the inputs and outputs of the model, tensors [N, ...]."""
+        session = open_session(path, threads)
+        feed = feeder(session)
+        paths: list[str] = json.loads(session.get_modelmeta().custom_metadata_map["outputs"])
+
+        def predict(*inputs: Any, **named: Any) -> Any:
+            found = session.run(None, feed(*inputs, **named))
+            return output_from_paths(list(zip(paths, map(torch.as_tensor, found), strict=True)))
+
+        return predict
 
 
 def export_onnx(request: ExportRequest, *, token: CancelToken | None = None) -> Job[Exported]:
@@ -71,19 +79,6 @@ def fixed_batch(path: str) -> int:
     known = {one.name for one in graph.initializer}
     first = next(one for one in graph.input if one.name not in known)
     return next((one.dim_value for one in first.type.tensor_type.shape.dim), 0)
-
-
-def predictor(path: str, threads: int = 1) -> Predictor:
-    """An ONNX file of ours as a function with the inputs and outputs of the model, tensors [N, ...]."""
-    session = open_session(path, threads)
-    feed = feeder(session)
-    paths: list[str] = json.loads(session.get_modelmeta().custom_metadata_map["outputs"])
-
-    def predict(*inputs: Any, **named: Any) -> Any:
-        found = session.run(None, feed(*inputs, **named))
-        return output_from_paths(list(zip(paths, map(torch.as_tensor, found), strict=True)))
-
-    return predict
 
 
 def conversion_refusal(request: ExportRequest, title: str) -> ExportError | None:

@@ -1,6 +1,6 @@
-"""Whether the original leaves in a format where a cut model does not: the same export is tried on it.
+"""Whether the original exports to a format where a cut model does not: the same export is tried on it.
 
-Without that nobody knows whether the cut is at fault or the exporter never took this network. The trial takes the same
+This tells whether the cut is at fault or the exporter never took this network. The trial takes the same
 inputs and settings, in further processes of the same kind, and writes into a temporary folder.
 """
 
@@ -22,7 +22,7 @@ from .protocol import Exported, Exporter, ExportRequest
 MINUTES = 5
 """How long the trial may take."""
 COPIES = 8
-"""About how often the weights lie in memory while a model is rebuilt, written, loaded and compared."""
+"""About how many copies of the weights are in memory while a model is rebuilt, written, loaded and compared."""
 OF_THE_MODEL = (
     "export.convert",
     "export.differs",
@@ -75,36 +75,24 @@ def export_or_compare(
         # A module without a source is exported in this process, where nothing could end the trial.
         if original is None or request.spec is None or error.message.code not in OF_THE_MODEL:
             raise
-        told = yield from _compared(error, exporter, request, original, token)
-        raise ExportError(told.code, told.template, error.details, **told.arguments) from error
+        try:
+            message = yield from _try_original(error, exporter, request, original(), token)
+        except SecateurError as failed:
+            message = _original_unknown(error.message, failed.message)
+        except OSError as failed:
+            words = {"error": failed.strerror or str(failed)}
+            why = Message("export.trial_files", "files of the trial cannot be written: {error}", words)
+            message = _original_unknown(error.message, why)
+        raise ExportError(message.code, message.template, error.details, **message.arguments) from error
 
 
-def _compared(
-    error: ExportError,
-    exporter: Exporter,
-    request: ExportRequest,
-    original: Callable[[], nn.Module],
-    token: CancelToken,
-) -> Job[Message]:
-    """What an export failed with, and whether that of the original does; unknown where the trial itself fails."""
-    try:
-        return (yield from _trial(error, exporter, request, original(), token))
-    except SecateurError as failed:
-        return _unknown(error.message, failed.message)
-    except OSError as failed:
-        words = {"error": failed.strerror or str(failed)}
-        return _unknown(
-            error.message, Message("export.trial_files", "files of the trial cannot be written: {error}", words)
-        )
-
-
-def _trial(
+def _try_original(
     error: ExportError, exporter: Exporter, request: ExportRequest, original: nn.Module, token: CancelToken
 ) -> Job[Message]:
-    """What an export failed with, and whether that of the original does; raises what neither is to blame for."""
+    """Why an export failed, and whether that of the original does; raises what has another cause than the models."""
     reason, need = error.message, COPIES * bytes_of(original)
     if free_memory() < need:
-        return _unknown(reason, Message("export.trial_memory", "too little memory is free to try it"))
+        return _original_unknown(reason, Message("export.trial_memory", "too little memory is free to try it"))
     shown = Progress(Message("progress.original_export", "Trying the same export on the original"), 0, 1)
     deadline = _Deadline(token, time.monotonic() + 60 * MINUTES)
     with temporary_folder() as place:
@@ -115,7 +103,7 @@ def _trial(
         except Cancelled:
             template = "the trial was stopped after {minutes} minutes"
             late = Message("export.trial_time", template, {"minutes": MINUTES})
-            return _unknown(
+            return _original_unknown(
                 reason, Message("export.trial_stopped", "the trial was stopped") if token.is_set() else late
             )
         except ExportError as second:
@@ -128,6 +116,6 @@ def _trial(
     return Message("export.cut_alone", "The original exports, the cut model does not: {reason}", {"reason": reason})
 
 
-def _unknown(reason: Message, why: Message) -> Message:
+def _original_unknown(reason: Message, why: Message) -> Message:
     template = "{reason} (Whether the original exports is unknown: {why})"
     return Message("export.original_unknown", template, {"reason": reason, "why": why})

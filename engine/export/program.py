@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map
 
 from ..adapters.torchvision_detection import in_two_stages
 from ..errors import ExportError
-from ..jobs import CancelToken, Job, NeverCancelled, Progress
+from ..jobs import CancelToken, Job, Progress
 from ..model_inputs import Inputs, batch_size, call, holds_arrays, mapped, parts, read, with_arrays
 from ..tracing.model_state import model_state_restored
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs
@@ -53,18 +53,23 @@ class ProgramExporter:
         )
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
-        """Write `request.path`; see `export_program`."""
-        return export_program(request, token=token)
+        """Write `request.path`; see `export_file`. Where its batch cannot be free, it is 1."""
+        require(self.refusal(request))
+        return export_file(request, token, "program", may_fix_batch=True)
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
-        """The file as a function, in this process (with the threads that it has)."""
-        return predictor(path, threads)
+        """The file as a function, in this process and with its threads; one of batch 1 gets each sample alone."""
+        program, about = read_program(path)
+        run, one_by_one = program.module(), fixed_batch(program) is not None
+        paths: list[str] | None = json.loads(about.get("outputs", "null"))
 
+        def predict(*inputs: Any, **named: Any) -> Any:
+            given = with_arrays(named or inputs)
+            with torch.inference_mode():
+                found = in_turn(run, given) if one_by_one else call(run, given)
+                return found if paths is None else output_from_paths(list(zip(paths, found, strict=True)))
 
-def export_program(request: ExportRequest, *, token: CancelToken | None = None) -> Job[Exported]:
-    """Write a `torch.export` program; see `export_file`. Where its batch cannot be free, it is 1."""
-    require(ProgramExporter().refusal(request))
-    return export_file(request, token or NeverCancelled(), "program", may_fix_batch=True)
+        return predict
 
 
 def export_program_here(
@@ -78,7 +83,7 @@ def export_program_here(
             stays. Inputs without a tensor (numbers, flags, None) become part of the program, which is called without
             them.
         path: File to write.
-        properties: Stored in the file beside the program, with the paths of outputs that lost their form.
+        properties: Stored in the file with the program and the paths of outputs that lost their form.
     """
     with quiet():
         try:
@@ -150,21 +155,6 @@ def fixed_batch(program: ExportedProgram) -> int | None:
     given = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     size = next((one.shape[0] for one in given if isinstance(one, Tensor) and one.ndim), None)
     return size if isinstance(size, int) else None
-
-
-def predictor(path: str, threads: int = 1) -> Predictor:
-    """The file as a function with the inputs and outputs of the model; one of batch 1 gets one sample after another."""
-    program, about = read_program(path)
-    run, one_by_one = program.module(), fixed_batch(program) is not None
-    paths: list[str] | None = json.loads(about.get("outputs", "null"))
-
-    def predict(*inputs: Any, **named: Any) -> Any:
-        given = with_arrays(named or inputs)
-        with torch.inference_mode():
-            found = in_turn(run, given) if one_by_one else call(run, given)
-            return found if paths is None else output_from_paths(list(zip(paths, found, strict=True)))
-
-    return predict
 
 
 def in_turn(run: Callable[..., Any], given: Inputs) -> Any:

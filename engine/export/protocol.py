@@ -58,7 +58,7 @@ class Exported:
         difference: max|a - b| / max|a| of file against PyTorch model on real inputs; None for a text.
         metric: The metric measured on the file itself, None without a task.
         bytes: Size of the files.
-        notes: What the file does less than the model; plain words in what earlier versions kept.
+        notes: What the file does less than the model; plain words in files of earlier versions.
         opset: Of an ONNX file, 0 for other formats and unknown.
         inputs: What one sample looks like, () where an earlier version did not write it down.
         timings: Latencies measured on the file itself, where it computes in another precision than the model.

@@ -2,11 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from ..adapters.torchvision_detection import plain, with_maps
 from ..bfloat16 import in_bfloat16
@@ -60,42 +57,64 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
     Raises:
         ExportError: Nothing is left behind, an older export of that name is still there.
     """
+    from ..runtime import load_pruned
+
     path = Path(request.path).expanduser().absolute()
     require(PyTorchExporter().refusal(request))
     check_destination(path, 2 * bytes_of(request.model), folder=True, is_ours=_is_export)
     yield Progress("Writing weights and shapes", 0, 2)
     with staged_folder(path, _is_export) as folder:
         pack(folder, request.model, request.edits, request.spec, request.inputs)
-        made = _by_the_user(request.model) if request.spec is None else factory_code(request.spec, folder)
+        if request.spec is not None:
+            made = factory_code(request.spec, folder)
+        else:  # only its user knows how a model is made that was handed over as an object
+            kind = type(request.model)
+            what = f"Return the original network here, before it was pruned: {kind.__module__}.{kind.__qualname__}"
+            made = FactoryCode(f"def make_model():\n    raise NotImplementedError({what!r})")
         code = _add_loader(folder, made, plain(request.inputs))
         if request.factory is not None and request.spec is None:
-            difference = _check_here(folder, request.factory, request)
+            # This process alone has the model's class.
+            loaded = with_maps(load_pruned.load_pruned(request.factory, str(folder / SHAPES), str(folder / WEIGHTS)))
+            expected = cases(request.model, request.inputs)
+            worst = max(difference(outputs, outputs_of(loaded, inputs)) for inputs, outputs in expected)
+            found = require_agreement(worst, coarse=in_bfloat16(request.model))
         else:
             require_as_read(code_of(request.spec))
-            difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
+            found = yield from check_by_code(folder, code, request, token or NeverCancelled())
     files = sorted(one for one in path.iterdir() if one.is_file())
-    return Exported("pytorch", tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))
+    return Exported("pytorch", tuple(map(str, files)), found, None, sum(one.stat().st_size for one in files))
 
 
 def _is_export(folder: Path) -> bool:
     return (folder / SHAPES).is_file() and (folder / LOADER).is_file()
 
 
-def _by_the_user(model: nn.Module) -> FactoryCode:
-    """What stands for the code of a model that was handed over as an object: only its user knows how it is made."""
-    kind = type(model)
-    what = f"Return the original network here, before it was pruned: {kind.__module__}.{kind.__qualname__}"
-    return FactoryCode(f"def make_model():\n    raise NotImplementedError({what!r})")
-
-
 def _add_loader(folder: Path, made: FactoryCode, inputs: Inputs) -> str:
-    """Copy the loader and what the factory needs, write the README; returns the code that stands in it."""
+    """Copy the loader and what the factory needs, write the README.
+
+    Returns:
+        The README's code, but for its first line, which names the folder.
+    """
     from ..runtime import load_pruned
 
     shutil.copyfile(load_pruned.__file__, folder / LOADER)
     for file in made.copies:
         shutil.copyfile(file, folder / file.name)
-    code = _code(made, inputs)
+    if isinstance(inputs, Mapping):
+        arguments = [f"{name}={'...' if any(named_arrays(one)) else repr(one)}" for name, one in inputs.items()]
+    else:
+        arguments = ["..." if any(named_arrays(one)) else repr(one) for one in inputs]
+    described = list[str]()
+    for path, array in named_arrays(inputs):  # "ids int64 [N, 12]"
+        sizes = ["N", *map(str, array.shape[1:])][: array.ndim]
+        described.append(f"{path} {str(array.dtype).removeprefix('torch.')} [{', '.join(sizes)}]")
+    usage = f"model({', '.join(arguments)}), with {', '.join(described)}"
+    code = (
+        "import sys\n\nsys.path.insert(0, folder)\nfrom load_pruned import load_pruned\n\n"
+        f"{made.lines}\n\n\n"
+        'model = load_pruned(make_model, f"{folder}/shapes.json", f"{folder}/weights.safetensors")\n'
+        f"# {comment(usage)}\n"
+    )
     (folder / README).write_text(
         "The pruned model: weights.safetensors (its tensors) and shapes.json (their shapes and the repairs).\n"
         "Load it like this. Only torch, safetensors and the model's own class are needed:\n\n"
@@ -105,34 +124,6 @@ def _add_loader(folder: Path, made: FactoryCode, inputs: Inputs) -> str:
         encoding="utf-8",
     )
     return code
-
-
-def _code(made: FactoryCode, inputs: Inputs) -> str:
-    """What the README shows, but for its first line, which names the folder."""
-    return (
-        "import sys\n\nsys.path.insert(0, folder)\nfrom load_pruned import load_pruned\n\n"
-        f"{made.lines}\n\n\n"
-        'model = load_pruned(make_model, f"{folder}/shapes.json", f"{folder}/weights.safetensors")\n'
-        f"# {comment(_usage(inputs))}\n"
-    )
-
-
-def _usage(inputs: Inputs) -> str:
-    """How the model is called, with the type and size of what it is given: "model(ids=...) # ids: int64 [N, 12]"."""
-    if isinstance(inputs, Mapping):
-        arguments = [f"{name}={'...' if any(named_arrays(one)) else repr(one)}" for name, one in inputs.items()]
-    else:
-        arguments = ["..." if any(named_arrays(one)) else repr(one) for one in inputs]
-    sizes = [f"{path} {_type(one)} {_size(one)}" for path, one in named_arrays(inputs)]
-    return f"model({', '.join(arguments)}), with {', '.join(sizes)}"
-
-
-def _type(array: Any) -> str:
-    return str(array.dtype).removeprefix("torch.")
-
-
-def _size(array: Any) -> str:
-    return "[" + ", ".join(["N", *map(str, array.shape[1:])][: array.ndim]) + "]"
 
 
 def check_by_code(folder: Path, code: str, request: ExportRequest, token: CancelToken) -> Job[float]:
@@ -153,14 +144,3 @@ def check_by_code(folder: Path, code: str, request: ExportRequest, token: Cancel
         what = Message("process.loading", "Loading the exported folder")
         result = yield from run_command(command, job, token, what, error=ExportError)
     return require_agreement(result["difference"], coarse=in_bfloat16(request.model))
-
-
-def _check_here(folder: Path, factory: Callable[[], nn.Module], request: ExportRequest) -> float:
-    """Load the folder in this process, which alone has the model's class, and compare; returns the difference."""
-    from ..runtime import load_pruned
-
-    loaded = with_maps(load_pruned.load_pruned(factory, str(folder / SHAPES), str(folder / WEIGHTS)))
-    expected = cases(request.model, request.inputs)
-    found = (outputs_of(loaded, inputs) for inputs, _ in expected)
-    worst = max(difference(outputs, again) for (_, outputs), again in zip(expected, found, strict=True))
-    return require_agreement(worst, coarse=in_bfloat16(request.model))

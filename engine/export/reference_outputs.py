@@ -32,8 +32,8 @@ def cases(model: nn.Module, inputs: Inputs, fixed: int = 0) -> list[ReferenceCas
             "Open the model with an input shape or data.",
         )
     given = batch_size(inputs)
-    looked_at = [at_batch(inputs, batch) for batch in ((fixed,) if fixed else (1, given if given > 2 else 3))]
-    return [(one, outputs_of(model, one)) for one in looked_at]
+    batches = [at_batch(inputs, batch) for batch in ((fixed,) if fixed else (1, given if given > 2 else 3))]
+    return [(one, outputs_of(model, one)) for one in batches]
 
 
 def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[ReferenceCase]:
@@ -49,15 +49,15 @@ def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[ReferenceCase]
     images = images_of(inputs)
     height, width = images.shape[-2:]
     tall = resized(images[-1:], (height + height // 4, width - width // 4))
-    looked_at = [images[:1], tall]
-    found = [outputs_of(detector, {IMAGES: [one[0]]}) for one in looked_at]
+    batches = [images[:1], tall]
+    found = [outputs_of(detector, {IMAGES: [one[0]]}) for one in batches]
     if not any(len(expected[0]) for expected in found):
         raise ExportError(
             "export.nothing_found",
             "The detector finds nothing in the example images, so the exported file cannot be checked. Recover the "
             "model first, or open images in which it finds objects.",
         )
-    return [({IMAGES: np.asarray(one)}, expected) for one, expected in zip(looked_at, found, strict=True)]
+    return [({IMAGES: np.asarray(one)}, expected) for one, expected in zip(batches, found, strict=True)]
 
 
 def outputs(result: Any) -> list[NDArray[Any]]:

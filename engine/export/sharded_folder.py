@@ -4,7 +4,7 @@ Of each tensor only what stays is read, and no more than a file of the result is
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,11 @@ def write_shards(
         OSError: The disk is full, or the folder may not be written.
         Cancelled: The token was set.
     """
-    shards, done, total = list(_shards(tensors)), 0, sum(one.size for one in tensors)
+    shards, done, total = list[list[StreamedTensor]](), 0, sum(one.size for one in tensors)
+    for one in tensors:
+        if not shards or sum(other.size for other in shards[-1]) + one.size > LARGEST:
+            shards.append([])
+        shards[-1].append(one)
     places, files = dict[str, str](), list[Path]()
     for number, shard in enumerate(shards, start=1):
         name = WEIGHTS if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
@@ -81,15 +85,3 @@ def write_shards(
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return tuple(files)
-
-
-def _shards(tensors: Sequence[StreamedTensor]) -> Iterator[list[StreamedTensor]]:
-    """The tensors of each file, in order."""
-    held = list[StreamedTensor]()
-    for one in tensors:
-        if held and sum(other.size for other in held) + one.size > LARGEST:
-            yield held
-            held = []
-        held.append(one)
-    if held:
-        yield held

@@ -26,7 +26,7 @@ ABANDONED = 24 * 3600
 def staged_file(path: Path, beside: Sequence[str] = ()) -> Generator[Path]:
     """A temporary name in the folder of `path`; becomes `path` at the end, vanishes on any exception.
 
-    `beside` are the endings of other files of the same name that the file needs. They are moved first.
+    `beside` holds the endings of other files of the same name that the file needs. They are moved first.
     """
     temporary = _temporary(path)
     moves = [*((temporary.with_suffix(one), path.with_suffix(one)) for one in beside), (temporary, path)]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..adapters.ultralytics_yolo import is_yolo, library, trained_with
 from ..errors import ExportError, Message
@@ -52,7 +51,10 @@ class UltralyticsExporter:
                 "PyTorch folder (safetensors weights and code that loads them)."
             )
             return ExportError("export.yolo_class", template, name=request.name)
-        changed = [path for path, one in request.model.named_modules() if not _is_stock(one)]
+        changed = list[str]()
+        for path, module in request.model.named_modules():  # not of a class that a cut put in place of another
+            if own_class(module) is not type(module) or type(module).__module__.startswith(f"{RUNTIME}."):
+                changed.append(path)
         if changed:
             template = (
                 "An Ultralytics checkpoint holds the package's own classes only, but the cut needs another code in "
@@ -73,7 +75,21 @@ class UltralyticsExporter:
         yield Progress("Writing the file", 0, 2)
         with temporary_folder() as folder, staged_file(path) as temporary:
             try:
-                torch.save(_checkpoint(request.model), folder / FILE)
+                copied: Any = copy_model(request.model).eval()
+                settings = trained_with(request.model)
+                copied.args = dict(settings)
+                copied.criterion = None
+                checkpoint = {  # as their trainer's last one, without an optimiser
+                    "epoch": -1,
+                    "best_fitness": None,
+                    "ema": None,
+                    "model": copied,
+                    "optimizer": None,
+                    "train_args": settings,
+                    "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+                    "version": str(library().__version__),
+                }
+                torch.save(checkpoint, folder / FILE)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 template = "The model cannot be pickled: {error}. Export a PyTorch folder."
                 raise ExportError("export.yolo_pickle", template, error=str(error)) from error
@@ -89,26 +105,3 @@ class UltralyticsExporter:
     def predictor(self, path: str, threads: int = 1) -> Predictor | None:
         """None: the file is a pickle, which is not read here."""
         return None
-
-
-def _is_stock(module: nn.Module) -> bool:
-    """Whether a module is of a class that others have too, not of one that a cut put in its place."""
-    return own_class(module) is type(module) and not type(module).__module__.startswith(f"{RUNTIME}.")
-
-
-def _checkpoint(model: Any) -> dict[str, Any]:
-    """What their trainer's last checkpoint holds, without an optimiser."""
-    copied: Any = copy_model(model).eval()
-    settings = trained_with(model)
-    copied.args = dict(settings)
-    copied.criterion = None
-    return {
-        "epoch": -1,
-        "best_fitness": None,
-        "ema": None,
-        "model": copied,
-        "optimizer": None,
-        "train_args": settings,
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "version": str(library().__version__),
-    }

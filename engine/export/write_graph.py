@@ -75,8 +75,8 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
         raise ExportError("export.graph", template, source=source, what=str(error)) from error
     if proto.ByteSize() > LARGEST_ONNX:
         raise too_large()
-    told = {one.key: one.value for one in proto.metadata_props}
-    onnx.helper.set_model_props(proto, told | job["properties"] | {"outputs": json.dumps(output_paths(model, inputs))})
+    own = {one.key: one.value for one in proto.metadata_props}
+    onnx.helper.set_model_props(proto, own | job["properties"] | {"outputs": json.dumps(output_paths(model, inputs))})
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
@@ -98,7 +98,7 @@ def cut_graph(proto: onnx.ModelProto, model: OnnxModule, inputs: Inputs) -> onnx
         GraphNotKept: The file's graph cannot say what the cut model computes.
     """
     fixed = model.graph.batch
-    runs = [_run(model, at_batch(inputs, batch)) for batch in ((fixed,) if fixed else BATCHES)]
+    runs = [_run_noting(model, at_batch(inputs, batch)) for batch in ((fixed,) if fixed else BATCHES)]
     (first, values), (second, _) = runs[0], runs[-1]
     steps = {step.module: step for step in model.steps if step.module}
     numbers = list[Number]()
@@ -132,7 +132,7 @@ Given = dict[tuple[str, str, int, str], tuple[int | float, int | float]]
 """By module, function, number of its call and place among the arguments: the new number, and the file's."""
 
 
-def _run(model: OnnxModule, inputs: Inputs) -> tuple[Given, dict[str, NDArray[Any]]]:
+def _run_noting(model: OnnxModule, inputs: Inputs) -> tuple[Given, dict[str, NDArray[Any]]]:
     """Run once and note the numbers that repairs replace, and all values of the arithmetic on shapes."""
     found: Given = {}
     counts = Counter[tuple[str, str]]()
@@ -230,14 +230,14 @@ class _Editor:
     def put_weights(self) -> None:
         """Write the values of each weight and buffer that was cut or trained, in the type that the file has."""
         for name, path in self.model.names.items():
-            self._put(name, self._tensor(path).detach().cpu().numpy())
+            self._replace_constant(name, self._tensor(path).detach().cpu().numpy())
 
     def _tensor(self, path: str) -> torch.Tensor:
         """A weight or buffer of the cut model."""
         owner, _, leaf = path.rpartition(".")
         return getattr(self.model.get_submodule(owner), leaf)
 
-    def _put(self, name: str, value: NDArray[Any]) -> None:
+    def _replace_constant(self, name: str, value: NDArray[Any]) -> None:
         """Replace a constant by another one, wherever the file holds it."""
         maker = self._makers.get(name)
         if name in self._stored:
@@ -319,7 +319,7 @@ class _Editor:
         for name, uses in wanted.items():
             alike = all(np.array_equal(uses[0][1], value) for _, value in uses)
             if alike and len(uses) == len(self._readers.get(name, ())):
-                self._put(name, uses[0][1])
+                self._replace_constant(name, uses[0][1])
                 continue
             for (step, place), value in uses:  # a copy for each that needs another number
                 self._nodes[step].input[place] = self._add(f"{name}_{step}", value)
@@ -375,7 +375,7 @@ class _Editor:
         if source is not None:
             new = source.copy().reshape(-1)
             new[entry] = value
-            self._put(name, new.reshape(source.shape))
+            self._replace_constant(name, new.reshape(source.shape))
             return True
         maker = self._makers.get(name)
         if maker is None:

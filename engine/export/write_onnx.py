@@ -55,10 +55,10 @@ def export_onnx_here(
 
     Args:
         model: In eval mode.
-        inputs: Example inputs [N, ...], N of 2 or more; the file's inputs have their names, and what is no tensor
+        inputs: Example inputs [N, ...], N of 2 or more; the file's inputs have their names, and anything else
             becomes part of the file.
         path: File to write.
-        properties: Stored as the file's metadata, beside the paths of the outputs.
+        properties: Stored as the file's metadata, with the paths of the outputs.
         homes: Store the module of each node too, in order, for a file that is only measured.
     """
     with in_single(model):  # onnxruntime has no kernels for bfloat16 on CPUs
@@ -89,7 +89,7 @@ def export_onnx_here(
     own = {"outputs": json.dumps(paths)}
     if homes:
         owners = {name: name.rpartition(".")[0] for name, _ in model.named_parameters()}
-        own = {"homes": json.dumps([_home(node, owners) for node in proto.graph.node])} | own
+        own = {"homes": json.dumps([_node_home(node, owners) for node in proto.graph.node])} | own
     _write_file(proto, path, {**(properties or {}), **own})
 
 
@@ -157,7 +157,7 @@ def _input_names(model: nn.Module, inputs: Inputs) -> list[str]:
 
 
 def _name_outputs(graph: ir.Graph, paths: list[str]) -> None:
-    """Name the outputs by their paths, with "output" before what is no name of its own.
+    """Name the outputs by their paths, with "output" before a path that cannot be a name.
 
     A value that is two outputs, or an input or a weight, gets a copy for each.
     """
@@ -176,7 +176,7 @@ def _name_outputs(graph: ir.Graph, paths: list[str]) -> None:
         value.name = path if is_name else f"output_{path}".rstrip("_")
 
 
-def _home(node: onnx.NodeProto, owners: Mapping[str, str]) -> str:
+def _node_home(node: onnx.NodeProto, owners: Mapping[str, str]) -> str:
     """The module of a node: whose parameter it reads first, else the one it was traced in; "" for the model."""
     own = next((owners[one] for one in node.input if one in owners), None)
     if own is not None:

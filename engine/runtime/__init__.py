@@ -1,1 +1,1 @@
-"""The stand-alone loader of pruned models; it is copied into every PyTorch export and needs nothing of Secateur."""
+"""Stand-alone loaders of exported models, each one file that is copied into exports and needs nothing of Secateur."""

@@ -37,8 +37,8 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     Args:
         model_factory: Makes the original network.
         shapes_file: The JSON file of the export, or the folder of the export.
-        weights_file: The safetensors file of the export, or of weights trained elsewhere since; "" for the one that
-            lies beside the JSON file.
+        weights_file: The safetensors file of the export, or of weights trained elsewhere since; "" for the one in
+            the folder of the JSON file.
 
     Returns:
         The pruned network in eval mode.
@@ -88,12 +88,12 @@ def initialize_lazy(model: nn.Module, other: nn.Module, input_shape: Sequence[in
     """
     met: list[tuple[str, Any, Any]] = []
 
-    def meeting(path: str) -> Callable[[Any, Any, Any], None]:
+    def note_call(path: str) -> Callable[[Any, Any, Any], None]:
         return lambda _module, args, kwargs: met.append((path, args, kwargs))
 
     for path, module in cast("Iterable[tuple[str, nn.Module]]", other.named_modules()):
         if isinstance(module, LazyModuleMixin):
-            module.register_forward_pre_hook(meeting(path), with_kwargs=True, prepend=True)
+            module.register_forward_pre_hook(note_call(path), with_kwargs=True, prepend=True)
     with torch.no_grad():
         other.eval()(torch.zeros(max(2, input_shape[0]), *input_shape[1:]))
     for path, args, kwargs in met:
@@ -153,7 +153,7 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
     modules = dict(cast("Iterable[tuple[str, nn.Module]]", model.named_modules(remove_duplicate=False)))
     for path, name, value in edits.get("attributes", ()):
         if not f"{path}.".startswith(removed):
-            owner, last = _owner(model, modules[path], name, owned)
+            owner, last = _attribute_owner(model, modules[path], name, owned)
             set_remembered(owner, last, value)
     _slice_buffers(model, edits.get("slices", ()))
     for path, sites in _by_module(edits.get("literals", ())).items():
@@ -176,7 +176,9 @@ def _by_module(replaced: Iterable[Any]) -> dict[str, "Sites"]:
     return found
 
 
-def _owner(model: nn.Module, module: nn.Module, name: str, owned: dict[int, tuple[Any, Any]]) -> tuple[Any, str]:
+def _attribute_owner(
+    model: nn.Module, module: nn.Module, name: str, owned: dict[int, tuple[Any, Any]]
+) -> tuple[Any, str]:
     """What has an attribute: a module, or for "config.hidden_size" the plain object that it holds.
 
     Such an object may belong to others than this model, so the model's modules get a copy of it first; `owned` holds
@@ -438,7 +440,7 @@ class CallSiteMode(TorchFunctionMode):
     Attributes:
         path: Path of the module.
         sites: For each call site (`call_site`), for its k-th call in one forward (-1: for each): the numbers to
-            replace, by where they stand among the arguments (`numbers`); two numbers are what to multiply with and
+            replace, by their places among the arguments (`numbers`); two numbers are what to multiply with and
             to divide by, where the batch is a factor.
     """
 
@@ -567,7 +569,7 @@ def _text_of(part: str) -> tuple[str, str]:
 
 
 def numbers(args: Any, kwargs: Any) -> Iterator[tuple[str, int | float]]:
-    """Every number among the arguments of a call, with where it stands: "1", "size.2", "1.0.stop"."""
+    """Every number among the arguments of a call, with its place: "1", "size.2", "1.0.stop"."""
     for name, value in (*enumerate(args), *kwargs.items()):
         yield from _numbers(str(name), value)
 

@@ -3,7 +3,7 @@
     model = OnnxModule(read_graph("model.onnx"))
 
 Weights are parameters under the file's names. Each node that computes with tensors is a submodule; arithmetic on shapes
-runs in Python, so that batch and sizes stay free. This one file may be copied anywhere, as `load_pruned.py` beside it.
+runs in Python, so that batch and sizes stay free. This one file may be copied anywhere, as `load_pruned.py` may.
 """
 
 import math
@@ -46,7 +46,7 @@ class UnsupportedGraph(ValueError):
     Attributes:
         kind: "operator", "control", "quantised", "opset", "form", "made", "custom" or "data".
         what: Operators, an opset, or what is the matter.
-        node: The node, "" where it is no particular one.
+        node: The node, "" for none in particular.
     """
 
     def __init__(self, kind: str, what: str, node: str = "") -> None:
@@ -387,7 +387,7 @@ class OnnxModule(nn.Module):
                         for one in graph.inputs
                     }
                     self._run(given, seen)
-        except Exception:  # it does not run so: whoever opens it finds that out, and says so
+        except Exception:  # it does not run so: whoever opens it meets the error, and reports it
             graph.entries.clear()
         self.train()
 
@@ -459,7 +459,7 @@ def _module_paths(graph: Graph) -> dict[str, str]:
 
 RESERVED = frozenset((*dir(nn.Module()), "operator", "attributes", "get", "ints", *OnnxModule.__dict__,
                       "names", "graph", "steps", "noted"))  # fmt: skip
-"""Names that a module has for something of its own."""
+"""Names that a module has already for something else."""
 
 
 def _place_modules(graph: Graph, model: OnnxModule) -> list[Step]:

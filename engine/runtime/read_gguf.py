@@ -1,6 +1,6 @@
 """Reads a GGUF file of the family `deci`, or `llama`, as a model whose layers have sizes of their own.
 
-It needs the packages gguf and transformers, and `modeling_decilm.py` beside it:
+It needs the packages gguf and transformers, and `modeling_decilm.py` in the same folder:
 
     model = read_gguf("model.gguf")
 """
@@ -36,7 +36,7 @@ def read_gguf(path: str, dtype: str = "float32") -> Any:
         dtype: Type of the weights.
     """
     gguf, torch = importlib.import_module("gguf"), importlib.import_module("torch")
-    beside = importlib.import_module(f"{__package__}.modeling_decilm" if __package__ else "modeling_decilm")
+    modeling = importlib.import_module(f"{__package__}.modeling_decilm" if __package__ else "modeling_decilm")
     reader: Any = gguf.GGUFReader(path)
     family = reader.get_field("general.architecture").contents()
 
@@ -45,7 +45,8 @@ def read_gguf(path: str, dtype: str = "float32") -> Any:
 
     layers, head_dim = field("block_count"), field("attention.key_length")
     names = ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
-    heads, groups, neurons = (_of_layers(field(name), layers) for name in names)
+    sizes = [field(name) for name in names]  # a number, or one for each layer
+    heads, groups, neurons = ([one] * layers if isinstance(one, int) else list(one) for one in sizes)
     weights = {
         str(one.name): torch.from_numpy(gguf.quants.dequantize(one.data, one.tensor_type).copy())
         .float()
@@ -59,7 +60,7 @@ def read_gguf(path: str, dtype: str = "float32") -> Any:
         }
         for q, k, n in zip(heads, groups, neurons, strict=True)
     ]
-    config = beside.DeciLMConfig(
+    config = modeling.DeciLMConfig(
         blocks,
         num_hidden_layers=layers,
         hidden_size=field("embedding_length"),
@@ -75,12 +76,12 @@ def read_gguf(path: str, dtype: str = "float32") -> Any:
         attention_bias=any(name.endswith("attn_q.bias") for name in weights),
         mlp_bias=any(name.endswith("ffn_up.bias") for name in weights),
     )
-    model = beside.DeciLMForCausalLM(config).to(getattr(torch, dtype))
+    model = modeling.DeciLMForCausalLM(config).to(getattr(torch, dtype))
     state: dict[str, Any] = {}
     for name, stored in weights.items():
         *block, part, kind = name.split(".")
         value = stored
-        if part in ("attn_q", "attn_k"):  # each head's rows lie in pairs of the rotary embedding
+        if part in ("attn_q", "attn_k"):  # each head's rows are in pairs of the rotary embedding
             value = stored.reshape(-1, head_dim // 2, 2, *stored.shape[1:]).transpose(1, 2).reshape(stored.shape)
         place = f"model.layers.{block[1]}." if block else ""
         state[f"{place}{NAMES[part]}.{kind}"] = value
@@ -88,7 +89,3 @@ def read_gguf(path: str, dtype: str = "float32") -> Any:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state)
     return model
-
-
-def _of_layers(told: Any, layers: int) -> list[int]:
-    return [told] * layers if isinstance(told, int) else list(told)

@@ -1,1 +1,1 @@
-"""Targets: measure the latency of models with ONNX Runtime, OpenVINO or PyTorch, here or on another machine."""
+"""How long a model takes: measured with ONNX Runtime, OpenVINO or PyTorch, here or elsewhere, and predicted for any plan."""

@@ -47,7 +47,7 @@ TYPES = {"float": "float32", "float16": "float16", "double": "float64", "bool": 
 """What onnxruntime calls types that are called otherwise elsewhere."""
 CPU = "CPUExecutionProvider"
 INPUTS, ASKED = "inputs.npz", "asked.json"
-"""Files beside this one: the inputs; what they were made for, so that the results say it, and the models to measure."""
+"""Files in the folder of this one: the inputs; what they were made for, which the results name, and the models."""
 PRECISION = "fp32"
 """What files are written in: nothing here quantises them."""
 
@@ -85,14 +85,13 @@ class BlockTimes:
         self._times.setdefault(name, []).append(seconds)
 
     def blocks(self) -> list[BlockTime]:
-        """Each block once, as the fastest of its runs say."""
-        return [(name, *about, _typical(self._times[name])) for name, about in self._about.items()]
-
-
-def _typical(times: list[float]) -> float:
-    """Mean of the faster ones: a mean, because runtimes count whole microseconds."""
-    ordered = np.sort(times)
-    return float(ordered[: max(math.ceil(LOWER * len(ordered)), 1)].mean())
+        """Each block once, with the mean of its fastest runs: a mean, because runtimes count whole microseconds."""
+        found: list[BlockTime] = []
+        for name, about in self._about.items():
+            ordered = np.sort(self._times[name])
+            typical = float(ordered[: max(math.ceil(LOWER * len(ordered)), 1)].mean())
+            found.append((name, *about, typical))
+        return found
 
 
 def repeat(run: Run, seconds: float) -> None:
@@ -112,15 +111,11 @@ def profiled_blocks(profile: str) -> list[BlockTime]:
     gathered = BlockTimes()
     for event in json.loads(Path(profile).read_text(encoding="utf-8")):
         if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
-            told = event["args"]
-            sizes = [_shape(one) for one in (*told["input_type_shape"], *told["output_type_shape"])]
-            gathered.add(event["name"][: -len(KERNEL)], told["op_name"], sizes, event["dur"] * 1e-6)
+            about = event["args"]
+            shapes = [*about["input_type_shape"], *about["output_type_shape"]]  # each as {"float": [1, 64]}
+            sizes = [tuple(next(iter(one.values()), ())) for one in shapes]
+            gathered.add(event["name"][: -len(KERNEL)], about["op_name"], sizes, event["dur"] * 1e-6)
     return gathered.blocks()
-
-
-def _shape(told: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
-    """{"float": [1, 64]} as its sizes."""
-    return tuple(next(iter(told.values()), ()))
 
 
 def warm(run: Run) -> tuple[Run, float]:
@@ -201,31 +196,37 @@ def require_provider(name: str) -> None:
 def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     """Measure files; the result is what JSON holds."""
     given = dict(np.load(options.inputs, allow_pickle=False)) if options.inputs else {}
-    ready = [warm(_loaded(file, given, options)) for file in files]
+    ready = [warm(_load_run(file, given, options)) for file in files]
     clocked = [CpuTimedRun(run) for run, _ in ready]
     times: list[list[float]] = [[] for _ in files]
     turns = [(run, once) for run, (_, once) in zip(clocked, ready)]
     for share in in_turns(turns, times, options.seconds):
         sys.stderr.write(f"\r{100 * share:3.0f} %")
     sys.stderr.write("\n")
-    models = [{"file": file.name, "sha256": _sha256(file)} | _summary(some) for file, some in zip(files, times)]
+    models: list[dict[str, Any]] = []
+    for file, some in zip(files, times):
+        low, median, high = (float(value) * 1e3 for value in np.percentile(some, [10, 50, 90]))  # milliseconds a batch
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        models.append(
+            {"file": file.name, "sha256": digest, "median": median, "low": low, "high": high, "runs": len(some)}
+        )
     if options.provider == CPU:  # elsewhere the processor only waits
         for one, run in zip(models, clocked):
             one["own"] = float(np.median(run.own)) * 1e3
     del ready, clocked, turns
     if options.blocks:
         for one, file in zip(models, files):
-            one["blocks"] = _blocks(file, given, options)
+            one["blocks"] = _time_blocks(file, given, options)
     target = {"runtime": "onnxruntime", "threads": options.threads, "batch": options.batch, "size": list(options.size)}
     target |= {"provider": options.provider, "options": dict(options.option), "precision": PRECISION}
     return {"schema": SCHEMA, "machine": machine(options.name), "target": target, "models": models}
 
 
-def _blocks(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> list[BlockTime]:
+def _time_blocks(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> list[BlockTime]:
     """The fused blocks of a file as the CPU provider runs them."""
     import onnxruntime
 
-    wanted = _wanted(options.threads)
+    wanted = session_options(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         wanted.enable_profiling, wanted.profile_file_prefix = True, str(Path(folder, "profile"))
         session: Any = onnxruntime.InferenceSession(str(file), wanted, providers=[CPU])
@@ -234,27 +235,48 @@ def _blocks(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -
         return profiled_blocks(session.end_profiling())
 
 
-def _wanted(threads: int) -> Any:
+def session_options(threads: int) -> Any:
     """Options of a session with pinned threads, quiet."""
     import onnxruntime
 
     library: Any = onnxruntime  # its types are not known
     wanted = library.SessionOptions()
     wanted.intra_op_num_threads, wanted.inter_op_num_threads, wanted.log_severity_level = threads, 1, 3
-    wanted.add_session_config_entry("session.force_spinning_stop", "1")  # as where the program itself measures
+    # Threads that wait for work would take the cores from the model whose turn is next.
+    wanted.add_session_config_entry("session.force_spinning_stop", "1")
     return wanted
 
 
 def _feed(session: Any, given: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    return {one.name: _input(one, given.get(one.name), options) for one in session.get_inputs()}
+    """The given arrays at the batch size, or random ones of the inputs' shapes: free are the batch, then the sizes."""
+    feed: dict[str, Any] = {}
+    for one in session.get_inputs():
+        if one.name in given:
+            array = given[one.name]
+            # An array that all samples share is no batch, and has its own length in the file.
+            shared = array.ndim == 0 or one.shape[:1] == [len(array)]
+            feed[one.name] = array if shared else array[np.arange(int(options.batch)) % len(array)]
+            continue
+        sizes = iter((options.batch, *options.size))
+        try:
+            shape = [size if isinstance(size, int) else next(sizes) for size in one.shape]
+        except StopIteration:
+            sys.exit(
+                f"The input {one.name} has the dynamic sizes {one.shape}: give those after the batch with "
+                "--size 224x224."
+            )
+        kind = np.dtype(TYPES[one.type[len("tensor(") : -1]])
+        random = np.random.default_rng(0)
+        feed[one.name] = random.normal(size=shape).astype(kind) if kind.kind == "f" else np.ones(shape, kind)
+    return feed
 
 
-def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> Run:
+def _load_run(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> Run:
     """A run of a file on the given inputs, or on random ones."""
     import onnxruntime
 
     library: Any = onnxruntime  # its types are not known
-    wanted = _wanted(options.threads)
+    wanted = session_options(options.threads)
     require_provider(options.provider)
     providers = [(options.provider, dict(options.option))]
     session = library.InferenceSession(str(file), wanted, providers=providers)
@@ -267,42 +289,11 @@ def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -
     return lambda: session.run(None, feed)
 
 
-def _input(one: Any, given: Any, options: argparse.Namespace) -> Any:
-    """The given array at the batch size, or a random one of the input's shape: free are the batch, then the sizes."""
-    if given is not None:  # what is no batch, as all samples share it, has its own length in the file
-        shared = given.ndim == 0 or one.shape[:1] == [len(given)]
-        return given if shared else given[np.arange(int(options.batch)) % len(given)]
-    sizes = iter((options.batch, *options.size))
-    try:
-        shape = [size if isinstance(size, int) else next(sizes) for size in one.shape]
-    except StopIteration:
-        sys.exit(
-            f"The input {one.name} has the dynamic sizes {one.shape}: give those after the batch with --size 224x224."
-        )
-    kind = np.dtype(TYPES[one.type[len("tensor(") : -1]])
-    random = np.random.default_rng(0)
-    return random.normal(size=shape).astype(kind) if kind.kind == "f" else np.ones(shape, kind)
-
-
-def _summary(times: Sequence[float]) -> dict[str, Any]:
-    """Milliseconds a batch."""
-    low, median, high = (float(value) * 1e3 for value in np.percentile(times, [10, 50, 90]))
-    return {"median": median, "low": low, "high": high, "runs": len(times)}
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _asked(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _size(text: str) -> tuple[int, ...]:
+def _sizes_of(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("x"))
 
 
-def _option(text: str) -> tuple[str, str]:
+def _provider_option(text: str) -> tuple[str, str]:
     name, found, value = text.partition("=")
     if not (name and found):
         raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
@@ -313,7 +304,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the files that are named, or all beside this one."""
     parser = argparse.ArgumentParser(description="Latency of ONNX files on this machine, as JSON.")
     here = Path(__file__).parent
-    asked = _asked(here / ASKED)
+    asked: dict[str, Any] = {}
+    if (here / ASKED).is_file():
+        asked = json.loads((here / ASKED).read_text(encoding="utf-8"))
     beside = [here / one for one in asked["files"]] if "files" in asked else sorted(here.glob("*.onnx"))
     parser.add_argument("files", nargs="*", type=Path, default=beside, help="default: the files beside this script")
     parser.add_argument(
@@ -323,13 +316,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--threads", type=int, default=asked.get("threads", 1), help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=asked.get("batch", 1), help="default: %(default)s")
-    parser.add_argument("--size", type=_size, default=(), metavar="224x224", help="dynamic sizes after the batch")
+    parser.add_argument("--size", type=_sizes_of, default=(), metavar="224x224", help="dynamic sizes after the batch")
     parser.add_argument(
         "--provider", default=CPU, help=f"execution provider, for example CUDAExecutionProvider (default: {CPU})"
     )
     parser.add_argument(
         "--option",
-        type=_option,
+        type=_provider_option,
         action="append",
         default=[],
         metavar="NAME=VALUE",

@@ -23,7 +23,7 @@ from .latency_table import LatencySample, LatencyTable, TableErrors, block_of, i
 from .protocol import Kernel, TargetSpec
 
 LEAST = 5
-"""Samples without which there is no table."""
+"""The fewest samples that make a table."""
 SMALL = 0.02
 """Blocks below this share of the mean block are not fitted to relative errors: their times are whole microseconds."""
 FACTOR = (0.5, 2.0)
@@ -215,7 +215,7 @@ def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: ND
             continue
         if width not in widths:
             widths.append(width)
-        factor = float(column[0] / _padded(here[0, width.axis], width.padding))
+        factor = float(column[0] / _pad(here[0, width.axis], width.padding))
         pattern.append((widths.index(width), factor))
     monomials, count = _monomials(some[0], pattern, len(widths)), len(widths)
     odd = list[int]()
@@ -228,7 +228,7 @@ def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: ND
         others = [other for other in range(count) if other != n]
         monomials += ((len(widths),), *((len(widths), other) for other in others))
         widths.append(BlockWidth(widths[n].axis, -int(kept[0, widths[n].axis])))
-    sizes = np.stack([_padded(kept[:, w.axis], w.padding) for w in widths], axis=1) if widths else kept[:, :0]
+    sizes = np.stack([_pad(kept[:, w.axis], w.padding) for w in widths], axis=1) if widths else kept[:, :0]
     columns = [sizes[:, list(monomial)].prod(axis=1) for monomial in monomials]
     features = np.stack(columns, axis=1).astype(np.float64)
     shape = (some[0].kind, ranks, *pattern, *odd)
@@ -238,17 +238,17 @@ def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: ND
 def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> BlockWidth | None:
     """The axis whose kept sizes, padded, a size is a constant multiple of; None where there is none."""
     for padding in PADDINGS:
-        padded = _padded(kept[:, :-1], padding)
+        padded = _pad(kept[:, :-1], padding)
         fits = (padded * column[0] == padded[0] * column[:, None]).all(axis=0) & (padded[0] > 0)
         if fits.any():
             return BlockWidth(int(np.flatnonzero(fits)[0]), padding)
-    least, most = kept[:, :-1], _padded(kept[:, :-1], MIXED)  # padded in some models only: the axis alone is known
+    least, most = kept[:, :-1], _pad(kept[:, :-1], MIXED)  # padded in some models only: the axis alone is known
     between = ((least <= column[:, None]) & (column[:, None] <= most)).all(axis=0) & (least != least[0]).any(axis=0)
     off = np.where(between, np.abs(most - column[:, None]).sum(axis=0), np.iinfo(np.int64).max)
     return BlockWidth(int(np.argmin(off)), MIXED) if between.any() else None
 
 
-def _padded(sizes: NDArray[np.int64], padding: int) -> NDArray[np.int64]:
+def _pad(sizes: NDArray[np.int64], padding: int) -> NDArray[np.int64]:
     return -(-sizes // padding) * padding
 
 

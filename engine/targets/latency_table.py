@@ -1,7 +1,7 @@
 """Tables of latencies: what they hold, how they predict other plans, and how much time removal saves. Loads no torch.
 
 A fused block is named "block12" in a runtime's profile, "block12.3" is the fourth node of it. It goes with a removed
-block when its module lies in one of those that go. What a runtime adds by itself, a change of layout, belongs to none
+block when its module is in one of those that go. What a runtime adds by itself, a change of layout, belongs to none
 and stays: a prediction without a block is rather too slow than too fast.
 """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..devices import CPU
 from ..model_inputs import Inputs, as_array, call, named_arrays
 from ..storage.temporary_folders import temporary_folder
-from .bench import profiled_blocks, repeat
+from .bench import profiled_blocks, repeat, session_options
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
 
@@ -88,12 +88,7 @@ def open_session(path: str, threads: int = 1, profile: str = "") -> Any:
     """An `InferenceSession` on the CPU with pinned threads, quiet; it writes a profile where a path says so."""
     import onnxruntime
 
-    options = cast("Any", onnxruntime).SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options = session_options(threads)
     if profile:
         options.enable_profiling, options.profile_file_prefix = True, profile
-    # Threads that wait for work would take the cores from the model whose turn is next.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

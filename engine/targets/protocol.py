@@ -37,7 +37,7 @@ class TargetSpec:
         tokens: Of a language model's prompt: that is measured, and one further token behind it apart; 0 for one run as
             it is.
         device: Where the runtime computes, as `devices.available` names it; of a sort in the runtime's `devices`. On
-            another machine, what `bench.py` was told to use.
+            another machine, what `bench.py` was asked to use.
     """
 
     runtime: Annotated[
@@ -197,7 +197,7 @@ class Target(Protocol):
 
     Attributes:
         title: For a person ("ONNX Runtime").
-        takes: What it runs: "onnx" (a file) or "parcel" (a folder that `export.parcel` packed).
+        takes: What it runs: "onnx" (a file) or "parcel" (a folder that `export.model_package` packed).
         precisions: What it can compute in, "fp32" first.
         devices: Sorts of devices that it can compute on, "cpu" first.
     """

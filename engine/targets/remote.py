@@ -56,7 +56,7 @@ with tempfile.TemporaryDirectory() as folder:
         sys.stdout.write("\\n{MARK.decode()}\\n" + Path(folder, "{RESULTS}").read_text(encoding="utf-8"))
 sys.exit(code)
 """
-"""What Python runs there: it takes the folder from standard input, measures, answers, and removes the folder."""
+"""What Python runs there: it takes the folder from standard input, measures, sends the results, removes the folder."""
 
 
 class MachineFacts(msgspec.Struct, frozen=True):
@@ -115,7 +115,7 @@ def provider_device(provider: str, options: Sequence[str] = ()) -> str:
 
 
 def provider_arguments(device: str) -> tuple[str, ...]:
-    """What `bench.py` is told for a device that `provider_device` has named."""
+    """Arguments of `bench.py` for a device that `provider_device` has named."""
     if device == CPU:
         return ()
     name, *options = re.split(r" (?=[^ =]+=)", device)
@@ -241,7 +241,7 @@ def measure_over_ssh(
         SecateurError: As `bench_over_ssh` and `check_bench`; the machine sends something else.
     """
     there = read_address(target.address)
-    named = ("--name", target.machine)  # as it was asked for: host names may be the same on many boards
+    named = ("--name", target.machine)  # as it was asked for: many boards may have one host name
     words = ("--seconds", f"{target.seconds:g}", *provider_arguments(target.device), *(("--blocks",) if blocks else ()))
     with temporary_folder() as place:
         folder, names = place / "bench", [str(number) for number in range(len(files))]

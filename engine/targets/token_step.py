@@ -1,6 +1,6 @@
 """One decoding step of a language model, with the earlier tokens in its cache. Loads torch.
 
-The cache is the model's own, as the library transformers has it: an answer with `cache` (`past_key_values` in older
+The cache is the model's own, as the library transformers has it: an output with `cache` (`past_key_values` in older
 versions), whose layers hold keys and values, and a forward that takes it again by that name.
 """
 
@@ -33,7 +33,7 @@ def tokens_in(inputs: Inputs) -> Tensor:
 
 def cache_of(model: nn.Module, tokens: Tensor) -> Any:
     """What a model keeps of tokens [N, T]; raises SecateurError where it keeps nothing."""
-    name, cache = _name(model), None
+    name, cache = _cache_name(model), None
     if name:
         try:
             with model_state_restored(model), torch.inference_mode():
@@ -69,7 +69,7 @@ def step_inputs(model: nn.Module, inputs: Inputs) -> Inputs:
 
 
 class StepModel(nn.Module):
-    """A model as it answers one further token: its cache comes in and goes out as tensors."""
+    """A model that computes one further token: its cache comes in and goes out as tensors."""
 
     def __init__(self, model: nn.Module) -> None:
         """Take the model, whose weights keep their names below `model`."""
@@ -82,10 +82,10 @@ class StepModel(nn.Module):
         """Logits [N, 1, V], and keys and values [N, heads, T + 1, D] of each layer."""
         from transformers.cache_utils import DynamicCache
 
-        name = _name(self.model)
-        answer = self.model(input_ids, use_cache=True, **{name: DynamicCache(past)})
-        kept: list[Any] = getattr(answer, name).layers
-        return answer.logits, [(one.keys, one.values) for one in kept]
+        name = _cache_name(self.model)
+        output = self.model(input_ids, use_cache=True, **{name: DynamicCache(past)})
+        kept: list[Any] = getattr(output, name).layers
+        return output.logits, [(one.keys, one.values) for one in kept]
 
 
 class TokenStep:
@@ -95,7 +95,7 @@ class TokenStep:
         """Run the prompt, tokens [N, T]."""
         tokens = tokens_in(inputs)
         self._model, self._cache, self._next = model, cache_of(model, tokens), tokens[:, -1:]
-        self._named = {_name(model): self._cache}
+        self._named = {_cache_name(model): self._cache}
         layers: list[Any] = self._cache.layers
         self._before: list[dict[str, Any]] = [{**vars(layer)} for layer in layers]
 
@@ -106,7 +106,7 @@ class TokenStep:
         return cast("Any", self._model)(self._next, use_cache=True, **self._named).logits
 
 
-def _name(model: nn.Module) -> str:
+def _cache_name(model: nn.Module) -> str:
     """What a forward calls its cache, "" for one that takes none."""
     taken = inspect.signature(model.forward).parameters
     return next((name for name in NAMES if name in taken and "use_cache" in taken), "")

@@ -48,9 +48,9 @@ class TorchEager:
 
             def run() -> object:
                 with torch.inference_mode(), _autocast(device, precision):
-                    answer = once()
+                    output = once()
                 synchronize(device)
-                return answer
+                return output
 
             return run
 

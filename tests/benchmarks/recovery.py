@@ -19,7 +19,7 @@ from statistics import mean, stdev
 
 import torch
 
-from secateur.engine.export.onnx import predictor
+from secateur.engine.export.onnx import OnnxExporter
 from secateur.engine.jobs import NeverCancelled, Progress, finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
@@ -177,7 +177,7 @@ def _export(session: Session, state: State, folder: Path) -> Path:
 
 
 def _accuracy(file: Path, test: DataTask) -> float:
-    return finish(test.evaluate(predictor(str(file)), Split.TEST, NEVER)).value
+    return finish(test.evaluate(OnnxExporter().predictor(str(file)), Split.TEST, NEVER)).value
 
 
 def _speed(whole: Path, smaller: Path, batch: int, test: DataTask) -> Speed:

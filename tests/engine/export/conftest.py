@@ -3,9 +3,9 @@
 import pytest
 
 from secateur.engine.export.onnx import export_onnx
-from secateur.engine.export.program import export_program
+from secateur.engine.export.program import ProgramExporter
 from secateur.engine.export.pytorch import export_pytorch
-from secateur.engine.jobs import finish
+from secateur.engine.jobs import NeverCancelled, finish
 
 from .nets import cut_by_hand, request
 
@@ -34,4 +34,4 @@ def program_export(tmp_path_factory):
     folder = tmp_path_factory.mktemp("program")
     asked = request(folder, folder / "net.pt2")
     cut_by_hand(asked.model)
-    return asked, finish(export_program(asked))
+    return asked, finish(ProgramExporter().export(asked, NeverCancelled()))

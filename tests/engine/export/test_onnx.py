@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from secateur.engine.errors import ExportError, OpenError
-from secateur.engine.export.onnx import export_onnx, predictor
+from secateur.engine.export.onnx import OnnxExporter, export_onnx
 from secateur.engine.export.program import export_program_here
 from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import Cancelled, finish
@@ -63,7 +63,7 @@ def test_the_file_says_what_it_holds_and_nothing_of_this_machine(onnx_export):
 
 def test_the_predictor_of_a_file_is_the_model(onnx_export):
     asked, exported = onnx_export
-    found = predictor(exported.files[0])(inputs(7))
+    found = OnnxExporter().predictor(exported.files[0])(inputs(7))
     assert isinstance(found, torch.Tensor)
     assert torch.allclose(found, asked.model(inputs(7)), rtol=1e-4)
 
@@ -74,7 +74,7 @@ def test_several_inputs_and_nested_outputs_are_exported_in_order(tmp_path):
     asked = dataclasses.replace(asked, inputs=(inputs(4), scale))
     exported = finish(export_onnx(asked))
     expected = asked.model(inputs(4), scale)
-    logits, softmax = predictor(exported.files[0])(inputs(4), scale)
+    logits, softmax = OnnxExporter().predictor(exported.files[0])(inputs(4), scale)
     assert torch.allclose(logits, expected["logits"], rtol=1e-4)
     assert torch.allclose(softmax[0], expected["softmax"][0], rtol=1e-3, atol=1e-6)
 
@@ -168,12 +168,12 @@ def test_outputs_have_their_names_and_each_its_own_place(tmp_path):
     names = [one.name for one in session.get_outputs()]
     assert names == ["output_x", "again.0", "again.1", "output_weight", "z", "input"]
     assert {"weight", "bias"} == {w.name for w in onnx.load(tmp_path / "passing.onnx").graph.initializer}
-    found, expected = predictor(str(tmp_path / "passing.onnx"))(*given), model(*given)
+    found, expected = OnnxExporter().predictor(str(tmp_path / "passing.onnx"))(*given), model(*given)
     for one, other in ((found.x, given[1]), (found["again"][1], expected["z"]), (found[2], model.bias)):
         assert torch.allclose(one, other, atol=1e-6)
     assert torch.equal(found.input, given[0]) and not hasattr(found, "absent")
     with pytest.raises(TypeError, match="takes x, y"):
-        predictor(str(tmp_path / "passing.onnx"))(given[0], z=given[1])
+        OnnxExporter().predictor(str(tmp_path / "passing.onnx"))(given[0], z=given[1])
 
 
 def test_sizes_that_a_model_remembers_do_not_fix_the_batch(tmp_path):

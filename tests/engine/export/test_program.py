@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from secateur.engine.errors import ExportError
-from secateur.engine.export.program import export_program, export_program_here, predictor
+from secateur.engine.export.program import ProgramExporter, export_program_here
 from secateur.engine.export.table import EXPORTERS, format_of
-from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from tests.warm_start import python
 
 from .nets import inputs, request
@@ -58,14 +58,14 @@ def test_the_program_says_what_it_holds_and_nothing_of_this_machine_or_its_data(
 
 def test_the_predictor_of_a_program_is_the_model(program_export):
     asked, exported = program_export
-    assert torch.allclose(predictor(exported.files[0])(inputs(7)), asked.model(inputs(7)), rtol=1e-4)
+    assert torch.allclose(ProgramExporter().predictor(exported.files[0])(inputs(7)), asked.model(inputs(7)), rtol=1e-4)
 
 
 def test_several_inputs_and_nested_outputs_keep_their_form(tmp_path):
     asked = request(tmp_path, tmp_path / "two.pt2", "TwoHeads")
     scale = torch.rand(4, 1)
-    exported = finish(export_program(dataclasses.replace(asked, inputs=(inputs(4), scale))))
-    expected, found = asked.model(inputs(4), scale), predictor(exported.files[0])(inputs(4), scale)
+    exported = finish(ProgramExporter().export(dataclasses.replace(asked, inputs=(inputs(4), scale)), NeverCancelled()))
+    expected, found = asked.model(inputs(4), scale), ProgramExporter().predictor(exported.files[0])(inputs(4), scale)
     assert torch.allclose(found["logits"], expected["logits"], rtol=1e-4)
     assert torch.allclose(found["softmax"][0], expected["softmax"][0], rtol=1e-3, atol=1e-6)
     assert found["softmax"][1] is None
@@ -83,21 +83,21 @@ def test_a_program_is_called_with_tensors_alone_and_holds_the_rest(tmp_path):
     assert torch.equal(torch.export.load(path).module()(inputs(7)[:2], shift[:2])["y"], (inputs(7)[:2] * 3 + 1) * 2)
     export_program_here(Scaled().eval(), {"double": True, "shift": None, "x": inputs(5)}, path)
     assert torch.equal(torch.export.load(path).module()(x=inputs(7))["y"], inputs(7) * 2)
-    assert torch.equal(predictor(path)(x=inputs(7), double=True, shift=None)["y"], inputs(7) * 2)
+    assert torch.equal(ProgramExporter().predictor(path)(x=inputs(7), double=True, shift=None)["y"], inputs(7) * 2)
 
 
 def test_an_output_of_the_users_class_becomes_a_tuple_of_its_tensors(tmp_path):
     asked = request(tmp_path, tmp_path / "net.pt2", "Answers")
-    exported = finish(export_program(asked))
-    (found,) = predictor(exported.files[0])(inputs(3))
+    exported = finish(ProgramExporter().export(asked, NeverCancelled()))
+    (found,) = ProgramExporter().predictor(exported.files[0])(inputs(3))
     assert torch.allclose(found, asked.model(inputs(3)).logits, rtol=1e-4)
 
 
 def test_a_model_that_decides_by_its_batch_is_written_for_one_sample_with_a_note(tmp_path):
     asked = request(tmp_path, tmp_path / "net.pt2", "OneByOne")
-    exported = finish(export_program(asked))
+    exported = finish(ProgramExporter().export(asked, NeverCancelled()))
     assert len(exported.notes) == 1 and "one sample at a time" in str(exported.notes[0])
-    found = predictor(exported.files[0])(inputs(5))
+    found = ProgramExporter().predictor(exported.files[0])(inputs(5))
     one_by_one = torch.cat([asked.model(inputs(5)[n : n + 1]) for n in range(5)])
     assert torch.allclose(found, one_by_one, rtol=1e-4) and not torch.allclose(found, asked.model(inputs(5)), rtol=0.1)
 
@@ -107,7 +107,7 @@ def test_a_program_that_computes_something_else_is_refused_and_the_old_one_stays
     path = tmp_path / "net.pt2"
     path.write_text("an older file")
     with pytest.raises(ExportError) as caught:
-        finish(export_program(request(tmp_path, path, "Forgetful")))
+        finish(ProgramExporter().export(request(tmp_path, path, "Forgetful"), NeverCancelled()))
     assert caught.value.message.code == "export.differs" and "Nothing was written" in str(caught.value)
     assert left(tmp_path) == ["net.pt2"] and path.read_text() == "an older file"
 
@@ -120,7 +120,7 @@ def test_cancelling_leaves_nothing(tmp_path):
             return self.on
 
     token = Token()
-    job = export_program(request(tmp_path, tmp_path / "net.pt2"), token=token)
+    job = ProgramExporter().export(request(tmp_path, tmp_path / "net.pt2"), token)
     while next(job).text != "Exporting the program":
         pass
     token.on = True
