@@ -1,1 +1,1 @@
-"""How long a model takes: measured with ONNX Runtime, OpenVINO or PyTorch, here or elsewhere, and predicted for any plan."""
+"""How long a model takes: measured with ONNX Runtime, OpenVINO or PyTorch, here or elsewhere, and predicted."""
