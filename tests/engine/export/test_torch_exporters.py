@@ -1,4 +1,7 @@
-"""Products with the weights of experts, by the operator of transformers, leave in torch's own or in ONNX's."""
+"""Named outputs behave as the model's, and products with the weights of experts are in torch's or ONNX's operators."""
+
+import copy
+import pickle
 
 import onnxruntime
 import torch
@@ -6,6 +9,7 @@ from torch import nn
 from transformers.integrations import moe
 
 from secateur.engine.export.program import export_program_here
+from secateur.engine.export.torch_exporters import output_from_paths
 from secateur.engine.export.write_onnx import export_onnx_here
 
 assert moe  # its import registers the operator
@@ -41,3 +45,9 @@ def test_a_program_has_no_operator_of_the_library(tmp_path):
     program = torch.export.load(tmp_path / "net.pt2")
     assert torch.allclose(program.module()(ROWS, NUMBERS), EXPECTED, atol=1e-5)
     assert not any("transformers" in str(node.target) for node in program.graph.nodes)
+
+
+def test_named_outputs_are_copied_and_pickled_whole() -> None:
+    outputs = output_from_paths([("logits", 1), ("hidden.0", 2), ("hidden.1", 3)])
+    for again in (copy.copy(outputs), copy.deepcopy(outputs), pickle.loads(pickle.dumps(outputs))):
+        assert again == outputs and again.logits == again["logits"] == again[0] == 1 and again.hidden == (2, 3)
