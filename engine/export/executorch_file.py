@@ -68,7 +68,7 @@ class ExecuTorchExporter:
             notes.append(Message("export.portable", template, {"reason": about["portable"]}))
         return Exported(FORMAT, exported.files, exported.difference, None, exported.bytes, tuple(notes))
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
+    def predictor(self, path: str) -> Predictor:
         """The file as a function, in this process: one sample after the other, with the threads of the runtime."""
         run, about = load_file(path)
 

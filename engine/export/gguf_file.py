@@ -113,7 +113,7 @@ class GgufExporter:
         notes = () if lacking is None else (lacking,)
         return Exported(FORMAT, (str(path),), difference, None, path.stat().st_size, notes)
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
+    def predictor(self, path: str) -> Predictor:
         """The model that the file holds, built in this process."""
         return read_gguf(path).eval()
 

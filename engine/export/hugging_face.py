@@ -105,7 +105,7 @@ class HuggingFaceExporter:
         size = sum(one.stat().st_size for one in files)
         return Exported(FORMAT, tuple(map(str, files)), difference, None, size, notes)
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
+    def predictor(self, path: str) -> Predictor:
         """The model that the folder holds, loaded by the library in this process."""
         library = import_module("transformers")
         named = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))["architectures"][0]

@@ -26,6 +26,6 @@ class ModelCardExporter:
             temporary.write_text(request.card, encoding="utf-8")
         return Exported("model-card", (str(path),), None, None, path.stat().st_size)
 
-    def predictor(self, path: str, threads: int = 1) -> None:
+    def predictor(self, path: str) -> None:
         """None: a card holds no model."""
         return

@@ -37,9 +37,9 @@ class OnnxExporter:
         """Write `request.path`; see `export_onnx`."""
         return export_onnx(request, token=token)
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
+    def predictor(self, path: str) -> Predictor:
         """The file as a function with the inputs and outputs of the model, tensors [N, ...]."""
-        session = open_session(path, threads)
+        session = open_session(path)
         feed = feeder(session)
         paths: list[str] = json.loads(session.get_modelmeta().custom_metadata_map["outputs"])
 

@@ -32,11 +32,11 @@ class OpenVinoExporter:
         require(self.refusal(request))
         return convert_file(request, FORMAT, "convert_onnx:save_openvino", "compare:check_openvino", token)
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
+    def predictor(self, path: str) -> Predictor:
         """The files as a function with the inputs and outputs of the model, tensors [N, ...]."""
         from .convert_onnx import OUTPUTS  # brings onnx
 
-        model, run = load_file(path, threads)
+        model, run = load_file(path)
         paths: list[str] = json.loads(model.get_rt_info(OUTPUTS).value)
 
         def predict(*inputs: Any, **named: Any) -> Any:

@@ -57,7 +57,7 @@ class ProgramExporter:
         require(self.refusal(request))
         return export_file(request, token, "program", may_fix_batch=True)
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
+    def predictor(self, path: str) -> Predictor:
         """The file as a function, in this process and with its threads; one of batch 1 gets each sample alone."""
         program, about = read_program(path)
         run, one_by_one = program.module(), fixed_batch(program) is not None

@@ -90,6 +90,6 @@ class Exporter(Protocol):
         """Write, load again in a fresh process, compare, put in place; or raises ExportError and leaves nothing."""
         ...
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor | None:
+    def predictor(self, path: str) -> Predictor | None:
         """What was written as a function, so that a task measures its metric on the files; None for a text."""
         ...

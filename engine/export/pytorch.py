@@ -46,7 +46,7 @@ class PyTorchExporter:
         """Write the folder `request.path`; see `export_pytorch`."""
         return export_pytorch(request, token=token)
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
+    def predictor(self, path: str) -> Predictor:
         """The model that the folder holds, rebuilt in this process (with the threads that it has)."""
         return unpack(path)
 

@@ -102,6 +102,6 @@ class UltralyticsExporter:
         note = Message("export.yolo_training", template)
         return Exported(FORMAT, (str(path),), difference, None, path.stat().st_size, (note,))
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor | None:
+    def predictor(self, path: str) -> Predictor | None:
         """None: the file is a pickle, which is not read here."""
         return None

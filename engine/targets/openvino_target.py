@@ -90,11 +90,11 @@ def _compile(core: Any, model: Any, options: dict[str, Any], inputs: Inputs) -> 
     return core.compile_model(model, "CPU", options)
 
 
-def load_file(path: str, threads: int = 1) -> tuple[Any, Callable[..., list[NDArray[Any]]]]:
+def load_file(path: str) -> tuple[Any, Callable[..., list[NDArray[Any]]]]:
     """A file, and a function that takes inputs as the model does, at any batch, and gives its outputs in order."""
     core = _core()
     model = core.read_model(path)
-    compiled = core.compile_model(model, "CPU", _options(threads, "fp32"))
+    compiled = core.compile_model(model, "CPU", _options(1, "fp32"))
 
     def run(*inputs: Any, **named: Any) -> list[NDArray[Any]]:
         results = compiled(_feed(model, named if named else inputs))

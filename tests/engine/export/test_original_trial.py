@@ -60,7 +60,7 @@ class Picky:
         Path(request.path).write_bytes(b"written")
         return Exported("onnx", (request.path,), 0.0, None, 7)
 
-    def predictor(self, path: str, threads: int = 1) -> None:
+    def predictor(self, path: str) -> None:
         """None, as of a text."""
 
 
