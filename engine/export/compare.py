@@ -38,6 +38,7 @@ def difference(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) 
             return float("inf")
         if a.size == 0 or np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
             continue
+        # In double precision: numpy subtracts no truth values, and small integers would overflow.
         gap = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
         size = float(np.abs(a.astype(np.float64)).max())
         worst = max(worst, gap / size if size and np.isfinite(gap) else float("inf"))

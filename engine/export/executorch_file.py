@@ -129,6 +129,7 @@ def _lower(program: torch.export.ExportedProgram, about: Mapping[str, Any]) -> b
     lower: Any = library("exir").to_edge_transform_and_lower
     partitioner: Any = library("backends.xnnpack.partition.xnnpack_partitioner").XnnpackPartitioner
     reason = ""
+    # XNNPACK refuses some models whole. Without it everything is left to the portable kernels.
     for parts in ([partitioner()], []):
         # A method gives back tensors only.
         content = json.dumps({**about, "portable": reason}).encode()

@@ -77,6 +77,8 @@ def export_file(
     yield Progress("Packing the model", 0, 4)
     with temporary_folder() as folder, staged_file(path) as temporary:
         model = StepModel(request.model).eval() if request.step else request.model
+        # A program computes in bfloat16 where the model does. All other files compute in float32, and are compared with
+        # outputs in float32.
         coarse = in_bfloat16(model) and form == "program"
         with nullcontext() if coarse else in_single(request.model):
             inputs = request.inputs if coarse else widened(request.inputs)

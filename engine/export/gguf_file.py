@@ -107,6 +107,7 @@ class GgufExporter:
             for module in (read_gguf.__module__, DeciLMForCausalLM.__module__):
                 source = Path(str(import_module(module).__file__))
                 shutil.copyfile(source, folder / source.name)
+            # The check starts a process without Secateur: what reads the file goes into the folder too.
             code = CODE.format(dtype="bfloat16" if in_bfloat16(model) else "float32")
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
             shutil.copyfile(folder / FILE, temporary)

@@ -98,6 +98,7 @@ class HuggingFaceExporter:
                     shutil.copyfile(file, folder / file.name)
             card = (request.card or model_card(request.name, request.macs, model)) + (CODE_CARD if remote else "")
             (folder / CARD).write_text(card, encoding="utf-8")
+            # The folder has to load with each way in which the library computes attention: the user may choose any.
             attention = [one for one in ATTENTION if one == "eager" or type(model)._supports_sdpa]
             code = REMOTE if remote else STOCK.format(name=auto_class(model), attention=attention)
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())

@@ -114,7 +114,7 @@ def convert_file(request: ExportRequest, form: str, converter: str, check: str, 
         check_destination(place, bytes_of(request.model))
     with temporary_folder() as folder, staged_file(path, kind.beside) as temporary:
         source, notes = request.onnx, tuple[Message | str, ...]()
-        if not source:
+        if not source:  # the state was not exported to ONNX before
             source = str(folder / "full.onnx")
             notes = (yield from export_onnx(replace(request, path=source), token=token)).notes
         with in_single(request.model):

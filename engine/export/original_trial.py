@@ -72,7 +72,8 @@ def export_or_compare(
     try:
         return (yield from exporter.export(request, token))
     except ExportError as error:
-        # A module without a source is exported in this process, where nothing could end the trial.
+        # A module without a source is exported in this process, where nothing could end the trial. Errors of a path, a
+        # disk or a missing package would be the same for the original.
         if original is None or request.spec is None or error.message.code not in OF_THE_MODEL:
             raise
         try:

@@ -87,7 +87,8 @@ def export_program_here(
     """
     with quiet():
         try:
-            with torch.no_grad(), model_state_restored(model):  # sizes that it remembers would be those of the program
+            # Sizes that the model remembers of this run would be taken for those of the program.
+            with torch.no_grad(), model_state_restored(model):
                 output = call(model, copied_inputs(inputs))
             plain_output, given = _is_plain(output), with_arrays(inputs)
             alone = plain_output and len(given) == len(inputs)

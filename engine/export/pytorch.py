@@ -79,7 +79,7 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
             worst = max(difference(outputs, outputs_of(loaded, inputs)) for inputs, outputs in expected)
             found = require_agreement(worst, coarse=in_bfloat16(request.model))
         else:
-            require_as_read(code_of(request.spec))
+            require_as_read(code_of(request.spec))  # the other process is to run the code that ran here
             found = yield from check_by_code(folder, code, request, token or NeverCancelled())
     files = sorted(one for one in path.iterdir() if one.is_file())
     return Exported("pytorch", tuple(map(str, files)), found, None, sum(one.stat().st_size for one in files))

@@ -33,6 +33,7 @@ def staged_file(path: Path, beside: Sequence[str] = ()) -> Generator[Path]:
     with _explain_errors(path):
         try:
             yield temporary
+            # Before they are moved: else a power cut may leave half a file under the final name.
             for file, _ in moves:
                 _sync(file)
             if beside:  # an older file would read the new ones

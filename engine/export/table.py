@@ -102,5 +102,6 @@ def format_of(path: str) -> str:
         )
         known = " or ".join(one.suffix for one in EXPORTERS.values() if one.suffix)
         raise ExportError("export.ending", template, ending=f".{path.rpartition('.')[2]}", known=known)
+    # The longest ending that fits: "net.fp16.onnx" is no plain ONNX.
     ends = [name for name, one in EXPORTERS.items() if one.suffix and path.lower().endswith(one.suffix)]
     return max(ends, key=lambda name: len(EXPORTERS[name].suffix), default="pytorch")

@@ -50,6 +50,7 @@ def free_batch(model: nn.Module, inputs: Inputs) -> Any:
     parameters = inspect.signature(model.forward).parameters.values()
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     named = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    # torch.export takes the shapes of variadic arguments, as `FlatModel` has them, as one tuple.
     if isinstance(inputs, Mapping) or not variadic or len(inputs) <= named:
         return shapes
     return (*shapes[:named], shapes[named:])

@@ -101,6 +101,7 @@ def cut_graph(proto: onnx.ModelProto, model: OnnxModule, inputs: Inputs) -> onnx
     runs = [_run_noting(model, at_batch(inputs, batch)) for batch in ((fixed,) if fixed else BATCHES)]
     (first, values), (second, _) = runs[0], runs[-1]
     steps = {step.module: step for step in model.steps if step.module}
+    # A number that differs between two batch sizes follows the batch: then its ratio to the file's number counts.
     numbers = list[Number]()
     for key, (new, given) in first.items():
         again, before = second.get(key, (new, given))

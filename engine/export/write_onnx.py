@@ -168,6 +168,7 @@ def _name_outputs(graph: ir.Graph, paths: list[str]) -> None:
             graph.append(copy)
             graph.outputs[number] = copy.outputs[0]
             copy.outputs[0].shape, copy.outputs[0].type = value.shape, value.type
+    # Names of values inside must not be in the way of the outputs' own.
     for inner in made.values():
         inner.name = f"{inner.name}_value" if inner.name in paths else inner.name
     taken = {one.name for one in (*graph.inputs, *graph.initializers.values())}

@@ -139,7 +139,7 @@ def graph_of(proto: onnx.ModelProto) -> Graph:
     constants = {one.name: numpy_helper.to_array(one) for one in proto.graph.initializer}
     named = set(constants)
     made = 0
-    computed = list[onnx.NodeProto]()
+    computed = list[onnx.NodeProto]()  # all nodes but those that make constants
     for node in nodes:
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant_value(node)

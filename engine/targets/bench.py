@@ -139,7 +139,7 @@ def in_turns(ready: Sequence[tuple[Run, float]], times: list[list[float]], secon
         The share that is done, after every round.
     """
     start, rounds, budget = time.perf_counter(), 0, seconds * len(ready)
-    gc.disable()
+    gc.disable()  # a collection would count to the run that it happens in
     try:
         while rounds < LEAST or time.perf_counter() - start < budget:
             for place in range(len(ready)):

@@ -149,6 +149,7 @@ def _fit_blocks(
         features = np.concatenate([block.features[some] for block, some in zip(alike, seen, strict=True)])
         seconds = np.concatenate([block.seconds[some] for block, some in zip(alike, seen, strict=True)])
         scale, weight = np.maximum(np.abs(features).max(axis=0), 1e-30), 1 / np.maximum(seconds, max(floor, 1e-12))
+        # No coefficient is negative: a plan that keeps less is then never predicted to be slower.
         found: NDArray[np.float64] = library.nnls(features / scale * weight[:, None], seconds * weight)[0]
         by_shape[shape] = found / scale
     coefficients = [by_shape[block.shape] for block in blocks]

@@ -212,6 +212,7 @@ def profiles_over_ssh(
     original, found = timings[0], list[Profile]()
     for one, timing in zip(results.models[1:], timings[1:], strict=True):
         seconds, whole = timing.undisturbed / 1e3, sum(block[3] for block in one.blocks)
+        # Blocks are timed on the CPU alone: elsewhere each gets its part of the time that was measured there.
         part = 1.0 if target.device == CPU or not whole else seconds / whole
         kernels = tuple(Kernel(name, kind, sizes, part * taken) for name, kind, sizes, taken in one.blocks)
         wall = one.median / 1e3

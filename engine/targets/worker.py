@@ -57,11 +57,11 @@ def profile_model(job: dict[str, Any]) -> Job[dict[str, Any]]:
 
     turns = (one for _, one in timing_rounds(ready, math.inf, target.device))
     calm = yield from quietest_rounds(turns, len(ready) * target.seconds, usual, job["patience"])
-    turns.close()  # it holds the models
+    turns.close()  # it holds the models, which must be gone before the runtime loads one again
     seen = join_rounds(calm)
     of_original, seconds = (undisturbed_seconds(*both) for both in zip(seen.times, seen.own, strict=True))
     original_wall, wall = (float(np.median(some)) for some in seen.times)
-    del ready[1]  # the runtime loads it again
+    del ready[1]
     kernels = (yield from quietest(blocks, speed, usual, job["patience"])) if job["blocks"] else []
     found = {"seconds": seconds, "original": of_original, "wall": wall, "original_wall": original_wall}
     return found | {"kernels": [asdict(one) for one in kernels]}
