@@ -208,15 +208,23 @@ def profiles_over_ssh(
     check_target((original, *models), target)
     results = yield from measure_over_ssh([original, *models], inputs, target, token, blocks=True)
     words = machine_words(results.machine)
-    timings = [timing_of_bench(one, target, words) for one in results.models]
-    original, found = timings[0], list[Profile]()
-    for one, timing in zip(results.models[1:], timings[1:], strict=True):
+    first, *timings = [timing_of_bench(one, target, words) for one in results.models]
+    found = list[Profile]()
+    for one, timing in zip(results.models[1:], timings, strict=True):
         seconds, whole = timing.undisturbed / 1e3, sum(block[3] for block in one.blocks)
         # Blocks are timed on the CPU alone: elsewhere each gets its part of the time that was measured there.
         part = 1.0 if target.device == CPU or not whole else seconds / whole
         kernels = tuple(Kernel(name, kind, sizes, part * taken) for name, kind, sizes, taken in one.blocks)
-        wall = one.median / 1e3
-        found.append(Profile(seconds, original.undisturbed / 1e3, wall, original.median / 1e3, kernels, words))
+        found.append(
+            Profile(
+                seconds,
+                original=first.undisturbed / 1e3,
+                wall=one.median / 1e3,
+                original_wall=first.median / 1e3,
+                kernels=kernels,
+                machine=words,
+            )
+        )
     return found
 
 
