@@ -4,7 +4,8 @@ A weight tensor has an importance for every element. Summed over all dimensions 
 axis; a structure gets the sum over the indices it owns (one for a filter, many for a head).
 
 How slices are combined. *Sum* and *mean* run over all weights of all slices; *max* takes the slice with the largest
-mean, so that a structure counts as much as in the layer that needs it most.
+mean, so that a structure counts as much as in the layer that needs it most. Scores of a coupled set are normalised so
+that sets compare.
 """
 
 from collections.abc import Callable, Iterator

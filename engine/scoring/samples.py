@@ -2,6 +2,7 @@
 
 What has as many rows as the batch has samples is cut into rows: tensors on their first dimension, and lists of things
 that are no batches themselves (texts, targets of a detector). A batch in which nothing can be cut is one sample.
+Several processes get their parts of a batch in the same way (`own_batches`).
 """
 
 from collections.abc import Iterator, Mapping

@@ -5,6 +5,9 @@ layer has the weights that least squares leave it on the original's inputs, and 
 original's (`output_distance.py`). One set after the other goes a step further down, which gives its price: distance per
 cost saved. Then the dearest sets get a step back from the cheapest ones, and what brings the outputs nearer stays. When
 some did, prices are taken anew. The plan is valid at any time, and never further from the original than the first one.
+
+What reads the structures of coupled sets is adjusted by least squares to those that stay; a bias, where there is one,
+takes the mean of what is missing. Where they do not reach, what goes is closed: zeros in the weight.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Exact parameters and multiply-accumulates of any plan, from the analysis alone. No torch.
+"""Exact parameters and multiply-accumulates of any plan, in all and by layer, from the analysis alone. No torch.
 
 Multiply-accumulates are half of what `FlopCounterMode` counts for a forward with attention as plain products. What it
 does not count is added by these formulas:

@@ -3,6 +3,9 @@
 A constraint is linear in what goes: every structure takes a number of indices from each part, and all parts must lose
 equally many. Sets that depend on one another this way are one bundle. Its step is found by adding structures where too
 few go, until the parts are even again; what no step reaches cannot go at all.
+
+`constrain` adds constraints to a finished analysis: its structures keep their numbers, so that marks, scores and states
+of the analysis hold for what comes of it.
 """
 
 from collections.abc import Collection, Sequence
