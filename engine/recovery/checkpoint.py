@@ -155,8 +155,8 @@ class Checkpoint:
             words = f"The recovery begins anew: what was kept of it could not be read, and was set aside as {place}.\n"
             sys.stderr.write(words)
 
-    def due(self) -> bool:
-        """Time to write again."""
+    def is_due(self) -> bool:
+        """Whether it is time to write again."""
         return self.path is not None and time.monotonic() - self.written >= self.pause
 
     def save(self, training: Training, position: Position, best: Recovered | None, failed: bool = False) -> bool:
@@ -216,6 +216,27 @@ class Checkpoint:
         """The recovery is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+@dataclass(slots=True)
+class TrainingRun:
+    """A training with all that a checkpoint of it holds.
+
+    Attributes:
+        training: What is trained.
+        position: Where it is in its batches; every step moves it on.
+        checkpoint: Where it is kept.
+        best: The best so far; None where none is sought.
+    """
+
+    training: Training
+    position: Position
+    checkpoint: Checkpoint
+    best: Recovered | None = None
+
+    def save(self, failed: bool = False) -> bool:
+        """Write the checkpoint, see `Checkpoint.save`."""
+        return self.checkpoint.save(self.training, self.position, self.best, failed)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from traceback import format_exc, format_exception
 from typing import Any
 
@@ -29,7 +28,14 @@ from ..tasks.sample_tokens import sample_tokens
 from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import adjust_batchnorm, calibrate_batchnorm, norms_of, trainable_batches
 from .budget import Budget, TimeLimit, TrainingTime, Unit
-from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_checkpoint, put_back
+from .checkpoint import (
+    Checkpoint,
+    Position,
+    TrainingRun,
+    best_of_checkpoint,
+    points_of_checkpoint,
+    put_back,
+)
 from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass, stream_at
 from .features import Features
 from .flip_augmentation import Sides
@@ -52,11 +58,8 @@ from .training_trials import (
     usual_trial_steps,
 )
 
-SPOKEN = 5
-"""Steps between two points of the loss curve; fewer when steps are slow."""
-
-SILENCE = 0.3
-"""Seconds after which a point is given anyway."""
+SPOKEN, SILENCE = 5, 0.3
+"""A point of the loss curve comes after so many steps, or after so many seconds where steps are slow."""
 FINE_TUNING = ("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}")
 TIMED = ("progress.fine_tuning_timed", "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}")
 STEPPED = ("progress.fine_tuning_steps", "Fine-tuning, epoch {epoch}")
@@ -69,23 +72,21 @@ EVALUATING = "progress.evaluating"
 STEP, FIRST_PASSES = 4, 100
 """Passes of a batch through a model in a step of training, and before the first one in a repair."""
 NO_TRAINING = Budget(Unit.EPOCHS, 0)
-ROUNDED = 1e-9
+ROUNDING = 1e-9
 """Of an epoch, what rounding may add to it."""
-
 STEPS = 1_000_003
 """More than an epoch has, so that each has a seed of its own."""
-
 
 DATA = Message("recovery.the_data", "data")
 LOSS = Message("recovery.the_loss", "loss or the model")
 EITHER = Message("recovery.the_data_or_loss", "data, the loss or the model")
 METRIC = Message("recovery.the_metric", "metric")
 """What of the user's may fail while a model is trained."""
-TOLD = (
+OWN_CODES = (
     *NO_NUMBERS, "recovery.no_gradient", "recovery.no_tokens", "distributed.lost", "distributed.broken",
     "division.impossible", "division.outside",
 )  # fmt: skip
-"""Codes of what a step itself says of its loss and its batches: in these nothing of the user's has failed."""
+"""Codes of errors that a step itself raises: in these nothing of the user's has failed."""
 
 
 def fine_tune(
@@ -118,8 +119,7 @@ def fine_tune(
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair of layers and
             statistics; by default the teacher.
-        checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with. None
-            for nowhere.
+        checkpoint: Where to keep what it takes to go on after a kill; what is found there is resumed. None for nowhere.
         device: Where models are repaired, trained and evaluated. Bit for bit the same holds on the CPU.
         passes: How many samples run at a time there; fewer where memory runs out. None to find out.
         limit: How long it may take; None for any time. What the schedule of the learning rate makes of it depends on
@@ -157,12 +157,12 @@ def fine_tune(
         )
         reference, checkpoint = reference or (teacher, kept or {}), checkpoint or Checkpoint(None)
         job = _run(training, reference, checkpoint, rest, group, student is teacher)
-        return (yield from spanning(job, 0.0, 1.0))  # what tells no share of its own stays where the work is
+        return (yield from spanning(job, 0.0, 1.0))  # progress without a share of its own must not move the bar
 
 
 @contextmanager
 def explained() -> Generator[None]:
-    """What fails inside, in the user's model or data, is told as that."""
+    """Report any other error inside as one of the user's model or data."""
     try:
         yield
     except (SecateurError, GeneratorExit):
@@ -184,11 +184,24 @@ def _run(
     group: Group,
     tuning: bool,
 ) -> Job[Recovered]:
+    """Repair and train, or resume from the checkpoint; `tuning`: the student is the original itself."""
     found, task, settings = checkpoint.load(), training.task, training.settings
     begin = training_work(task, settings.within(NO_TRAINING)) / training_work(task, settings)
-    best = (yield from spanning(_first(training, *reference, group, tuning), 0.0, begin)) if found is None else None
+    best = None
+    if found is None:
+        best = yield from spanning(_repair_student(training, *reference, group, tuning), 0.0, begin)
     parameters = sum(one.numel() for one in training.student.parameters())
-    teacher = training.teacher if _learns_from_teacher(training) else None
+    # Also a teacher without weight is the only one to learn from where the task has no loss of its own.
+    teaches = settings.teaches or not settings.trains
+    if not teaches:
+        try:
+            with seeded():
+                teaches = not has_loss(training.student, task, training.token, training.passes)
+        except Cancelled:
+            raise
+        except Exception:  # the first step fails in the same way, and says what failed
+            teaches = False
+    teacher = training.teacher if teaches else None
     temperature = 0.0
     if found is not None:
         temperature = float(found.get("temperature", 0.0))
@@ -199,8 +212,8 @@ def _run(
         yield from begin_mixing(training, found or {}, parameters)
         if teacher is None and rest is not None:
             rest()
-        job = _trained(training, best, found or {}, checkpoint, teacher)
-        done = yield from spanning(_counted(job, training), begin, 1.0)
+        job = _train(training, best, found or {}, checkpoint, teacher)
+        done = yield from spanning(_with_shares(job, training), begin, 1.0)
         return replace(done, rate=training.found, temperature=0.0 if settings.temperature else temperature)
 
 
@@ -261,34 +274,16 @@ def share_gradients(
     training.sharing = GradientSharing(group, training.student, training.task, training.settings, training.masks)
 
 
-def _learns_from_teacher(training: Training) -> bool:
-    """Whether the teacher has a part in the loss: by its weight, or since the task has no loss of its own."""
-    if training.settings.teaches or not training.settings.trains:
-        return True
-    try:
-        with seeded():
-            return not has_loss(training.student, training.task, training.token, training.passes)
-    except Cancelled:
-        raise
-    except Exception:  # told where it is done in earnest
-        return False
-
-
 def _first_evaluations(settings: RecoverySettings) -> int:
-    """On the val split before any training, as a rule: as given, and of each repair; see `_first`."""
+    """Evaluations before any training, as a rule: as given, and of each repair; see `_repair_student`."""
     return 3 if settings.repairs is Repair.LEAST_SQUARES else 2
 
 
-def training_work(task: Task, settings: RecoverySettings) -> float:
-    """About how much a fine-tuning is, with what comes before its steps; in batches that go through a model once.
-
-    A step is a forward pass of the teacher, one of the student, and a backward pass, which takes as long as two.
-    Minutes count as the epochs that the settings have.
-    """
-    train, val, steps = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL), _expected_steps(task, settings)
-    batches = settings.accumulate * (steps + usual_trial_steps(settings, steps))
-    evaluations = _first_evaluations(settings) + _evaluations(settings, steps, train)
-    return evaluations * val + FIRST_PASSES + STEP * batches
+def _evaluations(settings: RecoverySettings, steps: float, batches: int) -> float:
+    """How many evaluations so many steps have between and behind them; `batches` are those of a pass."""
+    if not settings.evaluate_every and settings.passes is not None:
+        return settings.passes
+    return max(steps / (settings.evaluate_every or -(-batches // settings.accumulate)), 1.0 if steps else 0.0)
 
 
 def _expected_steps(task: Task, settings: RecoverySettings) -> float:
@@ -303,26 +298,37 @@ def _expected_steps(task: Task, settings: RecoverySettings) -> float:
     return batches / settings.accumulate
 
 
-def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
-    """A training whose work is counted by its steps and evaluations, whatever else tells of its progress."""
+def training_work(task: Task, settings: RecoverySettings) -> float:
+    """About how much work a fine-tuning is, with all before its steps; in batches that go through a model once.
+
+    A step is a forward pass of the teacher, one of the student, and a backward pass, which takes as long as two.
+    Minutes count as the epochs that the settings have.
+    """
+    train, val, steps = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL), _expected_steps(task, settings)
+    batches = settings.accumulate * (steps + usual_trial_steps(settings, steps))
+    evaluations = _first_evaluations(settings) + _evaluations(settings, steps, train)
+    return evaluations * val + FIRST_PASSES + STEP * batches
+
+
+def _with_shares(job: Job[Recovered], training: Training) -> Job[Recovered]:
+    """Give each progress of a training its share of the work, counted by steps and evaluations alone."""
     task, settings = training.task, training.settings
     train, val = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL)
     trained = last = 0.0
     tried = 0
 
-    def told(progress: Progress) -> Iterator[Progress]:
-        """The progress, with the share of the whole work that is done."""
+    def add_share(progress: Progress) -> Iterator[Progress]:
         nonlocal trained, last, tried
         code, done = progress.message.code, progress.done / progress.total if progress.total else 0.0
         if code == TIMED[0]:
             yield replace(progress, share=done)
             return
-        share = 0.0  # counts as what was done before
+        share = 0.0  # `spanning` keeps what was reached before
         if code in COUNTED and done:
             steps = training.step / done
             evaluations = _evaluations(settings, steps, train)
             whole = STEP * settings.accumulate * (tried + steps) + evaluations * val
-            evaluated = max(math.ceil(evaluations * done - ROUNDED) - 1, 0)
+            evaluated = max(math.ceil(evaluations * done - ROUNDING) - 1, 0)
             share = trained = (STEP * settings.accumulate * (tried + training.step) + evaluated * val) / whole
             last = val / whole
         elif code == EVALUATING and trained:
@@ -334,199 +340,29 @@ def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
             share = STEP * settings.accumulate * min(progress.done, tried) / whole
         yield replace(progress, share=share)
 
-    return (yield from followed(job, told))
+    return (yield from followed(job, add_share))
 
 
-def _evaluations(settings: RecoverySettings, steps: float, batches: int) -> float:
-    """How many evaluations so many steps have between and behind them; `batches` are those of a pass."""
-    if not settings.evaluate_every and settings.passes is not None:
-        return settings.passes
-    return max(steps / (settings.evaluate_every or -(-batches // settings.accumulate)), 1.0 if steps else 0.0)
-
-
-def _trained(
-    training: Training,
-    best: Recovered | None,
-    found: dict[str, Any],
-    checkpoint: Checkpoint,
-    teacher: nn.Module | None,
-) -> Job[Recovered]:
-    """All of it, from the beginning or from where an earlier run stopped; `teacher` is None where it has no part."""
-    settings, clock = training.settings, training.time
-    if best is not None:
-        position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
-    else:
-        best, position = best_of_checkpoint(found), put_back(training, found)
-        position.batches = position.batches or (yield from count_batches(training))
-    per_pass = -(-position.batches // settings.accumulate)
-    training.steps = settings.steps if settings.budget.unit is Unit.STEPS else per_pass * (settings.passes or 0)
-    if found:
-        text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
-        yield Progress(text, training.shown[0])
-        for point in points_of_checkpoint(found):  # the curve is that of the whole training
-            yield Progress(text, training.shown[0], values=point)
-    layout = MemoryLayout(())
-    if settings.trains and training.division is None:
-        models = [training.student] if teacher is None else [training.student, teacher]
-        layout = layout_of(models, partial(_attempt, training))
-    with layout.channels_last():
-        steps = training.steps or _expected_steps(training.task, settings)
-        yield from seek_rate(training, position, best, checkpoint, steps)
-    clock.start = clock.start or clock.limit.elapsed
-    while not _ended(training, position, best):
-        try:
-            with layout.channels_last():
-                passed = yield from train_epoch(training, position, best, checkpoint)
-            if training.over and training.step == position.evaluated:  # the time went by while a batch was loaded
-                break
-            best = yield from _after_steps(training, position, best, checkpoint, passed)
-        except SecateurError as error:
-            if error.message.code not in NO_NUMBERS or not best.improved:
-                raise
-            why = _stopped(error, position, best)
-            return replace(best, epochs=position.epoch, steps=training.step, overflow=training.overflow, stopped=why)
-        if passed:
-            position = next_pass(training, position)
-        if checkpoint.due():
-            checkpoint.save(training, position, best)
-    if settings.trains and clock.limited and not training.step:
-        best = replace(best, stopped=_no_time(clock))
-    begun = position.epoch if position.done else position.epoch - 1
-    return replace(best, epochs=begun, steps=training.step, overflow=training.overflow)
-
-
-def seek_rate(
-    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, steps: float
-) -> Job[None]:
-    """Find the learning rate where none is said; where that is broken off, what was done before it is kept.
-
-    Args:
-        training: Gets it.
-        position: Where it stands.
-        best: The best so far, for the checkpoint; None where none is sought.
-        checkpoint: Where it is kept.
-        steps: Updates of the training, about.
-    """
-    if training.found is not None or training.step or not training.settings.seeks_rate:
-        return
-    training.whole = True
-    with _keeping(training, position, best, checkpoint, EITHER, torch.get_rng_state()):
-        settings = training.settings
-        training.found = yield from rate_trials(training, trial_steps(settings, steps), tolerance(settings, steps))
-    if training.found is not None:
-        yield Progress(training.found.message)
-
-
-def _after_steps(
-    training: Training, position: Position, best: Recovered, checkpoint: Checkpoint, passed: bool
-) -> Job[Recovered]:
-    """The better one of the best so far and the student, where it is to be evaluated; domains are mixed anew."""
-    last = training.over or position.epoch == training.settings.passes
-    if training.step > position.evaluated and (last or not passed or not training.settings.evaluate_every):
-        with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
-            found = yield from _evaluated(best, training, position.epoch)
-            yield from mixed_anew(training, position.done)
-        position.evaluated = training.step
-        position.stale = 0 if found.metric.value != best.metric.value else position.stale + 1
-        return found
-    if passed:
-        mixed_on(training, position.done)
-    return best
-
-
-def _evaluated(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
-    """The better one of the best so far and the student as it stands; how long that takes is kept for the last time."""
-    begun = training.time.limit.elapsed
-    found = yield from better_weights(best, training, epoch)
-    training.time.reserve = training.time.limit.elapsed - begun
-    return found
-
-
-def better_weights(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
-    """The better one of the best so far and the student as it stands; of equal ones the student's weights."""
-    copy, step = training.student, training.step
-    device = training.whole_device if training.division is None else training.device
-    with modes_kept(copy), placed(device, copy), training.given_back():
-        copy.eval()
-        job = evaluate_on(training.task, copy, Split.VAL, training.token, device=device, limit=training.passes)
-        metric = (yield from job).measured_now()
-        shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
-        yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
-        if best is not None and not _as_good(metric, best.metric):
-            return best
-        state = training.weights()
-    same = best is not None and metric.value == best.metric.value
-    since = best.best_epoch if best is not None and same else epoch
-    improved = best is not None and (best.improved or not same)
-    repair = RepairResult() if best is None else best.repair
-    given = metric if best is None else best.given
-    return Recovered(state, metric, epoch, step, since, improved=improved, repair=repair, given=given)
-
-
-def _as_good(metric: Metric, other: Metric) -> bool:
-    if math.isnan(metric.value) or math.isnan(other.value):
-        return math.isnan(other.value)
-    return metric.value >= other.value if metric.higher_is_better else metric.value <= other.value
-
-
-def _ended(training: Training, position: Position, best: Recovered) -> bool:
-    """Whether it is over: the budget is used up, or the metric has not become better for long.
-
-    One that was broken off when time, steps or tokens were up has not been evaluated yet: it is gone on with for that.
-    """
-    passes, patience = training.settings.passes, training.settings.patience
-    done = passes is not None and position.epoch > passes
-    used_up = training.over and training.step == position.evaluated
-    return done or used_up or 0 < patience <= position.stale
-
-
-def _no_time(clock: TrainingTime) -> Message:
-    template = (
-        "No time was left to train: evaluating, repairing, tuning the teacher and loading data take {seconds} s. Allow "
-        "more minutes."
-    )
-    return Message("recovery.no_time", template, {"seconds": f"{clock.limit.elapsed + clock.reserve:.0f}"})
-
-
-def _attempt(training: Training) -> None:
-    """A step on a batch of which nothing stays, not even what it draws."""
-    with seeded():
-        batch = next(trainable_batches(training.student, training.task, seed=training.settings.seed), None)
-        if batch is not None:
-            training.attempt(batch)
-
-
-def _stopped(error: SecateurError, position: Position, best: Recovered) -> Message:
-    fields = {"reason": error.message, "epoch": position.epoch}
-    if not best.best_epoch:
-        template = (
-            "{reason} Training ended in epoch {epoch}. The repaired model from before training was best and is kept."
-        )
-        return Message("recovery.stopped_untrained", template, fields)
-    template = "{reason} Training ended in epoch {epoch}. The best weights, from epoch {best}, are kept."
-    return Message("recovery.stopped", template, {**fields, "best": best.best_epoch})
-
-
-def _first(
+def _repair_student(
     training: Training, reference: nn.Module, kept: KeptIndices, group: Group, of_original: bool
 ) -> Job[Recovered]:
-    """The best of what is there before any training: as given, or with layers repaired in either way.
+    """Put the best start into the student: as given, or with layers repaired in either way.
 
     BatchNorm's statistics are then adjusted to the cut or measured again, whichever is better.
     """
     copy, task, token, device = training.student, training.task, training.token, training.whole_device
 
-    def evaluated(best: Recovered | None) -> Job[Recovered]:
-        """The better one of the best so far and the student as it stands."""
+    def evaluate(best: Recovered | None) -> Job[Recovered]:
         with in_place(training, None, group, of_original) if training.divides else nullcontext():
-            return (yield from _evaluated(best, training, 0))
+            return (yield from _evaluate(training, best, 0))
 
     val = task.batch_count(Split.VAL)
     evaluating = val / (_first_evaluations(training.settings) * val + FIRST_PASSES)
-    given = yield from spanning(evaluated(None), 0.0, evaluating)
+    given = yield from spanning(evaluate(None), 0.0, evaluating)
     how, passes = training.settings.repairs, training.passes
     job = reconstruct(copy, reference, kept, task, how, token, device=device, limit=passes)
     repairs = yield from spanning(job, evaluating, 0.5)
+    # Trying the second repair costs another evaluation or two: only where less than half of the time has gone.
     independent = repairs.independent if training.time.limit.left > training.time.limit.elapsed else None
     ways: list[tuple[RepairResult, Mapping[str, torch.Tensor]]] = [(repairs.sequential, {})]
     if independent is not None:
@@ -539,7 +375,7 @@ def _first(
         with torch.no_grad():
             for name, value in weights.items():
                 copy.get_parameter(name).copy_(value)
-        # Which statistics are better is a matter of the data, so it is found out on the first repair.
+        # Which statistics are better depends on the data alone, so the first repair decides it for both.
         for adjusting in (False, True) if adjusts and not number else (adjusting_wins,):
             start, middle, end = (0.5 + 0.5 * (number + more) / trials for more in (0.0, 0.5, 1.0))
             number += 1
@@ -552,66 +388,215 @@ def _first(
             if adjusting and not changed:
                 adjusting_wins = False
             elif repair.repaired or changed:
-                better = yield from spanning(evaluated(best), middle, end)
+                better = yield from spanning(evaluate(best), middle, end)
                 if better is not best:
                     best, used, adjusting_wins = better, repair, adjusting
     repaired = any(one.repaired for one, _ in ways)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
-    if repaired or adjusts:  # what made it worse is no place to start from
+    if repaired or adjusts:  # the last trial is in the student, which may be a worse one
         copy.load_state_dict(best.state_dict)
     return replace(best, repair=replace(used or repairs.sequential, used=not repaired or used is not None))
 
 
-def train_epoch(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:
+def _evaluate(training: Training, best: Recovered | None, epoch: int) -> Job[Recovered]:
+    """The better one of the best so far and the student as it is now; of equal ones the student's weights."""
+    copy, step, began = training.student, training.step, training.time.limit.elapsed
+    device = training.whole_device if training.division is None else training.device
+    found = best
+    with modes_kept(copy), placed(device, copy), training.given_back():
+        copy.eval()
+        job = evaluate_on(training.task, copy, Split.VAL, training.token, device=device, limit=training.passes)
+        metric = (yield from job).measured_now()
+        shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
+        yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
+        if best is None:
+            found = Recovered(training.weights(), metric, epoch, step, epoch, given=metric)
+        elif _is_as_good(metric, best.metric):
+            same = metric.value == best.metric.value
+            found = Recovered(
+                training.weights(),
+                metric,
+                epoch,
+                step,
+                best.best_epoch if same else epoch,
+                improved=best.improved or not same,
+                repair=best.repair,
+                given=best.given,
+            )
+    assert found is not None
+    training.time.reserve = training.time.limit.elapsed - began  # the last evaluation will take as long
+    return found
+
+
+def _is_as_good(metric: Metric, other: Metric) -> bool:
+    """Whether a metric is as good as another one; any is as good as NaN."""
+    if math.isnan(metric.value) or math.isnan(other.value):
+        return math.isnan(other.value)
+    return metric.value >= other.value if metric.higher_is_better else metric.value <= other.value
+
+
+def _start_run(
+    training: Training, best: Recovered | None, found: dict[str, Any], checkpoint: Checkpoint
+) -> Job[TrainingRun]:
+    """Begin at the first batch, or where an earlier run stopped; says how many steps there will be."""
+    settings = training.settings
+    if best is not None:
+        position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
+    else:
+        best, position = best_of_checkpoint(found), put_back(training, found)
+        position.batches = position.batches or (yield from count_batches(training))
+    run = TrainingRun(training, position, checkpoint, best)
+    per_pass = -(-position.batches // settings.accumulate)
+    training.steps = settings.steps if settings.budget.unit is Unit.STEPS else per_pass * (settings.passes or 0)
+    if found:
+        text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
+        yield Progress(text, training.shown[0])
+        for point in points_of_checkpoint(found):  # the curve is that of the whole training
+            yield Progress(text, training.shown[0], values=point)
+    return run
+
+
+def _train(
+    training: Training,
+    best: Recovered | None,
+    found: dict[str, Any],
+    checkpoint: Checkpoint,
+    teacher: nn.Module | None,
+) -> Job[Recovered]:
+    """Make all steps, from the first or from where an earlier run stopped; `teacher` is None where it has no part."""
+    run = yield from _start_run(training, best, found, checkpoint)
+    settings, clock = training.settings, training.time
+
+    def attempt_step() -> None:
+        """Compute a step of which nothing stays, not even the random numbers that it draws."""
+        with seeded():
+            batch = next(trainable_batches(training.student, training.task, seed=settings.seed), None)
+            if batch is not None:
+                training.attempt(batch)
+
+    layout = MemoryLayout(())
+    if settings.trains and training.division is None:
+        models = [training.student] if teacher is None else [training.student, teacher]
+        layout = layout_of(models, attempt_step)
+    with layout.channels_last():
+        yield from seek_rate(run, training.steps or _expected_steps(training.task, settings))
+    clock.start = clock.start or clock.limit.elapsed
+    while True:
+        position = run.position
+        # A run that was broken off as its budget ended was not evaluated: it goes on for that alone.
+        used_up = training.over and training.step == position.evaluated
+        done = settings.passes is not None and position.epoch > settings.passes
+        if done or used_up or 0 < settings.patience <= position.stale:
+            break
+        try:
+            with layout.channels_last():
+                passed = yield from train_epoch(run)
+            if training.over and training.step == position.evaluated:  # the time went by while a batch was loaded
+                break
+            yield from _evaluate_when_due(run, passed)
+        except SecateurError as error:
+            best = run.best
+            if error.message.code not in NO_NUMBERS or best is None or not best.improved:
+                raise
+            fields = {"reason": error.message, "epoch": position.epoch}
+            template = (
+                "{reason} Training ended in epoch {epoch}. The repaired model from before training was best and is "
+                "kept."
+            )
+            why = Message("recovery.stopped_untrained", template, fields)
+            if best.best_epoch:
+                template = "{reason} Training ended in epoch {epoch}. The best weights, from epoch {best}, are kept."
+                why = Message("recovery.stopped", template, {**fields, "best": best.best_epoch})
+            return replace(best, epochs=position.epoch, steps=training.step, overflow=training.overflow, stopped=why)
+        if passed:
+            run.position = next_pass(training, position)
+        if checkpoint.is_due():
+            run.save()
+    position, best = run.position, run.best
+    assert best is not None
+    if settings.trains and clock.limited and not training.step:
+        template = (
+            "No time was left to train: evaluating, repairing, tuning the teacher and loading data take {seconds} s. "
+            "Allow more minutes."
+        )
+        seconds = {"seconds": f"{clock.limit.elapsed + clock.reserve:.0f}"}
+        best = replace(best, stopped=Message("recovery.no_time", template, seconds))
+    begun = position.epoch if position.done else position.epoch - 1
+    return replace(best, epochs=begun, steps=training.step, overflow=training.overflow)
+
+
+def seek_rate(run: TrainingRun, steps: float) -> Job[None]:
+    """Find the learning rate where none is said, before about so many `steps`; a break keeps what came before it."""
+    training, settings = run.training, run.training.settings
+    if training.found is not None or training.step or not settings.seeks_rate:
+        return
+    training.whole = True
+    with _keep_on_failure(run, EITHER, torch.get_rng_state()):
+        training.found = yield from rate_trials(training, trial_steps(settings, steps), tolerance(settings, steps))
+    if training.found is not None:
+        yield Progress(training.found.message)
+
+
+def _evaluate_when_due(run: TrainingRun, passed: bool) -> Job[None]:
+    """Evaluate the student where it is due, keep the better one of it and the best so far, and mix domains anew."""
+    training, position, best = run.training, run.position, run.best
+    assert best is not None
+    last = training.over or position.epoch == training.settings.passes
+    if training.step > position.evaluated and (last or not passed or not training.settings.evaluate_every):
+        with _keep_on_failure(run, METRIC, torch.get_rng_state()):
+            found = yield from _evaluate(training, best, position.epoch)
+            yield from mixed_anew(training, position.done)
+        position.evaluated = training.step
+        position.stale = 0 if found.metric.value != best.metric.value else position.stale + 1
+        run.best = found  # last: a mixing that is broken off is done again, with its evaluation
+    elif passed:
+        mixed_on(training, position.done)
+
+
+def train_epoch(run: TrainingRun) -> Job[bool]:
     """One pass over the train split, in an order that the seed and the epoch give; from where it stopped.
 
     Args:
-        training: What is trained.
-        position: Where it stands; it is moved on.
-        best: The best so far, for the checkpoint; None where none is sought.
-        checkpoint: Where it is kept now and then, and where it is broken off.
+        run: Its position is moved on; its checkpoint is written now and then, and where the pass is broken off.
 
     Returns:
         Whether the pass is over; else the training is, or it is to be evaluated before it goes on.
     """
+    training, position = run.training, run.position
+    losses, spoken, passed = list[float](), time.monotonic(), False
+    every = 0 if run.best is None and training.mixture is None else training.settings.evaluate_every
     try:
-        return (yield from _steps(training, position, best, checkpoint))
-    except GeneratorExit:  # between two steps
-        _keep(training, position, best, checkpoint, torch.get_rng_state())
+        yield from seek_batches(run)
+        while not (every and training.step % every == 0 and training.step > position.evaluated):
+            drawn = torch.get_rng_state()
+            batches = take_batches(run, drawn)
+            if not batches:
+                passed, training.stream = True, None
+                break
+            if training.over:
+                break
+            with _keep_on_failure(run, LOSS, drawn):
+                losses.append(training.train_on(batches))
+            yield from training.passes.news()
+            position.done += len(batches)
+            if len(losses) >= SPOKEN or time.monotonic() - spoken > SILENCE:
+                yield _progress_of(training, position, losses)
+                losses, spoken = [], time.monotonic()
+            if run.checkpoint.is_due():
+                run.save()
+        if passed and not training.step:
+            raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
+        if losses:
+            yield _progress_of(training, position, losses)
+        return passed
+    except GeneratorExit:  # closed at one of the yields above, which are all between two steps
+        _keep_between_steps(run, torch.get_rng_state())
         raise
 
 
-def _steps(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:
-    losses, spoken, passed = list[float](), time.monotonic(), False
-    every = 0 if best is None and training.mixture is None else training.settings.evaluate_every
-    yield from seek_batches(training, position, best, checkpoint)
-    while not (every and training.step % every == 0 and training.step > position.evaluated):
-        drawn = torch.get_rng_state()
-        batches = take_batches(training, position, best, checkpoint, drawn)
-        if not batches:
-            passed, training.stream = True, None
-            break
-        if training.over:
-            break
-        with _keeping(training, position, best, checkpoint, LOSS, drawn):
-            losses.append(training.train_on(batches))
-        yield from training.passes.news()
-        position.done += len(batches)
-        if len(losses) >= SPOKEN or time.monotonic() - spoken > SILENCE:
-            yield _told(training, position, losses)
-            losses, spoken = [], time.monotonic()
-        if checkpoint.due():
-            checkpoint.save(training, position, best)
-    if passed and not training.step:
-        raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
-    if losses:
-        yield _told(training, position, losses)
-    return passed
-
-
-def _told(training: Training, position: Position, losses: list[float]) -> Progress:
-    """Where it stands, with the mean of the latest losses."""
+def _progress_of(training: Training, position: Position, losses: list[float]) -> Progress:
+    """The progress after a step, with the mean of the latest losses as a point of the curve."""
     (done, total), point = training.shown, {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
     fields: dict[str, Any] = {"epoch": position.epoch, "epochs": training.settings.passes}
     text, gates = Message(*FINE_TUNING, fields), None
@@ -628,48 +613,60 @@ def _told(training: Training, position: Position, losses: list[float]) -> Progre
 
 
 @contextmanager
-def _keeping(
-    training: Training,
-    position: Position,
-    best: Recovered | None,
-    checkpoint: Checkpoint,
-    what: Message,
-    random: torch.Tensor,
-) -> Generator[None]:
-    """Where what the user gave fails in this, or it is cancelled, what was trained until then is kept first.
+def _keep_on_failure(run: TrainingRun, what: Message, random: torch.Tensor) -> Generator[None]:
+    """Write the checkpoint where what the user gave fails inside, or where it is cancelled.
 
-    `random` is the random state that training goes on with.
+    Args:
+        run: What is kept.
+        what: Of the user's is run inside.
+        random: The random state to go on with.
     """
     try:
         yield
     except (Cancelled, GeneratorExit):
-        _keep(training, position, best, checkpoint, random)
+        _keep_between_steps(run, random)
         raise
     except Exception as error:
-        if isinstance(error, SecateurError) and error.message.code in TOLD:
+        if isinstance(error, SecateurError) and error.message.code in OWN_CODES:
             raise
         torch.set_rng_state(random)  # without what was drawn for what failed
         if isinstance(error, OutOfMemory) or runs_out_of_memory(error):  # the user's code is not to blame
-            checkpoint.save(training, position, best)
+            run.save()
             raise
-        raise _failed(what, error, position, checkpoint.save(training, position, best, failed=True)) from error
+        kept = run.save(failed=True)
+        reason, details = f"{type(error).__name__}: {str(error).rstrip('.')}.", "".join(format_exception(error))
+        if isinstance(error, SecateurError):
+            reason, details = error.message, error.details
+        code = "recovery.data"
+        template = (
+            "The {what} failed in epoch {epoch} after {done} batches: {reason} Progress is kept. Fix the {what} and "
+            "recover again with the same settings to continue from there."
+        )
+        if not kept:
+            code = "recovery.data_unkept"
+            template = (
+                "The {what} failed in epoch {epoch} after {done} batches: {reason} The model is unchanged. Fix the "
+                "{what} and recover again."
+            )
+        position = run.position
+        fields: dict[str, Any] = {"what": what, "epoch": position.epoch, "done": position.done, "reason": reason}
+        raise TaskError(code, template, details, **fields) from error
 
 
-def _keep(
-    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, random: torch.Tensor
-) -> None:
-    """Keep a training that is cancelled, unless that happens within a step: then the last checkpoint stays."""
-    if training.whole:
+def _keep_between_steps(run: TrainingRun, random: torch.Tensor) -> None:
+    """Write the checkpoint of a cancelled training; within a step its weights are half changed: the last one stays."""
+    if run.training.whole:
         torch.set_rng_state(random)
-        checkpoint.save(training, position, best)
+        run.save()
 
 
-def seek_batches(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[None]:
-    """Let the training take its batches from where it stands.
+def seek_batches(run: TrainingRun) -> Job[None]:
+    """Let the training take its batches from its position on.
 
-    Data that can only be gone through in order is, for what it draws at random; what fails there changes nothing.
+    Data that can only be read in order is read up to there again, because of what it draws at random; a failure there
+    changes nothing.
     """
-    stream = training.stream
+    training, position, stream = run.training, run.position, run.training.stream
     if stream is None or (stream.epoch, stream.done) != (position.epoch, position.done):
         stream = training.stream = stream_at(training, position)
     training.whole = stream.done == position.done
@@ -677,7 +674,7 @@ def seek_batches(training: Training, position: Position, best: Recovered | None,
         return
     random, spoken = torch.get_rng_state(), time.monotonic()
     torch.set_rng_state(position.random)
-    while stream.done < position.done and _next(training, position, best, checkpoint, random) is not None:
+    while stream.done < position.done and _next_batch(run, random) is not None:
         check(training.token)
         if time.monotonic() - spoken > SILENCE:
             yield Progress("Skipping batches that were trained on before", stream.done, position.done)
@@ -686,56 +683,35 @@ def seek_batches(training: Training, position: Position, best: Recovered | None,
     training.whole = True
 
 
-def take_batches(
-    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, random: torch.Tensor
-) -> list[Any]:
+def take_batches(run: TrainingRun, random: torch.Tensor) -> list[Any]:
     """The batches of the next step; fewer at the end of a pass, none behind it.
 
-    `random` is the random state that training goes on with, should they fail.
+    `random` is the random state to go on with where they fail.
     """
     batches = list[Any]()
-    while len(batches) < training.settings.accumulate:
-        batch = _next(training, position, best, checkpoint, random)
+    while len(batches) < run.training.settings.accumulate:
+        batch = _next_batch(run, random)
         if batch is None:
             break
         batches.append(batch)
     return batches
 
 
-def _next(
-    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, random: torch.Tensor
-) -> Any | None:
-    """The next batch; where the data fails, what was trained until then is kept before that is said."""
-    stream = training.stream
+def _next_batch(run: TrainingRun, random: torch.Tensor) -> Any | None:
+    """The next batch of the stream; where the data fails, the training until then is kept."""
+    stream = run.training.stream
     assert stream is not None
-    seed = training.settings.seed * 1000 + position.epoch
-    seed_others(seed * STEPS + stream.done)  # by the batch: one that is gone on with draws the same
-    with _keeping(training, position, best, checkpoint, DATA, random):
+    # Seeded by the batch, so that a resumed training draws the same for it.
+    seed = run.training.settings.seed * 1000 + run.position.epoch
+    seed_others(seed * STEPS + stream.done)
+    with _keep_on_failure(run, DATA, random):
         batch = next(stream.batches, None)
     stream.done += batch is not None
     return batch
 
 
-def _failed(what: Message, error: Exception, position: Position, kept: bool) -> TaskError:
-    said = isinstance(error, SecateurError)
-    reason = error.message if said else f"{type(error).__name__}: {str(error).rstrip('.')}."
-    details = error.details if said else "".join(format_exception(error))
-    fields: dict[str, Any] = {"what": what, "epoch": position.epoch, "done": position.done, "reason": reason}
-    if not kept:
-        template = (
-            "The {what} failed in epoch {epoch} after {done} batches: {reason} The model is unchanged. Fix the {what} "
-            "and recover again."
-        )
-        return TaskError("recovery.data_unkept", template, details, **fields)
-    template = (
-        "The {what} failed in epoch {epoch} after {done} batches: {reason} Progress is kept. Fix the {what} and "
-        "recover again with the same settings to continue from there."
-    )
-    return TaskError("recovery.data", template, details, **fields)
-
-
 def count_batches(training: Training) -> Job[int]:
-    """Batches of a pass; counted once where the task does not know, because the schedule needs to."""
+    """Batches of a pass; read once where the task does not know, because the schedule needs their number."""
     settings, task = training.settings, training.task
     if settings.passes is None:
         return 0

@@ -15,7 +15,7 @@ from ..masks.learned_masks import LearnedMasks
 from ..structures.transition import KeptIndices
 from ..tasks.domain_mixture import DomainTask
 from ..tasks.protocol import Task
-from .checkpoint import Checkpoint, Position
+from .checkpoint import Checkpoint, Position, TrainingRun
 from .features import Features
 from .finetune import STEPS, seek_batches, take_batches
 from .gradient_sharing import GradientSharing, StepOrder, TrainingOrder
@@ -131,6 +131,7 @@ class GradientWorker:
             assert base is not None
             training.mixture = replace(base, seed=self._order.settings.seed).restored(order.mixture)
             training.stream = None
-        nowhere, position = Checkpoint(None), Position(order.epoch, order.first, 0, torch.get_rng_state())
-        finish(seek_batches(training, position, None, nowhere))
-        return take_batches(training, position, None, nowhere, torch.get_rng_state())
+        position = Position(order.epoch, order.first, 0, torch.get_rng_state())
+        run = TrainingRun(training, position, Checkpoint(None))
+        finish(seek_batches(run))
+        return take_batches(run, torch.get_rng_state())

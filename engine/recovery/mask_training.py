@@ -23,7 +23,7 @@ from ..structures.costs import costs
 from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
 from .budget import Budget, Unit
-from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
+from .checkpoint import Checkpoint, Position, TrainingRun, points_of_checkpoint, put_back
 from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass
 from .features import Features
 from .finetune import count_batches, explained, seek_rate, share_gradients, train_epoch
@@ -153,10 +153,12 @@ def _trained(training: Training, checkpoint: Checkpoint, parameters: int) -> Job
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
         for point in ({}, *points_of_checkpoint(found)):
             yield Progress(text, *training.shown, values=point)
-    job = seek_rate(training, position, None, checkpoint, training.steps)  # judged behind the gates of the first step
-    yield from spanning(job, 0.0, 0.0)  # shares are those of the steps
+    run = TrainingRun(training, position, checkpoint)
+    # Trials see the gates of the first step. Their shares count nothing: the bar shows those of the steps.
+    yield from spanning(seek_rate(run, training.steps), 0.0, 0.0)
     while not training.over:
-        passed = yield from train_epoch(training, position, None, checkpoint)
+        position = run.position
+        passed = yield from train_epoch(run)
         if training.over:
             break
         if training.step > position.evaluated and not (passed and training.settings.evaluate_every):
@@ -165,4 +167,4 @@ def _trained(training: Training, checkpoint: Checkpoint, parameters: int) -> Job
         else:
             mixed_on(training, position.done)
         if passed:
-            position = next_pass(training, position)
+            run.position = next_pass(training, position)
