@@ -1,7 +1,7 @@
 """Baseline: the same shape trained from scratch with fresh weights (Liu et al. 2019). Loads torch.
 
 Fresh weights come from the original's own factory, so that its author's way to initialise holds, and every tensor draws
-its entries anew from those by the seed: a factory that hands out trained weights gives nothing learned away. Layers of
+its entries anew from those by the seed: a factory of trained weights gives nothing away that was learned. Layers of
 normalisation begin as torch begins them.
 """
 
@@ -17,24 +17,24 @@ from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, C
 from .training import train
 
 
-def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
-    """The state's own shape with fresh weights, trained with its recovery."""
+def make(compared: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
+    """Train the state's own shape from fresh weights with its recovery."""
     yield Progress("Initialising new weights")
-    model = copy_model(standing.model)
-    refresh(model, standing.factory(), asked.seed)
-    settings = standing.recovery(asked)
-    told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(standing.removed))
+    model = copy_model(compared.model)
+    refresh(model, compared.factory(), asked.seed)
+    settings = compared.recovery(asked)
+    messages = yield from train(model, compared, settings, token, compared.analysis.kept_indices(compared.removed))
     template = "Epochs of training: {epochs}. The original's own training is not counted."
     note = Message("baselines.scratch_budget", template, {"epochs": settings.epochs})
     return BaselineModel(
         model,
         RULE.title,
-        parameters=standing.parameters,
-        macs=standing.macs,
+        parameters=compared.parameters,
+        macs=compared.macs,
         epochs=settings.epochs,
-        removed=standing.removed,
-        edits=standing.edits,
-        notes=(note, *told),
+        removed=compared.removed,
+        edits=compared.edits,
+        notes=(note, *messages),
     )
 
 

@@ -36,22 +36,23 @@ class ZeroMask(nn.Module):
         return weight * self.get_buffer("kept")
 
 
-def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
-    """The original with as many zeros as the state has parameters less."""
+def make(compared: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
+    """Set as many weights of the original to zero as the state has fewer parameters."""
     yield Progress("Setting the smallest weights to zero")
-    model, whole = copy_model(standing.original), costs(standing.analysis)
-    set_zeros(model, whole.parameters - standing.parameters)
-    settings, empty = standing.recovery(asked), standing.analysis.empty()
-    if asked.epochs is None and not standing.trained:
-        settings = settings.within(Budget(Unit.EPOCHS, 0))  # it keeps its weights, and is trained no more than those
-    told, trained = tuple[Message, ...](), any(one.recoveries for one in standing.rounds) or asked.epochs is not None
+    model, whole = copy_model(compared.original), costs(compared.analysis)
+    set_zeros(model, whole.parameters - compared.parameters)
+    settings, empty = compared.recovery(asked), compared.analysis.empty()
+    if asked.epochs is None and not compared.trained:
+        settings = settings.within(Budget(Unit.EPOCHS, 0))  # the state's own weights were not trained either
+    messages = tuple[Message, ...]()
+    trained = any(one.recoveries for one in compared.rounds) or asked.epochs is not None
     if trained:
-        told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(empty))
+        messages = yield from train(model, compared, settings, token, compared.analysis.kept_indices(empty))
     bake(model)
     template = "{share:.0%} of the weights are zero, but their MACs are still computed."
-    note = Message("baselines.zeros", template, {"share": 1 - standing.parameters / max(whole.parameters, 1)})
+    note = Message("baselines.zeros", template, {"share": 1 - compared.parameters / max(whole.parameters, 1)})
     left, epochs = sum(int(p.count_nonzero()) for p in model.parameters()), settings.epochs if trained else 0
-    return BaselineModel(model, RULE.title, left, whole.macs, epochs, empty, notes=(note, *told))
+    return BaselineModel(model, RULE.title, left, whole.macs, epochs, empty, notes=(note, *messages))
 
 
 def set_zeros(model: nn.Module, count: int) -> None:
@@ -60,7 +61,7 @@ def set_zeros(model: nn.Module, count: int) -> None:
     Raises:
         SecateurError: There are not so many weights.
     """
-    places = _places(model)
+    places = _weight_holders(model)
     sizes = sum(getattr(*tied[0]).numel() for tied in places)
     if not 0 <= count < sizes:
         template = (
@@ -91,25 +92,21 @@ def bake(model: nn.Module) -> None:
                 parametrize.remove_parametrizations(module, name)
 
 
-def _places(model: nn.Module) -> list[list[WeightHolder]]:
+def _weight_holders(model: nn.Module) -> list[list[WeightHolder]]:
     """Where each weight is held; tied ones have several places.
 
     Recurrent layers stay whole: they keep further references to their weights, past which no zero could be held. So do
-    the norms that a weight norm keeps beside the directions: they are factors of whole filters.
+    the norms of a weight norm, which are factors of whole filters.
     """
     found: dict[int, list[WeightHolder]] = {}
     for module in (one for one in model.modules() if not isinstance(one, nn.RNNBase)):
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             own = parameter.ndim >= LEAST_DIMENSIONS and parameter.is_floating_point()
-            if own and not _is_norm(module, name):
+            # Names of the direction that belongs to a norm, as torch keeps a weight norm now and in older versions.
+            direction = "original1" if name == "original0" else f"{name[:-2]}_v" if name.endswith("_g") else ""
+            if own and not isinstance(getattr(module, direction, None), nn.Parameter):
                 found.setdefault(id(parameter), []).append((module, name))
     return list(found.values())
-
-
-def _is_norm(module: nn.Module, name: str) -> bool:
-    """Whether a parameter is the norm of a weight norm, as torch keeps it now or kept it in older versions."""
-    direction = "original1" if name == "original0" else f"{name[:-2]}_v" if name.endswith("_g") else ""
-    return isinstance(getattr(module, direction, None), nn.Parameter)
 
 
 RULE = BaselineRule(

@@ -20,15 +20,19 @@ from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, C
 from .training import train
 
 CUTTING = 0.2
-"""About how long a cut takes, in epochs of training; told as progress."""
+"""About how long a cut takes, in epochs of training; for the progress."""
 
 
-def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
-    """Go the state's rounds again, each cut verified as any other."""
-    analysis = standing.analysis
-    model, removed, edits, epochs = standing.original, analysis.empty(), Edits(), 0
+def make(compared: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
+    """Repeat the state's rounds with structures drawn at random, each cut verified as any other."""
+    analysis = compared.analysis
+    model, removed, edits, epochs = compared.original, analysis.empty(), Edits(), 0
     notes = [Message("baselines.drawn", "The removed structures were drawn with seed {seed}.", {"seed": asked.seed})]
-    trainings = [[_as_asked(given, asked) for given in one.recoveries] for one in standing.rounds]
+    epochs_each = None if asked.epochs is None else Budget(Unit.EPOCHS, asked.epochs)
+    trainings = [
+        [given if epochs_each is None else given.within(epochs_each) for given in one.recoveries]
+        for one in compared.rounds
+    ]
     whole = sum(CUTTING + sum(map(_length, settings)) for settings in trainings) or 1.0
     done = 0.0
 
@@ -37,7 +41,7 @@ def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
         begin, done = done, done + length
         return spanning(job, begin / whole, done / whole)
 
-    for one, recoveries in zip(standing.rounds, trainings, strict=True):
+    for one, recoveries in zip(compared.rounds, trainings, strict=True):
         drawing = score(model, analysis, removed, "random", token=token, seed=asked.seed)
         scores = yield from part(drawing, 0.0)
         goal = replace(one.goal, ranking=Ranking.SHAPES) if one.goal.ranking is Ranking.COST else one.goal
@@ -45,18 +49,14 @@ def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
         if (after == removed).all():
             continue
         reference = (model, Transition(analysis, removed, after).kept_of_before)
-        model, edits = yield from part(_cut(standing, model, (removed, after), edits, token), CUTTING)
+        model, edits = yield from part(_cut(compared, model, (removed, after), edits, token), CUTTING)
         for settings in recoveries:
-            training = train(model, standing, settings, token, analysis.kept_indices(after), reference)
+            training = train(model, compared, settings, token, analysis.kept_indices(after), reference)
             notes += yield from part(training, _length(settings))
             epochs += settings.epochs
         removed = after
     left = costs(analysis, removed)
     return BaselineModel(model, RULE.title, left.parameters, left.macs, epochs, removed, edits, notes=tuple(notes))
-
-
-def _as_asked(given: RecoverySettings, asked: BaselineSpec) -> RecoverySettings:
-    return given if asked.epochs is None else given.within(Budget(Unit.EPOCHS, asked.epochs))
 
 
 def _length(settings: RecoverySettings) -> float:
@@ -65,17 +65,17 @@ def _length(settings: RecoverySettings) -> float:
 
 
 def _cut(
-    standing: ComparedState, model: Any, way: tuple[Mask, Mask], edits: Edits, token: CancelToken
+    compared: ComparedState, model: Any, way: tuple[Mask, Mask], edits: Edits, token: CancelToken
 ) -> Job[tuple[Any, Edits]]:
     yield Progress("Removing random structures")
     before, after = way
-    done = cut(model, standing.analysis, after, standing.inputs, before=before, edits=edits)
+    done = cut(model, compared.analysis, after, compared.inputs, before=before, edits=edits)
     proof = yield from verify(
         model,
         done.model,
-        standing.analysis,
+        compared.analysis,
         after,
-        standing.inputs,
+        compared.inputs,
         before=before,
         factors=done.factors,
         edits=done.edits,

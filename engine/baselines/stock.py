@@ -10,7 +10,7 @@ nearest differ in the fewest parts.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, cast
 
@@ -23,20 +23,35 @@ from ..sources import timm_models, torchvision_models
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, SourceModel
 from ..structures.analyse import analyse
-from ..structures.costs import costs
+from ..structures.costs import Costs, costs
 from ..tasks.model_outputs import evaluating, main_output, run_model
 from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
 from .training import train
 
 PART = re.compile(r"[a-z]+|[0-9]+", re.IGNORECASE)
+"""A word or a number of a name."""
+RANDOM_WEIGHTS = "source.random"
+"""The note of a source whose weights are random."""
+TRIED = 12
+"""Models of a family that are tried at most."""
 
 
 def relatives(source: str) -> tuple[str, ...]:
     """Sources of the same family, nearest names first; () where the source names none."""
-    prefix, _, name = source.partition(":")
-    known = _siblings(f"{prefix}:", name)
-    others = sorted((distance(name, one), one) for one in known if one != name and _first(one) == _first(name))
-    return tuple(f"{prefix}:{one}" for _, one in others)
+    prefix, colon, name = source.partition(":")
+    known: list[str] = []  # of the models that the same file of the library defines
+    if prefix + colon == torchvision_models.PREFIX:
+        from torchvision import models
+
+        home = models.get_model_builder(name).__module__
+        known = [one for one in models.list_models() if models.get_model_builder(one).__module__ == home]
+    elif prefix + colon == timm_models.PREFIX:
+        import timm
+
+        home = timm.model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
+        known = timm.list_models(module=home)
+    others = [one for one in known if one != name and PART.findall(one)[:1] == PART.findall(name)[:1]]
+    return tuple(f"{prefix}:{one}" for one in sorted(others, key=lambda one: (distance(name, one), one)))
 
 
 def distance(one: str, other: str) -> int:
@@ -45,58 +60,20 @@ def distance(one: str, other: str) -> int:
     return sum(a != b for a, b in zip(first, second, strict=False)) + abs(len(first) - len(second))
 
 
-def _first(name: str) -> str:
-    return next(iter(PART.findall(name)), "")
-
-
-def _siblings(prefix: str, name: str) -> list[str]:
-    """Names of the models that the same file of a library defines."""
-    if prefix == torchvision_models.PREFIX:
-        from torchvision import models
-
-        home = models.get_model_builder(name).__module__
-        return [one for one in models.list_models() if models.get_model_builder(one).__module__ == home]
-    if prefix == timm_models.PREFIX:
-        import timm
-
-        base = name.partition(".")[0]
-        home = timm.model_entrypoint(base).__module__.rpartition(".")[2]
-        return timm.list_models(module=home)
-    return []
-
-
-RANDOM_WEIGHTS = "source.random"
-"""The note of a source whose weights are random."""
-TRIED = 12
-"""Models of a family that are looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class StockModel:
-    """A model that was opened.
-
-    Attributes:
-        opened: The model.
-        parameters: Exact.
-        macs: Of one sample.
-    """
-
-    opened: SourceModel
-    parameters: int
-    macs: int
-
-
-def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
-    """Open it and train it."""
+def make(compared: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
+    """Open and train a stock model."""
     if asked.source:
         yield Progress(Message("progress.opening", "Opening {source}", {"source": asked.source}))
-        found = _opened(_spec(standing, asked.source, asked.weights), standing, token)
+        opened, its = _open(_spec(compared, asked.source, asked.weights), compared, token)
     else:
-        found = yield from nearest(standing, token)
-    opened, settings = found.opened, replace(standing.recovery(asked), features=0.0)
-    _require_same_answer(opened.model, standing)
-    told = yield from train(opened.model, standing, settings, token)
-    notes = [*opened.notes, *told]
+        opened, its = yield from nearest(compared, token)
+    settings = replace(compared.recovery(asked), features=0.0)
+    shapes = [_output_shape(one, compared) for one in (opened.model, compared.original)]
+    if shapes[0] != shapes[1]:
+        template = "The stock model's output is {its}, the original's {own}. Name a stock model for the same task."
+        raise SecateurError("baselines.stock_outputs", template, its=shapes[0], own=shapes[1])
+    messages = yield from train(opened.model, compared, settings, token)
+    notes = [*opened.notes, *messages]
     if any(note.code == RANDOM_WEIGHTS for note in notes):
         template = "Trained from random weights (epochs: {epochs}). It may do better with its published weights."
         notes = [note for note in notes if note.code != RANDOM_WEIGHTS]
@@ -104,34 +81,34 @@ def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
     return BaselineModel(
         opened.model.eval(),
         opened.name,
-        parameters=found.parameters,
-        macs=found.macs,
+        parameters=its.parameters,
+        macs=its.macs,
         epochs=settings.epochs,
         source=opened.spec,
         notes=tuple(notes),
     )
 
 
-def nearest(standing: ComparedState, token: CancelToken) -> Job[StockModel]:
-    """Of the nearest names of the family with fewer MACs than the original, the one whose MACs are next to the state's.
+def nearest(compared: ComparedState, token: CancelToken) -> Job[tuple[SourceModel, Costs]]:
+    """Find the stock model with MACs next to the state's, among the nearest names of smaller models of the family.
 
     Raises:
         SecateurError: The family has none, or there is no family.
     """
-    source = standing.spec.source
-    family, whole = relatives(source)[:TRIED], costs(standing.analysis)
+    source = compared.spec.source
+    family, whole = relatives(source)[:TRIED], costs(compared.analysis)
     for _, alike in groupby(family, lambda one: distance(source, one)):
-        best: StockModel | None = None
+        best: tuple[SourceModel, Costs] | None = None
         for one in alike:
             check(token)
             yield Progress(Message("progress.looking", "Checking {name}", {"name": one}))
             try:
-                candidate = _opened(_spec(standing, one, ""), standing, token)
-            except SecateurError:  # other inputs, or a package that is missing: not a stand-in for this model
+                candidate, its = _open(_spec(compared, one, ""), compared, token)
+            except SecateurError:  # it takes other inputs, or needs a package that is missing
                 continue
-            smaller = candidate.macs < whole.macs and candidate.parameters < whole.parameters
-            if smaller and (best is None or abs(candidate.macs - standing.macs) < abs(best.macs - standing.macs)):
-                best = candidate
+            smaller = its.macs < whole.macs and its.parameters < whole.parameters
+            if smaller and (best is None or abs(its.macs - compared.macs) < abs(best[1].macs - compared.macs)):
+                best = candidate, its
         if best is not None:
             return best
     raise SecateurError(
@@ -142,33 +119,24 @@ def nearest(standing: ComparedState, token: CancelToken) -> Job[StockModel]:
     )
 
 
-def _spec(standing: ComparedState, source: str, weights: str) -> ModelSpec:
+def _spec(compared: ComparedState, source: str, weights: str) -> ModelSpec:
     """A stock model to open; of the same library, with the arguments that the original was opened with."""
-    library, own = source.partition(":")[0], standing.spec.source.partition(":")[0]
-    arguments = standing.spec.arguments if library == own and not library.endswith(".py") else {}
-    original = standing.spec
+    library, own = source.partition(":")[0], compared.spec.source.partition(":")[0]
+    arguments = compared.spec.arguments if library == own and not library.endswith(".py") else {}
+    original = compared.spec
     spec = ModelSpec(source, weights, original.input_shape, dict(arguments), outputs=original.outputs)
     return replace(spec, download=original.download, inputs=original.inputs)
 
 
-def _opened(spec: ModelSpec, standing: ComparedState, token: CancelToken) -> StockModel:
-    opened = open_model(spec, token, standing.consent)
-    left = costs(analyse(opened.model, standing.inputs, opened.name, token=token, outputs=spec.outputs))
-    return StockModel(opened, left.parameters, left.macs)
+def _open(spec: ModelSpec, compared: ComparedState, token: CancelToken) -> tuple[SourceModel, Costs]:
+    opened = open_model(spec, token, compared.consent)
+    return opened, costs(analyse(opened.model, compared.inputs, opened.name, token=token, outputs=spec.outputs))
 
 
-def _require_same_answer(model: Any, standing: ComparedState) -> None:
-    """Refuse a model whose answer has another shape than the original's."""
-    shapes = [_answer(one, standing) for one in (model, standing.original)]
-    if shapes[0] != shapes[1]:
-        template = "The stock model's output is {its}, the original's {own}. Name a stock model for the same task."
-        raise SecateurError("baselines.stock_outputs", template, its=shapes[0], own=shapes[1])
-
-
-def _answer(model: Any, standing: ComparedState) -> list[int]:
-    """The shape of what counts of an answer; [] for detections, whose number is no part of the task."""
+def _output_shape(model: Any, compared: ComparedState) -> list[int]:
+    """The shape of the main output; [] for detections, whose number is no part of the task."""
     with evaluating(model), torch.no_grad():
-        found = run_model(model, standing.inputs)
+        found = run_model(model, compared.inputs)
     each = cast("Sequence[Any]", found if isinstance(found, list | tuple) else ())
     if each and all(isinstance(one, Mapping) for one in each):
         return []

@@ -12,7 +12,7 @@ from .protocol import ComparedState
 
 def train(
     model: Any,
-    standing: ComparedState,
+    compared: ComparedState,
     settings: RecoverySettings,
     token: CancelToken,
     kept: KeptIndices | None = None,
@@ -20,11 +20,11 @@ def train(
 ) -> Job[tuple[Message, ...]]:
     """Train a model in place, the original as teacher; the best weights by the val split are kept.
 
-    A training that was stopped or killed half-way is gone on with, where the standing has a place for it.
+    A training that was stopped or killed is resumed, where the compared state has a place for its checkpoint.
 
     Args:
         model: A `torch.nn.Module` of the original's outputs.
-        standing: Gives teacher and task.
+        compared: Gives teacher and task.
         settings: How.
         token: Cancels.
         kept: What the model keeps of each of the original's tensors (`Analysis.kept_indices`); None for a model with
@@ -36,14 +36,14 @@ def train(
     """
     done = yield from recover(
         model,
-        standing.original,
-        standing.task,
+        compared.original,
+        compared.task,
         settings,
-        outputs=standing.spec.outputs,
+        outputs=compared.spec.outputs,
         kept=kept,
         reference=reference,
-        checkpoint=standing.resumed(model, settings),
-        device=standing.device,
+        checkpoint=compared.resumed(model, settings),
+        device=compared.device,
         token=token,
     )
     model.load_state_dict(done.state_dict)

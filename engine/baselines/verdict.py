@@ -99,31 +99,50 @@ AS_GOOD = {
 
 def verdict(result: PrunedResult, baselines: Sequence[Baseline]) -> Verdict:
     """Compare a result with its baselines."""
-    if not (isfinite(result.metric.value) and isfinite(result.metric.error)):
-        return Verdict(None, (), (), (_no_number(result),))
-    if not result.metric.certain:
-        return Verdict(None, (), (), (_no_error(result),))
-    cheap = _one_each([one for one in baselines if costs_no_more(one, result)])
-    better = [one for one in cheap if gain(one.metric, result.metric) > _margin(one.metric, result.metric)]
-    as_good = [one for one in cheap if not abs(gain(one.metric, result.metric)) > _margin(one.metric, result.metric)]
+    own, name = result.metric, {"name": result.metric.name}
+    if not (isfinite(own.value) and isfinite(own.error)):
+        template = (
+            "The pruned model's {name} or its standard error is NaN or infinity, so it cannot be compared with "
+            "baselines. Check the model and the data."
+        )
+        return Verdict(None, (), (), (Message("baselines.no_number", template, name),))
+    if not own.certain:
+        template = (
+            "The standard error of {name} is unknown, so a difference from the baselines may be chance. Use more test "
+            "samples, or return 'standard_error' from evaluate in a task.py."
+        )
+        return Verdict(None, (), (), (Message("baselines.no_error", template, name),))
+    better, as_good = list[Baseline](), list[Baseline]()
+    for one in _medians_of_seeds([one for one in baselines if costs_no_more(one, result)]):
+        lead, margin = gain(one.metric, own), one.metric.error + own.error
+        if lead > margin:
+            better.append(one)
+        elif not abs(lead) > margin:  # also where the error is NaN: nothing shows that the result is better
+            as_good.append(one)
+    missing = set(BaselineKind) - {one.asked.kind for one in baselines}
     sentences = [_sentence(*BETTER[one.asked.kind], one, result) for one in better]
     sentences += [_sentence(*AS_GOOD[one.asked.kind], one, result) for one in as_good]
-    missing = set(BaselineKind) - {one.asked.kind for one in baselines}
-    if not sentences:
-        sentences = [_none_better(missing, result)]
+    if not sentences and missing:
+        template = "No baseline made so far is as good at the same or lower cost. Not made yet: {missing}."
+        words = {"missing": listed(map(title, sorted(missing)))}
+        sentences = [Message("baselines.incomplete", template, words)]
+    elif not sentences:
+        template = "Worth pruning: no baseline is as good at the same or lower cost ({own})."
+        sentences = [Message("baselines.worth", template, {"own": _in_words(own)})]
     worth = False if better else None if as_good or missing else True
     return Verdict(worth, tuple(one.id for one in better), tuple(one.id for one in as_good), tuple(sentences))
 
 
-def _one_each(baselines: Sequence[Baseline]) -> list[Baseline]:
+def _medians_of_seeds(baselines: Sequence[Baseline]) -> list[Baseline]:
     """Of several seeds of a baseline, the median by metric; of two, the better one.
 
-    Those whose metric is no number are not as good as anything, and stand in no middle.
+    A metric of NaN or infinity compares with nothing: those are left out.
     """
     groups: dict[tuple[BaselineSpec, str, int], list[Baseline]] = {}
-    for one in (one for one in baselines if isfinite(one.metric.value)):
-        alike = replace(one.asked, seed=0, epochs=None), one.title, one.epochs
-        groups.setdefault(alike, []).append(one)
+    for one in baselines:
+        if isfinite(one.metric.value):
+            alike = replace(one.asked, seed=0, epochs=None), one.title, one.epochs
+            groups.setdefault(alike, []).append(one)
     ranked = (sorted(group, key=lambda one: gain(one.metric, group[0].metric)) for group in groups.values())
     return [group[len(group) // 2] for group in ranked]
 
@@ -149,55 +168,22 @@ def both_timed(its: Sequence[Timing], own: Sequence[Timing]) -> tuple[Timing, Ti
     return found[-1] if found else None
 
 
-def _margin(metric: Metric, other: Metric) -> float:
-    return metric.error + other.error
-
-
 def _sentence(code: str, template: str, one: Baseline, result: PrunedResult) -> Message:
+    timed = both_timed(one.timings, result.timings)
+    if timed is None:
+        share = 100 * one.macs / max(result.macs, 1)
+        cost = Message("baselines.macs", "{percent:.0f} % of the pruned model's MACs", {"percent": share})
+    else:
+        share = 100 * timed[0].median / timed[1].median
+        cost = Message("baselines.time", "{percent:.0f} % of the pruned model's latency", {"percent": share})
     words = {
         "title": one.title,
         "its": _in_words(one.metric),
         "own": _in_words(result.metric),
         "epochs": one.epochs,
-        "cost": _cost(one, result),
+        "cost": cost,
     }
     return Message(code, template, words)
-
-
-def _no_number(result: PrunedResult) -> Message:
-    template = (
-        "The pruned model's {name} or its standard error is NaN or infinity, so it cannot be compared with baselines. "
-        "Check the model and the data."
-    )
-    return Message("baselines.no_number", template, {"name": result.metric.name})
-
-
-def _no_error(result: PrunedResult) -> Message:
-    template = (
-        "The standard error of {name} is unknown, so a difference from the baselines may be chance. Use more test "
-        "samples, or return 'standard_error' from evaluate in a task.py."
-    )
-    return Message("baselines.no_error", template, {"name": result.metric.name})
-
-
-def _none_better(missing: set[BaselineKind], result: PrunedResult) -> Message:
-    if missing:
-        template = "No baseline made so far is as good at the same or lower cost. Not made yet: {missing}."
-        return Message("baselines.incomplete", template, {"missing": listed(map(title, sorted(missing)))})
-    template = "Worth pruning: no baseline is as good at the same or lower cost ({own})."
-    return Message("baselines.worth", template, {"own": _in_words(result.metric)})
-
-
-def _cost(one: Baseline, result: PrunedResult) -> Message:
-    timed = both_timed(one.timings, result.timings)
-    if timed is None:
-        share = 100 * one.macs / max(result.macs, 1)
-        return Message("baselines.macs", "{percent:.0f} % of the pruned model's MACs", {"percent": share})
-    return Message(
-        "baselines.time",
-        "{percent:.0f} % of the pruned model's latency",
-        {"percent": 100 * timed[0].median / timed[1].median},
-    )
 
 
 def _in_words(metric: Metric) -> str:

@@ -3,8 +3,8 @@
 Gates multiply weights, not activations, so no class or operator needs to be known: structures are gated at the weights
 that read them. Where a norm takes statistics over them (the residual width), the weights that write them are gated
 instead, and the norm's mean and variance are weighted by the squared gates: at 0 and 1 they run over what is left. An
-expert is gated at its router, whose logit becomes minus infinity, and so does what is added to its score for the choice
-alone (DeepSeek-V3's `e_score_correction_bias`); a block by its result r and what would stand in its place,
+expert is gated at its router: its logit becomes minus infinity, and so does what is added to its score for the choice
+alone (DeepSeek-V3's `e_score_correction_bias`). A block is gated by its result r and what replaces it, r':
 r' + z (r - r').
 """
 
@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..scoring.weight_slices import owned_indices, roles_of
-from ..structures.analysis import Analysis, CoupledSet, Kind, StandInSpec, TensorInfo
+from ..structures.analysis import Analysis, CoupledSet, Kind, StandInSpec
 from ..structures.reasons import at_least
 from ..surgery.cut.skip_block import without
 from ..tracing.tree import modules_of
@@ -87,20 +87,28 @@ class StructureGates:
         self._weights, self._routers = dict[str, list[GatedDimension]](), dict[str, list[GatedDimension]]()
         self._norms, self._biases = dict[str, list[GatedDimension]](), dict[str, list[GatedDimension]]()
         roles = roles_of(analysis)
-        chosen = at_least("", 0).code  # the constraint of a router, not one of a product
+        # A constraint of this kind is that of a router, which chooses some of them.
+        chosen = at_least("", 0).code
         routed = {n for one in analysis.constraints if one.reason.code == chosen for n in one.sets}
         for number, one in enumerate(analysis.sets):
             spots = [(t, d) for t, d in one.touches if analysis.tensors[t].parameter]
             reads = [(t, d) for t, d in spots if d in roles.inputs[t]]
             if one.kind is Kind.BLOCK:
                 continue
-            if one.kind is Kind.EXPERT or number in routed:  # some of them are chosen
+            if one.kind is Kind.EXPERT or number in routed:
                 routers = [(t, d) for t, d in spots if d == 0 and len(analysis.tensors[t].shape) == 2]
                 self._add(self._routers, analysis, one, routers)
                 vectors = [(t, d) for t, d in one.touches if len(analysis.tensors[t].shape) == 1]  # also buffers
                 self._add(self._biases, analysis, one, vectors)
-            elif (norms := _norms(analysis, one)) or one.kind is Kind.HEAD_DIM:  # queries and keys meet without weights
-                writes = [(t, d) for t, d in spots if (t, d) not in reads or not _is_product(analysis.tensors[t])]
+            elif (norms := _norms(analysis, one)) or one.kind is Kind.HEAD_DIM:
+                # Gated where they are written: a norm takes statistics over them, or queries meet keys in them without
+                # a weight that reads them. A position embedding is no product, but added: it writes too.
+                writes: list[tuple[int, int]] = []
+                for t, d in spots:
+                    tensor = analysis.tensors[t]
+                    product = len(tensor.shape) > 1 and "weight" in tensor.name.rpartition(".")[2]
+                    if (t, d) not in reads or not product:
+                        writes.append((t, d))
                 self._add(self._weights, analysis, one, writes)
                 for path, axis in norms:
                     place = _place(path, analysis, one, axis, -1)
@@ -116,18 +124,18 @@ class StructureGates:
     def applied(self, gates: Tensor) -> Generator[None]:
         """Context in which the model runs with gates [S] from 0 to 1; gradients reach gates and weights."""
         own = dict(self._model.named_parameters(remove_duplicate=False))
-        made = {name: _gated(own[name], places, gates) for name, places in self._weights.items()}
+        made = {name: _gate_weight(own[name], places, gates) for name, places in self._weights.items()}
         read = dict(self._model.named_buffers(remove_duplicate=False)) | own | made
         routers = [(read[name], _factors(places, gates)) for name, places in self._routers.items()]
         biases = [(read[name], _factors(places, gates)) for name, places in self._biases.items()]
         mode = _GatedOperators(routers, biases)
         with ExitStack() as stack:
-            stack.enter_context(_replaced(self._model, {id(own[name]): one for name, one in made.items()}))
+            stack.enter_context(_parameters_replaced(self._model, {id(own[name]): one for name, one in made.items()}))
             modules = modules_of(self._model)
             for path, places in self._norms.items():
                 mode.watch(modules[path], _factors(places, gates), stack)
             for spec in self._blocks:
-                handle = _gated_block(self._model, spec, gates[spec.structure])
+                handle = _gate_block(self._model, spec, gates[spec.structure])
                 stack.callback(handle.remove)
             stack.enter_context(mode)
             yield
@@ -147,7 +155,7 @@ class StructureGates:
         own = dict(self._model.named_parameters(remove_duplicate=False))
         with torch.no_grad():
             for name, places in self._weights.items():
-                own[name].copy_(_gated(own[name], places, gates))
+                own[name].copy_(_gate_weight(own[name], places, gates))
 
     def _add(
         self,
@@ -197,27 +205,23 @@ class _GatedOperators(TorchFunctionMode):
             result = func(*args, **kwargs)
             return result + _logarithm(self._routers[weight], result)
         if func in CARRIED:
-            result = func(*args, **kwargs)
-            self._carry(args[0] if args else kwargs.get("input"), result)
+            # The model's code may read a router, or numbers for experts, in another type or shape: known there too.
+            source, result = args[0] if args else kwargs.get("input"), func(*args, **kwargs)
+            if isinstance(source, Tensor) and isinstance(result, Tensor):
+                if source in self._routers and result.shape == source.shape:
+                    self._routers[result] = self._routers[source]
+                if source in self._biases and result.ndim and result.numel() == result.shape[-1] == source.numel():
+                    self._biases[result] = self._biases[source]
             return result
         if func in ADDITIONS:
-            args = [self._closed(one) for one in args]
-            kwargs = {name: self._closed(one) for name, one in kwargs.items()}
+            args = [self._close(one) for one in args]
+            kwargs = {name: self._close(one) for name, one in kwargs.items()}
         rule = RULES.get(func) if self._inside else None
         found = None if rule is None else rule(self._inside[-1], *args, **kwargs)
         return func(*args, **kwargs) if found is None else found
 
-    def _carry(self, source: Any, result: Any) -> None:
-        """Know a weight again in another type, and a number for each expert with further dimensions."""
-        if not isinstance(source, Tensor) or not isinstance(result, Tensor):
-            return
-        if source in self._routers and result.shape == source.shape:
-            self._routers[result] = self._routers[source]
-        if source in self._biases and result.ndim and result.numel() == result.shape[-1] == source.numel():
-            self._biases[result] = self._biases[source]
-
-    def _closed(self, given: Any) -> Any:
-        """A number for each expert with the logarithm of its gate; everything else as it is."""
+    def _close(self, given: Any) -> Any:
+        """Add the logarithm of its gate to a number for each expert; everything else stays as it is."""
         known = isinstance(given, Tensor) and given in self._biases
         return given + _logarithm(self._biases[given], given) if known else given
 
@@ -232,7 +236,7 @@ def _logarithm(factors: Tensor, beside: Tensor) -> Tensor:
     return factors.clamp_min(CLOSED).log().to(beside.dtype)
 
 
-def _precise(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _in_single(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """What statistics are taken of, and the weights of its channels, in float32 at least."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     return x.to(dtype), weights.to(dtype)
@@ -249,7 +253,7 @@ def _layer_norm(
 ) -> Tensor | None:
     if len(normalized_shape) != 1 or normalized_shape[0] != len(weights):
         return None
-    x, weights = _precise(input, weights)
+    x, weights = _in_single(input, weights)
     share = weights / weights.sum()
     centred = x - (x * share).sum(-1, keepdim=True)
     normal = centred * ((centred.square() * share).sum(-1, keepdim=True) + eps).rsqrt()
@@ -267,7 +271,7 @@ def _rms_norm(
 ) -> Tensor | None:
     if len(normalized_shape) != 1 or normalized_shape[0] != len(weights):
         return None
-    x, weights = _precise(input, weights)
+    x, weights = _in_single(input, weights)
     eps = torch.finfo(input.dtype).eps if eps is None else eps
     normal = x * ((x.square() * weights).sum(-1, keepdim=True) / weights.sum() + eps).rsqrt()
     return (normal if weight is None else normal * weight).to(input.dtype)
@@ -284,7 +288,7 @@ def _group_norm(
 ) -> Tensor | None:
     if input.shape[1] != len(weights):
         return None
-    x, weights = _precise(input, weights)
+    x, weights = _in_single(input, weights)
     parts = x.reshape(x.shape[0], num_groups, len(weights) // num_groups, -1)
     share = weights.view(1, num_groups, -1, 1)
     share = share / (share.sum(2, keepdim=True).clamp_min(CLOSED) * parts.shape[-1])
@@ -305,7 +309,7 @@ def _mean(
     *,
     dtype: torch.dtype | None = None,
 ) -> Tensor | None:
-    x, weights = _precise(input, weights)
+    x, weights = _in_single(input, weights)
     share = _share(weights, x, dim)
     return None if share is None else (x * share).sum(dim, keepdim=keepdim).to(dtype or input.dtype)
 
@@ -320,7 +324,7 @@ def _var(
     *,
     correction: float | None = None,
 ) -> Tensor | None:
-    x, weights = _precise(input, weights)
+    x, weights = _in_single(input, weights)
     share = _share(weights, x, dim)
     if share is None:
         return None
@@ -369,11 +373,6 @@ def _norms(analysis: Analysis, one: CoupledSet) -> list[tuple[str, int]]:
     return list(found)
 
 
-def _is_product(tensor: TensorInfo) -> bool:
-    """A weight that something is multiplied with; a position embedding is added."""
-    return len(tensor.shape) > 1 and "weight" in tensor.name.rpartition(".")[2]
-
-
 def _place(name: str, analysis: Analysis, one: CoupledSet, axis: int, dim: int) -> GatedDimension:
     structures, indices = owned_indices(analysis, one, axis)
     size = int(analysis.axis_start[axis + 1] - analysis.axis_start[axis])
@@ -385,7 +384,7 @@ def _factors(places: Sequence[GatedDimension], gates: Tensor) -> Tensor:
     return reduce(torch.mul, (one.factors(gates) for one in places))
 
 
-def _gated(weight: Tensor, places: Sequence[GatedDimension], gates: Tensor) -> Tensor:
+def _gate_weight(weight: Tensor, places: Sequence[GatedDimension], gates: Tensor) -> Tensor:
     for one in places:
         shape = [1] * weight.ndim
         shape[one.dim] = one.size
@@ -394,7 +393,7 @@ def _gated(weight: Tensor, places: Sequence[GatedDimension], gates: Tensor) -> T
 
 
 @contextmanager
-def _replaced(model: nn.Module, made: Mapping[int, Tensor]) -> Generator[None]:
+def _parameters_replaced(model: nn.Module, made: Mapping[int, Tensor]) -> Generator[None]:
     """Context in which modules read other tensors in place of their parameters, by `id`, under each of their names."""
     places: list[tuple[dict[str, Any], str, Any]] = []
     flat: list[tuple[Any, list[Any]]] = []
@@ -417,14 +416,14 @@ def _replaced(model: nn.Module, made: Mapping[int, Tensor]) -> Generator[None]:
             vars(module)["_flat_weights"] = weights
 
 
-def _gated_block(model: nn.Module, spec: StandInSpec, gate: Tensor) -> RemovableHandle:
-    """Mix a block's result with what stands in its place when it is gone."""
+def _gate_block(model: nn.Module, spec: StandInSpec, gate: Tensor) -> RemovableHandle:
+    """Mix a block's result with what replaces it when it is gone."""
 
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
         given = {str(place): value for place, value in enumerate(args)} | kwargs
-        return tree_map(mixed, result, without(spec.result, result, given))
+        return tree_map(mix, result, without(spec.result, result, given))
 
-    def mixed(result: Any, other: Any) -> Any:
+    def mix(result: Any, other: Any) -> Any:
         if not isinstance(result, Tensor) or not result.is_floating_point() or result is other:
             return result
         return other + gate.to(result.dtype) * (result - other)

@@ -1,9 +1,9 @@
 """Hard-concrete gates: random numbers from 0 to 1 that are often exactly 0 or 1, and have gradients (Louizos 2018).
 
-A gate is a stretched concrete variable, clamped to 0 and 1; how often it is open follows from its logit. Penalties on
-how many are open need a weight each, which small groups of gates overrun and large ones ignore, or Lagrange multipliers
-that can run away. Here the logits of each group are shifted after every step until the *expected* number of open gates
-is the one that is asked for (`HardConcrete.project`), so there is neither.
+A gate is a stretched concrete variable, clamped to 0 and 1; how often it is open follows from its logit. The usual
+ways to say how many shall be open are penalties, whose weights small groups of gates overrun and large ones ignore,
+and Lagrange multipliers, which can run away. Here the logits of each group are shifted after every step until the
+*expected* number of open gates is the wanted one (`HardConcrete.project`).
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ LOWEST, HIGHEST = -0.1, 1.1
 SHIFT = log(-LOWEST / HIGHEST)
 """A gate is open with the probability sigmoid(logit - temperature * SHIFT)."""
 HALVINGS = 60
-"""Of the interval in which a shift is searched: to below the rounding of a float64."""
+"""Of the interval of a shift: to below the rounding of a float64."""
 MEAN, SQUARE = 0.9, 0.99
-"""What of the running means of gradients, and of their squares, stays at each update."""
+"""Decay of the running means of gradients, and of their squares, at each update."""
 FAR = 60.0
 """Logits beyond which a gate is open, or closed, for certain."""
 SEEDS = 1_000_003
@@ -57,8 +57,8 @@ class HardConcrete:
     """The gates [S] of a model's structures, those of groups at random.
 
     Updates are those of Adam (Kingma and Ba 2015) but for one thing: the running mean of squared gradients is that of
-    the whole group. By one for each logit a gate that hardly matters would move as far as one that matters much, and
-    they compete.
+    the whole group. With one for each logit, a gate that hardly matters would move as far as its competitor that
+    matters much.
 
     Attributes:
         logits: [F] what is learned; float32, on the CPU.
@@ -76,20 +76,20 @@ class HardConcrete:
         self._mean = torch.zeros(len(logits))
         self._square = torch.zeros(len(self._keep))
 
-    def drawn(self, step: int, temperature: float) -> Tensor:
-        """[S] gates of a step. The seed and the step say what is drawn, so a resumed training draws the same."""
+    def draw(self, step: int, temperature: float) -> Tensor:
+        """[S] gates of a step, drawn by the seed and the step alone: a resumed training draws the same."""
         generator = torch.Generator().manual_seed(self._seed * SEEDS + step)
         uniform = torch.rand(len(self.logits), generator=generator).clamp(1e-6, 1 - 1e-6)
         noise = uniform.log() - (-uniform).log1p()
-        return self._placed(_clamped(torch.sigmoid((self.logits + noise) / temperature)))
+        return self._gates(torch.sigmoid((self.logits + noise) / temperature))
 
     def median(self, temperature: float) -> Tensor:
         """[S] gates of the middle draw; above 0 where a gate is open more often than not."""
         with torch.no_grad():
-            return self._placed(_clamped(torch.sigmoid(self.logits / temperature)))
+            return self._gates(torch.sigmoid(self.logits / temperature))
 
     def open(self, temperature: float) -> Tensor:
-        """[F] how likely each learned gate is above 0."""
+        """[F] the probability that each learned gate is above 0."""
         return torch.sigmoid(self.logits.detach().double() - temperature * SHIFT)
 
     def expected(self, temperature: float) -> Tensor:
@@ -101,7 +101,7 @@ class HardConcrete:
         return self._sizes - share * (self._sizes - self._keep).double()
 
     def update(self, rate: float) -> None:
-        """Move the logits by their gradients, those that matter most of a group the furthest; then forget these.
+        """Move the logits by their gradients, those that matter most of a group the furthest; then clear the gradients.
 
         Raises:
             SecateurError: A gradient is NaN or infinite; no logit was changed.
@@ -156,10 +156,7 @@ class HardConcrete:
     def _sums(self, values: Tensor) -> Tensor:
         return values.new_zeros(len(self._keep)).index_add(0, self._groups, values)
 
-    def _placed(self, gates: Tensor) -> Tensor:
-        """[S] learned gates [F] among the decided ones."""
+    def _gates(self, concrete: Tensor) -> Tensor:
+        """[S] the gates that concrete variables [F] are stretched and clamped to, among the decided ones."""
+        gates = (concrete * (HIGHEST - LOWEST) + LOWEST).clamp(0.0, 1.0)
         return self._decided.index_put((self._structures,), gates)
-
-
-def _clamped(concrete: Tensor) -> Tensor:
-    return (concrete * (HIGHEST - LOWEST) + LOWEST).clamp(0.0, 1.0)

@@ -82,7 +82,7 @@ class LearnedMasks:
 
     @property
     def _device(self) -> torch.device:
-        """Where the model is now: it may be lent to a device after this was made."""
+        """Where the model is now: it may move to a device after this was made."""
         return next((one.device for one in self._model.parameters()), torch.device("cpu"))
 
     @property
@@ -94,7 +94,7 @@ class LearnedMasks:
         return float(((likely > UNDECIDED) & (likely < 1 - UNDECIDED)).double().mean())
 
     def gates(self, step: int, steps: int, position: float) -> LearnedGates:
-        """How open the gates are after a step, at a position of the training from 0 to 1, to be shown."""
+        """How open the gates are after a step, at a position of the training from 0 to 1, for display."""
         groups, kinds = self._groups, self._kinds
         likely, wanted = np.where(self._plan, 0.0, 1.0), np.where(self._plan, 0.0, 1.0)
         if self.chosen is not None:
@@ -122,7 +122,13 @@ class LearnedMasks:
 
     def applied(self, step: int, position: float) -> AbstractContextManager[None]:
         """Context in which the model runs with the gates of a step, at a position of the training from 0 to 1."""
-        return self._gates.applied(self._at(step, position).to(self._device))
+        if self.chosen is None:
+            gates = self._concrete.draw(step, _course(position)[1])
+        else:
+            # From what the gates were to 0 and 1, evenly, so that at the end the model computes what the cut one does.
+            share = min(max((position - SETTLING) / (1 - SETTLING), 0.0), 1.0)
+            gates = torch.lerp(self._last, torch.from_numpy(~self.chosen).float(), share)
+        return self._gates.applied(gates.to(self._device))
 
     def step(self, position: float) -> None:
         """Update the logits by their gradients; `position` is where the training stands after the step."""
@@ -148,13 +154,13 @@ class LearnedMasks:
         return [self._concrete.logits] if self.chosen is None else []
 
     def as_tensor(self) -> Tensor:
-        """[F + 2 S + 1] what the gates of a step follow from; float32."""
+        """[F + 2 S + 1] all that the gates of a step depend on; float32."""
         chosen = np.zeros(self._analysis.count, np.bool_) if self.chosen is None else self.chosen
         is_chosen = torch.tensor([float(self.chosen is not None)])
         return torch.cat([self._concrete.logits.detach(), self._last, torch.from_numpy(chosen).float(), is_chosen])
 
     def load_tensor(self, found: Tensor) -> None:
-        """Draw the gates of the masks that gave it."""
+        """Take over what `as_tensor` of other masks gave."""
         count = self._analysis.count
         sizes = [len(found) - 2 * count - 1, count, count, 1]
         parts: tuple[Tensor, ...] = torch.split(found, sizes)
@@ -164,7 +170,7 @@ class LearnedMasks:
         self.chosen = (chosen > 0).numpy() if bool(is_chosen) else None
 
     def state_dict(self) -> dict[str, Any]:
-        """What it takes to go on: tensors and plain numbers."""
+        """What it takes to resume: tensors and plain numbers."""
         chosen = None if self.chosen is None else torch.from_numpy(self.chosen)
         return {
             "concrete": self._concrete.state_dict(),
@@ -173,17 +179,10 @@ class LearnedMasks:
         }
 
     def load_state_dict(self, found: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore what `state_dict` gave."""
         self._concrete.load_state_dict(found["concrete"])
         self._last = found["last"]
         self.chosen = None if found["chosen"] is None else found["chosen"].numpy()
-
-    def _at(self, step: int, position: float) -> Tensor:
-        """[S] gates of a step."""
-        if self.chosen is None:
-            return self._concrete.drawn(step, _course(position)[1])
-        share = min(max((position - SETTLING) / (1 - SETTLING), 0.0), 1.0)
-        return torch.lerp(self._last, torch.from_numpy(~self.chosen).float(), share)
 
 
 def _course(position: float) -> tuple[float, float]:
@@ -199,7 +198,7 @@ def groups_of(analysis: Analysis, plan: Mask, scores: NDArray[np.float64], remov
         analysis: Of the original model.
         plan: [S] a plan that keeps all constraints: what goes, `removed` included.
         scores: [S] those of the plan; what has none (NaN) stays as the plan has it.
-        removed: [S] what a hand has marked; it stays marked.
+        removed: [S] what was marked by hand; it stays marked.
         locked: [S] what must not go.
     """
     free = np.isfinite(scores) & ~removed & ~with_their_blocks(analysis, locked)
@@ -210,15 +209,16 @@ def groups_of(analysis: Analysis, plan: Mask, scores: NDArray[np.float64], remov
             classes.setdefault(isomorphic_class(analysis, one), []).append(one.first)
     for blocks in classes.values():
         here = np.array([block for block in blocks if free[block]], np.int64)
-        if _chosen_among(plan, here) and _cost_alike(analysis, plan, here):
+        if _leaves_choice(plan, here) and _has_one_cost(analysis, plan, here):
             members.append(here)
     learned = set(np.concatenate([np.zeros(0, np.int64), *members]).tolist())
-    for block, held in held_by_blocks(analysis).items():  # what goes with a block in any case
+    # What goes with a block in any case has no gates of its own.
+    for block, held in held_by_blocks(analysis).items():
         if plan[block] and block not in learned:
             free[held] = False
     for one in analysis.sets:
         here = one.first + np.flatnonzero(free[one.structures])
-        if one.kind is not Kind.BLOCK and _chosen_among(plan, here):
+        if one.kind is not Kind.BLOCK and _leaves_choice(plan, here):
             members.append(here)
     return MaskGroups(
         np.concatenate([np.zeros(0, np.int64), *members]),
@@ -264,12 +264,12 @@ def first_logits(groups: MaskGroups, scores: NDArray[np.float64], spread: float)
     return logits
 
 
-def _chosen_among(plan: Mask, here: NDArray[np.int64]) -> bool:
+def _leaves_choice(plan: Mask, here: NDArray[np.int64]) -> bool:
     """Whether some of these go, and some stay."""
     return 0 < int(plan[here].sum()) < len(here)
 
 
-def _cost_alike(analysis: Analysis, plan: Mask, blocks: NDArray[np.int64]) -> bool:
+def _has_one_cost(analysis: Analysis, plan: Mask, blocks: NDArray[np.int64]) -> bool:
     """Whether a plan costs the same whichever of these blocks go."""
     found = set[tuple[int, int]]()
     for block in blocks.tolist():

@@ -8,6 +8,7 @@ adjusted: they change by as much as the inputs of each norm differ from the orig
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -31,13 +32,13 @@ from ..tracing.tree import copied_inputs, modules_of
 from .side_effects import modes_kept
 
 BATCHES = 32
-"""At most so many calibration batches: means and variances settle early."""
+"""Calibration batches at most: means and variances settle early."""
 COMPARED = 8
 """Calibration batches to compare two models on, at most: what chance puts into a batch cancels in the difference."""
 WORK = 1e12
-"""Multiply-accumulates of the forwards of either, about half a minute of a core: there are fewer batches then."""
+"""Multiply-accumulates of all forwards at most, about half a minute of a core."""
 LEAST, LEAST_COMPARED = 512, 128
-"""Samples to measure or to compare on, whatever that takes."""
+"""Samples to measure or to compare on at least, whatever that takes."""
 FLOOR, MOST = 0.01, 16.0
 """Share of a running variance that variances are compared above, and the largest factor between two of them."""
 
@@ -65,38 +66,54 @@ def calibrate_batchnorm(
     Returns:
         How many batches were used; 0 where the model has no such layer.
     """
-    limit = PassLimit() if limit is None else limit
-    job = in_fitting_parts(
-        lambda: _calibrated(model, task, token, limit),
-        model,
-        lambda: first_inputs(task, Split.TRAIN),
-        limit,
-        divides=True,
-    )
-    return (yield from job)
+    token, limit = token or NeverCancelled(), PassLimit() if limit is None else limit
 
-
-def _calibrated(model: nn.Module, task: Task, token: CancelToken | None, limit: PassLimit) -> Job[int]:
-    norms, done = norms_of(model), 0
-    if not norms:
-        return done
-    before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
-    try:
-        for norm in norms:
-            norm.reset_running_stats()
+    def calibrate() -> Job[int]:
+        """Measure anew; what is cancelled or fails is undone."""
+        norms, done = norms_of(model), 0
+        if not norms:
+            return done
+        before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
         seen = dict.fromkeys(norms, 0)
+        try:
+            for norm in norms:
+                norm.reset_running_stats()
+            observe = partial(_observe, model, seen, token)
+            done = yield from _run_batches(model, task, limit, BATCHES, LEAST, observe)
+        finally:
+            for norm, momentum, buffers in before:
+                norm.momentum = momentum
+                for buffer, value in zip(norm.buffers(), buffers, strict=True):
+                    # Of a calibration that is done only the counters of batches are restored.
+                    if done == 0 or not buffer.is_floating_point():
+                        buffer.copy_(value)
+        return done
 
-        def observe(part: Inputs) -> bool:
-            """Take in some samples."""
-            _observe(model, seen, part, token or NeverCancelled())
-            return True
+    given = partial(first_inputs, task, Split.TRAIN)
+    return (yield from in_fitting_parts(calibrate, model, given, limit, divides=True))
 
-        done = yield from _forwards(model, task, limit, BATCHES, LEAST, observe)
+
+def _observe(model: nn.Module, seen: dict[_BatchNorm, int], token: CancelToken, inputs: Inputs) -> bool:
+    """Run one forward in which only BatchNorm is in train mode; `seen` counts the samples that each norm has had."""
+    check(token)
+    count = batch_size(inputs)
+
+    def weigh(norm: _BatchNorm, _inputs: Any) -> None:
+        # A momentum of n / (all samples so far) makes running statistics the mean over samples.
+        seen[norm] += count
+        norm.momentum = count / seen[norm]
+
+    handles = [norm.register_forward_pre_hook(weigh) for norm in seen]
+    try:
+        with modes_kept(model), torch.no_grad(), interruptible(token):
+            model.eval()
+            for norm in seen:
+                norm.training = True
+            call(model, inputs)
     finally:
-        for norm, momentum, buffers in before:
-            norm.momentum = momentum
-            _restore(norm, buffers, counters_only=done > 0)
-    return done
+        for handle in handles:
+            handle.remove()
+    return True
 
 
 def adjust_batchnorm(
@@ -130,15 +147,29 @@ def adjust_batchnorm(
         How many batches were used; 0 where nothing was adjusted: the model has no BatchNorm, or one that does not run
         in both models as often, on [N, C, ...], with the channels that were kept.
     """
-    limit = PassLimit() if limit is None else limit
-    job = in_fitting_parts(
-        lambda: _adjusted(model, reference, kept, task, token or NeverCancelled(), limit),
-        model,
-        lambda: first_inputs(task, Split.TRAIN),
-        limit,
-        divides=True,
-    )
-    return (yield from job)
+    token, limit = token or NeverCancelled(), PassLimit() if limit is None else limit
+
+    def adjust() -> Job[int]:
+        """Compare batch by batch, then set the statistics by the mean of all."""
+        with adjusting_batchnorm(model, reference, kept) as comparisons:
+            if not comparisons:
+                return 0
+
+            def compare(part: Inputs) -> bool:
+                check(token)
+                _compare(model, reference, comparisons, part, token)
+                return all(one.fits for one in comparisons)
+
+            done = yield from _run_batches(model, task, limit, COMPARED, LEAST_COMPARED, compare)
+            if not all(one.fits for one in comparisons):
+                return 0
+            found = [(one, one.sums / one.samples) for one in comparisons if one.samples]
+        for one, both in found:  # outside: leaving the context has restored the statistics of before
+            one.change(both)
+        return done
+
+    given = partial(first_inputs, task, Split.TRAIN)
+    return (yield from in_fitting_parts(adjust, model, given, limit, divides=True))
 
 
 @dataclass(slots=True)
@@ -183,7 +214,7 @@ class NormComparison:
             found = self._moments([*given, *named.values()], len(self.mean))
             self.fits &= bool(self.recorded)
             if not self.fits or found is None:
-                self.put(self.before)
+                self.set_statistics(self.before)
             else:
                 both = torch.cat([found[0], self.recorded.pop(0)])
                 self.samples += found[1]
@@ -202,7 +233,7 @@ class NormComparison:
     def change(self, both: Any) -> None:
         """Set the norm's statistics by [4, C] means and variances of the model's and the reference's inputs.
 
-        Channels of which these are no numbers keep the reference's.
+        Channels where these are NaN or infinite keep the reference's.
         """
         mean, variance, other_mean, other_variance = both
         eps = self.norm.eps
@@ -210,9 +241,9 @@ class NormComparison:
         factor = ((variance + floor) / (other_variance + floor)).clamp(1 / MOST, MOST)
         found = self.mean + mean - other_mean, ((self.variance + eps) * factor - eps).clamp_min(0.0)
         sound = found[0].isfinite() & found[1].isfinite()
-        self.put((torch.where(sound, found[0], self.mean), torch.where(sound, found[1], self.variance)))
+        self.set_statistics((torch.where(sound, found[0], self.mean), torch.where(sound, found[1], self.variance)))
 
-    def put(self, statistics: tuple[Tensor, Tensor]) -> None:
+    def set_statistics(self, statistics: tuple[Tensor, Tensor]) -> None:
         """Give the norm a running mean and variance."""
         assert self.norm.running_mean is not None and self.norm.running_var is not None
         self.norm.running_mean.copy_(statistics[0])
@@ -229,10 +260,9 @@ class NormComparison:
         return torch.stack([mean, variance]), len(inputs)
 
 
-def _comparisons(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> list[NormComparison]:
-    """One for each norm; none at all where one is not left of a norm of the reference."""
-    others = modules_of(reference)
-    found: list[NormComparison] = []
+def _pair_norms(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> list[NormComparison]:
+    """A comparison for each norm; none at all where one is not part of a norm of the reference."""
+    others, found = modules_of(reference), list[NormComparison]()
     for name, norm in modules_of(model).items():
         if not isinstance(norm, _BatchNorm) or (mean := norm.running_mean) is None:
             continue
@@ -263,9 +293,9 @@ def adjusting_batchnorm(model: nn.Module, reference: nn.Module, kept: KeptIndice
         kept: For each tensor of the reference that the model has smaller: per dimension the indices left.
 
     Yields:
-        What is compared, norm by norm; nothing where one of the norms is not left of one of the reference.
+        What is compared, norm by norm; nothing where one of the norms is not part of one of the reference.
     """
-    comparisons = _comparisons(model, reference, kept)
+    comparisons = _pair_norms(model, reference, kept)
     handles = [handle for one in comparisons for handle in one.watch()]
     try:
         yield comparisons
@@ -273,7 +303,7 @@ def adjusting_batchnorm(model: nn.Module, reference: nn.Module, kept: KeptIndice
         for handle in handles:
             handle.remove()
         for one in comparisons:
-            one.put(one.before)
+            one.set_statistics(one.before)
 
 
 def norms_can_be_adjusted(
@@ -300,29 +330,7 @@ def _compare(
         one.end_batch()
 
 
-def _adjusted(
-    model: nn.Module, reference: nn.Module, kept: KeptIndices, task: Task, token: CancelToken, limit: PassLimit
-) -> Job[int]:
-    with adjusting_batchnorm(model, reference, kept) as comparisons:
-        if not comparisons:
-            return 0
-
-        def compare(part: Inputs) -> bool:
-            """Run both on some samples, as long as they can be compared."""
-            check(token)
-            _compare(model, reference, comparisons, part, token)
-            return all(one.fits for one in comparisons)
-
-        done = yield from _forwards(model, task, limit, COMPARED, LEAST_COMPARED, compare)
-        if not all(one.fits for one in comparisons):
-            return 0
-        found = [(one, one.sums / one.samples) for one in comparisons if one.samples]
-    for one, both in found:
-        one.change(both)
-    return done
-
-
-def _forwards(
+def _run_batches(
     model: nn.Module, task: Task, limit: PassLimit, most: int, least: int, run: Callable[[Inputs], bool]
 ) -> Job[int]:
     """Run parts of calibration batches until one says that it is enough; gives how many batches ran.
@@ -359,7 +367,7 @@ def trainable_batches(
     start: int = 0,
     portion: Portion | None = None,
 ) -> Iterator[Any]:
-    """Shuffled calibration batches; for BatchNorm the one sample that is left over is left out, it has no variance.
+    """Shuffled calibration batches; for BatchNorm without a last one of a single sample, which has no variance.
 
     Args:
         model: Says whether there is BatchNorm.
@@ -375,30 +383,3 @@ def trainable_batches(
         usual = usual or count
         if not (count == 1 < usual):
             yield batch
-
-
-def _observe(model: nn.Module, seen: dict[_BatchNorm, int], inputs: Inputs, token: CancelToken) -> None:
-    """One forward in which only BatchNorm is in train mode; `seen` counts the samples that each has had."""
-    check(token)
-    count = batch_size(inputs)
-
-    def weigh(norm: _BatchNorm, _inputs: Any) -> None:
-        seen[norm] += count
-        norm.momentum = count / seen[norm]
-
-    handles = [norm.register_forward_pre_hook(weigh) for norm in seen]
-    try:
-        with modes_kept(model), torch.no_grad(), interruptible(token):
-            model.eval()
-            for norm in seen:
-                norm.training = True
-            call(model, inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _restore(norm: _BatchNorm, buffers: list[torch.Tensor], counters_only: bool) -> None:
-    for buffer, value in zip(norm.buffers(), buffers, strict=True):
-        if not (counters_only and buffer.is_floating_point()):
-            buffer.copy_(value)

@@ -30,12 +30,12 @@ SHARE = 20
 """Writing takes at most one part in so many of the time."""
 VERSION = 1
 DAYS = 14
-"""After which a training that nobody went on with is let go."""
+"""After which the file of a training that was not resumed is deleted."""
 
 
 @dataclass(slots=True)
 class Position:
-    """Where a recovery stands: in epoch `epoch`, `done` batches of it trained on.
+    """Where a training is in its data: in epoch `epoch`, with `done` of its batches trained on.
 
     Attributes:
         epoch: From 1.
@@ -53,8 +53,8 @@ class Position:
     evaluated: int = 0
     stale: int = 0
 
-    def following(self, random: Tensor) -> "Position":
-        """The begin of the next pass, with torch's random state of then."""
+    def next_epoch(self, random: Tensor) -> "Position":
+        """The start of the next epoch, with torch's random state at that time."""
         return replace(self, epoch=self.epoch + 1, done=0, random=random)
 
 
@@ -65,7 +65,7 @@ class KeptTeacher:
     Attributes:
         path: The file; None for memory alone.
         key: Says what was tuned, on what, how.
-        training: Where a tuning that was broken off is gone on with.
+        training: The checkpoint of a tuning that was broken off.
         held: What was found, in memory.
     """
 
@@ -79,10 +79,6 @@ class KeptTeacher:
         """The file of a key in a folder."""
         return folder / f"{key} teacher.pt"
 
-    def other(self, key: str) -> "KeptTeacher":
-        """What is kept beside it under another key."""
-        return replace(self, path=None if self.path is None else self.place(self.path.parent, key), key=key, held=None)
-
     def load(self) -> dict[str, Any] | None:
         """What was kept; None where there is nothing, or nothing that can be read."""
         if self.held is None and self.path is not None and self.path.exists():
@@ -94,7 +90,7 @@ class KeptTeacher:
         return self.held
 
     def save(self, content: dict[str, Any]) -> None:
-        """Keep it; atomic. A disk that is full ends no recovery."""
+        """Keep it; atomic. A full disk ends no recovery."""
         self.held = {**content, "version": VERSION, "key": self.key}
         if self.path is not None:
             with suppress(SecateurError, OSError, RuntimeError), staged_write(self.path) as staged:
@@ -105,15 +101,15 @@ class KeptTeacher:
 
 @dataclass(slots=True)
 class Checkpoint:
-    """The file of a recovery that can be gone on with.
+    """The file of a recovery, from which it can be resumed.
 
     Attributes:
-        path: The file; None for a recovery that nobody resumes.
+        path: The file; None to keep nothing.
         key: Says which recovery it is: what it was started from, on what, with what settings.
         mendable: The same without what the files of the data hold: where these failed, they will be changed.
         written: When it was last written, in seconds of the monotonic clock.
         pause: Seconds until it may be written again.
-        teacher: The tuned original, which other recoveries share; `first_teacher` for one that is gone on with.
+        teacher: The tuned original, which other recoveries share; see `first_teacher`.
         points: The course so far, as `recovery.training_curve.recorded_curve` writes it down; thinned, it is kept too.
     """
 
@@ -132,85 +128,35 @@ class Checkpoint:
         try:
             found = _read(self.path)
         except Exception:  # a damaged file is no reason not to recover
-            self._set_aside(self.path)
+            place = free(
+                self.path.with_name(f"{self.path.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{self.path.suffix}")
+            )
+            with suppress(OSError):
+                self.path.rename(place)
+                # Standard error is the log of the window.
+                sys.stderr.write(
+                    f"The recovery starts again: its checkpoint could not be read and was set aside as {place}.\n"
+                )
             return None
         same = found.get("key") == self.key or found.get("mendable", "") == self.mendable != ""
         return found if found.get("version") == VERSION and same else None
 
     def first_teacher(self) -> KeptTeacher:
-        """The teacher that the recovery began with, whatever its epochs or minutes were then, where that is still kept.
+        """The teacher that a resumed recovery began with, if it is still kept; else `teacher`.
 
-        Else `teacher`, as for one that is not gone on with.
+        A recovery that is resumed with more epochs would tune for longer; another teacher halfway is no resumption.
         """
-        key = str((self.load() or {}).get("teacher", ""))
-        first = self.teacher.other(key) if key.isalnum() and key != self.teacher.key else self.teacher
-        return self.teacher if first.load() is None else first
-
-    @staticmethod
-    def _set_aside(path: Path) -> None:
-        """Keep a file that cannot be read under another name, and say so: standard error is the window's log."""
-        place = free(path.with_name(f"{path.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{path.suffix}"))
-        with suppress(OSError):
-            path.rename(place)
-            words = f"The recovery begins anew: what was kept of it could not be read, and was set aside as {place}.\n"
-            sys.stderr.write(words)
+        # The key is from a file and becomes part of a path: letters and digits alone.
+        teacher, key = self.teacher, str((self.load() or {}).get("teacher", ""))
+        if not key.isalnum() or key == teacher.key:
+            return teacher
+        path = None if teacher.path is None else KeptTeacher.place(teacher.path.parent, key)
+        first = replace(teacher, path=path, key=key, held=None)
+        return teacher if first.load() is None else first
 
     def is_due(self) -> bool:
         """Whether it is time to write again."""
         return self.path is not None and time.monotonic() - self.written >= self.pause
-
-    def save(self, training: Training, position: Position, best: Recovered | None, failed: bool = False) -> bool:
-        """Write where the training stands; atomic. A disk that is full ends no training.
-
-        Args:
-            training: What is to be gone on with.
-            position: Where it stands.
-            best: The best so far; None where none is sought.
-            failed: The data failed: it may be mended before this is gone on with.
-
-        Returns:
-            Whether it was written.
-        """
-        if self.path is None:
-            return False
-        begin, kept = time.monotonic(), False
-        with suppress(SecateurError, OSError, RuntimeError):
-            content = self._content(training, position, best, failed)
-            with staged_write(self.path) as staged:
-                torch.save(content, staged)
-            kept = True
-        self.written = time.monotonic()
-        self.pause = max(SECONDS, SHARE * (self.written - begin))
-        return kept
-
-    def _content(self, training: Training, position: Position, best: Recovered | None, failed: bool) -> dict[str, Any]:
-        """What the file holds, however many processes train."""
-        student, optimizer = training.state()
-        return {
-            "version": VERSION,
-            "key": self.key,
-            "mendable": self.mendable if failed else "",
-            "teacher": self.teacher.key,
-            "student": student,
-            "optimizer": optimizer,
-            "scaler": None if training.scaler is None else training.scaler.state_dict(),
-            "overflows": training.overflows,
-            "step": training.step,
-            "tokens": training.tokens,
-            "rate": None if training.found is None else asdict(training.found),
-            "temperature": training.settings.temperature,
-            "random": torch.get_rng_state(),
-            "position": asdict(position),
-            "time": {
-                "elapsed": training.time.limit.elapsed,
-                "start": training.time.start,
-                "reserve": training.time.reserve,
-            },
-            "course": list(thinned(self.points)),
-            "best": None if best is None else _best_as_plain(best),
-            "mixture": None if training.mixture is None else training.mixture.state_dict(),
-            "masks": None if training.masks is None else training.masks.state_dict(),
-        }
 
     def forget(self) -> None:
         """The recovery is done."""
@@ -235,14 +181,78 @@ class TrainingRun:
     best: Recovered | None = None
 
     def save(self, failed: bool = False) -> bool:
-        """Write the checkpoint, see `Checkpoint.save`."""
-        return self.checkpoint.save(self.training, self.position, self.best, failed)
+        """Write the checkpoint; atomic. A full disk ends no training.
+
+        Args:
+            failed: The data failed: it may be mended before the training is resumed.
+
+        Returns:
+            Whether it was written.
+        """
+        checkpoint, began, is_written = self.checkpoint, time.monotonic(), False
+        if checkpoint.path is None:
+            return False
+        with suppress(SecateurError, OSError, RuntimeError):
+            content = self._content(failed)
+            with staged_write(checkpoint.path) as staged:
+                torch.save(content, staged)
+            is_written = True
+        checkpoint.written = time.monotonic()
+        # Large models on slow disks take long to write, which must not eat the training's time.
+        checkpoint.pause = max(SECONDS, SHARE * (checkpoint.written - began))
+        return is_written
+
+    def _content(self, failed: bool) -> dict[str, Any]:
+        """What the file holds: tensors and plain values, the same however many processes train."""
+        training, best, checkpoint = self.training, self.best, self.checkpoint
+        student, optimizer = training.state()
+        held: dict[str, Any] | None = None
+        if best is not None:
+            repair = best.repair
+            held = {
+                "state_dict": best.state_dict,
+                "metric": _metric_as_plain(best.metric),
+                "best_epoch": best.best_epoch,
+                "improved": best.improved,
+                "repair": {
+                    "repaired": list(repair.repaired),
+                    "left": [(name, why.code) for name, why in repair.left],
+                    "used": repair.used,
+                    "independent": repair.independent,
+                },
+                "given": None if best.given is None else _metric_as_plain(best.given),
+            }
+        return {
+            "version": VERSION,
+            "key": checkpoint.key,
+            "mendable": checkpoint.mendable if failed else "",
+            "teacher": checkpoint.teacher.key,
+            "student": student,
+            "optimizer": optimizer,
+            "scaler": None if training.scaler is None else training.scaler.state_dict(),
+            "overflows": training.overflows,
+            "step": training.step,
+            "tokens": training.tokens,
+            "rate": None if training.found is None else asdict(training.found),
+            "temperature": training.settings.temperature,
+            "random": torch.get_rng_state(),
+            "position": asdict(self.position),
+            "time": {
+                "elapsed": training.time.limit.elapsed,
+                "start": training.time.start,
+                "reserve": training.time.reserve,
+            },
+            "course": list(thinned(checkpoint.points)),
+            "best": held,
+            "mixture": None if training.mixture is None else training.mixture.state_dict(),
+            "masks": None if training.masks is None else training.masks.state_dict(),
+        }
 
 
 def _read(path: Path) -> dict[str, Any]:
     """What a file holds; raises an error where it cannot be read, or is not as it was written.
 
-    Torch writes a checksum with every tensor and looks at none: it takes a page of zeros for weights.
+    Torch writes a checksum with every tensor and checks none: it takes a page of zeros for weights.
     """
     with zipfile.ZipFile(path) as archive:
         if (name := archive.testzip()) is not None:
@@ -260,7 +270,7 @@ def content_of(model: nn.Module) -> str:
 
 
 def delete_checkpoints(folder: Path) -> None:
-    """Remove the files of recoveries that were not gone on with for long."""
+    """Delete the files of recoveries that were not resumed for long."""
     for path in folder.glob("*.pt"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > DAYS * 86_400:
@@ -268,51 +278,25 @@ def delete_checkpoints(folder: Path) -> None:
 
 
 def points_of_checkpoint(found: dict[str, Any]) -> list[dict[str, float]]:
-    """The points of the course until a break; none where they were not kept."""
+    """The points of the curve until the break; none where they were not kept."""
     kept = found.get("course", [])
     return [{str(name): float(value) for name, value in point.items()} for point in kept]
 
 
-def _best_as_plain(best: Recovered) -> dict[str, Any]:
-    """The best so far, as the file holds it."""
-    return {
-        "state_dict": best.state_dict,
-        "metric": _metric_as_plain(best.metric),
-        "best_epoch": best.best_epoch,
-        "improved": best.improved,
-        "repair": _repair_as_plain(best.repair),
-        "given": None if best.given is None else _metric_as_plain(best.given),
-    }
-
-
-def _repair_as_plain(one: RepairResult) -> dict[str, Any]:
-    """What a repair did, as the file holds it."""
-    left = [(name, why.code) for name, why in one.left]
-    return {"repaired": list(one.repaired), "left": left, "used": one.used, "independent": one.independent}
-
-
-def _repair_of(plain: dict[str, Any]) -> RepairResult:
-    """The same, read again."""
-    left = tuple((str(name), REASONS[code]) for name, code in plain.get("left", ()))
-    used, independent = bool(plain.get("used", True)), bool(plain.get("independent", False))
-    return RepairResult(tuple(plain.get("repaired", ())), left, used, independent)
-
-
 def _metric_as_plain(one: Metric) -> dict[str, Any]:
-    """A metric, as the file holds it."""
     return {**asdict(one), "split": one.split.value}
 
 
 def _metric_of(plain: dict[str, Any]) -> Metric:
-    """The same, read again."""
+    """The metric that `_metric_as_plain` wrote."""
     fields: dict[str, Any] = {**plain, "split": Split(plain["split"])}
     return Metric(**fields)
 
 
-def put_back(training: Training, found: dict[str, Any]) -> Position:
-    """Weights, optimizer, masks, step and random state as they were written; where it goes on.
+def restore_training(training: Training, found: dict[str, Any]) -> Position:
+    """Restore weights, optimizer, masks, step and random state; gives where to go on.
 
-    The mixture of domains is put back before (`domain_mixing.begin_mixing`).
+    The mixture of domains is restored before (`domain_mixing.begin_mixing`).
     """
     training.load_state(found["student"], found["optimizer"])
     if training.scaler is not None and found.get("scaler"):
@@ -332,7 +316,7 @@ def put_back(training: Training, found: dict[str, Any]) -> Position:
 def best_of_checkpoint(found: dict[str, Any]) -> Recovered:
     """The best so far as it was written."""
     seen = found["best"]
-    given = seen.get("given")
+    given, repair = seen.get("given"), seen.get("repair", {})
     return Recovered(
         seen["state_dict"],
         _metric_of(seen["metric"]),
@@ -340,6 +324,11 @@ def best_of_checkpoint(found: dict[str, Any]) -> Recovered:
         int(found["step"]),
         seen["best_epoch"],
         improved=seen.get("improved", bool(seen["best_epoch"])),
-        repair=_repair_of(seen.get("repair", {})),
+        repair=RepairResult(
+            tuple(repair.get("repaired", ())),
+            tuple((str(name), REASONS[code]) for name, code in repair.get("left", ())),
+            used=bool(repair.get("used", True)),
+            independent=bool(repair.get("independent", False)),
+        ),
         given=None if given is None else _metric_of(given),
     )

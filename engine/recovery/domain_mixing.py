@@ -21,7 +21,7 @@ from ..text.notation import write_amount
 from .batchnorm import trainable_batches
 from .checkpoint import Position
 from .protocol import Mixing
-from .reference_losses import ReferenceLosses, ScalingLaw, fitted_law
+from .reference_losses import ReferenceLosses, ScalingLaw, fit_law
 from .side_effects import modes_kept
 from .training import BatchStream, Training
 from .training_curve import domain_point
@@ -32,10 +32,10 @@ SHOWN = 4
 
 
 def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> Job[None]:
-    """Take the mixture that the data has, with the losses that lead it; nothing without domains.
+    """Give the training the mixture of the data and the losses that lead it; nothing without domains.
 
-    They are those that the settings give, else the teacher's on the val split. Of a training that is gone on with, the
-    checkpoint that was found knows that.
+    The losses are those that the settings give, else the teacher's on the val split. A resumed training takes both from
+    its checkpoint.
 
     Args:
         training: Gets the mixture.
@@ -55,7 +55,7 @@ def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> 
             with modes_kept(training.teacher), placed(training.device, training.teacher):
                 references = yield from _losses(training, task, training.teacher.eval())
         training.mixture = replace(mixture, references=references, seed=training.settings.seed)
-        text = _told_references(training.mixture, given, parameters)
+        text = _describe_references(training.mixture, given, parameters)
         yield Progress(text, values=domain_point(training.mixture, training.step))
     else:
         yield Progress("The data names no domains, so none are mixed")
@@ -71,10 +71,10 @@ def reference_losses(given: Sequence[ReferenceLosses], names: Sequence[str], par
 def _laws(given: Sequence[ReferenceLosses], names: Sequence[str]) -> list[ScalingLaw]:
     """The law of each of these domains."""
     sizes = [one.parameters for one in given]
-    return [fitted_law(sizes, [dict(one.losses)[name] for one in given]) for name in names]
+    return [fit_law(sizes, [dict(one.losses)[name] for one in given]) for name in names]
 
 
-def _told_references(mixture: DomainMixture, given: Sequence[ReferenceLosses], parameters: int) -> Message:
+def _describe_references(mixture: DomainMixture, given: Sequence[ReferenceLosses], parameters: int) -> Message:
     pairs = zip(mixture.names, mixture.references.tolist(), strict=True)
     fields: dict[str, Phrase] = {"losses": ", ".join(f"{name} {loss:.3f}" for name, loss in pairs)}
     if not given:
@@ -94,8 +94,8 @@ def _told_references(mixture: DomainMixture, given: Sequence[ReferenceLosses], p
     return Message("progress.references_flat", template, fields | {"flat": listed(flat, SHOWN)})
 
 
-def mixed_anew(training: Training, batches: int) -> Job[None]:
-    """The proportions that the losses of now ask for, behind so many batches of a pass."""
+def mix_anew(training: Training, batches: int) -> Job[None]:
+    """Mix by the present losses, after so many batches of an epoch."""
     mixture, task = training.mixture, training.task
     if mixture is None or not isinstance(task, DomainTask):
         return
@@ -107,30 +107,30 @@ def mixed_anew(training: Training, batches: int) -> Job[None]:
     words = ", ".join(f"{name} {percent(share)}" for name, share in shares)
     text = Message("progress.mixing", "Domains from now on: {shares}", {"shares": words})
     yield Progress(text, values=domain_point(anew, training.step, losses))
-    training.mixture, training.stream = anew, None  # last: what is broken off before is done again
+    training.mixture, training.stream = anew, None  # last: a mixing that is broken off is done again
 
 
 def _losses(training: Training, task: DomainTask, model: Any) -> Job[Floats]:
-    """[k] losses of a model on the val split; beside the steps of a training this is no work of its own."""
+    """[k] losses of a model on the val split; they count as no work of their own in the progress."""
     job = fitting_domain_losses(task, model, Split.VAL, training.token, training.passes)
     return (yield from spanning(job, 0.0, 0.0))
 
 
-def mixed_on(training: Training, batches: int) -> None:
-    """The cursors behind a pass of so many batches, which no evaluation follows."""
+def advance_mixture(training: Training, batches: int) -> None:
+    """Move the cursors past so many batches of an epoch that no evaluation follows."""
     if training.mixture is not None and isinstance(training.task, DomainTask):
         training.mixture = training.task.advanced(training.mixture, batches)
 
 
 def next_pass(training: Training, position: Position) -> Position:
-    """The begin of the next pass, with torch's random state of now; of its domains nothing is drawn yet."""
+    """The start of the next epoch, with torch's present random state; nothing is drawn of its domains yet."""
     if training.mixture is not None:
         training.mixture = training.mixture.begun()
-    return position.following(torch.get_rng_state())
+    return position.next_epoch(torch.get_rng_state())
 
 
 def stream_at(training: Training, position: Position) -> BatchStream:
-    """The batches of a pass from a position on, or from its first where the data can only be gone through in order."""
+    """The batches of an epoch from a position on, or from its first where the data can only be read in order."""
     task, seed = training.task, training.settings.seed * 1000 + position.epoch
     portion = None if training.sharing is None else training.sharing.portion
     if training.mixture is not None and isinstance(task, DomainTask):

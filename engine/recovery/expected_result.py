@@ -39,7 +39,7 @@ class BenchmarkPoint:
         parameters: Of the model before the cut.
         classes: Of the data, 0 where it has none.
         kept: Share of the MACs that was kept.
-        metric: What it was judged by.
+        metric: What it was evaluated by.
         percent: Whether that is a fraction, shown as per cent.
         original: The metric before the cut.
         cut: Right after it.
@@ -72,9 +72,9 @@ def benchmark_points() -> tuple[BenchmarkPoint, ...]:
 
 
 FAR = 0.15
-"""Shares of the MACs that are further apart are not alike."""
+"""Difference in the share of the MACs up to which cuts are alike."""
 SIZE, CLASSES = 4.0, 2.0
-"""How many times as many parameters, and classes, a model of the same kind has at most."""
+"""Ratio of parameters, and of classes, up to which models are alike."""
 LOW = 0.5
 """Below this share of the original's metric, the message adds that such values are normal right after a cut."""
 
@@ -123,16 +123,42 @@ def expectation(
     repaired = settings.repairs is Repair.LEAST_SQUARES and settings.distilling is None
     if settings.passes is None or not (trained or repaired):
         return None
-    known = benchmark_points() if points is None else points
-    alike = [one for one in known if (one.epochs > 0) == trained and _alike(one, model)]
+    alike = [
+        one
+        for one in (benchmark_points() if points is None else points)
+        if (one.epochs > 0) == trained
+        and one.family is model.family
+        and model.metric.startswith(one.metric)
+        and abs(one.kept - model.kept) <= FAR
+        and _factor(one.parameters, model.parameters) <= SIZE
+        and _factor(one.classes, model.classes) <= CLASSES
+    ]
     if not alike:
         return None
-    nearest = min(alike, key=lambda one: _distance(one, model, settings))
+
+    def distance(one: BenchmarkPoint) -> float:
+        """By the share kept and, between equal ones, by epochs."""
+        budget = abs(math.log2(max(one.epochs, 1) / max(settings.epochs, 1)))
+        return abs(one.kept - model.kept) + 0.02 * budget
+
+    nearest = min(alike, key=distance)
+    values = (nearest.original, nearest.cut, nearest.recovered)
+    original, cut, recovered = (f"{100 * v:.1f} %" if nearest.percent else f"{v:.3g}" for v in values)
+    fields: dict[str, Phrase] = {
+        "kept": f"{100 * model.kept:.0f} %",
+        "its": f"{100 * nearest.kept:.0f} %",
+        "original": original,
+        "cut": cut,
+        "recovered": recovered,
+        "subject": nearest.subject,
+        "metric": nearest.metric,
+        "how": title(nearest.how),
+    }
     seen = Message(
         "recovery.expect",
         "What to expect with {kept} of the MACs kept: in our nearest benchmark ({subject}, {its} kept), {metric} went "
         "from {original} to {cut} with the cut and was {recovered} after {how}.",
-        _in_words(nearest, model.kept),
+        fields,
     )
     if not (nearest.percent and nearest.cut < LOW * nearest.original):
         return seen
@@ -150,31 +176,6 @@ def family_of(analysis: Analysis, metric: str) -> Family | None:
     return Family.CONVOLUTIONAL if Kind.FILTER in kinds else None
 
 
-def _alike(one: BenchmarkPoint, model: CutModel) -> bool:
-    """Whether a benchmark is of the same kind of model, data and cut."""
-    return (
-        one.family is model.family
-        and model.metric.startswith(one.metric)
-        and abs(one.kept - model.kept) <= FAR
-        and _factor(one.parameters, model.parameters) <= SIZE
-        and _factor(one.classes, model.classes) <= CLASSES
-    )
-
-
 def _factor(one: int, other: int) -> float:
     """How many times as large the larger number is; 1 where both are 0."""
     return max(one, other, 1) / max(min(one, other), 1) if bool(one) == bool(other) else math.inf
-
-
-def _distance(one: BenchmarkPoint, model: CutModel, settings: RecoverySettings) -> float:
-    """By share kept and, where those are alike, by epochs."""
-    budget = abs(math.log2(max(one.epochs, 1) / max(settings.epochs, 1)))
-    return abs(one.kept - model.kept) + 0.02 * budget
-
-
-def _in_words(one: BenchmarkPoint, kept: float) -> dict[str, Phrase]:
-    values = (one.original, one.cut, one.recovered)
-    original, cut, recovered = (f"{100 * v:.1f} %" if one.percent else f"{v:.3g}" for v in values)
-    numbers: dict[str, Phrase] = {"original": original, "cut": cut, "recovered": recovered}
-    shares = {"kept": f"{100 * kept:.0f} %", "its": f"{100 * one.kept:.0f} %"}
-    return shares | numbers | {"subject": one.subject, "metric": one.metric, "how": title(one.how)}

@@ -8,6 +8,7 @@ distillation, Romero et al. 2015, without a projection, because the cut says whi
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,10 +47,16 @@ class Features:
     def listening(self) -> Generator[None]:
         """Record forwards of both models inside."""
         handles: list[Any] = []
+
+        def hear(heard: dict[str, Tensor], path: str, _module: nn.Module, _given: Any, result: Any) -> None:
+            tensors = [t for t in tensors_of(result) if t.is_floating_point()]
+            if tensors:
+                heard[path] = tensors[0]
+
         for heard, model in zip(self.heard, (self.student, self.teacher), strict=True):
             heard.clear()
             for path in self.paths:
-                handles.append(model.get_submodule(path).register_forward_hook(_noting(heard, path)))
+                handles.append(model.get_submodule(path).register_forward_hook(partial(hear, heard, path)))
         try:
             yield
         finally:
@@ -63,37 +70,35 @@ class Features:
             present: [N, T] flags of the tokens that count, None where all do.
         """
         pairs = [self._pair(path) for path in self.paths]
-        # Types differ under autocast, see `mixed_precision.py`.
+        # Student and teacher may give different types: a half-precision student trains in float32.
         alike = [(at(s, present), at(t.to(s.dtype), present)) for s, t in filter(None, pairs)]
         found = [F.mse_loss(s, t) / variance_of(t) for s, t in alike]
         return torch.stack(found).mean() if found else None
 
     def _pair(self, path: str) -> tuple[Tensor, Tensor] | None:
-        """A block's result in both, on the channels that both have."""
+        """A block's result in both models, on the channels that both have; None where that is not known."""
         own, other = (heard.get(path) for heard in self.heard)
         if own is None or other is None or own.ndim != other.ndim:
             return None
         different = [d for d, (a, b) in enumerate(zip(own.shape, other.shape, strict=True)) if a != b]
         if not different:
             return own, other.detach()
-        index = self._channels(path, other.shape[different[0]], own.shape[different[0]])
-        if len(different) > 1 or index is None:
+        if len(different) > 1:
             return None
-        return own, other.detach().index_select(different[0], index.to(other.device))
-
-    def _channels(self, path: str, full: int, left: int) -> Tensor | None:
-        """Which of a block's `full` channels the student has; None where its layers do not agree."""
+        # The layers of the block say which of its channels are left, as far as they have as many and agree.
+        sizes = other.shape[different[0]], own.shape[different[0]]
         found: list[Any] = []
         for name, weight in self.teacher.get_submodule(path).named_parameters():
             dims = self.kept.get(f"{path}.{name}")
-            if dims and dims[0] is not None and (weight.shape[0], len(dims[0])) == (full, left):
+            if dims and dims[0] is not None and (weight.shape[0], len(dims[0])) == sizes:
                 found.append(dims[0])
-        same = bool(found) and all((one == found[0]).all() for one in found)
-        return torch.from_numpy(found[0]) if same else None
+        if not found or not all((one == found[0]).all() for one in found):
+            return None
+        return own, other.detach().index_select(different[0], torch.from_numpy(found[0]).to(other.device))
 
 
 def blocks_of(model: nn.Module) -> list[str]:
-    """Paths of blocks, outermost ones; of layers where there is none."""
+    """Paths of the outermost blocks; of layers where there is no block."""
     members = [
         f"{path}.{name}" if path else name
         for path, module in modules_of(model).items()
@@ -111,12 +116,3 @@ def blocks_of(model: nn.Module) -> list[str]:
 def _layers(module: nn.Module) -> int:
     """Layers with weights in a module."""
     return sum(1 for one in module.modules() if any(True for _ in one.parameters(recurse=False)))
-
-
-def _noting(heard: dict[str, Tensor], path: str) -> Any:
-    def hook(_module: nn.Module, _given: Any, result: Any) -> None:
-        tensors = [t for t in tensors_of(result) if t.is_floating_point()]
-        if tensors:
-            heard[path] = tensors[0]
-
-    return hook

@@ -34,9 +34,9 @@ from .checkpoint import (
     TrainingRun,
     best_of_checkpoint,
     points_of_checkpoint,
-    put_back,
+    restore_training,
 )
-from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass, stream_at
+from .domain_mixing import advance_mixture, begin_mixing, mix_anew, next_pass, stream_at
 from .features import Features
 from .flip_augmentation import Sides
 from .gradient_sharing import GradientSharing, MasksOrder, TrainingOrder
@@ -49,9 +49,9 @@ from .side_effects import modes_kept, pinned, working_copy
 from .training import Training, has_loss
 from .training_trials import (
     RATE_TRIALS,
-    MemoryLayout,
+    channels_last,
+    channels_last_weights,
     find_temperature,
-    layout_of,
     rate_trials,
     tolerance,
     trial_steps,
@@ -318,6 +318,7 @@ def _with_shares(job: Job[Recovered], training: Training) -> Job[Recovered]:
     tried = 0
 
     def add_share(progress: Progress) -> Iterator[Progress]:
+        """The progress with the share of the whole work that is done."""
         nonlocal trained, last, tried
         code, done = progress.message.code, progress.done / progress.total if progress.total else 0.0
         if code == TIMED[0]:
@@ -444,7 +445,7 @@ def _start_run(
     if best is not None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
     else:
-        best, position = best_of_checkpoint(found), put_back(training, found)
+        best, position = best_of_checkpoint(found), restore_training(training, found)
         position.batches = position.batches or (yield from count_batches(training))
     run = TrainingRun(training, position, checkpoint, best)
     per_pass = -(-position.batches // settings.accumulate)
@@ -475,11 +476,11 @@ def _train(
             if batch is not None:
                 training.attempt(batch)
 
-    layout = MemoryLayout(())
+    laid_out: list[nn.Parameter] = []
     if settings.trains and training.division is None:
         models = [training.student] if teacher is None else [training.student, teacher]
-        layout = layout_of(models, attempt_step)
-    with layout.channels_last():
+        laid_out = channels_last_weights(models, attempt_step)
+    with channels_last(laid_out):
         yield from seek_rate(run, training.steps or _expected_steps(training.task, settings))
     clock.start = clock.start or clock.limit.elapsed
     while True:
@@ -490,7 +491,7 @@ def _train(
         if done or used_up or 0 < settings.patience <= position.stale:
             break
         try:
-            with layout.channels_last():
+            with channels_last(laid_out):
                 passed = yield from train_epoch(run)
             if training.over and training.step == position.evaluated:  # the time went by while a batch was loaded
                 break
@@ -546,12 +547,12 @@ def _evaluate_when_due(run: TrainingRun, passed: bool) -> Job[None]:
     if training.step > position.evaluated and (last or not passed or not training.settings.evaluate_every):
         with _keep_on_failure(run, METRIC, torch.get_rng_state()):
             found = yield from _evaluate(training, best, position.epoch)
-            yield from mixed_anew(training, position.done)
+            yield from mix_anew(training, position.done)
         position.evaluated = training.step
         position.stale = 0 if found.metric.value != best.metric.value else position.stale + 1
         run.best = found  # last: a mixing that is broken off is done again, with its evaluation
     elif passed:
-        mixed_on(training, position.done)
+        advance_mixture(training, position.done)
 
 
 def train_epoch(run: TrainingRun) -> Job[bool]:
@@ -637,20 +638,19 @@ def _keep_on_failure(run: TrainingRun, what: Message, random: torch.Tensor) -> G
         reason, details = f"{type(error).__name__}: {str(error).rstrip('.')}.", "".join(format_exception(error))
         if isinstance(error, SecateurError):
             reason, details = error.message, error.details
-        code = "recovery.data"
-        template = (
-            "The {what} failed in epoch {epoch} after {done} batches: {reason} Progress is kept. Fix the {what} and "
-            "recover again with the same settings to continue from there."
-        )
-        if not kept:
-            code = "recovery.data_unkept"
-            template = (
-                "The {what} failed in epoch {epoch} after {done} batches: {reason} The model is unchanged. Fix the "
-                "{what} and recover again."
-            )
         position = run.position
         fields: dict[str, Any] = {"what": what, "epoch": position.epoch, "done": position.done, "reason": reason}
-        raise TaskError(code, template, details, **fields) from error
+        if kept:
+            template = (
+                "The {what} failed in epoch {epoch} after {done} batches: {reason} Progress is kept. Fix the {what} "
+                "and recover again with the same settings to continue from there."
+            )
+            raise TaskError("recovery.data", template, details, **fields) from error
+        template = (
+            "The {what} failed in epoch {epoch} after {done} batches: {reason} The model is unchanged. Fix the {what} "
+            "and recover again."
+        )
+        raise TaskError("recovery.data_unkept", template, details, **fields) from error
 
 
 def _keep_between_steps(run: TrainingRun, random: torch.Tensor) -> None:

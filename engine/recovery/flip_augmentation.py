@@ -27,7 +27,7 @@ class Sides(IntEnum):
     Attributes:
         GIVEN: Images as they are given.
         DRAWN: About half of the images of each batch mirrored, for student and teacher alike.
-        BOTH: Likewise, but what the student learns of classes is the mean of the teacher's answers to both sides.
+        BOTH: Likewise, but the student learns the mean of the teacher's logits for both sides.
     """
 
     GIVEN = 0
@@ -36,11 +36,11 @@ class Sides(IntEnum):
 
 
 IMAGES = (4, 5)
-"""Dimensions of images [N, C, H, W] and clips [N, C, T, H, W]."""
+"""Numbers of dimensions of images [N, C, H, W] and clips [N, C, T, H, W]."""
 ALIKE = 0.03
-"""Share of the metric that mirrored images may cost, noise included, where labels stay right."""
+"""Share of the metric that mirroring may cost, noise included, where labels stay right."""
 SHARE = 0.5
-"""Of the samples of a batch that are mirrored, about."""
+"""Of the samples of a batch, about, that are mirrored."""
 
 
 def mirrored(inputs: Any, chosen: Tensor | None = None) -> Any:
@@ -107,8 +107,8 @@ def labels_allow_mirroring(
 ) -> Job[bool]:
     """Measure whether labels stay right where images are mirrored: the metric on val is surely almost the same.
 
-    So letters, digits and what is to be located in an image are told from objects that look the same from both sides.
-    Where val has too few samples to tell, labels are not trusted.
+    This separates letters, digits and positions in an image from objects that look the same from both sides. Where val
+    has too few samples to decide, labels are not trusted.
 
     Args:
         model: One that knows the data, as the original does.

@@ -29,54 +29,42 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..batch_parts import PassLimit, in_fitting_parts, input_parts
-from ..devices import CPU, device_for, placed, wide_device
+from ..devices import CPU, device_for, placed
 from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import Inputs, batch_size, call, few, filled, mapped, named_arrays
 from ..scoring.cancellable_autograd import interruptible
-from ..scoring.input_moments import add_products, whole_products
 from ..structures.transition import KeptIndices
 from ..tasks.evaluate_on import first_inputs
 from ..tasks.protocol import Split, Task
 from ..tracing.model_state import model_state_restored
 from ..tracing.operator_mode import OperatorMode
 from ..tracing.tree import tensors_of
-from ..tracing.weight_products import Place, ProductUnit, Seen, WeightProduct, WeightProducts, drawn_rows
+from ..tracing.weight_products import Place, Seen, WeightProduct, WeightProducts
 from .batchnorm import adjusting_batchnorm, norms_can_be_adjusted
-from .consumer_units import ConsumerUnit, factor_of, kept_elements, units_of
+from .consumers import Consumer, kept_elements, units_of
 from .lockstep import in_order, own_copy, paused_forwards, plain_attention
 from .protocol import Repair
 from .results import (
     DERIVED,
     MIXED,
-    NO_BIAS,
     NO_DATA,
-    NO_GAIN,
-    NO_NUMBERS,
     NO_VIEW,
-    TOO_FEW,
     TOO_LARGE,
-    TRAINED,
     RepairResult,
 )
 from .side_effects import modes_kept
 
 BATCHES, FEW = 128, 32
-"""Calibration batches to look at, at most: in all, and where their inputs take more than `MEMORY`."""
+"""Calibration batches at most: in all, and where their inputs take more than `MEMORY`."""
 ENOUGH, FEWEST = 16, 8192
-"""Rows of data for each input of a layer, and in all, that are enough; drawn at random."""
-RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Candidates, as shares of the mean square of the inputs."""
-CONSTANT = 1e-6
-"""Inputs whose variance is below this share of their mean square differ by rounding alone."""
-HELD_OUT = 4
-"""One row of so many is kept to choose the ridge by."""
+"""Rows that are enough, for each input of a layer and in all; drawn at random."""
 MEMORY = 1 << 30
 """Bytes of activations, or of moments, to hold at a time."""
 COMPUTE, SINGLE = 4e12, 1e12
@@ -86,113 +74,12 @@ FORWARDS, JOINED = 4, 8
 """Batches are joined into so many forwards, or more, so that none has over so many batches or needs over `MEMORY`."""
 ADJUSTED = 8
 """Samples of a forward that BatchNorm is adjusted on, at least."""
-COMPARED, CORRELATED = 512, 0.2
-"""Rows by which it is seen whether those of both models belong together, and the correlation from which on they do."""
 SURVEYED = 4
-"""Samples of the first look at the model."""
+"""Samples of the survey."""
 EQUAL = 1e-5
 """Weights of two repairs that differ by less, relative and absolute, are the same."""
 LARGEST = 1 << 28
 """Numbers in the products of one layer's inputs: a layer with more is left as it was cut."""
-
-
-@dataclass(slots=True)
-class Moments:
-    """Sums over rows of V and Y, and of their products: of V - o, so that float32 holds what varies about a mean.
-
-    Attributes:
-        origin: [m] o; None before the first rows.
-        rows: How many.
-        given: [m] of V.
-        wanted: [r] of Y.
-        squares: [m, m] (V - o)^T (V - o), on and below the diagonal.
-        cross: [m, r] (V - o)^T Y.
-    """
-
-    origin: Tensor | None = None
-    rows: int = 0
-    given: Any = 0.0
-    wanted: Any = 0.0
-    squares: Any = 0.0
-    cross: Any = 0.0
-
-    def add(self, given: Tensor, wanted: Tensor, products: bool) -> None:
-        """Take in rows of V [n, m] and Y [n, r]."""
-        self.rows += len(given)
-        self.given = self.given + given.sum(0, dtype=torch.float64)
-        self.wanted = self.wanted + wanted.sum(0, dtype=torch.float64)
-        if products:
-            assert self.origin is not None
-            if not isinstance(self.squares, Tensor):
-                self.squares = given.new_zeros(given.shape[1], given.shape[1])
-            moved = given - self.origin
-            add_products(self.squares, moved)
-            self.cross = self.cross + moved.T @ wanted
-
-    def __add__(self, other: "Moments") -> "Moments":
-        """All rows of both, which have the same origin."""
-        names = ("rows", "given", "wanted", "squares", "cross")
-        return Moments(self.origin, *(getattr(self, name) + getattr(other, name) for name in names))
-
-    def residual(self, weight: Tensor, factor: Tensor, added: Tensor) -> "Residual":
-        """What a plain cut misses: R = factor Y - V weight^T - added.
-
-        Args:
-            weight: [r, m] of the plain cut.
-            factor: [r] what outputs are multiplied with.
-            added: [r] what the student's operator adds more than the original's.
-        """
-        missing = factor * self.wanted - weight @ self.given - self.rows * added
-        if self.origin is None or not isinstance(self.squares, Tensor):
-            return Residual(self.rows, self.given, missing, None, None)
-        origin = self.origin.double()
-        moved = self.given - self.rows * origin
-        squares = whole_products(self.squares).addr_(origin, self.given).addr_(moved, origin)
-        cross = self.cross.double().addr_(origin, self.wanted) * factor
-        cross -= squares @ weight.T + torch.outer(self.given, added)
-        return Residual(self.rows, self.given, missing, squares, cross)
-
-
-@dataclass(frozen=True, slots=True)
-class Residual:
-    """Sums over rows of V and of R, what the plain cut misses.
-
-    Attributes:
-        rows: How many.
-        given: [m] of V.
-        missing: [r] of R.
-        squares: [m, m] V^T V; None where only biases are repaired.
-        cross: [m, r] V^T R.
-    """
-
-    rows: int
-    given: Tensor
-    missing: Tensor
-    squares: Tensor | None
-    cross: Tensor | None
-
-    def solve(self, ridge: float, centred: bool) -> tuple[Tensor, Tensor]:
-        """([r, m] change of the weight, [r] change of the bias); an infinite ridge changes the bias alone."""
-        mean, missing = self.given / self.rows, self.missing / self.rows
-        if self.squares is None or self.cross is None or ridge == math.inf:
-            return missing.new_zeros(len(missing), len(mean)), missing
-        squares, cross = self.squares / self.rows, self.cross / self.rows
-        least = float(CONSTANT * squares.diagonal().mean()) or CONSTANT
-        if centred:
-            squares.addr_(mean, mean, alpha=-1)
-            cross.addr_(mean, missing, alpha=-1)
-        squares.diagonal().add_(ridge * squares.diagonal().mean().clamp_min(least))
-        solution: Tensor = cast("Any", torch.linalg).solve(squares, cross)
-        change = solution.T
-        return change, missing - change @ mean if centred else torch.zeros_like(missing)
-
-    def gain(self, change: Tensor, shift: Tensor) -> float:
-        """By how much the squared error, summed over rows and outputs, is smaller than the plain cut's."""
-        found = 2 * shift @ self.missing - self.rows * shift @ shift
-        if self.squares is not None and self.cross is not None and change.any():
-            turned = change @ self.squares
-            found += 2 * (change.T * self.cross).sum() - (turned * change).sum() - 2 * shift @ (change @ self.given)
-        return float(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,136 +106,6 @@ class Repairs:
 
     sequential: RepairResult = field(default_factory=RepairResult)
     independent: IndependentRepair | None = None
-
-
-@dataclass(slots=True)
-class SplitMoments:
-    """What was seen of a part of a weight, with the inputs of one model.
-
-    Attributes:
-        fit: Of the rows that a repair is solved on.
-        held: Of the rows that the ridge is chosen on.
-    """
-
-    fit: Moments = field(default_factory=Moments)
-    held: Moments = field(default_factory=Moments)
-
-    def add(self, given: Tensor, wanted: Tensor, held: Tensor, products: bool) -> None:
-        """Take in rows of V [n, m] and Y [n, r]; `held` [n] says which the ridge is chosen on."""
-        if self.fit.origin is None and len(given):
-            self.fit.origin = self.held.origin = given.mean(0)
-        for moments, some in ((self.fit, ~held), (self.held, held)):
-            if some.any():
-                moments.add(given[some], wanted[some], products)
-
-
-class Consumer:
-    """A part of a weight that lost inputs: all of a layer's, a group's, an expert's; and what was seen of it."""
-
-    def __init__(self, unit: ConsumerUnit) -> None:
-        """Take what is left of it."""
-        self.unit = unit
-        self.sequential, self.independent = SplitMoments(), SplitMoments()
-        self.random = torch.Generator().manual_seed(0)
-        self.bad = self.looked = 0
-
-    def look(
-        self,
-        product: WeightProduct,
-        student: ProductUnit | None,
-        share: int,
-        products: bool,
-        independent: bool,
-        bias: Tensor | None,
-    ) -> None:
-        """Take in rows of a batch: of the bare product, whichever bias the operator adds.
-
-        Args:
-            product: The original's.
-            student: The student's; None to take the inputs that are left of the original's, as where its rows have
-                nothing to do with them.
-            share: How many rows at most.
-            products: Least squares need them.
-            independent: Also with the inputs that are left of the original's.
-            bias: The parameter of the original that its operator adds; None where it adds none, or something else.
-        """
-        teacher = product.units[self.unit.place]
-        rows = drawn_rows(teacher, share, self.random)
-        if not len(rows):
-            return
-        bare = product.adds and bias is None
-        wanted = teacher.product(rows) if bare else teacher.outputs(product.result, rows)
-        wide = wide_device(wanted.device)
-        wanted = wanted[:, self.unit.rows].float().to(wide)
-        if bias is not None:
-            wanted = wanted - teacher.added(bias)[self.unit.rows].float().to(wide)
-        theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if products or student is None else None
-        given = cast("Tensor", theirs) if student is None else student.columns(rows).float().to(wide)
-        sound = given.isfinite().all(1) & wanted.isfinite().all(1)
-        if not sound.all():
-            self.bad += int((~sound).sum())
-            rows, given, wanted = rows[sound.cpu()], given[sound], wanted[sound]
-            theirs = None if theirs is None else theirs[sound]
-        if theirs is not None and not _correlated(given, theirs):
-            given = theirs  # rows of other samples: attention and experts may take them in another order
-        held = rows >= teacher.rows - teacher.rows // HELD_OUT  # the last of the batch
-        if bool(held.all()) or not held.any():  # a batch may have fewer rows than one of so many
-            held = (torch.arange(len(rows)) + self.looked) % HELD_OUT == HELD_OUT - 1
-        self.looked += len(rows)
-        held = held.to(given.device)
-        self.sequential.add(given, wanted, held, products)
-        if independent and theirs is not None:
-            self.independent.add(theirs, wanted, held, products)
-
-    def repair(
-        self,
-        seen: SplitMoments,
-        own: ProductUnit,
-        weight: Tensor,
-        full: Tensor,
-        bias: Tensor | None,
-        theirs: Tensor | None,
-        products: bool,
-    ) -> Message | None:
-        """Repair a weight and bias of a plain cut in place; why not where they stay.
-
-        Args:
-            seen: What to repair them by.
-            own: The student's product.
-            weight: The student's weight, or a copy.
-            full: [m, k] of the original's product.
-            bias: [r] the part of the student's bias that belongs to it; None where it has none of its own.
-            theirs: [r] the original's bias; None where the student's is that, as far as is known.
-            products: By least squares, not by the bias alone.
-        """
-        factor = factor_of(own, weight, self.unit, full)
-        if factor is None:
-            return TRAINED
-        if bias is None and not products:
-            return NO_BIAS
-        if not seen.fit.rows or not seen.held.rows:
-            return NO_NUMBERS if self.bad else TOO_FEW if self.looked else NO_DATA
-        view = own.view(weight)
-        wide = wide_device(view.device)  # of the sums too
-        plain, factor = view.flatten(1).to(wide).double(), factor.to(wide)
-        added = torch.zeros_like(factor)
-        if bias is not None and theirs is not None:
-            added = bias.to(wide).double() - factor * theirs.to(wide).double()
-        fit, held = (one.residual(plain, factor, added) for one in (seen.fit, seen.held))
-        centred, found = bias is not None, list[tuple[float, float]]()
-        for ridge in (*(RIDGES if products else ()), *((math.inf,) if centred else ())):
-            change, shift = fit.solve(ridge, centred)
-            found.append((held.gain(change, shift), ridge))
-        gain, ridge = max(found)
-        if not gain > 0:
-            return NO_GAIN
-        change, shift = (seen.fit + seen.held).residual(plain, factor, added).solve(ridge, centred)
-        if not change.isfinite().all() or not shift.isfinite().all():
-            return NO_NUMBERS
-        view.copy_((plain + change).view(view.shape))
-        if bias is not None:
-            bias.add_(shift.to(bias))
-        return None
 
 
 @dataclass(slots=True)
@@ -431,7 +188,7 @@ def reconstruct(
 ) -> Job[Repairs]:
     """Repair the products of a student that lost inputs, in place; gradients are not needed and no label is read.
 
-    By least squares, the independent repair is given back beside that.
+    By least squares, the independent repair is returned too.
 
     Args:
         student: A fresh cut; weights that were trained since are left alone.
@@ -452,8 +209,8 @@ def reconstruct(
     limit = PassLimit() if limit is None or where != device else limit  # of another device it says nothing
     limit.begin(where)
 
-    def repaired() -> Job[Repairs]:
-        """Everything, or nothing."""
+    def repair_all() -> Job[Repairs]:
+        """Repair everything or, where it is broken off, nothing."""
         work = Reconstruction(student, teacher, kept, elements, task, how, token or NeverCancelled(), limit)
         try:
             return (yield from work.run())
@@ -465,7 +222,7 @@ def reconstruct(
         student.eval()
         teacher.eval()
         given = partial(first_inputs, task, Split.TRAIN)
-        return (yield from in_fitting_parts(repaired, teacher, given, limit, divides=True))
+        return (yield from in_fitting_parts(repair_all, teacher, given, limit, divides=True))
 
 
 @dataclass(slots=True)
@@ -483,7 +240,7 @@ class RepairState:
     left: dict[str, list[Message]] = field(default_factory=dict[str, list[Message]])
 
     def note(self, name: str, why: Message | None) -> None:
-        """That a part of a weight was repaired, or why not."""
+        """Record that a part of a weight was repaired, or why not."""
         if why is None:
             self.done[name] = None
         else:
@@ -528,10 +285,11 @@ class Reconstruction:
         if first is None:
             return Repairs()
         yield Progress("Recording the inputs of layers")
-        self._look_around(first)
-        batches = [first, *islice(given, self._batches(first) - 1)]
+        self._survey_original(first)
+        batches = [first, *islice(given, self._batch_count(first) - 1)]
         yield from self._repair_shared(batches)
-        passed = {*self._survey.shared, *self._survey.excluded, *(self._survey.read - self._survey.order.keys())}
+        survey = self._survey
+        passed = {*survey.shared, *survey.excluded, *(survey.read - survey.order.keys())}
         waiting = [one for one in self._elements if one not in passed]
         while waiting:
             waiting = yield from self._repair_in_order(waiting, batches)
@@ -544,11 +302,14 @@ class Reconstruction:
     def _result(self, state: RepairState) -> RepairResult:
         left = {name: reasons[0] for name, reasons in state.left.items() if name not in state.done}
         known = {*self._survey.read, *state.done, *left}
-        left |= {name: NO_DATA for name, one in self._elements.items() if name not in known and _lost_inputs(one)}
+        for name, one in self._elements.items():
+            # Nothing has read it, so its form is not known: its second dimension counts as that of its inputs.
+            if name not in known and not one.transpose(0, 1).flatten(1).any(1).all():
+                left[name] = NO_DATA
         return RepairResult(tuple(state.done), tuple((self._survey.excluded | left).items()))
 
-    def _batches(self, first: Inputs) -> int:
-        """How many batches to look at: as many as some layer needs, as far as work and memory allow."""
+    def _batch_count(self, first: Inputs) -> int:
+        """How many batches to run: as many as the neediest layer needs, as far as work and memory allow."""
         survey, there = self._survey, self._task.batch_count(Split.TRAIN) or BATCHES
         samples, needed = batch_size(first), 2
         for one in survey.order.keys() - survey.excluded.keys():
@@ -558,14 +319,14 @@ class Reconstruction:
         size = sum(torch.as_tensor(one).nbytes for _, one in named_arrays(first))
         return min(there, BATCHES, needed, max(FEW, MEMORY // max(size, 1)))
 
-    def _look_around(self, first: Inputs) -> None:
+    def _survey_original(self, first: Inputs) -> None:
         """Survey the original on a few samples of the first batch, and its norms beside the student's."""
         given = first if _has_lists(first) else few(first, SURVEYED)
         scale, survey = batch_size(first) / max(batch_size(given), 1), self._survey
         memory = LiveMemory([*self._teacher.parameters(), *self._teacher.buffers()])
 
-        def seen(product: WeightProduct) -> None:
-            """Note what a product shows."""
+        def note(product: WeightProduct) -> None:
+            """Enter a product into the survey."""
             name = product.name
             weight = self._weights[name]
             survey.macs += scale * sum(one.rows * one.view(weight).numel() for one in product.units)
@@ -587,7 +348,7 @@ class Reconstruction:
                 survey.inputs[name] = max((len(one.left) for one in units), default=0)
                 survey.bytes[name] = scale * memory.bytes()
 
-        with forward_of(self._teacher, self._token, seen) as (model, watch), memory:
+        with forward_of(self._teacher, self._token, note) as (model, watch), memory:
             call(model, given)
         survey.peak = scale * memory.peak
         survey.mixed = watch.mixed
@@ -606,8 +367,8 @@ class Reconstruction:
         own: dict[str, dict[Place, WeightProduct]] = {one: {} for one in names}
         found: dict[tuple[str, Place], list[Consumer]] = {}
 
-        def seen(product: WeightProduct) -> None:
-            """Take in the rows of a product."""
+        def take_rows(product: WeightProduct) -> None:
+            """Take in the rows of a product, unless there are enough."""
             name, place = product.name, product.place
             if place not in theirs[name]:
                 theirs[name][place] = product
@@ -617,13 +378,12 @@ class Reconstruction:
                 if one.sequential.fit.rows < enough:
                     one.look(product, None, -(-enough // len(batches)), self._products, False, self._added_by(product))
 
-        def seen_own(product: WeightProduct) -> None:
-            """Keep the first product at each place."""
+        def keep_first(product: WeightProduct) -> None:
             own[product.name].setdefault(product.place, product)
 
         for number, inputs in enumerate(batches, start=1):
             check(self._token)
-            with forward_of(self._teacher, self._token, seen, names) as (model, watch):
+            with forward_of(self._teacher, self._token, take_rows, names) as (model, watch):
                 watch.present = filled(inputs)
                 call(model, inputs)
             yield Progress("Recording the inputs of layers", number, len(batches))
@@ -631,7 +391,7 @@ class Reconstruction:
             if all(len(own[one]) >= len(theirs[one]) for one in names):
                 break
             check(self._token)
-            with forward_of(self._student, self._token, seen_own, names) as (model, _):
+            with forward_of(self._student, self._token, keep_first, names) as (model, _):
                 call(model, inputs)
         for name in names:
             for place, product in theirs[name].items():
@@ -645,6 +405,7 @@ class Reconstruction:
         self, consumers: Sequence[Consumer], theirs: WeightProduct, candidates: Iterable[WeightProduct]
     ) -> WeightProduct | None:
         """The student's product that reads what is left of the numbers that the original's reads."""
+        # Weights of numbers, laid out as the real ones: a view of them shows which elements a product reads.
         elements, weight = self._elements[theirs.name], self._own[theirs.name]
         numbers = torch.arange(weight.numel()).view(weight.shape)
         own = torch.empty_strided(weight.shape, weight.stride(), dtype=torch.int64).copy_(numbers)
@@ -661,6 +422,8 @@ class Reconstruction:
 
     def _repair_in_order(self, waiting: Sequence[str], batches: Sequence[Inputs]) -> Job[list[str]]:
         """Repair weights in the order in which they run; gives those that need more batches than fit beside others."""
+        # Forwards wait at each product with all their activations. Early products of a large model hold so much that
+        # few batches fit; where that is too little data, later ones wait for a turn of their own with more batches.
         survey, total = self._survey, len(batches)
         count = self._fitting(waiting, total)
         later = [
@@ -679,13 +442,14 @@ class Reconstruction:
         with paused_forwards(models, joined, frozenset(now), self._token) as forwards, ExitStack() as adjusting:
             for (theirs, own), inputs in zip(forwards, joined, strict=True):
                 model, original = own.copied, theirs.copied
-                if model is None or original is None:  # its statistics are those of other forwards too
+                # Forwards that share a model share its statistics, which cannot be those of each batch then.
+                if model is None or original is None:
                     continue
                 if survey.adjusts and batch_size(inputs) >= ADJUSTED:
                     adjusting.enter_context(adjusting_batchnorm(model, original, self._kept))
             for name, here in in_order(forwards, survey.order):
                 check(self._token)
-                self._repair_site(name, [(one, other) for one, other in here])
+                self._repair_paused(name, [(one, other) for one, other in here])
                 yield Progress("Repairing layers", len(self._sequential.done), len(survey.order) or 1)
         return later
 
@@ -694,7 +458,7 @@ class Reconstruction:
         most = max((2 * self._survey.bytes.get(one, 0.0) for one in names), default=0.0)
         return max(1, min(total, int(MEMORY / max(most, 1.0))))
 
-    def _repair_site(self, name: str, here: Sequence[tuple[WeightProduct | None, WeightProduct | None]]) -> None:
+    def _repair_paused(self, name: str, here: Sequence[tuple[WeightProduct | None, WeightProduct | None]]) -> None:
         """Repair a weight from where all forwards wait at its product."""
         theirs = next((one for one, _ in here if one is not None), None)
         if theirs is None:
@@ -782,19 +546,11 @@ class Reconstruction:
                 unit.added(written).fill_(True)
 
 
-def _correlated(given: Tensor, theirs: Tensor) -> bool:
-    """Whether rows [n, m] of the student's inputs have anything to do with those of the original's that are left."""
-    step = max(len(given) // COMPARED, 1)
-    pair = [one[::step] - one[::step].mean(0) for one in (given, theirs)]
-    size = float(pair[0].square().sum()) ** 0.5 * float(pair[1].square().sum()) ** 0.5
-    return not size > 0 or abs(float((pair[0] * pair[1]).sum())) / size > CORRELATED
-
-
 @contextmanager
 def forward_of(
     model: nn.Module, token: CancelToken, seen: Seen, only: Container[str] | None = None
 ) -> Generator[tuple[nn.Module, WeightProducts]]:
-    """(A copy with the same parameters, what watches it) to run without gradients inside; `seen` hears of products."""
+    """Give a copy with the same parameters and its watch, to run without gradients inside; `seen` gets its products."""
     copy = own_copy(model)
     watch = WeightProducts(dict(model.named_parameters()), seen, copy.buffers(), only=only)
     with torch.no_grad(), interruptible(token), plain_attention(), watch:
@@ -816,23 +572,17 @@ def joined_batches(batches: Sequence[Inputs], most: int, largest: int = JOINED) 
     made: list[Inputs] = []
     for some in groups.values():
         size = min(-(-len(some) // most), largest)
-        made += [_joined(some[n : n + size]) for n in range(0, len(some), size)]
+        for n in range(0, len(some), size):
+            part = some[n : n + size]
+            if len(part) == 1:
+                made.append(part[0])
+                continue
+            arrays = [[torch.as_tensor(a) for _, a in named_arrays(one)] for one in part]
+            joined = iter([torch.cat(several) for several in zip(*arrays, strict=True)])
+            made.append(mapped(part[0], lambda _, joined=joined: next(joined)))
     return made
-
-
-def _joined(batches: Sequence[Inputs]) -> Inputs:
-    if len(batches) == 1:
-        return batches[0]
-    parts = [[torch.as_tensor(a) for _, a in named_arrays(one)] for one in batches]
-    together = iter([torch.cat(some) for some in zip(*parts, strict=True)])
-    return mapped(batches[0], lambda _: next(together))
 
 
 def _has_lists(inputs: Inputs) -> bool:
     values = inputs.values() if isinstance(inputs, Mapping) else inputs
     return any(isinstance(one, list) for one in values)
-
-
-def _lost_inputs(elements: Tensor) -> bool:
-    """A weight that nothing has read lost indices behind those of its outputs, as far as its shape tells."""
-    return not elements.transpose(0, 1).flatten(1).any(1).all()

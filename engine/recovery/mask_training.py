@@ -23,8 +23,8 @@ from ..structures.costs import costs
 from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
 from .budget import Budget, Unit
-from .checkpoint import Checkpoint, Position, TrainingRun, points_of_checkpoint, put_back
-from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass
+from .checkpoint import Checkpoint, Position, TrainingRun, points_of_checkpoint, restore_training
+from .domain_mixing import advance_mixture, begin_mixing, mix_anew, next_pass
 from .features import Features
 from .finetune import count_batches, explained, seek_rate, share_gradients, train_epoch
 from .gradient_sharing import MasksOrder
@@ -131,8 +131,8 @@ def learn_masks(
                 named = [identities(analysis, one) for one in (plan, removed, locked)]
                 order = MasksOrder(plan=named[0], scores=scores.tolist(), removed=named[1], locked=named[2])
                 share_gradients(training, group, (copy, teacher), True, order)
-            yield from _trained(training, checkpoint, costs(analysis, plan).parameters)
-            if masks.chosen is None:  # fewer steps than it takes to come so far
+            yield from _train(training, checkpoint, costs(analysis, plan).parameters)
+            if masks.chosen is None:  # too few steps to get there
                 masks.settle()
             assert masks.chosen is not None
             with masks.applied(training.step, 1.0):
@@ -142,14 +142,14 @@ def learn_masks(
         return MaskResult(state, masks.chosen)
 
 
-def _trained(training: Training, checkpoint: Checkpoint, parameters: int) -> Job[None]:
-    """All steps, from the first or from where an earlier run stopped; `parameters` of what the masks leave."""
+def _train(training: Training, checkpoint: Checkpoint, parameters: int) -> Job[None]:
+    """Make all steps, from the first or from where an earlier run stopped; `parameters` are those that masks leave."""
     found = checkpoint.load()
     yield from begin_mixing(training, found or {}, parameters)
     if found is None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
     else:
-        position = put_back(training, found)
+        position = restore_training(training, found)
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
         for point in ({}, *points_of_checkpoint(found)):
             yield Progress(text, *training.shown, values=point)
@@ -162,9 +162,9 @@ def _trained(training: Training, checkpoint: Checkpoint, parameters: int) -> Job
         if training.over:
             break
         if training.step > position.evaluated and not (passed and training.settings.evaluate_every):
-            yield from mixed_anew(training, position.done)
+            yield from mix_anew(training, position.done)
             position.evaluated = training.step
         else:
-            mixed_on(training, position.done)
+            advance_mixture(training, position.done)
         if passed:
             run.position = next_pass(training, position)

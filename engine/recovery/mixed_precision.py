@@ -2,7 +2,7 @@
 
 A bfloat16 has 8 bits of precision: steps below 1/512 of a weight are rounded away, and those of a fine-tuning mostly
 are. Every model that was cut runs in single precision, since its verification did. With AdamW this takes 16 bytes a
-weight (itself, its gradient, two moments) in place of 8, and 2 more while it is judged; the teacher stays as it is.
+weight (itself, its gradient, two moments) in place of 8, and 2 more while it is evaluated; the teacher stays as it is.
 """
 
 from collections.abc import Generator, Mapping
@@ -18,7 +18,7 @@ from ..errors import SecateurError, TaskError
 
 HALF = (torch.bfloat16, torch.float16)
 NAMED = ("BFloat16", "Half")
-"""As errors of torch name them."""
+"""How errors of torch name them."""
 
 OwnTypes = Mapping[str, torch.dtype]
 """Own types of a student's parameters and buffers in half precision, by name."""
@@ -42,8 +42,15 @@ def widening(model: nn.Module, own: OwnTypes) -> Generator[None]:
     Raises:
         TaskError: A loss mixes both otherwise.
     """
+
+    def widen(given: Tensor) -> Tensor:
+        return given.float() if given.dtype in HALF else given
+
+    def widen_inputs(_module: nn.Module, given: Any, named: Any) -> Any:
+        return tree_map_only(Tensor, widen, (given, named))
+
     parts = [one for one in model.modules() if own and not isinstance(one, torch.jit.ScriptModule)]
-    handles = [one.register_forward_pre_hook(_widen, with_kwargs=True) for one in parts]  # a script takes no hook
+    handles = [one.register_forward_pre_hook(widen_inputs, with_kwargs=True) for one in parts]  # scripts take no hook
     try:
         yield
     except Exception as error:
@@ -84,11 +91,3 @@ def _cast(model: nn.Module, types: OwnTypes) -> None:
     tensors = _tensors(model)
     for name, kind in types.items():
         tensors[name].data = tensors[name].data.to(kind)
-
-
-def _widen(_module: nn.Module, given: Any, named: Any) -> Any:
-    return tree_map_only(Tensor, _widened, (given, named))
-
-
-def _widened(given: Tensor) -> Tensor:
-    return given.float() if given.dtype in HALF else given

@@ -19,21 +19,21 @@ RECOVERY = "recovery after each cut"
 TRAINING, DISTILLATION = "Training", "Distillation"
 """Headings of the settings in a report."""
 RATE = 2e-3
-"""Peak of the learning rate where none is said: the largest that is tried, and what is used without trials."""
+"""Default peak of the learning rate: the largest that is tried, and the one that is used without trials."""
 SHARDED_RATE = RATE / 16
-"""That of models that are divided among processes: they are large."""
+"""The same for models that are divided among processes: they are large."""
 TUNING_EPOCHS, TUNING_SHARE = 2, 2
-"""Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most."""
+"""Epochs of tuning the teacher at most: so many, and one in so many of the recovery's."""
 TUNING_PATIENCE = 3
-"""Evaluations within an epoch without gain after which tuning ends; of whole epochs it is the first."""
+"""Evaluations without gain after which tuning ends, where they are within an epoch; else the first ends it."""
 TUNING_TIME = 1 / 3
 """Share of a recovery's time, steps or tokens that tuning the teacher may take."""
 FEW_UPDATES = 200
-"""Updates on text up to which a recovery does not make up for what a repair leaves."""
+"""Updates on text up to which the state after the repair decides how good a recovery ends."""
 DISTILLATION_STEPS = 160
 """Steps of a repair by distillation; trials of the learning rate come on top."""
 DISTILLED = 1e12
-"""Multiply-accumulates of the original on the samples of all these steps, up to which they are made by default."""
+"""Multiply-accumulates of the original in all these steps, up to which they are made by default."""
 
 
 class Repair(StrEnum):
@@ -74,11 +74,11 @@ class RecoverySettings:
     """Fine-tuning with the original as teacher.
 
     Attributes:
-        epochs: Passes over the train split; says nothing where `minutes`, `steps` or `tokens` are given, but for a
-            recovery that is done: there it is the passes that were begun.
+        epochs: Passes over the train split. Where `minutes`, `steps` or `tokens` are given it is not used; of a
+            recovery that is done it is the number of passes that were begun.
         minutes: How long a recovery may take instead, with all that belongs to it (the teacher's tuning, repair,
-            evaluations); the schedule follows the time. 0 for as many epochs as are said.
-        steps: Updates after which a recovery ends instead, 0 for as many as are in the epochs.
+            evaluations); the schedule follows the time. 0 to train by epochs.
+        steps: Updates after which a recovery ends instead, 0 to train by epochs.
         tokens: Tokens of text after which it ends instead, padding aside; the last update may go beyond.
         accumulate: Batches whose gradients make one update.
         evaluate_every: Updates between two evaluations; 0: evaluated after each epoch. The end is evaluated anyway.
@@ -91,21 +91,21 @@ class RecoverySettings:
         seed: Order of the batches.
         threads: torch threads, 0: as many as the machine has less one.
         repair: How layers that lost inputs are repaired from calibration data before training; see `repairs`.
-        optimizer: What makes the steps; SGD has Nesterov momentum 0.9 and wants a learning rate of its own.
-        clip: Largest norm of the gradients of all parameters together, 0 for none; None for what suits the optimiser:
-            1 for AdamW and Adam, whose second moments remember a first large gradient for long, none for SGD.
+        optimizer: What makes the steps; SGD has Nesterov momentum 0.9 and needs a learning rate of its own.
+        clip: Largest norm of the gradients of all parameters together, 0 for any; None for what suits the optimiser:
+            1 for AdamW and Adam, whose second moments remember a first large gradient for long, any for SGD.
         warm_up: Share of the steps in which the learning rate rises.
         patience: Evaluations (epochs, unless they are by steps) without a better metric after which training stops, 0
             for never.
-        features: Weight of the distance between what blocks give in student and teacher, 0 for none.
+        features: Weight of the distance between the outputs of blocks in student and teacher, 0 for none.
         mirror: Mirror about half of the images of each batch, anew each time, with their labels; None: where the
-            original is as good on mirrored images, and of classes the student learns the mean of a tuned teacher's
-            answers to both sides then. With a weight of 1 for the teacher no label is needed.
-        teacher: What is the teacher: the original, or the original tuned on the data where that improves it.
+            original is as good on mirrored images. The student then learns the mean of a tuned teacher's logits for
+            both sides. With a weight of 1 for the teacher no label is needed.
+        teacher: The original, or the original tuned on the data where that improves it.
         mixing: How named domains of text (`train-NAME.txt`) are mixed.
-        references: Losses that lead the mixing: one entry with them, or one for each of several models of which the
-            sizes are known, for a scaling law; () for those of the original.
-        half: Forward and loss in bfloat16 where torch thinks it safe; weights are trained in single precision anyway.
+        references: Losses that lead the mixing: one entry with them, or one for each of several models of known
+            sizes, for a scaling law; () for those of the original.
+        half: Mixed precision (autocast) in bfloat16; weights are trained in single precision anyway.
         shard: Of several processes each holds a part of every weight, gradient and optimiser state (`division.py`).
     """
 
@@ -415,15 +415,13 @@ class RecoverySettings:
 
     @property
     def peak(self) -> float:
-        """Peak of the learning rate, as far as it is known before trials."""
+        """Peak of the learning rate before any trial."""
         return self.learning_rate or (SHARDED_RATE if self.shard else RATE)
 
     @property
     def seeks_rate(self) -> bool:
-        """Whether trials find the learning rate: not for SGD, which wants others, nor of a model that is divided.
-
-        What is divided among processes is trained alike in one, so that a run of several goes on there.
-        """
+        """Whether trials find the learning rate: not for SGD, which needs others, nor for a model that is divided."""
+        # A training of several processes can be resumed in one: there too `shard` decides.
         return not (self.learning_rate or self.shard or self.optimizer is Optimizer.SGD) and self.trains
 
     @property
@@ -435,7 +433,7 @@ class RecoverySettings:
 
     @property
     def repairs(self) -> Repair:
-        """How layers are repaired, which is never automatic; distillation follows that."""
+        """How layers are repaired, never automatic; a distillation begins with least squares."""
         return Repair.LEAST_SQUARES if self.repair in (Repair.AUTO, Repair.DISTILLATION) else self.repair
 
     @property
@@ -454,7 +452,7 @@ class RecoverySettings:
 
     @property
     def trains(self) -> bool:
-        """Whether there is any training."""
+        """Whether it trains at all."""
         return self.budget.amount > 0
 
     @property
@@ -465,7 +463,7 @@ class RecoverySettings:
     def updates(self, batches: int) -> float | None:
         """About how many updates it makes with so many batches in the train split, 0 for an unknown number.
 
-        None where time or tokens end it, or where nobody knows.
+        None where time or tokens end it, or where that is not known.
         """
         if not self.trains:
             return 0.0
@@ -475,10 +473,10 @@ class RecoverySettings:
         return self.budget.amount * batches / self.accumulate if known else None
 
     def counts_on_repair(self, text: bool, batches: int = 0) -> bool:
-        """Whether to choose by what a repair by least squares leaves of the outputs.
+        """Whether to choose structures by what least squares leave of the outputs.
 
-        Layers are repaired so, and text is trained for `FEW_UPDATES` at most; of other data even long trainings end
-        better where the repair left more.
+        Only where layers are repaired so. Text must be trained for `FEW_UPDATES` at most; on other data even long
+        trainings end better where the repair left more.
 
         Args:
             text: The data is text.
@@ -496,11 +494,11 @@ class RecoverySettings:
 
     @property
     def as_asked(self) -> "RecoverySettings":
-        """The same without what only the recovery has shown: how many passes its budget came to."""
+        """The same without the number of passes that only the recovery has shown."""
         return self if self.passes is not None else replace(self, epochs=RecoverySettings().epochs)
 
     def as_done(self, epochs: int) -> "RecoverySettings":
-        """The same as it is recorded: where the budget was none of epochs, with the passes that were begun."""
+        """The same for the record: with the passes that were begun, where the budget was not in epochs."""
         return self if self.passes is not None else replace(self, epochs=epochs)
 
     def suited_to(self, macs: int, batch: int) -> "RecoverySettings":
@@ -517,7 +515,7 @@ class RecoverySettings:
 
     @property
     def distilling(self) -> "RecoverySettings | None":
-        """What a repair by distillation trains with, without labels; None where none is asked for, or training is."""
+        """Settings of the training, without labels, in a repair by distillation; None for any other recovery."""
         if self.repair is not Repair.DISTILLATION or self.trains:
             return None
         return RecoverySettings(
@@ -569,10 +567,10 @@ def chosen_by_repair(recovery: RecoverySettings | None, task: TaskInfo | None) -
 
 
 def as_recorded(plain: Any) -> Any:
-    """Plain data with what settings meant when they were written, wherever they stand in it.
+    """Add to settings within plain data of earlier versions what they meant when they were written.
 
-    Versions that did not say what the teacher is had none but the original. An automatic repair without training, which
-    is never recorded now, was none. Goals that did not say how many widths a narrow layer chooses from had two.
+    Versions without a choice of teacher had the original alone. An automatic repair without training, which is never
+    recorded now, was none. Goals without a number of widths for narrow layers had two.
     """
     if isinstance(plain, list):
         items = cast("list[Any]", plain)
@@ -589,7 +587,7 @@ def as_recorded(plain: Any) -> Any:
 
 
 def require_possible(settings: RecoverySettings) -> None:
-    """Raise SecateurError for settings that no training can have."""
+    """Refuse settings that contradict each other. Raises SecateurError."""
     if settings.threads:
         check_threads(settings.threads)
     require_in_range(settings)
@@ -633,8 +631,8 @@ def require_mixable(settings: RecoverySettings, task: object) -> None:
     """Refuse data whose domains cannot be mixed as the settings say.
 
     Raises:
-        DataError: A domain has no sequence to train on or none to be judged by, or no reference loss, or a reference
-            loss is of no domain.
+        DataError: A domain has no sequence to train on or to evaluate on, or no reference loss; or a reference loss
+            belongs to no domain.
     """
     if settings.mixing is Mixing.NATURAL:
         return

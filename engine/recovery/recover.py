@@ -9,8 +9,8 @@ on the val split by more than noise; a first epoch without any gain is the last.
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import torch
@@ -117,7 +117,7 @@ def recover(
     tuning = tuning_work(task, settings)
     begin = tuning / (tuning + training_work(task, settings))
     with explained():
-        time = limit.part(TUNING_TIME)
+        tuning_limit = limit.part(TUNING_TIME)
         checkpoint = replace(checkpoint, teacher=checkpoint.first_teacher())
         job = tuned_teacher(
             teacher,
@@ -126,19 +126,27 @@ def recover(
             checkpoint.teacher,
             device=device,
             passes=passes,
-            limit=time,
+            limit=tuning_limit,
             group=group,
             token=token,
         )
         tuned = yield from spanning(job, 0.0, begin)
-    kept = kept or {}
-    with _taught_by(teacher, tuned) as teaches, _inheriting(student, teacher, teaches, kept) as begins:
+    kept, begins, teaches = kept or {}, student, teacher
+    with ExitStack() as copies:
+        if tuned.state_dict is not None:
+            teaches = copies.enter_context(working_copy(teacher))
+            teaches.load_state_dict(tuned.state_dict)
+            # A teacher that cannot be copied is tuned itself: what its weights were is gone until the end.
+            inherited = None if teaches is teacher else _tuned_weights(student, teacher, teaches, kept)
+            if inherited is not None:
+                begins = copies.enter_context(working_copy(student))
+                begins.load_state_dict(inherited)
         job = fine_tune(
             begins,
             teaches,
             task,
             settings,
-            mirror=_sides(settings, tuned),
+            mirror=_sides_to_show(settings, tuned),
             outputs=outputs,
             kept=kept,
             reference=(teaches, kept) if reference is None or reference[0] is teacher else reference,
@@ -154,48 +162,31 @@ def recover(
     return replace(done, teacher=tuned.message, divided=passes.message)
 
 
-def _sides(settings: RecoverySettings, tuned: TunedTeacher) -> Sides:
-    """Which sides of images to show.
-
-    A teacher that knows the data as it is says much the same of both sides; one that had to be tuned gains by both. Who
-    asks for mirrored images may mean that a mirrored image is another class.
-    """
+def _sides_to_show(settings: RecoverySettings, tuned: TunedTeacher) -> Sides:
+    """Which sides of images the student is shown."""
+    # Who asks for mirrored images may mean that a mirrored image is another class: no means over both sides then.
     if settings.mirror is not None:
         return Sides.DRAWN if settings.mirror else Sides.GIVEN
     if not tuned.mirror:
         return Sides.GIVEN
+    # A teacher that knows the data gives both sides much the same outputs; one that had to be tuned gains by both.
     return Sides.DRAWN if tuned.state_dict is None else Sides.BOTH
 
 
-@contextmanager
-def _taught_by(teacher: nn.Module, tuned: TunedTeacher) -> Generator[nn.Module]:
-    """The original with its tuned weights, in a copy; itself where nothing was tuned."""
-    if tuned.state_dict is None:
-        yield teacher
-        return
-    with working_copy(teacher) as copy:
-        copy.load_state_dict(tuned.state_dict)
-        yield copy
-
-
-@contextmanager
-def _inheriting(student: nn.Module, teacher: nn.Module, tuned: nn.Module, kept: KeptIndices) -> Generator[nn.Module]:
-    """The student with what it keeps of the tuned weights, in a copy; itself where it is no plain cut of the original.
+def _tuned_weights(
+    student: nn.Module, teacher: nn.Module, tuned: nn.Module, kept: KeptIndices
+) -> dict[str, Tensor] | None:
+    """What the student keeps of the tuned weights; None where it is no plain cut of the original.
 
     A plain cut has all weights of the original at the indices that it keeps: it was neither trained nor changed since.
     """
-    parts = {name: kept.get(name, ()) for name in student.state_dict()}
-    before, after = teacher.state_dict(), tuned.state_dict()
-    plain = tuned is not teacher and all(
-        name in before and dims is not None and torch.equal(one, slice_tensor(before[name], dims))
-        for (name, one), dims in zip(student.state_dict().items(), parts.values(), strict=True)
-    )
-    if not plain:
-        yield student
-        return
-    with working_copy(student) as copy:
-        copy.load_state_dict({name: slice_tensor(after[name], dims or ()) for name, dims in parts.items()})
-        yield copy
+    before, after, found = teacher.state_dict(), tuned.state_dict(), dict[str, Tensor]()
+    for name, one in student.state_dict().items():
+        dims = kept.get(name, ())
+        if name not in before or dims is None or not torch.equal(one, slice_tensor(before[name], dims)):
+            return None
+        found[name] = slice_tensor(after[name], dims)
+    return found
 
 
 def tuned_teacher(
@@ -225,13 +216,13 @@ def tuned_teacher(
     """
     how = settings.tuning
     if (known := kept.load()) is not None:
-        told = known["message"]
-        return TunedTeacher(known["mirror"], known["state_dict"], None if told is None else from_plain(told, Message))
+        message = None if known["message"] is None else from_plain(known["message"], Message)
+        return TunedTeacher(known["mirror"], known["state_dict"], message)
     if how is None and (settings.mirror is not None or not settings.trains):
         return TunedTeacher()
     found = TunedTeacher()
-    divides = settings.shard and not group.is_alone  # whole it may be larger than the device
-    looking = PassLimit() if divides else passes
+    divides = settings.shard and not group.is_alone
+    looking = PassLimit() if divides else passes  # on the CPU then: whole, the model may be larger than the device
     with placed(CPU if divides else device, teacher):
         if has_loss(teacher, task, token, looking):
             begin = MIRRORING * task.batch_count(Split.VAL) / max(tuning_work(task, settings), 1)
@@ -239,10 +230,10 @@ def tuned_teacher(
                 (yield from spanning(labels_allow_mirroring(teacher, task, token, looking), 0.0, begin))
             )
             if how is not None:
-                job = _tuned(teacher, task, how, found.mirror, kept, device, passes, limit, group, token)
+                job = _tune(teacher, task, how, found.mirror, kept, device, passes, limit, group, token)
                 found = yield from spanning(job, begin, 1.0)
-    told = None if found.message is None else to_plain(found.message)
-    kept.save({"mirror": found.mirror, "state_dict": found.state_dict, "message": told})
+    message = None if found.message is None else to_plain(found.message)
+    kept.save({"mirror": found.mirror, "state_dict": found.state_dict, "message": message})
     return found
 
 
@@ -255,7 +246,7 @@ def tuning_work(task: Task, settings: RecoverySettings) -> float:
     return MIRRORING * val + (0.0 if tuning is None else training_work(task, tuning) + len(COEFFICIENTS) * val)
 
 
-def _tuned(
+def _tune(
     teacher: nn.Module,
     task: Task,
     settings: RecoverySettings,
@@ -283,7 +274,7 @@ def _tuned(
         token=token,
     )
     try:
-        done = yield from spanning(followed(job, _as_tuning), 0.0, trained)
+        done = yield from spanning(followed(job, _name_tuning), 0.0, trained)
     except SecateurError as error:
         if error.message.code not in NO_NUMBERS:
             raise
@@ -292,8 +283,8 @@ def _tuned(
     assert done.given is not None
     weights, metric, part = done.state_dict, done.metric, 1.0
     if done.improved and not (settings.shard and not group.is_alone):
-        job = _interpolated(teacher, done, task, settings, device, passes, limit, token)
-        weights, metric, part = yield from spanning(followed(job, _as_tuning), trained, 1.0)
+        job = _interpolate(teacher, done, task, settings, device, passes, limit, token)
+        weights, metric, part = yield from spanning(followed(job, _name_tuning), trained, 1.0)
     if done.stopped is not None and not done.steps:
         template = "The original is the teacher as it is: no time was left to tune it."
         return TunedTeacher(mirror, None, Message("recovery.teacher_no_time", template))
@@ -301,27 +292,27 @@ def _tuned(
     by_updates = settings.budget.unit is Unit.STEPS
     training = counted(done.steps, "update") if by_updates else counted(done.epochs, "epoch")
     fields: dict[str, Phrase] = {"training": training, "seconds": f"{seconds:.0f}"}
-    fields |= {"metric": metric.name, "before": _value(done.given)}
+    fields |= {"metric": metric.name, "before": _in_words(done.given)}
     if gain(metric, done.given) > SHARED * math.hypot(metric.error, done.given.error):
         template = "Teacher tuned for {training} ({seconds} s): {metric} {before} to {after} on the val split."
-        fields |= {"after": _value(metric)}
-        told = Message("recovery.teacher_tuned", template, fields)
+        fields |= {"after": _in_words(metric)}
+        message = Message("recovery.teacher_tuned", template, fields)
         if part < 1.0:
             template = (
                 "Teacher tuned for {training} ({seconds} s), its weights {part} of the way from the original's to "
                 "the tuned ones: {metric} {before} to {after} on the val split."
             )
-            told = Message("recovery.teacher_interpolated", template, fields | {"part": f"{100 * part:.0f} %"})
-        return TunedTeacher(mirror, weights, told)
+            message = Message("recovery.teacher_interpolated", template, fields | {"part": f"{100 * part:.0f} %"})
+        return TunedTeacher(mirror, weights, message)
     template = (
         "The original is the teacher as it is: tuning it for {training} ({seconds} s) brought {metric} from {before} "
         "to {after} on the val split, no more than noise."
     )
-    fields |= {"after": _value(done.metric)}
+    fields |= {"after": _in_words(done.metric)}
     return TunedTeacher(mirror, None, Message("recovery.teacher_kept", template, fields))
 
 
-def _interpolated(
+def _interpolate(
     teacher: nn.Module,
     tuned: Recovered,
     task: Task,
@@ -331,7 +322,7 @@ def _interpolated(
     limit: TimeLimit,
     token: CancelToken,
 ) -> Job[tuple[dict[str, Tensor], Metric, float]]:
-    """(the best of the tuned weights and those interpolated with the original's, their metric on val, coefficient).
+    """Give the best of the tuned weights and those between them and the original's, their metric on val, coefficient.
 
     No evaluation begins for which the limit leaves less time than the one before it took.
     """
@@ -360,7 +351,7 @@ def _interpolated(
 
 
 def _between(first: Tensor, last: Tensor, part: float) -> Tensor:
-    """Between two tensors [...] so much of the way; the last one where it holds no numbers of 16 bits or more."""
+    """So much of the way between two tensors [...]; the last one where it is of integers, flags or 8 bits."""
     if not (last.is_floating_point() or last.is_complex()) or last.dtype.itemsize == 1:
         return last
     wide = torch.promote_types(last.dtype, torch.float32)
@@ -368,11 +359,11 @@ def _between(first: Tensor, last: Tensor, part: float) -> Tensor:
     return torch.where(first == last, last, between)  # infinite numbers have nothing between them
 
 
-def _as_tuning(progress: Progress) -> Iterator[Progress]:
-    """The same for the original; its losses and metrics are no points of the recovery's curve."""
+def _name_tuning(progress: Progress) -> Iterator[Progress]:
+    """Progress of the tuning, without its losses and metrics: they are no points of the recovery's curve."""
     text = Message("progress.tuning_teacher", "Tuning the original on the data: {what}", {"what": progress.message})
     yield replace(progress, text=text, values={})
 
 
-def _value(metric: Metric) -> str:
+def _in_words(metric: Metric) -> str:
     return f"{100 * metric.value:.1f} %" if metric.percent else f"{metric.value:.4g}"

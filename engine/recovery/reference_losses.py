@@ -65,9 +65,25 @@ def require_references(given: Sequence[ReferenceLosses]) -> None:
 
 
 def read_references(text: str) -> tuple[ReferenceLosses, ...]:
-    """wiki=1.76,code=0.75 as one; 160M:wiki=3.2,code=1.4 410M:wiki=2.8,code=1.2 as one for each size."""
+    """Read "wiki=1.76,code=0.75" as one; "160M:wiki=3.2,code=1.4 410M:wiki=2.8,code=1.2" as one for each size."""
+    found = list[ReferenceLosses]()
     try:
-        found = tuple(_read(part) for part in _parts(text))
+        models = list[str]()
+        for part in shlex.split(text):
+            if models and models[-1].endswith(","):  # a blank behind a comma starts no other model
+                models[-1] += part
+            else:
+                models.append(part)
+        for model in models:
+            sized = SIZED.fullmatch(model)
+            rest, losses = (sized[2] if sized else model).rstrip(", "), list[tuple[str, float]]()
+            while rest:
+                one = NAMED.match(rest)
+                if one is None:
+                    raise ValueError(model)
+                losses.append((one[1], float(one[2])))
+                rest = rest[one.end() :]
+            found.append(ReferenceLosses(tuple(losses), read_amount(sized[1]) if sized else 0))
     except ValueError:
         template = (
             "{text!r} does not give a loss for each domain. Write it like wiki=1.76,code=0.75, or for models of "
@@ -75,7 +91,7 @@ def read_references(text: str) -> tuple[ReferenceLosses, ...]:
         )
         raise SecateurError("references.text", template, text=text) from None
     require_references(found)
-    return found
+    return tuple(found)
 
 
 def write_references(given: Sequence[ReferenceLosses]) -> str:
@@ -85,29 +101,6 @@ def write_references(given: Sequence[ReferenceLosses]) -> str:
         losses = ",".join(f"{name}={loss!r}" for name, loss in one.losses)
         parts.append(shlex.quote(f"{write_amount(one.parameters)}:{losses}" if one.parameters else losses))
     return " ".join(parts)
-
-
-def _parts(text: str) -> list[str]:
-    """The text of each model; a blank behind a comma parts none."""
-    found = list[str]()
-    for part in shlex.split(text):
-        if found and found[-1].endswith(","):
-            found[-1] += part
-        else:
-            found.append(part)
-    return found
-
-
-def _read(part: str) -> ReferenceLosses:
-    sized = SIZED.fullmatch(part)
-    rest, losses = (sized[2] if sized else part).rstrip(", "), list[tuple[str, float]]()
-    while rest:
-        one = NAMED.match(rest)
-        if one is None:
-            raise ValueError(part)
-        losses.append((one[1], float(one[2])))
-        rest = rest[one.end() :]
-    return ReferenceLosses(tuple(losses), read_amount(sized[1]) if sized else 0)
 
 
 REFERENCE_LOSSES = Notation(read_references, write_references, "NAME=LOSS,...")
@@ -146,7 +139,7 @@ class ScalingLaw:
         return self.floor + self.scale * (parameters / self.unit) ** -self.exponent
 
 
-def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
+def fit_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
     """The law with the least sum of squared differences; of two sizes that without a floor, a line in logarithms.
 
     Where larger models do not lose less on the whole, it is the mean of the losses (of two the geometric one), whatever
@@ -166,20 +159,20 @@ def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
             return ScalingLaw(float(np.exp(np.log(measured).mean())), 0.0, 0.0, unit)
         return ScalingLaw(0.0, float(np.exp(intercept)), float(-slope), unit)
 
-    def solved(exponent: float) -> tuple[Floats, float]:
+    def solve(exponent: float) -> tuple[Floats, float]:
         """Floor and scale for an exponent, and how far the law is off."""
         found, distance = optimize.nnls(np.stack([np.ones_like(units), units**-exponent], 1), measured)
         return found, float(distance)
 
     tried = np.geomspace(*EXPONENTS, TRIED)
-    best = int(np.argmin([solved(one)[1] for one in tried.tolist()]))
+    best = int(np.argmin([solve(one)[1] for one in tried.tolist()]))
     low, high = tried[max(best - 1, 0)], tried[min(best + 1, TRIED - 1)]
 
-    def off(exponent: float) -> float:
+    def squared_error(exponent: float) -> float:
         """Sum of squared differences."""
-        return solved(float(exponent))[1] ** 2
+        return solve(float(exponent))[1] ** 2
 
-    refined = optimize.minimize_scalar(off, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
+    refined = optimize.minimize_scalar(squared_error, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
     exponent = float(refined.x)
-    (floor, scale), _ = solved(exponent)
+    (floor, scale), _ = solve(exponent)
     return ScalingLaw(float(floor), float(scale), exponent, unit)

@@ -13,7 +13,7 @@ from ..tracing.shadow_model import whole_copy
 
 @contextmanager
 def modes_kept(*models: nn.Module) -> Generator[None]:
-    """Put every module's train or eval mode back, one by one."""
+    """Restore the train or eval mode of every single module."""
     modes = [(module, module.training) for model in models for module in model.modules()]
     try:
         yield
@@ -41,25 +41,22 @@ def pinned(seed: int, threads: int) -> Generator[None]:
 
 @contextmanager
 def working_copy(model: nn.Module) -> Generator[nn.Module]:
-    """A copy of a model to train. A model that cannot be copied is lent itself, and gets its tensors and flags back."""
+    """A copy of a model to train. One that cannot be copied is trained itself, and its tensors and flags restored."""
     try:
         copy = whole_copy(model)
     except Exception:
-        with _borrowed(model), modes_kept(model):
-            yield model
-    else:
+        copy = None
+    if copy is not None:
         yield copy
-
-
-@contextmanager
-def _borrowed(model: nn.Module) -> Generator[None]:
+        return
     tensors = [*model.parameters(), *model.buffers()]
     before = [(t, t.detach().clone(), t.requires_grad, t.grad) for t in tensors]
-    try:
-        yield
-    finally:
-        for tensor, value, flag, gradient in before:
-            tensor.requires_grad_(flag)
-            tensor.grad = gradient
-            with torch.no_grad():
-                tensor.copy_(value)
+    with modes_kept(model):
+        try:
+            yield model
+        finally:
+            for tensor, value, flag, gradient in before:
+                tensor.requires_grad_(flag)
+                tensor.grad = gradient
+                with torch.no_grad():
+                    tensor.copy_(value)

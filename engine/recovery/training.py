@@ -41,18 +41,18 @@ if TYPE_CHECKING:
     from .division import Division
 
 DIVERGED = "recovery.diverged"
-"""The code of the error for a loss that is no number."""
+"""The code of the error for a loss that is NaN or infinite."""
 SHORT = 0.5
 """Seconds of a step up to which a cancel waits for its end."""
 
 
 @dataclass(slots=True)
 class BatchStream:
-    """The batches of a pass, as far as they were taken.
+    """The batches of an epoch that are still to come.
 
     Attributes:
         batches: Those that follow.
-        epoch: Of the pass, from 1.
+        epoch: From 1.
         done: Batches that were taken, or left out, before.
     """
 
@@ -79,14 +79,14 @@ class Training:
         steps: Steps in all, for the schedule; 0 where time or tokens end it.
         step: Steps done.
         tokens: Tokens that they were made on; 0 where the data has none.
-        stream: Where it takes its batches from; None before the first, and where they are others from now on.
-        device: Where it is trained and judged.
+        stream: Where it takes its batches from; None to open it anew at the position.
+        device: Where it is trained and evaluated.
         own_types: Of the student's tensors that are trained in single precision instead.
         masks: Gates on the student's structures that are learned with its weights, None for none.
         mixture: Of named domains, None where they are not mixed.
         sharing: How gradients are added up with other processes, None where this one computes alone.
-        whole: It stands between two steps, so that it can be gone on with from here.
-        seconds: Of the last step; of a first one nobody knows.
+        whole: It is between two steps, so that it can be resumed from here.
+        seconds: Of the last step; infinite before the first.
         passes: How many samples go through the models at a time, once memory has run out.
         scaler: Scales the loss where float16 would round gradients to zero; None elsewhere.
         overflows: Steps that were skipped, because scaled gradients overflowed float16.
@@ -219,8 +219,7 @@ class Training:
     def train_on(self, batches: Sequence[Any]) -> float:
         """One update on the batches together; returns their loss.
 
-        A short step is not broken off, so that nothing of it is lost. With other processes, batches are what they
-        have of this one's part, and the update is made of the gradients of all.
+        With other processes, batches are this one's part, and the update is made of the gradients of all.
 
         Raises:
             SecateurError: The loss is no number.
@@ -228,23 +227,35 @@ class Training:
             Cancelled: The token was set.
         """
         check(self.token)
-        begun, self.whole = time.monotonic(), False
+        began, self.whole = time.monotonic(), False
         rate = self.peak * one_cycle(self.position, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
         if self.sharing is not None:
-            self.sharing.begin(self._step_order(len(batches), rate))
+            assert self.stream is not None
+            mixture = None if self.mixture is None else self.mixture.state_dict()
+            first = self.stream.done - len(batches)
+            self.sharing.begin(StepOrder(self.step, rate, self.stream.epoch, first, mixture))
+        # Unlike a long step, a short one is never broken off: nothing of it is lost.
         breaking_off = interruptible(self.token, self._parameters()) if self.seconds > SHORT else nullcontext()
-        with self._followed():
+        try:
             with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
                 value, tokens, part = self.gradients(batches)
             if self.sharing is not None:
                 self.sharing.collect(self.trained, part)
             self.update(rate)
+        except BaseException as error:
+            # The others make the same update, and wait in it for ever where it fails in this process alone. Of a
+            # divided model each may have made its part, so that nothing of it is to be kept. A loss that diverged
+            # did so in all of them.
+            alike = isinstance(error, SecateurError) and error.message.code == DIVERGED
+            if self.sharing is not None and not alike:
+                self.sharing.group.abandon()
+            raise
         self.step += 1
         self.tokens += tokens
         if self.masks is not None:
             self.masks.step(self.position)
-        self.seconds, self.whole = time.monotonic() - begun, True
+        self.seconds, self.whole = time.monotonic() - began, True
         return value
 
     def update(self, rate: float) -> None:
@@ -265,20 +276,6 @@ class Training:
             scaler.update()
             self.overflows += scaler.get_scale() < scale
 
-    @contextmanager
-    def _followed(self) -> Generator[None]:
-        """The others make the same update inside; where it fails in this process alone, they are given up.
-
-        Of a divided model each may have made its part, so that nothing of it is to be kept.
-        """
-        try:
-            yield
-        except BaseException as error:
-            alike = isinstance(error, SecateurError) and error.message.code == DIVERGED
-            if self.sharing is not None and not alike:
-                self.sharing.group.abandon()
-            raise
-
     def gradients(self, batches: Sequence[Any]) -> tuple[float, int, float]:
         """Add up the gradients of batches; returns (loss, tokens, which part of the whole update they are).
 
@@ -292,7 +289,10 @@ class Training:
         own = [batch for batch in batches if batch is not EMPTY]
         taught = [self._distillation_batch(batch) for batch in own]
         alone = len(own) == 1 and self.sharing is None
-        sizes = [1.0] if alone else [_size(one) for one in taught]
+        # How many samples or positions of a batch count in the mean that its loss is.
+        sizes = [1.0]
+        if not alone:
+            sizes = [float(batch_size(one.inputs) if one.counts is None else one.counts.sum()) for one in taught]
         whole, tokens = sum(sizes), sum(token_count(one.inputs) for one in taught)
         if self.sharing is not None:
             whole, summed = self.sharing.sums(whole, tokens)
@@ -308,7 +308,7 @@ class Training:
             taught += [self._distillation_batch(batch) for batch in more]
         try:
             with nullcontext() if self.division is None else self.division.together():
-                while (value := self._fitting_gradients(own, taught, shares)) is None:
+                while (value := self._add_gradients(own, taught, shares)) is None:
                     pass
         except SecateurError as error:
             if self.sharing is None or error.message.code not in NO_NUMBERS:
@@ -319,7 +319,7 @@ class Training:
             self._require_finite(value)
         return value, tokens, sum(sizes) / max(whole, 1.0)
 
-    def _fitting_gradients(
+    def _add_gradients(
         self, batches: Sequence[Any], taught: Sequence[DistillationBatch], shares: Sequence[float]
     ) -> float | None:
         """Add up gradients and give the loss; None where memory ran out, and parts of the batches are smaller now.
@@ -335,9 +335,13 @@ class Training:
                     loss = self._loss(batch, one)
                     if self.sharing is None:
                         self._require_finite(float(loss.detach()))
-                    self._require_gradient(loss)
+                    if not loss.requires_grad:
+                        raise TaskError(
+                            "recovery.no_gradient",
+                            "The loss does not depend on the model. Return a tensor computed from its outputs.",
+                        )
                     weighted = loss if share == 1.0 else share * loss
-                    if self.scaler is not None and self.half == "float16":  # its scale lies where gradients do
+                    if self.scaler is not None and self.half == "float16":  # on the device of the gradients
                         weighted = self.scaler.scale(weighted.to(self._parameters()[0].device))
                     with torch.autocast(kind_of(self.device), enabled=False) if self.half else nullcontext():
                         weighted.backward()  # where the model left autocast, so do its gradients
@@ -370,12 +374,6 @@ class Training:
     def _statistics(self) -> list[Tensor]:
         """What a forward in train mode counts: the running statistics of norms."""
         return [buffer for norm in norms_of(self.student) for buffer in norm.buffers()]
-
-    def _step_order(self, count: int, rate: float) -> StepOrder:
-        """What the other processes are told of an update of so many batches, which were just taken, at a rate."""
-        assert self.stream is not None
-        mixture = None if self.mixture is None else self.mixture.state_dict()
-        return StepOrder(self.step, rate, self.stream.epoch, self.stream.done - count, mixture)
 
     @property
     def trained(self) -> list[nn.Parameter]:
@@ -449,13 +447,20 @@ class Training:
                 own = self.task.loss(self.student, batch) if share < 1.0 else None
                 if share == 0.0 and own is not None and features is None:
                     return own
-                # a detector's losses come of another run than its maps, a loss of one's own may have changed the inputs
+                # The forward of the loss serves for distillation too. Not that of a detector, whose losses come from
+                # another run than its maps; nor one whose inputs a loss of the user's has changed.
                 same = heard and not family(self.student) and alike(heard[-1][0], distillation_batch.inputs)
                 outputs = heard[-1][1] if same else call(self.student, distillation_batch.inputs)
             finally:
                 for handle in handles:
                     handle.remove()
-            taught = self._taught(distillation_batch)
+            with torch.no_grad(), model_state_restored(self.teacher):
+                taught = call(self.teacher, distillation_batch.inputs)
+                # A teacher that was tuned gains by both sides of images: the student learns the mean of its logits.
+                both = self.mirror is Sides.BOTH and distillation_batch.logits and self.features is None
+                if both and has_logits(taught):
+                    with mirroring(self.teacher, all_samples=True):
+                        taught = mean_logits(taught, call(self.teacher, distillation_batch.inputs))
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:
             distance = distillation_loss(
@@ -471,62 +476,35 @@ class Training:
         parts += [] if further is None else [self.settings.features * further.to(parts[0].device)]
         return reduce(torch.add, parts)
 
-    def _taught(self, distillation_batch: DistillationBatch) -> Any:
-        """The teacher's outputs; where it looks at both sides of images, the mean of logits [N, C]."""
-        with torch.no_grad(), model_state_restored(self.teacher):
-            taught = call(self.teacher, distillation_batch.inputs)
-            both = self.mirror is Sides.BOTH and distillation_batch.logits and self.features is None
-            if not both or not has_logits(taught):
-                return taught
-            with mirroring(self.teacher, all_samples=True):
-                return mean_logits(taught, call(self.teacher, distillation_batch.inputs))
-
     def _distillation_batch(self, batch: Any) -> DistillationBatch:
-        """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
+        """As the task says; of a detector the maps, because the few boxes that it chooses teach little."""
         distillation_batch = self.task.distillation_batch(batch)
         if not family(self.student):
             return distillation_batch
         return replace(distillation_batch, inputs=asked_for_maps(distillation_batch.inputs))
 
     def _require_finite(self, loss: float) -> None:
-        if not math.isfinite(loss) and self.half == "float16":
+        if math.isfinite(loss):
+            return
+        words: dict[str, Any] = {"loss": loss, "step": self.step, "rate": self.peak}
+        if self.half == "float16":
             raise SecateurError(
                 "recovery.half_diverged",
                 "The loss is {loss} at step {step}, in float16, whose largest number is 65,504. Train without mixed "
                 "precision, or try a learning rate below {rate:g}.",
-                loss=loss,
-                step=self.step,
-                rate=self.peak,
+                **words,
             )
-        if not math.isfinite(loss):
-            raise SecateurError(
-                DIVERGED,
-                "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate below {rate:g}.",
-                loss=loss,
-                step=self.step,
-                rate=self.peak,
-            )
-
-    def _require_gradient(self, loss: Tensor) -> None:
-        if not loss.requires_grad:
-            raise TaskError(
-                "recovery.no_gradient",
-                "The loss does not depend on the model. Return a tensor computed from its outputs.",
-            )
+        template = "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate below {rate:g}."
+        raise SecateurError(DIVERGED, template, **words)
 
 
 def half_of(device: str) -> str:
-    """The type that mixed precision computes in on a device, "" where it has none that is safe."""
+    """The type of mixed precision on a device, "" where it has none that is safe."""
     return backend_of(device).half(device)
 
 
-def _size(one: DistillationBatch) -> float:
-    """How many samples or positions of a batch count in the mean that a loss is."""
-    return float(batch_size(one.inputs) if one.counts is None else one.counts.sum())
-
-
 def has_loss(model: nn.Module, task: Task, token: CancelToken, limit: PassLimit | None = None) -> bool:
-    """Whether the task has a loss by labels, asked of a copy that trains: that of a detector takes labels only then."""
+    """Whether the task has a loss by labels, tried on a copy in train mode: only then a detector takes labels."""
     batch = next(iter(task.batches(Split.TRAIN, seed=0)), None)
     if batch is None:
         return False

@@ -20,7 +20,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -55,15 +55,30 @@ RATES = tuple(RATE / 2**halvings for halvings in range(6))
 TOLERANCE, LARGEST_TOLERANCE, BRIEF = 0.1, 0.2, 300
 """Of the loss before a trial, how much higher it may be after it: before so few steps, and at most; see `tolerance`."""
 MOST, LEAST, PART = 16, 4, 15
-"""Updates of a trial: at most, at least, and one of so many of those that follow."""
+"""Updates of a trial: at most, at least, and one in so many of the training's."""
 USUAL = 2
-"""Trials of a recovery, for what is foretold of its time: there may be fewer or more."""
+"""Trials of a recovery, to predict its time: there may be fewer or more."""
 COMPARED = 8
-"""Batches that the loss before and after a trial is taken on."""
+"""Batches to measure the loss on before and after a trial."""
 STEP = 3
-"""How many times as long a step takes as comparing on a batch."""
+"""How many times as long a step takes as measuring the loss of a batch."""
 SHARE = 1 / 5
 """Of the minutes that are left, what trials may take."""
+
+ENTROPY, CLASSES = 2 / 3, 10
+"""Softened outputs shall have this share of the entropy of equally likely classes, of at most so many."""
+LARGEST_TEMPERATURE = 8.0
+LONG = 300
+"""Steps of a training from which on a temperature is sought: softer outputs teach more slowly."""
+BATCHES = 8
+"""Of training data, to find the temperature on."""
+HALVINGS = 20
+"""Of the interval of temperatures."""
+
+FEWEST = 2
+"""Convolutions from which on the memory layout is worth a trial."""
+CLOSE = 1e-3
+"""Of the largest output, by which those of the two layouts may differ."""
 
 
 def trial_steps(settings: RecoverySettings, steps: float) -> int:
@@ -90,7 +105,7 @@ def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) ->
 
     The student, its statistics and all random numbers are as before afterwards, bit for bit. However many processes
     train together, this one alone tries, on all of each batch. None is found where the clock leaves no time for trials,
-    where there are no batches, and where the loss is no number before any trial: the training itself says that.
+    where there are no batches, and where the loss is NaN or infinite before any trial, which the training reports.
 
     Args:
         training: Stays as it is, but for how many samples fit into memory.
@@ -102,8 +117,9 @@ def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) ->
         Cancelled: The token was set.
     """
     settings, student, time, done = training.settings, training.student, training.time, 0
-    begun, every = time.limit.elapsed, (len(RATES) - 1) * steps
-    ahead = len(RATES) * COMPARED + STEP * settings.accumulate * every  # batches of comparing that all takes as long as
+    began, every = time.limit.elapsed, (len(RATES) - 1) * steps
+    # All trials take as long as measuring the loss of so many batches; the first batches show how long one takes.
+    ahead = len(RATES) * COMPARED + STEP * settings.accumulate * every
     with modes_kept(student, training.teacher), seeded(settings.seed):
         batches = _groups(training)
         compared, losses, first = list[Any](), list[float](), 0
@@ -112,15 +128,15 @@ def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) ->
                 losses.append(_loss(training, one))
                 compared.append(one)
                 left = max(time.limit.left - time.reserve, 0.0)
-                if ahead * (time.limit.elapsed - begun) > SHARE * len(losses) * left or losses[-1] == math.inf:
+                if ahead * (time.limit.elapsed - began) > SHARE * len(losses) * left or losses[-1] == math.inf:
                     return None
             first += 1
         if not losses:
             return None
         before = math.fsum(losses) / len(losses)
         for rate in RATES[:-1]:
-            with _restored(student):
-                trial = _trial(training, rate, steps)
+            with _student_restored(student):
+                trial = trial_training(training, rate, steps)
                 try:
                     for group in islice(batches, steps):
                         trial.train_on(group)
@@ -134,12 +150,13 @@ def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) ->
                     after = math.inf
             if after <= before + tolerated * abs(before):
                 return FoundRate(rate, done)
+            # Each rate trains on the same batches, behind those that losses are measured on.
             batches = islice(_groups(training), first, None)
     return FoundRate(RATES[-1], done)
 
 
 def _loss(training: Training, batch: Any) -> float:
-    """The loss on a batch, infinity for one that is no number."""
+    """The loss on a batch, infinity in place of NaN too."""
     try:
         return training.measure(batch)
     except SecateurError as error:
@@ -148,8 +165,8 @@ def _loss(training: Training, batch: Any) -> float:
         return math.inf
 
 
-def _trial(training: Training, rate: float, steps: int) -> Training:
-    """A training of its own on the same student, as precise, with a whole cycle of the learning rate."""
+def trial_training(training: Training, rate: float, steps: int) -> Training:
+    """A training on the same student, as precise, with a whole cycle of the learning rate in so many steps."""
     settings = replace(training.settings, learning_rate=rate, half=bool(training.half))
     settings = settings.within(Budget(Unit.STEPS, steps))
     return replace(
@@ -165,7 +182,7 @@ def _trial(training: Training, rate: float, steps: int) -> Training:
 
 
 def _groups(training: Training) -> Iterator[list[Any]]:
-    """The batches of one step after the other, in an order of their own; a pass follows on another."""
+    """The batches of one step after the other, in an order of their own, pass after pass."""
     count, seed = training.settings.accumulate, training.settings.seed * 1000
     while True:
         batches = trainable_batches(training.student, training.task, seed=seed)
@@ -178,28 +195,16 @@ def _groups(training: Training) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def _restored(student: nn.Module) -> Generator[None]:
-    """Weights, buffers, gradients and what else a step changes are as before afterwards; weights wait on the CPU."""
+def _student_restored(student: nn.Module) -> Generator[None]:
+    """Restore weights, buffers, gradients and whatever else a step changes; the weights wait on the CPU."""
     before = [(one, one.detach().to(CPU, copy=True)) for one in student.parameters()]
     try:
         with model_state_restored(student):
             yield
-    finally:  # once each lies again in the memory that it lay in
+    finally:  # after `model_state_restored`, which gives each parameter its own memory back
         with torch.no_grad():
             for one, value in before:
                 one.copy_(value)
-
-
-ENTROPY, CLASSES = 2 / 3, 10
-"""Of the entropy of all classes alike, or of so many, that softened outputs are to have."""
-LARGEST = 8.0
-"""The highest temperature that is taken."""
-LONG = 300
-"""Steps from which on one is sought: what is softened more teaches more slowly."""
-BATCHES = 8
-"""Of training data, from which it is found."""
-HALVINGS = 20
-"""Of the interval in which it lies."""
 
 
 def find_temperature(training: Training, steps: float) -> Job[float]:
@@ -240,8 +245,8 @@ def find_temperature(training: Training, steps: float) -> Job[float]:
 
 
 def temperature_of(logits: Tensor) -> float:
-    """The temperature at which logits [N, C] have the mean entropy that is wanted, to a tenth."""
-    wanted, low, high = ENTROPY * math.log(min(logits.shape[1], CLASSES)), CLASS_TEMPERATURE, LARGEST
+    """The temperature, to a tenth, at which softened logits [N, C] have the wanted mean entropy."""
+    wanted, low, high = ENTROPY * math.log(min(logits.shape[1], CLASSES)), CLASS_TEMPERATURE, LARGEST_TEMPERATURE
 
     def entropy(temperature: float) -> float:
         """Mean over samples, in nats."""
@@ -255,76 +260,63 @@ def temperature_of(logits: Tensor) -> float:
     return round(high, 1)
 
 
-FEWEST = 2
-"""Convolutions for which it is worth a trial."""
-CLOSE = 1e-3
-"""Of the largest answer, by which those of the two orders may be apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryLayout:
-    """Weights [out, in / groups, height, width] of convolutions that may lie in the other order."""
-
-    weights: Sequence[nn.Parameter]
-
-    @contextmanager
-    def channels_last(self) -> Generator[None]:
-        """Store the weights channels-last inside; restore the usual order in the same memory afterwards."""
-        before = [(one, one.data) for one in self.weights]
-        try:
-            for one, data in before:
-                one.data = data.contiguous(memory_format=torch.channels_last)
-            yield
-        finally:
-            for one, data in before:
-                data.copy_(one.data)
-                one.data = data
-
-
-def layout_of(models: Sequence[nn.Module], attempt: Callable[[], None]) -> MemoryLayout:
-    """The convolutions of all models on the CPU, if an attempt gives the same answers in either order.
+def channels_last_weights(models: Sequence[nn.Module], attempt: Callable[[], None]) -> list[nn.Parameter]:
+    """Weights of all convolutions on the CPU, if an attempt gives the same outputs in either layout; else none.
 
     Args:
-        models: Of the first, the student, answers are compared; the others run beside it.
+        models: Outputs of the first, the student, are compared; the others run with it.
         attempt: A step of the training of which nothing stays.
 
     Raises:
-        Cancelled: In the attempt; what else it raises is told where it is done in earnest.
+        Cancelled: In the attempt. Any other error counts as a difference: the training's own step reports it.
     """
-    layout = MemoryLayout([*_weights(*models)])
-    if len(layout.weights) < FEWEST:
-        return MemoryLayout(())
+    # A weight that shares its memory with something else must stay where it is.
+    tensors = {id(one): one for model in models for one in (*model.parameters(), *model.buffers())}
+    owners = Counter(map(_memory, tensors.values()))
+    convolutions: dict[int, Any] = {
+        id(m.weight): m.weight for model in models for m in model.modules() if isinstance(m, nn.Conv2d)
+    }
+    weights: list[nn.Parameter] = []
+    for one in convolutions.values():
+        usual = type(one) is nn.Parameter and one.device.type == "cpu" and one.is_contiguous()
+        if usual and owners[_memory(one)] == 1 and not one.is_shared():
+            weights.append(one)
+    if len(weights) < FEWEST:
+        return []
     try:
-        before = _answers(models[0], attempt)
-        with layout.channels_last():
-            after = _answers(models[0], attempt)
-        same = all(map(_alike, before, after)) and len(before) == len(after)
+        before = _outputs(models[0], attempt)
+        with channels_last(weights):
+            after = _outputs(models[0], attempt)
+        same = len(before) == len(after)
+        for one, other in zip(before, after, strict=False):
+            same &= not one.numel() or float((one - other).abs().max()) <= CLOSE * float(one.abs().max())
     except Cancelled:
         raise
     except Exception:
         same = False
-    return layout if same else MemoryLayout(())
+    return weights if same else []
 
 
-def _weights(*models: nn.Module) -> Iterator[nn.Parameter]:
-    """Those that nothing else shares the memory of."""
-    tensors = {id(one): one for model in models for one in (*model.parameters(), *model.buffers())}
-    owners = Counter(map(_memory, tensors.values()))
-    found: dict[int, Any] = {
-        id(m.weight): m.weight for model in models for m in model.modules() if isinstance(m, nn.Conv2d)
-    }
-    for one in found.values():
-        usual = type(one) is nn.Parameter and one.device.type == "cpu" and one.is_contiguous()
-        if usual and owners[_memory(one)] == 1 and not one.is_shared():
-            yield one
+@contextmanager
+def channels_last(weights: Sequence[nn.Parameter]) -> Generator[None]:
+    """Store weights channels-last inside; restore the usual layout in the same memory afterwards."""
+    before = [(one, one.data) for one in weights]
+    try:
+        for one, data in before:
+            one.data = data.contiguous(memory_format=torch.channels_last)
+        yield
+    finally:
+        for one, data in before:
+            data.copy_(one.data)
+            one.data = data
 
 
 def _memory(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
 
 
-def _answers(student: nn.Module, attempt: Callable[[], None]) -> list[Tensor]:
-    """[*] the tensors of floats that the student answers with in an attempt."""
+def _outputs(student: nn.Module, attempt: Callable[[], None]) -> list[Tensor]:
+    """[*] the float tensors that the student gives in an attempt."""
     heard: list[Tensor] = []
 
     def hear(_module: Any, _inputs: Any, outputs: Any) -> None:
@@ -336,7 +328,3 @@ def _answers(student: nn.Module, attempt: Callable[[], None]) -> list[Tensor]:
     finally:
         handle.remove()
     return heard
-
-
-def _alike(before: Tensor, after: Tensor) -> bool:
-    return not before.numel() or float((before - after).abs().max()) <= CLOSE * float(before.abs().max())

@@ -4,7 +4,6 @@ Really cut, not masked: a smaller model needs less time than the masked one, and
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -67,56 +66,48 @@ def sensitivity(
         points: What was measured before is taken from here, and every new point is kept here at once.
         token: Stops the job; what was measured stays in `points`.
     """
-    unrated = [number for number in numbers if not _rated(subject, number)]
-    numbers = tuple(number for number in numbers if number not in unrated)
-    sets = [subject.analysis.sets[number] for number in numbers]
-    if unrated and not numbers:
+    # Structures without a score would go in the order of their numbers, which says nothing: such sets are left out.
+    rated, notes = list[int](), list[Message]()
+    for number in numbers:
+        one = subject.analysis.sets[number]
+        scores = subject.scores[one.structures][~subject.removed[one.structures]]
+        if np.isfinite(scores).all():
+            rated.append(number)
+        else:
+            words = {"layer": one.module or one.name, "criterion": subject.criterion}
+            template = "{layer}: left out, because {criterion} does not score it"
+            notes.append(Message("sensitivity.no_score", template, words))
+    if numbers and not rated:
         template = (
             "{criterion} scores none of these layers, so nothing says what to remove first. Choose another criterion."
         )
         raise SecateurError("sensitivity.unrated", template, criterion=subject.criterion)
+    numbers = tuple(rated)
     removed = removals(subject.analysis, subject.removed, numbers, shares)
     wanted = trials(removed, numbers)
-    baseline = yield from _known(subject, (-1, 0), points, token, Progress("Evaluating", 0, len(wanted)))
+    baseline = yield from _measure_point(subject, (-1, 0), points, token, Progress("Evaluating", 0, len(wanted)))
     found: dict[tuple[int, int], Metric] = {}
-    notes = [_left_out(subject, number) for number in unrated]
     for done, point in enumerate(wanted):
         one = subject.analysis.sets[point[0]]
         words = {"count": point[1], "of": remaining(one, subject.removed), "layer": one.module or one.name}
         text = Message("progress.without", "Without {count} of {of} in {layer}", words)
         try:
-            found[point] = yield from _known(subject, point, points, token, Progress(text, done, len(wanted)))
+            found[point] = yield from _measure_point(subject, point, points, token, Progress(text, done, len(wanted)))
         except SecateurError as error:
             if not of_the_cut(error):
                 raise
             notes.append(Message("sensitivity.left_out", "{trial}: {reason}", {"trial": text, "reason": error.message}))
-    pairs = [[(number, int(n)) for n in row] for number, row in zip(numbers, removed, strict=True)]
-    values, errors = (
-        np.array([[_number(found, pair, baseline, name) for pair in row] for row in pairs]).reshape(removed.shape)
-        for name in ("value", "error")
-    )
-    keys = tuple(one.key for one in sets)
+    values, errors = np.full(removed.shape, np.nan), np.full(removed.shape, np.nan)
+    for row, counts in enumerate(removed.tolist()):
+        for column, count in enumerate(counts):
+            metric = found.get((numbers[row], count)) if count else baseline
+            if metric is not None:
+                values[row, column], errors[row, column] = metric.value, metric.error
+    keys = tuple(subject.analysis.sets[number].key for number in numbers)
     return Sensitivity(subject.criterion, baseline, keys, np.array(shares), removed, values, errors, tuple(notes))
 
 
-def _rated(subject: TrialModel, number: int) -> bool:
-    """Whether all that a set still has has a score: else its order would be that of its numbers."""
-    there = subject.analysis.sets[number].structures
-    return bool(np.isfinite(subject.scores[there][~subject.removed[there]]).all())
-
-
-def _left_out(subject: TrialModel, number: int) -> Message:
-    one = subject.analysis.sets[number]
-    words = {"layer": one.module or one.name, "criterion": subject.criterion}
-    return Message("sensitivity.no_score", "{layer}: left out, because {criterion} does not score it", words)
-
-
-def _number(found: Mapping[tuple[int, int], Metric], pair: tuple[int, int], baseline: Metric, name: str) -> float:
-    metric = baseline if pair[1] == 0 else found.get(pair)
-    return float("nan") if metric is None else float(getattr(metric, name))
-
-
-def _known(
+def _measure_point(
     subject: TrialModel, point: tuple[int, int], points: PointStore, token: CancelToken, shown: Progress
 ) -> Job[Metric]:
     """The metric without so many of the weakest of a set (-1: as it is); measured unless it was before."""
@@ -128,23 +119,17 @@ def _known(
         left = remaining(subject.analysis.sets[number], subject.removed)
         masks = PlanMasks.of(subject.analysis, removed=subject.removed)
         mask = subject.removed | keep(subject.analysis, subject.scores, masks, number, left - count)
-    key = _key(subject.analysis, mask)
+    # A point is known by what is gone, whatever chose it.
+    key = hashlib.sha256(msgspec.json.encode(identities(subject.analysis, mask), order="sorted")).hexdigest()
     metric = points.get(key)
     if metric is None:
-        model = subject.model if count == 0 else _smaller(subject, mask)
+        model = subject.model
+        if count:
+            before, edits = subject.removed, subject.edits
+            made = cut(model, subject.analysis, mask, subject.inputs, before=before, edits=edits)
+            model = made.model.eval()
         job = evaluate_on(subject.task, model, Split.VAL, token, device=subject.device, limit=subject.limit)
         metric = yield from part_of(shown, job, words=False)
         points.put(key, metric)
     yield replace(shown, made=SensitivityPoint(number, count, metric))
     return metric
-
-
-def _smaller(subject: TrialModel, mask: Mask) -> nn.Module:
-    return cut(
-        subject.model, subject.analysis, mask, subject.inputs, before=subject.removed, edits=subject.edits
-    ).model.eval()
-
-
-def _key(analysis: Analysis, mask: Mask) -> str:
-    """Identity of a point: exactly what is gone, whatever chose it."""
-    return hashlib.sha256(msgspec.json.encode(identities(analysis, mask), order="sorted")).hexdigest()

@@ -1,6 +1,5 @@
 """Trial cuts and results of a sensitivity analysis as plain data. No torch, so that the window can count trials."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,11 +10,11 @@ from ..errors import Message
 from ..planning.count_balance import all_bundles
 from ..planning.protocol import DEFAULT_KINDS, Goal
 from ..planning.scope import outside_scope
-from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
+from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..tasks.protocol import Metric
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Shares of a set that are removed unless told otherwise (as in Li et al., Pruning Filters, 2016, figure 2)."""
+"""Shares of a set that are removed by default (as in Li et al., Pruning Filters, 2016, figure 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,11 @@ class PointStore(Protocol):
 def sets_of(analysis: Analysis, removed: Mask, goal: Goal) -> tuple[int, ...]:
     """[N] numbers of the sets in a goal's scope and of its kinds that have more left than must stay."""
     kinds, gone = frozenset(goal.kinds or DEFAULT_KINDS), removed | outside_scope(analysis, goal)
-    return tuple(_with_choice(analysis, gone, kinds))
+    return tuple(
+        number
+        for number, one in enumerate(analysis.sets)
+        if one.kind in kinds and remaining(one, gone) > (0 if one.kind is Kind.BLOCK else 1)
+    )
 
 
 def removals(
@@ -87,7 +90,12 @@ def removals(
 ) -> NDArray[np.int64]:
     """[N, G] how many structures of each set each share is, in the steps that its constraints leave it."""
     bundles = {number: bundle for bundle in all_bundles(analysis) for number in bundle.sets}
-    counts = [_counts(analysis, removed, number, bundles[number], shares) for number in numbers]
+    counts = list[list[int]]()
+    for number in numbers:
+        one, bundle = analysis.sets[number], bundles[number]
+        size, left = bundle.sizes[bundle.sets.index(number)], remaining(one, removed)
+        most = max((left - (one.count - size * bundle.most)) // size, 0)
+        counts.append([size * min(int(share * left / size + 0.5), most) for share in shares])
     return np.array(counts, np.int64).reshape(-1, len(shares))
 
 
@@ -100,18 +108,3 @@ def trials(removed: NDArray[np.int64], numbers: tuple[int, ...]) -> list[tuple[i
 def remaining(one: CoupledSet, removed: Mask) -> int:
     """How many structures a set still has."""
     return int((~removed[one.structures]).sum())
-
-
-def _with_choice(analysis: Analysis, gone: Mask, kinds: frozenset[Kind]) -> Iterator[int]:
-    for number, one in enumerate(analysis.sets):
-        if one.kind in kinds and remaining(one, gone) > (0 if one.kind is Kind.BLOCK else 1):
-            yield number
-
-
-def _counts(
-    analysis: Analysis, removed: Mask, number: int, bundle: CountBundle, shares: tuple[float, ...]
-) -> list[int]:
-    one = analysis.sets[number]
-    size, left = bundle.sizes[bundle.sets.index(number)], remaining(one, removed)
-    most = max((left - (one.count - size * bundle.most)) // size, 0)
-    return [size * min(int(share * left / size + 0.5), most) for share in shares]

@@ -10,19 +10,19 @@ from secateur.engine.baselines.from_scratch import make, refresh
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recovery.protocol import RecoverySettings
-from tests.engine.baselines.standing import half
+from tests.engine.baselines.compared_state import half
 
 NEVER = NeverCancelled()
 
 
 def test_it_has_the_states_shape_and_none_of_its_weights() -> None:
-    standing = half()
-    made = finish(make(standing, BaselineSpec(BaselineKind.SCRATCH, epochs=0), NEVER))
-    own, its = standing.model.state_dict(), made.model.state_dict()
+    compared = half()
+    made = finish(make(compared, BaselineSpec(BaselineKind.SCRATCH, epochs=0), NEVER))
+    own, its = compared.model.state_dict(), made.model.state_dict()
     assert {n: t.shape for n, t in own.items()} == {n: t.shape for n, t in its.items()}
     weights = [name for name, parameter in made.model.named_parameters() if parameter.ndim > 1]
     assert weights and not any(torch.equal(own[name], its[name]) for name in weights)
-    assert (made.parameters, made.macs, made.epochs) == (standing.parameters, standing.macs, 0)
+    assert (made.parameters, made.macs, made.epochs) == (compared.parameters, compared.macs, 0)
 
 
 def test_a_factory_that_hands_out_trained_weights_gives_nothing_learned_away() -> None:
@@ -36,10 +36,10 @@ def test_a_factory_that_hands_out_trained_weights_gives_nothing_learned_away() -
 
 
 def test_a_model_whose_weights_are_all_frozen_is_trained_and_so_begins_anew() -> None:
-    standing = half()
-    standing.model.requires_grad_(False)
-    made = finish(make(standing, BaselineSpec(BaselineKind.SCRATCH, epochs=0), NEVER))
-    own = dict(standing.model.named_parameters())
+    compared = half()
+    compared.model.requires_grad_(False)
+    made = finish(make(compared, BaselineSpec(BaselineKind.SCRATCH, epochs=0), NEVER))
+    own = dict(compared.model.named_parameters())
     weights = [(name, one) for name, one in made.model.named_parameters() if one.ndim > 1]
     assert weights and not any(torch.equal(own[name], one) for name, one in weights)
 
@@ -65,8 +65,8 @@ def test_the_seed_draws_and_normalisation_begins_anew() -> None:
 
 
 def test_the_training_is_the_states_own_recovery() -> None:
-    standing = half(epochs=2)
-    made = finish(make(standing, BaselineSpec(BaselineKind.SCRATCH), NEVER))
+    compared = half(epochs=2)
+    made = finish(make(compared, BaselineSpec(BaselineKind.SCRATCH), NEVER))
     assert made.epochs == 2 and "not counted" in str(made.notes[0])
 
 

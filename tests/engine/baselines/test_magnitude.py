@@ -17,7 +17,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut.cut import rebuild
-from tests.engine.baselines.standing import half
+from tests.engine.baselines.compared_state import half
 
 NEVER = NeverCancelled()
 
@@ -36,20 +36,20 @@ def test_the_smallest_weights_of_the_whole_model_go() -> None:
 
 
 def test_zeros_stay_zeros_through_the_recovery_and_count_as_many_as_the_state_has_less() -> None:
-    standing = half(epochs=1)
-    at_once = deepcopy(standing.original)
+    compared = half(epochs=1)
+    at_once = deepcopy(compared.original)
     whole = sum(p.numel() for p in at_once.parameters())
-    set_zeros(at_once, whole - standing.parameters)
+    set_zeros(at_once, whole - compared.parameters)
     bake(at_once)
-    made = finish(make(standing, BaselineSpec(BaselineKind.MAGNITUDE), NEVER))
+    made = finish(make(compared, BaselineSpec(BaselineKind.MAGNITUDE), NEVER))
     trained = 0
     for name, weight in at_once.named_parameters():
         its = made.model.get_parameter(name)
         trained += not torch.equal(weight, its)
         assert not its[(weight == 0) & (weight.ndim >= 2)].any(), name
     assert trained
-    assert made.parameters == pytest.approx(standing.parameters, abs=8)  # a bias may be zero by itself
-    assert made.macs == costs(standing.analysis).macs  # none is saved
+    assert made.parameters == pytest.approx(compared.parameters, abs=8)  # a bias may be zero by itself
+    assert made.macs == costs(compared.analysis).macs  # none is saved
 
 
 def test_beside_a_state_that_was_only_repaired_it_is_only_repaired() -> None:
@@ -91,10 +91,10 @@ def test_a_model_with_a_weight_norm_is_built_again_from_what_is_kept() -> None:
             parametrizations.weight_norm(nn.Conv2d(1, 12, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(432, 3)
         )
 
-    standing = half(epochs=1)
-    net, analysis = make_normed(), analyse(make_normed(), standing.inputs)
+    compared = half(epochs=1)
+    net, analysis = make_normed(), analyse(make_normed(), compared.inputs)
     costing = {"parameters": costs(analysis).parameters - 600, "rounds": ()}
-    given = replace(standing, original=net, analysis=analysis, factory=make_normed, **costing)
+    given = replace(compared, original=net, analysis=analysis, factory=make_normed, **costing)
     made = finish(make(given, BaselineSpec(BaselineKind.MAGNITUDE, epochs=1), NEVER))
     assert made.parameters == pytest.approx(given.parameters, abs=8)
     again = rebuild(make_normed, analysis, analysis.empty(), made.edits, made.model.state_dict())

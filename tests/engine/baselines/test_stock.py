@@ -11,7 +11,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
-from tests.engine.baselines.standing import half
+from tests.engine.baselines.compared_state import half
 
 NEVER = NeverCancelled()
 CODE = """
@@ -84,11 +84,11 @@ def test_a_named_factory_is_opened_counted_and_trained(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stock", ["wrong", "wrong_named", "wrong_of_several"])
 def test_another_number_of_outputs_is_refused(tmp_path: Path, named: bool, stock: str) -> None:
     (tmp_path / "stock.py").write_text(CODE)
-    standing = half()
+    compared = half()
     if named:  # the original answers with names too
         own = open_model(ModelSpec(f"{tmp_path / 'stock.py'}:named", input_shape=(1, 8, 8)))
-        standing = replace(standing, original=own.model)
+        compared = replace(compared, original=own.model)
     with pytest.raises(SecateurError) as refused:
-        finish(make(standing, BaselineSpec(BaselineKind.STOCK, source=f"{tmp_path / 'stock.py'}:{stock}"), NEVER))
+        finish(make(compared, BaselineSpec(BaselineKind.STOCK, source=f"{tmp_path / 'stock.py'}:{stock}"), NEVER))
     assert refused.value.message.code == "baselines.stock_outputs"
     assert "[2, 5]" in str(refused.value) and "[2, 3]" in str(refused.value)

@@ -25,7 +25,7 @@ def concrete(seed: int = 0, logits: np.ndarray | None = None) -> HardConcrete:
 
 def test_gates_are_open_as_often_as_their_probability_says() -> None:
     gates = concrete(logits=np.linspace(-4, 4, sum(SIZES)))
-    draws = torch.stack([gates.drawn(step, TEMPERATURE) for step in range(4000)])[:, 5:].flip(1)
+    draws = torch.stack([gates.draw(step, TEMPERATURE) for step in range(4000)])[:, 5:].flip(1)
     often = (draws > 0).double().mean(0)
     error = 5 * (gates.open(TEMPERATURE) * (1 - gates.open(TEMPERATURE)) / 4000).sqrt() + 1e-3
     assert bool(((often - gates.open(TEMPERATURE)).abs() < error).all())
@@ -50,10 +50,10 @@ def test_the_expected_number_of_open_gates_is_met_in_small_groups_and_large_ones
 
 
 def test_the_seed_and_the_step_say_what_is_drawn() -> None:
-    first = concrete(3).drawn(7, TEMPERATURE)
-    assert torch.equal(first, concrete(3).drawn(7, TEMPERATURE))
-    assert not torch.equal(first, concrete(3).drawn(8, TEMPERATURE))
-    assert not torch.equal(first, concrete(4).drawn(7, TEMPERATURE))
+    first = concrete(3).draw(7, TEMPERATURE)
+    assert torch.equal(first, concrete(3).draw(7, TEMPERATURE))
+    assert not torch.equal(first, concrete(3).draw(8, TEMPERATURE))
+    assert not torch.equal(first, concrete(4).draw(7, TEMPERATURE))
     assert first[:5].tolist() == [1, 1, 1, 0, 0]
 
 
@@ -62,9 +62,9 @@ def test_logits_have_the_gradient_of_what_is_drawn() -> None:
     step = 1e-2
 
     def total(logits: float) -> float:
-        return float(concrete(logits=np.full(sum(SIZES), logits)).drawn(2, TEMPERATURE).detach().sum())
+        return float(concrete(logits=np.full(sum(SIZES), logits)).draw(2, TEMPERATURE).detach().sum())
 
-    gates.drawn(2, TEMPERATURE).sum().backward()
+    gates.draw(2, TEMPERATURE).sum().backward()
     assert gates.logits.grad is not None
     assert float(gates.logits.grad.sum()) == pytest.approx((total(step) - total(-step)) / (2 * step), rel=0.05)
 

@@ -10,7 +10,7 @@ from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import finetune
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
-from secateur.engine.recovery.training_trials import MemoryLayout, layout_of
+from secateur.engine.recovery.training_trials import channels_last_weights
 from tests.engine.tiny_net import TinyNet
 from tests.engine.toy_task import ToyTask
 
@@ -99,7 +99,7 @@ def test_what_lies_beside_something_else_stays_where_it_is(beside: str) -> None:
         net.share_memory()
     else:
         net.second.requires_grad_(False)
-    weights = layout_of((net, net), lambda: None).weights
+    weights = channels_last_weights((net, net), lambda: None)
     assert len(weights) == (2 if beside == "frozen" else 0)
 
 
@@ -112,8 +112,8 @@ def test_a_trial_that_is_cancelled_ends_the_recovery_and_one_that_fails_does_not
 
     net = Net("flatten")
     with pytest.raises(Cancelled):
-        layout_of((net, net), cancelled)
-    assert not layout_of((net, net), failed).weights and orders(net) == [False]
+        channels_last_weights((net, net), cancelled)
+    assert not channels_last_weights((net, net), failed) and orders(net) == [False]
 
 
 def test_a_recovery_is_the_same_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_recovery_is_the_same_but_for_rounding(monkeypatch: pytest.MonkeyPatch
     net = TinyNet(width=12, hidden=(8, 8), heads=2).eval()
     settings = RecoverySettings(epochs=2, threads=1, learning_rate=1e-3)
     laid = finish(recover(net, net, ToyTask(128), settings))
-    monkeypatch.setattr(finetune, "layout_of", lambda *_: MemoryLayout(()))
+    monkeypatch.setattr(finetune, "channels_last_weights", lambda *_: [])
     usual = finish(recover(net, net, ToyTask(128), settings))
     assert laid.best_epoch == usual.best_epoch
     for name, value in laid.state_dict.items():

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from secateur.engine.errors import OutOfMemory, TaskError
 from secateur.engine.jobs import Cancelled, Job, finish
-from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.least_squares import IndependentRepair, Repairs, reconstruct
@@ -67,9 +66,8 @@ def _recover(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
     raise Cancelled
 
 
+@pytest.mark.usefixtures("saved_every_step")
 def test_a_resumed_run_says_which_layers_were_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "SHARE", 0)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
     analysis = analyse(model, ToyTask().example_inputs())
     mask = analysis.empty()
@@ -112,12 +110,9 @@ def test_a_resumed_run_says_which_layers_were_repaired(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("step", [3, 8, 13, 22])
-def test_the_resumed_weights_are_those_of_an_uninterrupted_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+@pytest.mark.usefixtures("saved_every_step")
+def test_the_resumed_weights_are_those_of_an_uninterrupted_run(tmp_path: Path, step: int) -> None:
     whole = _recover(Checkpoint(None))
-    monkeypatch.setattr(resume, "SHARE", 0)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
     path = tmp_path / "s1.pt"
     with pytest.raises(Cancelled):
         _recover(Checkpoint(path, "k", pause=0.0), stop_at=step)
@@ -203,11 +198,8 @@ def test_a_training_goes_on_for_more_epochs_or_fewer(tmp_path: Path) -> None:
         assert told.steps == max(begun[0], steps // SETTINGS.epochs * epochs)
 
 
-def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resume, "SHARE", 0)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
+@pytest.mark.usefixtures("saved_every_step")
+def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(tmp_path: Path) -> None:
 
     def course(checkpoint: Checkpoint, stop_at: float = float("inf")) -> list[float]:
         job = fine_tune(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=checkpoint)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import Progress, finish, spanning
-from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
@@ -106,10 +105,10 @@ EVERY = [0, 3, 5, 10]
 
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("stop_at", [4, 14])
+@pytest.mark.usefixtures("saved_every_step")
 def test_a_training_that_was_stopped_goes_on_with_the_same_mixture(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, every: int
+    folder: Path, tmp_path: Path, stop_at: int, every: int
 ) -> None:
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
     whole, told = trained(folder, Mixing.DYNAMIC, evaluate_every=every)
     file = tmp_path / "one.pt"
     before = trained(folder, Mixing.DYNAMIC, Checkpoint(file, "one"), stop_at, every)[1]
@@ -119,11 +118,10 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_mixture(
 
 
 @pytest.mark.parametrize("every", EVERY)
+@pytest.mark.usefixtures("saved_every_step")
 def test_no_sequence_of_a_domain_is_left_out_or_drawn_twice_in_a_pass_over_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", 0)  # kept after every step, the last one too
     task, drawn = text_task(folder), list[int]()
     read = task._data.read
 

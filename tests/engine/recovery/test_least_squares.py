@@ -17,7 +17,8 @@ from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.model_inputs import batch_size
 from secateur.engine.recovery import least_squares
 from secateur.engine.recovery.batchnorm import adjust_batchnorm
-from secateur.engine.recovery.least_squares import RIDGES, RepairResult, joined_batches, reconstruct
+from secateur.engine.recovery.consumers import RIDGES
+from secateur.engine.recovery.least_squares import RepairResult, joined_batches, reconstruct
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.recovery.results import MIXED
 from secateur.engine.structures.analyse import analyse

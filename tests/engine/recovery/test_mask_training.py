@@ -14,7 +14,6 @@ from secateur.engine.distributed import Group, Place
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish, spanning
 from secateur.engine.masks.learned_gates import LearnedGates
-from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.mask_training import MaskResult, learn_masks
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
@@ -96,10 +95,8 @@ def test_what_is_of_use_stays_though_the_scores_say_the_opposite(net: Net) -> No
 
 
 @pytest.mark.parametrize("stop_at", [11, 108])
-def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(
-    net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
-) -> None:
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
+@pytest.mark.usefixtures("saved_every_step")
+def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(net: Net, tmp_path: Path, stop_at: int) -> None:
     whole, file = learned(net), tmp_path / "masks.pt"
     assert learned(net, Checkpoint(file, "masks"), stop_at) is None and file.exists()
     again = ToyTask()
@@ -123,10 +120,8 @@ def test_a_few_steps_choose_too_and_settings_that_cannot_be_are_refused(net: Net
         finish(learn_masks(net, net, task, analysis, plan, scores, divided, 1, group=two))
 
 
-def test_domains_are_mixed_within_a_pass_by_references_for_what_the_masks_leave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
+@pytest.mark.usefixtures("saved_every_step")
+def test_domains_are_mixed_within_a_pass_by_references_for_what_the_masks_leave(tmp_path: Path) -> None:
     write_texts(tmp_path)
     task, model = text_task(tmp_path), Llama(0)
     analysis = analyse(model, task.example_inputs())

@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
@@ -124,11 +123,8 @@ def test_a_loss_that_mixes_types_is_told_which_one_is_trained_in() -> None:
     assert not any(one._forward_pre_hooks for one in student.modules())
 
 
-def test_a_resumed_training_goes_on_with_what_rounding_would_lose(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resume, "SHARE", 0)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
+@pytest.mark.usefixtures("saved_every_step")
+def test_a_resumed_training_goes_on_with_what_rounding_would_lose(tmp_path: Path) -> None:
     whole, path = _recover(Checkpoint(None)), tmp_path / "s1.pt"
     _recover(Checkpoint(path, "k", pause=0.0), stop_at=13)
     assert torch.load(path, weights_only=True)["student"]["1.weight"].dtype is torch.float32

@@ -17,7 +17,6 @@ from secateur.engine.batch_parts import PassLimit
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Job, finish
 from secateur.engine.recovery import budget, finetune, training, training_trials
-from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.budget import TimeLimit
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
@@ -173,12 +172,11 @@ def test_a_loss_that_is_no_number_any_more_ends_a_trial() -> None:
 
 
 @pytest.mark.parametrize("step", [0, 11])
+@pytest.mark.usefixtures("saved_every_step")
 def test_a_broken_off_training_goes_on_at_the_rate_that_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     whole = finish(_run(SETTINGS, damage=0.01))
-    monkeypatch.setattr(resume, "SHARE", 0)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
     job = _run(SETTINGS, Checkpoint(tmp_path / "s1.pt", "k", pause=0.0), damage=0.01)
     for progress in job:
         trying = progress.message.code == training_trials.RATE_TRIALS[0] and progress.done > 3
@@ -339,5 +337,5 @@ def test_a_trial_is_as_precise_as_the_training(monkeypatch: pytest.MonkeyPatch) 
     made = optimizer_of(student, settings), threading.Event()
     for masks in (None, gates):  # one scale of the loss does not serve the gradients of gates
         one = Training(student, student, ToyTask(), settings, *made, masks=masks)  # pyright: ignore[reportArgumentType]
-        trial = training_trials._trial(one, 0.001, 4)  # pyright: ignore[reportPrivateUsage]
+        trial = training_trials.trial_training(one, 0.001, 4)
         assert trial.half == one.half == ("" if masks else "float16")

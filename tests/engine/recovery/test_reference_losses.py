@@ -11,7 +11,7 @@ from secateur.engine.jobs import Job, finish
 from secateur.engine.recovery.domain_mixing import reference_losses
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings, require_mixable, require_possible
-from secateur.engine.recovery.reference_losses import ReferenceLosses, fitted_law, read_references, write_references
+from secateur.engine.recovery.reference_losses import ReferenceLosses, fit_law, read_references, write_references
 from secateur.engine.recovery.training_curve import domain_curves
 
 from .test_domain_mixing import DIGITS, LETTERS, Next, folder, text_task
@@ -26,7 +26,7 @@ def chinchilla(parameters: float) -> float:
 
 
 def test_a_law_gives_back_what_it_was_made_by_far_below_the_sizes_it_has_seen() -> None:
-    law = fitted_law(SIZES, [chinchilla(size) for size in SIZES])
+    law = fit_law(SIZES, [chinchilla(size) for size in SIZES])
     assert law.loss(1.3e9) == pytest.approx(chinchilla(1.3e9), rel=1e-5)
     assert law.exponent == pytest.approx(0.34, rel=1e-3) and law.floor == pytest.approx(1.69, rel=1e-4)
 
@@ -34,17 +34,17 @@ def test_a_law_gives_back_what_it_was_made_by_far_below_the_sizes_it_has_seen() 
 def test_a_law_through_noisy_losses_is_that_of_least_squares() -> None:
     sizes = np.geomspace(1e8, 1e10, 8)
     losses = np.array([chinchilla(size) for size in sizes.tolist()]) + np.random.default_rng(0).normal(0, 0.01, 8)
-    law = fitted_law([int(one) for one in sizes], losses.tolist())
+    law = fit_law([int(one) for one in sizes], losses.tolist())
     units = sizes / sizes[0]
     (floor, scale, exponent), _ = curve_fit(lambda n, e, a, x: e + a * n**-x, units, losses, (1.7, 0.7, 0.3))
     assert law.loss(5e7) == pytest.approx(floor + scale * 0.5**-exponent, rel=1e-4)
 
 
 def test_two_sizes_make_a_line_in_logarithms_and_a_loss_that_grows_no_law() -> None:
-    law = fitted_law((100, 400), (4.0, 2.0))
+    law = fit_law((100, 400), (4.0, 2.0))
     assert law.loss(1600) == pytest.approx(1.0) and law.loss(200) == pytest.approx(8**0.5)
-    assert fitted_law((100, 200, 400), (2.0, 2.1, 2.2)).loss(50) == pytest.approx(2.1)
-    flat = fitted_law((100, 200), (2.0, 2.2))
+    assert fit_law((100, 200, 400), (2.0, 2.1, 2.2)).loss(50) == pytest.approx(2.1)
+    flat = fit_law((100, 200), (2.0, 2.2))
     assert not flat.falls and flat.loss(50) == flat.loss(5000) == pytest.approx(4.4**0.5)
 
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from secateur.engine.device_list import CpuBackend
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -101,11 +100,8 @@ def _recover(checkpoint: Checkpoint, stop_at: int = 99) -> Recovered | None:
 
 
 @pytest.mark.parametrize("step", [2, 13])
-def test_a_resumed_training_goes_on_with_the_scale_that_it_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    monkeypatch.setattr(resume, "SHARE", 0)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
+@pytest.mark.usefixtures("saved_every_step")
+def test_a_resumed_training_goes_on_with_the_scale_that_it_had(tmp_path: Path, step: int) -> None:
     whole, path = _recover(Checkpoint(None)), tmp_path / "s1.pt"
     _recover(Checkpoint(path, "k", pause=0.0), stop_at=step)
     assert torch.load(path, weights_only=True)["scaler"]["scale"] < FIRST

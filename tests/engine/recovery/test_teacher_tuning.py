@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from secateur.engine.errors import Message
 from secateur.engine.jobs import NeverCancelled, Progress, finish, followed
-from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery import flip_augmentation
 from secateur.engine.recovery import recover as recovery
 from secateur.engine.recovery.budget import TimeLimit
@@ -270,9 +269,8 @@ def test_what_was_kept_and_cannot_be_read_is_tuned_again(tmp_path: Path, damage:
     assert all(torch.equal(one, first.state_dict[name]) for name, one in again.state_dict.items())
 
 
-def test_a_tuning_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "SHARE", 0)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
+@pytest.mark.usefixtures("saved_every_step")
+def test_a_tuning_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     whole = finish(recover(_net(1), _trained(0), ToyTask(), SETTINGS))
     begun = recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=_kept(tmp_path))
     for progress in begun:
