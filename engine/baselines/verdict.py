@@ -155,13 +155,13 @@ def gain(metric: Metric, other: Metric) -> float:
 def costs_no_more(baseline: Baseline, result: PrunedResult) -> bool:
     """Whether a baseline costs no more (random removal: no step more): time where both were timed, else MACs."""
     allowed = 1 + STEP if baseline.asked.kind is BaselineKind.RANDOM else 1
-    timed = both_timed(baseline.timings, result.timings)
+    timed = latest_timings(baseline.timings, result.timings)
     if timed is not None:
         return timed[0].low <= allowed * timed[1].median
     return baseline.macs <= allowed * result.macs
 
 
-def both_timed(its: Sequence[Timing], own: Sequence[Timing]) -> tuple[Timing, Timing] | None:
+def latest_timings(its: Sequence[Timing], own: Sequence[Timing]) -> tuple[Timing, Timing] | None:
     """The latest timings of two models on the same target, or None."""
     places = {timing.target.place: timing for timing in own}
     found = [(one, places[one.target.place]) for one in its if one.target.place in places]
@@ -169,7 +169,7 @@ def both_timed(its: Sequence[Timing], own: Sequence[Timing]) -> tuple[Timing, Ti
 
 
 def _sentence(code: str, template: str, one: Baseline, result: PrunedResult) -> Message:
-    timed = both_timed(one.timings, result.timings)
+    timed = latest_timings(one.timings, result.timings)
     if timed is None:
         share = 100 * one.macs / max(result.macs, 1)
         cost = Message("baselines.macs", "{percent:.0f} % of the pruned model's MACs", {"percent": share})

@@ -130,7 +130,7 @@ class StructureGates:
         biases = [(read[name], _factors(places, gates)) for name, places in self._biases.items()]
         mode = _GatedOperators(routers, biases)
         with ExitStack() as stack:
-            stack.enter_context(_parameters_replaced(self._model, {id(own[name]): one for name, one in made.items()}))
+            stack.enter_context(_replace_parameters(self._model, {id(own[name]): one for name, one in made.items()}))
             modules = modules_of(self._model)
             for path, places in self._norms.items():
                 mode.watch(modules[path], _factors(places, gates), stack)
@@ -393,7 +393,7 @@ def _gate_weight(weight: Tensor, places: Sequence[GatedDimension], gates: Tensor
 
 
 @contextmanager
-def _parameters_replaced(model: nn.Module, made: Mapping[int, Tensor]) -> Generator[None]:
+def _replace_parameters(model: nn.Module, made: Mapping[int, Tensor]) -> Generator[None]:
     """Context in which modules read other tensors in place of their parameters, by `id`, under each of their names."""
     places: list[tuple[dict[str, Any], str, Any]] = []
     flat: list[tuple[Any, list[Any]]] = []

@@ -29,7 +29,7 @@ from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.operator_mode import FlopCounter
 from ..tracing.tree import copied_inputs, modules_of
-from .side_effects import modes_kept
+from .side_effects import keep_modes
 
 BATCHES = 32
 """Calibration batches at most: means and variances settle early."""
@@ -105,7 +105,7 @@ def _observe(model: nn.Module, seen: dict[_BatchNorm, int], token: CancelToken, 
 
     handles = [norm.register_forward_pre_hook(weigh) for norm in seen]
     try:
-        with modes_kept(model), torch.no_grad(), interruptible(token):
+        with keep_modes(model), torch.no_grad(), interruptible(token):
             model.eval()
             for norm in seen:
                 norm.training = True
@@ -323,7 +323,7 @@ def _compare(
     """Run both on a batch, the reference first."""
     with quiet_forward(reference), interruptible(token):
         call(reference, copied_inputs(inputs))
-    with modes_kept(model), torch.no_grad(), interruptible(token):
+    with keep_modes(model), torch.no_grad(), interruptible(token):
         model.eval()
         call(model, inputs)
     for one in comparisons:

@@ -22,7 +22,7 @@ from ..storage.atomic_files import free, staged_write
 from ..tasks.protocol import Metric, Split
 from .results import REASONS, FoundRate, Recovered, RepairResult
 from .training import Training
-from .training_curve import thinned
+from .training_curve import thin_curve
 
 SECONDS = 30.0
 """Between two writings."""
@@ -110,7 +110,7 @@ class Checkpoint:
         written: When it was last written, in seconds of the monotonic clock.
         pause: Seconds until it may be written again.
         teacher: The tuned original, which other recoveries share; see `first_teacher`.
-        points: The course so far, as `recovery.training_curve.recorded_curve` writes it down; thinned, it is kept too.
+        points: The course so far, as `recovery.training_curve.record_curve` writes it down; thin_curve, it is kept too.
     """
 
     path: Path | None
@@ -242,7 +242,7 @@ class TrainingRun:
                 "start": training.time.start,
                 "reserve": training.time.reserve,
             },
-            "course": list(thinned(checkpoint.points)),
+            "course": list(thin_curve(checkpoint.points)),
             "best": held,
             "mixture": None if training.mixture is None else training.mixture.state_dict(),
             "masks": None if training.masks is None else training.masks.state_dict(),

@@ -32,7 +32,7 @@ from ..tracing.shadow_model import of_same_kind, shadow_copy
 from ..tracing.tree import as_tensors, modules_of
 from .features import blocks_of
 from .gradient_sharing import GatherOrder, HeldState, PassOrder, RestoreOrder
-from .mixed_precision import OwnTypes, widening
+from .mixed_precision import OwnTypes, widen_inputs
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings
 
@@ -193,7 +193,7 @@ class Division:
         args, named = given
         model = self._models[order.model]
         self.rounded(order.rounded)
-        with torch.no_grad(), widening(model, {} if order.model else self._own), self.explained():
+        with torch.no_grad(), widen_inputs(model, {} if order.model else self._own), self.explained():
             model.eval()
             model(*args, **named)
 
@@ -204,7 +204,7 @@ class Division:
         """The student with weights rounded to its own types inside, which it computes with in single precision."""
         self.rounded(True)
         try:
-            with widening(self.student, self._own), self.explained():
+            with widen_inputs(self.student, self._own), self.explained():
                 yield
         finally:
             self.rounded(False)

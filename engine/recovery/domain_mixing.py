@@ -22,7 +22,7 @@ from .batchnorm import trainable_batches
 from .checkpoint import Position
 from .protocol import Mixing
 from .reference_losses import ReferenceLosses, ScalingLaw, fit_law
-from .side_effects import modes_kept
+from .side_effects import keep_modes
 from .training import BatchStream, Training
 from .training_curve import domain_point
 
@@ -52,7 +52,7 @@ def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> 
         if given := training.settings.references:
             references = reference_losses(given, mixture.names, parameters)
         else:
-            with modes_kept(training.teacher), placed(training.device, training.teacher):
+            with keep_modes(training.teacher), placed(training.device, training.teacher):
                 references = yield from _losses(training, task, training.teacher.eval())
         training.mixture = replace(mixture, references=references, seed=training.settings.seed)
         text = _describe_references(training.mixture, given, parameters)
@@ -99,7 +99,7 @@ def mix_anew(training: Training, batches: int) -> Job[None]:
     mixture, task = training.mixture, training.task
     if mixture is None or not isinstance(task, DomainTask):
         return
-    with modes_kept(training.student), placed(training.device, training.student):
+    with keep_modes(training.student), placed(training.device, training.student):
         losses = yield from _losses(training, task, training.student.eval())
     clamped = training.settings.mixing is Mixing.CLAMPED
     anew = task.advanced(mixture, batches).led_by(losses, clamped)

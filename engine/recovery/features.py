@@ -44,7 +44,7 @@ class Features:
         self.paths = [path for path in blocks_of(self.teacher) if path in own]
 
     @contextmanager
-    def listening(self) -> Generator[None]:
+    def record(self) -> Generator[None]:
         """Record forwards of both models inside."""
         handles: list[Any] = []
 

@@ -45,7 +45,7 @@ from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
 from .results import Recovered, RepairResult
-from .side_effects import modes_kept, pinned, working_copy
+from .side_effects import keep_modes, make_reproducible, working_copy
 from .training import Training, has_loss
 from .training_trials import (
     RATE_TRIALS,
@@ -135,9 +135,9 @@ def fine_tune(
         Cancelled: The token was set.
     """
     with (
-        explained(),
-        pinned(settings.seed, settings.threads),
-        modes_kept(teacher),
+        report_failures(),
+        make_reproducible(settings.seed, settings.threads),
+        keep_modes(teacher),
         working_copy(student) as copy,
     ):
         training = Training(
@@ -161,7 +161,7 @@ def fine_tune(
 
 
 @contextmanager
-def explained() -> Generator[None]:
+def report_failures() -> Generator[None]:
     """Report any other error inside as one of the user's model or data."""
     try:
         yield
@@ -405,7 +405,7 @@ def _evaluate(training: Training, best: Recovered | None, epoch: int) -> Job[Rec
     copy, step, began = training.student, training.step, training.time.limit.elapsed
     device = training.whole_device if training.division is None else training.device
     found = best
-    with modes_kept(copy), placed(device, copy), training.given_back():
+    with keep_modes(copy), placed(device, copy), training.given_back():
         copy.eval()
         job = evaluate_on(training.task, copy, Split.VAL, training.token, device=device, limit=training.passes)
         metric = (yield from job).measured_now()

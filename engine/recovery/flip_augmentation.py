@@ -18,7 +18,7 @@ from ..model_inputs import mapped, named_arrays
 from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.tree import tensors_of
-from .side_effects import modes_kept
+from .side_effects import keep_modes
 
 
 class Sides(IntEnum):
@@ -43,7 +43,7 @@ SHARE = 0.5
 """Of the samples of a batch, about, that are mirrored."""
 
 
-def mirrored(inputs: Any, chosen: Tensor | None = None) -> Any:
+def mirror_images(inputs: Any, chosen: Tensor | None = None) -> Any:
     """A model's inputs with some samples mirrored left to right, in all images of a sample alike.
 
     Args:
@@ -70,7 +70,7 @@ def mirrored(inputs: Any, chosen: Tensor | None = None) -> Any:
 
 
 @contextmanager
-def mirroring(*models: nn.Module, all_samples: bool = False) -> Generator[None]:
+def mirror_inputs(*models: nn.Module, all_samples: bool = False) -> Generator[None]:
     """Mirror what models are given inside: about half of the samples, for all models the same ones, or all."""
     drawn: dict[int, Tensor] = {}
 
@@ -78,7 +78,7 @@ def mirroring(*models: nn.Module, all_samples: bool = False) -> Generator[None]:
         count = _images_in((given, named))
         if count and count not in drawn:
             drawn[count] = torch.ones(count, dtype=torch.bool) if all_samples else torch.rand(count) < SHARE
-        return mirrored((given, named), drawn.get(count))
+        return mirror_images((given, named), drawn.get(count))
 
     handles = [model.register_forward_pre_hook(change, with_kwargs=True) for model in set(models)]
     try:
@@ -121,10 +121,10 @@ def labels_allow_mirroring(
         return False
     limit = PassLimit() if limit is None else limit
     evaluate = partial(evaluate_on, task, model, Split.VAL, token, device=limit.device, limit=limit)
-    with modes_kept(model):
+    with keep_modes(model):
         model.eval()
         plain = yield from spanning(evaluate(), 0.0, 0.5)
-        with mirroring(model, all_samples=True):
+        with mirror_inputs(model, all_samples=True):
             other = yield from spanning(evaluate(), 0.5, 1.0)
     noise = math.hypot(plain.error, other.error)
     return plain.certain and gain(plain, other) + noise <= ALIKE * abs(plain.value)

@@ -21,7 +21,7 @@ from .finetune import STEPS, seek_batches, take_batches
 from .gradient_sharing import GradientSharing, StepOrder, TrainingOrder
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
-from .side_effects import modes_kept, pinned
+from .side_effects import keep_modes, make_reproducible
 from .training import DIVERGED, Training
 
 
@@ -59,7 +59,7 @@ class GradientWorker:
         order, device = self._order, self._group.device(self._order.device)
         models = [self._student, self._teacher] if order.teaches else [self._student]
         enter = self._contexts.enter_context
-        enter(pinned(order.settings.seed, order.settings.threads))
+        enter(make_reproducible(order.settings.seed, order.settings.threads))
         divides = order.settings.shard
         enter(placed(device, *(() if divides else models)))
         own_types = enter(in_single(self._student))
@@ -112,7 +112,7 @@ class GradientWorker:
         batches = self._batches(order)
         for one in training.trained:
             one.grad = None
-        with modes_kept(training.student, training.teacher), torch.enable_grad():
+        with keep_modes(training.student, training.teacher), torch.enable_grad():
             try:
                 _, _, part = training.gradients(batches)
             except SecateurError as error:

@@ -49,7 +49,7 @@ from ..tracing.tree import tensors_of
 from ..tracing.weight_products import Place, Seen, WeightProduct, WeightProducts
 from .batchnorm import adjusting_batchnorm, norms_can_be_adjusted
 from .consumers import Consumer, kept_elements, units_of
-from .lockstep import in_order, own_copy, paused_forwards, plain_attention
+from .lockstep import advance_in_order, own_copy, paused_forwards, plain_attention
 from .protocol import Repair
 from .results import (
     DERIVED,
@@ -59,7 +59,7 @@ from .results import (
     TOO_LARGE,
     RepairResult,
 )
-from .side_effects import modes_kept
+from .side_effects import keep_modes
 
 BATCHES, FEW = 128, 32
 """Calibration batches at most: in all, and where their inputs take more than `MEMORY`."""
@@ -218,7 +218,7 @@ def reconstruct(
             work.undo()
             raise
 
-    with placed(where, student, teacher), modes_kept(student, teacher), model_state_restored(teacher):
+    with placed(where, student, teacher), keep_modes(student, teacher), model_state_restored(teacher):
         student.eval()
         teacher.eval()
         given = partial(first_inputs, task, Split.TRAIN)
@@ -425,19 +425,19 @@ class Reconstruction:
         # Forwards wait at each product with all their activations. Early products of a large model hold so much that
         # few batches fit; where that is too little data, later ones wait for a turn of their own with more batches.
         survey, total = self._survey, len(batches)
-        count = self._fitting(waiting, total)
+        count = self._fitting_count(waiting, total)
         later = [
             one
             for one in waiting
             if survey.rows.get(one, math.inf) * count < min(survey.enough(one), survey.rows.get(one, 0) * total)
         ]
-        if self._fitting(later, total) <= count:
+        if self._fitting_count(later, total) <= count:
             later = []
         now = [one for one in waiting if one not in later]
         needed = max((math.ceil(survey.enough(one) / max(survey.rows.get(one, 1), 1)) for one in now), default=1)
         taken = batches[: min(count, max(needed, 2))]
         largest = max(1, min(JOINED, int(MEMORY / max(survey.peak, 1.0))))
-        joined = taken if self._limit.most else joined_batches(taken, FORWARDS, largest)
+        joined = taken if self._limit.most else join_batches(taken, FORWARDS, largest)
         models = [(self._teacher, False), (self._student, True)]
         with paused_forwards(models, joined, frozenset(now), self._token) as forwards, ExitStack() as adjusting:
             for (theirs, own), inputs in zip(forwards, joined, strict=True):
@@ -447,13 +447,13 @@ class Reconstruction:
                     continue
                 if survey.adjusts and batch_size(inputs) >= ADJUSTED:
                     adjusting.enter_context(adjusting_batchnorm(model, original, self._kept))
-            for name, here in in_order(forwards, survey.order):
+            for name, here in advance_in_order(forwards, survey.order):
                 check(self._token)
                 self._repair_paused(name, [(one, other) for one, other in here])
                 yield Progress("Repairing layers", len(self._sequential.done), len(survey.order) or 1)
         return later
 
-    def _fitting(self, names: Sequence[str], total: int) -> int:
+    def _fitting_count(self, names: Sequence[str], total: int) -> int:
         """How many batches can wait at these products at a time, of both models."""
         most = max((2 * self._survey.bytes.get(one, 0.0) for one in names), default=0.0)
         return max(1, min(total, int(MEMORY / max(most, 1.0))))
@@ -557,7 +557,7 @@ def forward_of(
         yield copy, watch
 
 
-def joined_batches(batches: Sequence[Inputs], most: int, largest: int = JOINED) -> list[Inputs]:
+def join_batches(batches: Sequence[Inputs], most: int, largest: int = JOINED) -> list[Inputs]:
     """Batches put together into few larger ones, where they are of one shape but for their number of samples.
 
     There are `most` of them, or more where each would have over `largest` batches.

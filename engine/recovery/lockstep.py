@@ -125,7 +125,7 @@ def paused_forwards(
             forward.end()
 
 
-def in_order(
+def advance_in_order(
     forwards: Sequence[tuple[PausingForward, ...]], order: Mapping[str, int]
 ) -> Generator[tuple[str, list[tuple[WeightProduct | None, ...]]]]:
     """Advance all forwards; give each site once, with what paused there in each batch (None: it does not come there).

@@ -26,12 +26,12 @@ from .budget import Budget, Unit
 from .checkpoint import Checkpoint, Position, TrainingRun, points_of_checkpoint, restore_training
 from .domain_mixing import advance_mixture, begin_mixing, mix_anew, next_pass
 from .features import Features
-from .finetune import count_batches, explained, seek_rate, share_gradients, train_epoch
+from .finetune import count_batches, report_failures, seek_rate, share_gradients, train_epoch
 from .gradient_sharing import MasksOrder
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, require_mixable, require_possible, require_whole
-from .side_effects import modes_kept, pinned, working_copy
+from .side_effects import keep_modes, make_reproducible, working_copy
 from .training import Training
 
 
@@ -101,7 +101,12 @@ def learn_masks(
     passes.begin(device)
     checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
     removed, locked = nothing if removed is None else removed, nothing if locked is None else locked
-    with explained(), pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(model) as copy:
+    with (
+        report_failures(),
+        make_reproducible(settings.seed, settings.threads),
+        keep_modes(teacher),
+        working_copy(model) as copy,
+    ):
         with placed(device, copy, teacher), in_single(copy) as own_types:
             masks = LearnedMasks(
                 copy,

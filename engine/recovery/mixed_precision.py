@@ -36,7 +36,7 @@ def in_single(model: nn.Module) -> Generator[OwnTypes]:
 
 
 @contextmanager
-def widening(model: nn.Module, own: OwnTypes) -> Generator[None]:
+def widen_inputs(model: nn.Module, own: OwnTypes) -> Generator[None]:
     """Let a model that trains in single precision, and each of its parts, take half precision inside.
 
     Raises:
@@ -46,11 +46,11 @@ def widening(model: nn.Module, own: OwnTypes) -> Generator[None]:
     def widen(given: Tensor) -> Tensor:
         return given.float() if given.dtype in HALF else given
 
-    def widen_inputs(_module: nn.Module, given: Any, named: Any) -> Any:
+    def change(_module: nn.Module, given: Any, named: Any) -> Any:
         return tree_map_only(Tensor, widen, (given, named))
 
     parts = [one for one in model.modules() if own and not isinstance(one, torch.jit.ScriptModule)]
-    handles = [one.register_forward_pre_hook(widen_inputs, with_kwargs=True) for one in parts]  # scripts take no hook
+    handles = [one.register_forward_pre_hook(change, with_kwargs=True) for one in parts]  # scripts take no hook
     try:
         yield
     except Exception as error:

@@ -31,11 +31,11 @@ from ..tasks.sample_tokens import sample_tokens
 from ..text.format import counted
 from .budget import TimeLimit, Unit
 from .checkpoint import Checkpoint, KeptTeacher
-from .finetune import explained, fine_tune, training_work
+from .finetune import fine_tune, report_failures, training_work
 from .flip_augmentation import Sides, gain, labels_allow_mirroring
 from .protocol import TUNING_TIME, RecoverySettings, require_mixable, require_possible, require_tokens
 from .results import Recovered
-from .side_effects import modes_kept, pinned, working_copy
+from .side_effects import keep_modes, make_reproducible, working_copy
 from .training import half_of, has_loss
 
 MIRRORING = 2
@@ -107,7 +107,7 @@ def recover(
     device = yield from device_for(device, teacher, divided=settings.shard and not group.is_alone)
     passes = PassLimit() if passes is None else passes
     passes.begin(device)
-    with explained():
+    with report_failures():
         require_tokens(settings, sample_tokens(task) if settings.tokens else 0)
         require_mixable(settings, task)
     if settings.half and not half_of(device):
@@ -116,10 +116,10 @@ def recover(
     limit = TimeLimit(60 * settings.minutes) if settings.minutes else TimeLimit()
     tuning = tuning_work(task, settings)
     begin = tuning / (tuning + training_work(task, settings))
-    with explained():
+    with report_failures():
         tuning_limit = limit.part(TUNING_TIME)
         checkpoint = replace(checkpoint, teacher=checkpoint.first_teacher())
-        job = tuned_teacher(
+        job = tune_teacher(
             teacher,
             task,
             settings,
@@ -189,7 +189,7 @@ def _tuned_weights(
     return found
 
 
-def tuned_teacher(
+def tune_teacher(
     teacher: nn.Module,
     task: Task,
     settings: RecoverySettings,
@@ -328,7 +328,7 @@ def _interpolate(
     """
     original = {name: one.to(CPU, copy=True) for name, one in teacher.state_dict().items()}
     metric, best, seconds = tuned.metric, 1.0, 0.0
-    with pinned(settings.seed, settings.threads), working_copy(teacher) as copy, modes_kept(copy):
+    with make_reproducible(settings.seed, settings.threads), working_copy(teacher) as copy, keep_modes(copy):
         copy.eval()
         for number, part in enumerate(COEFFICIENTS):
             if limit.left <= seconds:

@@ -12,7 +12,7 @@ from ..tracing.shadow_model import whole_copy
 
 
 @contextmanager
-def modes_kept(*models: nn.Module) -> Generator[None]:
+def keep_modes(*models: nn.Module) -> Generator[None]:
     """Restore the train or eval mode of every single module."""
     modes = [(module, module.training) for model in models for module in model.modules()]
     try:
@@ -23,7 +23,7 @@ def modes_kept(*models: nn.Module) -> Generator[None]:
 
 
 @contextmanager
-def pinned(seed: int, threads: int) -> Generator[None]:
+def make_reproducible(seed: int, threads: int) -> Generator[None]:
     """Seed what draws at random, set torch's threads, and compile nothing; all is as before afterwards.
 
     Args:
@@ -51,7 +51,7 @@ def working_copy(model: nn.Module) -> Generator[nn.Module]:
         return
     tensors = [*model.parameters(), *model.buffers()]
     before = [(t, t.detach().clone(), t.requires_grad, t.grad) for t in tensors]
-    with modes_kept(model):
+    with keep_modes(model):
         try:
             yield model
         finally:

@@ -29,13 +29,13 @@ from ..tracing.model_state import model_state_restored
 from .batchnorm import norms_of
 from .budget import TimeLimit, TrainingTime, Unit
 from .features import Features
-from .flip_augmentation import Sides, has_logits, mean_logits, mirroring
+from .flip_augmentation import Sides, has_logits, mean_logits, mirror_inputs
 from .gradient_sharing import GradientSharing, StepOrder
-from .mixed_precision import OwnTypes, as_given_back, widening
+from .mixed_precision import OwnTypes, as_given_back, widen_inputs
 from .optimizers import one_cycle
 from .protocol import RecoverySettings, require_tokens
 from .results import FoundRate
-from .side_effects import modes_kept, working_copy
+from .side_effects import keep_modes, working_copy
 
 if TYPE_CHECKING:
     from .division import Division
@@ -238,7 +238,7 @@ class Training:
         # Unlike a long step, a short one is never broken off: nothing of it is lost.
         breaking_off = interruptible(self.token, self._parameters()) if self.seconds > SHORT else nullcontext()
         try:
-            with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
+            with keep_modes(self.student, self.teacher), torch.enable_grad(), breaking_off:
                 value, tokens, part = self.gradients(batches)
             if self.sharing is not None:
                 self.sharing.collect(self.trained, part)
@@ -393,7 +393,7 @@ class Training:
                 return float(self._loss(batch, taught))
 
         quiet = quiet_forward(self.student, training=True)
-        with modes_kept(self.teacher), quiet, torch.no_grad(), interruptible(self.token):
+        with keep_modes(self.teacher), quiet, torch.no_grad(), interruptible(self.token):
             whole = self.features is not None  # as in `_training_mode`
             loss = run() if whole else run_in_fitting_parts(run, self.student, taught.inputs, self.passes)
         self._require_finite(loss)
@@ -404,7 +404,7 @@ class Training:
         parameters = self._parameters()
         quiet = quiet_forward(self.student, training=True)
         breaking_off = interruptible(self.token, parameters)
-        with modes_kept(self.teacher), quiet, torch.enable_grad(), breaking_off, self._training_mode():
+        with keep_modes(self.teacher), quiet, torch.enable_grad(), breaking_off, self._training_mode():
             loss = self._loss(batch, self._distillation_batch(batch))
             torch.autograd.grad(loss, parameters, allow_unused=True)
 
@@ -424,12 +424,12 @@ class Training:
         gates = nullcontext() if self.masks is None else self.masks.applied(self.step, self.position)
         whole = self.features is not None  # results of blocks are compared batch by batch
         divided = [nullcontext() if whole else in_parts(one, self.passes) for one in (self.student, self.teacher)]
-        with precision, widening(self.student, self.own_types), gates, divided[0], divided[1]:
+        with precision, widen_inputs(self.student, self.own_types), gates, divided[0], divided[1]:
             yield
 
     def _loss(self, batch: Any, distillation_batch: DistillationBatch) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student; images are mirrored."""
-        flips = mirroring(self.student, self.teacher) if self.mirror else nullcontext()
+        flips = mirror_inputs(self.student, self.teacher) if self.mirror else nullcontext()
         share, features = self.settings.distillation, self.features
         asked: list[Any] = []
         heard: list[tuple[Any, Any]] = []
@@ -442,7 +442,7 @@ class Training:
 
         handles = [self.student.register_forward_pre_hook(ask, with_kwargs=True)]
         handles.append(self.student.register_forward_hook(hear))
-        with nullcontext() if features is None else features.listening(), flips:
+        with nullcontext() if features is None else features.record(), flips:
             try:
                 own = self.task.loss(self.student, batch) if share < 1.0 else None
                 if share == 0.0 and own is not None and features is None:
@@ -459,7 +459,7 @@ class Training:
                 # A teacher that was tuned gains by both sides of images: the student learns the mean of its logits.
                 both = self.mirror is Sides.BOTH and distillation_batch.logits and self.features is None
                 if both and has_logits(taught):
-                    with mirroring(self.teacher, all_samples=True):
+                    with mirror_inputs(self.teacher, all_samples=True):
                         taught = mean_logits(taught, call(self.teacher, distillation_batch.inputs))
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:

@@ -21,7 +21,7 @@ MOST = 240
 """Points of the loss that are kept; all measured metrics are kept."""
 
 
-def recorded_curve(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
+def record_curve(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
     """Run a job and append the points of its training curve to a list."""
 
     def record(progress: Progress) -> Iterator[Progress]:
@@ -32,7 +32,7 @@ def recorded_curve(job: Job[Result], points: list[dict[str, float]]) -> Job[Resu
     return (yield from followed(job, record))
 
 
-def thinned(points: Sequence[dict[str, float]]) -> tuple[dict[str, float], ...]:
+def thin_curve(points: Sequence[dict[str, float]]) -> tuple[dict[str, float], ...]:
     """All points with a metric, and evenly spread ones of the others."""
     losses = [point for point in points if "loss" in point]
     every = -(-len(losses) // MOST) or 1
@@ -113,7 +113,7 @@ def require_tensorboard(folder: Path) -> None:
         raise SecateurError("recovery.log_folder", template, repr(error), folder=str(folder)) from error
 
 
-def logged_curve(job: Job[Result], folder: Path, settings: RecoverySettings) -> Job[Result]:
+def log_curve(job: Job[Result], folder: Path, settings: RecoverySettings) -> Job[Result]:
     """Run a job and write the points of its training curve as scalars, at their steps; the settings as text.
 
     Args:

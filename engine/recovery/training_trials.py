@@ -45,7 +45,7 @@ from .budget import Budget, TimeLimit, TrainingTime, Unit
 from .optimizers import optimizer_of
 from .protocol import RATE, RecoverySettings
 from .results import FoundRate
-from .side_effects import modes_kept
+from .side_effects import keep_modes
 from .training import Training
 
 RATE_TRIALS = ("progress.rate_trials", "Trying learning rate {rate}")
@@ -120,7 +120,7 @@ def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) ->
     began, every = time.limit.elapsed, (len(RATES) - 1) * steps
     # All trials take as long as measuring the loss of so many batches; the first batches show how long one takes.
     ahead = len(RATES) * COMPARED + STEP * settings.accumulate * every
-    with modes_kept(student, training.teacher), seeded(settings.seed):
+    with keep_modes(student, training.teacher), seeded(settings.seed):
         batches = _groups(training)
         compared, losses, first = list[Any](), list[float](), 0
         while len(compared) < COMPARED and (group := next(batches, None)):
@@ -135,7 +135,7 @@ def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) ->
             return None
         before = math.fsum(losses) / len(losses)
         for rate in RATES[:-1]:
-            with _student_restored(student):
+            with _restore_student(student):
                 trial = trial_training(training, rate, steps)
                 try:
                     for group in islice(batches, steps):
@@ -195,7 +195,7 @@ def _groups(training: Training) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def _student_restored(student: nn.Module) -> Generator[None]:
+def _restore_student(student: nn.Module) -> Generator[None]:
     """Restore weights, buffers, gradients and whatever else a step changes; the weights wait on the CPU."""
     before = [(one, one.detach().to(CPU, copy=True)) for one in student.parameters()]
     try:
@@ -224,7 +224,7 @@ def find_temperature(training: Training, steps: float) -> Job[float]:
     if settings.temperature or settings.distillation == 0 or steps < LONG or training.divides:
         return 0.0
     found: list[Tensor] = []
-    with placed(training.device, teacher), modes_kept(teacher), torch.no_grad(), seeded(settings.seed):
+    with placed(training.device, teacher), keep_modes(teacher), torch.no_grad(), seeded(settings.seed):
         teacher.eval()
         for batch in islice(task.batches(Split.TRAIN, seed=settings.seed), BATCHES):
             check(training.token)

@@ -37,7 +37,7 @@ from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
 from ..recovery.mask_training import learn_masks as train_masks
 from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.recover import recover as recover_model
-from ..recovery.training_curve import logged_curve, recorded_curve, thinned
+from ..recovery.training_curve import log_curve, record_curve, thin_curve
 from ..scoring.criteria import CRITERIA, search
 from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices
@@ -741,8 +741,8 @@ class Session:
             group=self._leader.group,
         )
         if self.log_folder is not None:
-            job = logged_curve(job, self.log_folder / parent.id, settings)
-        result = yield from recorded_curve(job, checkpoint.points)
+            job = log_curve(job, self.log_folder / parent.id, settings)
+        result = yield from record_curve(job, checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
         made = self._keep(
@@ -753,7 +753,7 @@ class Session:
             parent.edits,
             recovery=settings.as_done(result.epochs),
             metrics=(result.metric,),
-            curve=thinned(checkpoint.points),
+            curve=thin_curve(checkpoint.points),
             device=self.device,
             stopped=result.stopped,
             repaired=result.messages,
@@ -816,7 +816,7 @@ class Session:
             group=self._leader.group,
             token=token,
         )
-        result = yield from recorded_curve(job, checkpoint.points)
+        result = yield from record_curve(job, checkpoint.points)
         model.load_state_dict(result.state_dict)
         made = self._keep(
             model,
@@ -826,7 +826,7 @@ class Session:
             parent.edits,
             masks=intent,
             chosen=identities(loaded.analysis, result.removed),
-            curve=thinned(checkpoint.points),
+            curve=thin_curve(checkpoint.points),
             device=self.device,
         )
         checkpoint.forget()

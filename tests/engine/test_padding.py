@@ -166,7 +166,7 @@ def test_no_distance_between_blocks_depends_on_what_fills_up() -> None:
         with torch.no_grad():
             student.get_parameter("blocks.1.up.weight").mul_(0.5)
         features = Features(student, teacher, {})
-        with features.listening():
+        with features.record():
             student(**inputs)
             teacher(**inputs)
         found.append(features.distance(filled(inputs)))

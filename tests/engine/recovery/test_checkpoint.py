@@ -18,7 +18,7 @@ from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.least_squares import IndependentRepair, Repairs, reconstruct
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.results import Recovered
-from secateur.engine.recovery.training_curve import recorded_curve
+from secateur.engine.recovery.training_curve import record_curve
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Metric, Split
@@ -203,7 +203,7 @@ def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(tmp_path: Pat
 
     def course(checkpoint: Checkpoint, stop_at: float = float("inf")) -> list[float]:
         job = fine_tune(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=checkpoint)
-        for progress in (watched := recorded_curve(job, checkpoint.points)):
+        for progress in (watched := record_curve(job, checkpoint.points)):
             if "loss" in progress.values and progress.values["step"] >= stop_at:
                 watched.close()
         return sorted({point["step"] for point in checkpoint.points})

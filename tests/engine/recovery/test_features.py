@@ -25,7 +25,7 @@ def test_a_cut_block_is_compared_with_the_same_channels_of_the_teacher() -> None
     keep = np.array([0, 2, 5])
     kept: KeptIndices = {"0.2.weight": (keep, None), "0.2.bias": (keep,), "1.0.weight": (None, keep)}
     features = Features(student, teacher, kept)
-    with features.listening():
+    with features.record():
         own, other = student[0](given), teacher[0](given)
         last, taught = student[1](own), teacher[1](other)
     expected = [
@@ -40,7 +40,7 @@ def test_a_cut_block_is_compared_with_the_same_channels_of_the_teacher() -> None
 def test_blocks_whose_channels_are_not_known_are_left_out() -> None:
     teacher, student, given = _blocks(6), _blocks(3), torch.randn(7, 4)
     features = Features(student, teacher, {})
-    with features.listening():
+    with features.record():
         student(given)
         teacher(given)
     found = features.distance()

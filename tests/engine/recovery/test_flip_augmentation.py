@@ -11,7 +11,7 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import finish
 from secateur.engine.recovery import training
 from secateur.engine.recovery.finetune import fine_tune
-from secateur.engine.recovery.flip_augmentation import Sides, mirrored
+from secateur.engine.recovery.flip_augmentation import Sides, mirror_images
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
 from secateur.engine.tasks.protocol import Split
@@ -24,7 +24,7 @@ def test_a_sample_is_mirrored_in_all_its_images_or_in_none() -> None:
     images, clips = torch.randn(64, 3, 4, 5), torch.randn(64, 3, 2, 4, 5)
     masks, tokens = torch.ones(64, 4, 5), torch.arange(64 * 5 * 4).reshape(64, 1, 4, 5)
     given = {"pair": (images, clips), "mask": masks, "tokens": tokens}
-    found: Any = mirrored(given)
+    found: Any = mirror_images(given)
     turned = [bool(torch.equal(a, b.flip(-1))) for a, b in zip(found["pair"][0], images, strict=True)]
     same = [bool(torch.equal(a, b)) for a, b in zip(found["pair"][0], images, strict=True)]
     assert [a != b for a, b in zip(turned, same, strict=True)] == [True] * 64
@@ -37,7 +37,7 @@ def test_a_sample_is_mirrored_in_all_its_images_or_in_none() -> None:
 
 def test_what_is_no_image_cannot_be_mirrored() -> None:
     with pytest.raises(TaskError, match="nothing can be mirrored"):
-        mirrored((torch.randn(4, 9),))
+        mirror_images((torch.randn(4, 9),))
 
 
 class Sided(nn.Module):

@@ -18,7 +18,7 @@ from secateur.engine.model_inputs import batch_size
 from secateur.engine.recovery import least_squares
 from secateur.engine.recovery.batchnorm import adjust_batchnorm
 from secateur.engine.recovery.consumers import RIDGES
-from secateur.engine.recovery.least_squares import RepairResult, joined_batches, reconstruct
+from secateur.engine.recovery.least_squares import RepairResult, join_batches, reconstruct
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.recovery.results import MIXED
 from secateur.engine.structures.analyse import analyse
@@ -816,7 +816,7 @@ def test_data_that_change_between_passes_are_those_of_one_pass_for_both_models(m
 
 def test_batches_of_one_shape_are_joined_and_others_stay() -> None:
     texts = [{"ids": torch.full((2, length), length), "mask": torch.ones(2, length)} for length in (3, 5, 3, 3)]
-    joined = joined_batches(texts, 2)
+    joined = join_batches(texts, 2)
     assert [tuple(dict(one)["ids"].shape) for one in joined] == [(4, 3), (2, 3), (2, 5)]
 
 
@@ -890,7 +890,7 @@ def test_batches_that_take_much_memory_are_fewer(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(least_squares, "MEMORY", 40 * 4 * 64 * 4)  # of inputs of 4 images
     _repair(student, model, kept, task)
     assert task.served == 40
-    assert [batch_size(one) for one in joined_batches([(torch.zeros(4, 1),)] * 40, 4)] == [32] * 5
+    assert [batch_size(one) for one in join_batches([(torch.zeros(4, 1),)] * 40, 4)] == [32] * 5
 
 
 @pytest.mark.parametrize("fit", [1, 2])

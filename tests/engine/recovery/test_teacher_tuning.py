@@ -164,7 +164,7 @@ def test_weights_on_the_way_to_the_tuned_ones_teach_where_they_are_better(
         return Recovered(tuned.state_dict(), metric, 1, 8, 1, improved=True, given=given)
 
     monkeypatch.setattr(recovery, "fine_tune", beyond)
-    job = recovery.tuned_teacher(original, task, SETTINGS, KeptTeacher(), limit=TimeLimit(), token=NeverCancelled())
+    job = recovery.tune_teacher(original, task, SETTINGS, KeptTeacher(), limit=TimeLimit(), token=NeverCancelled())
     found = finish(job)
     assert found.state_dict is not None and found.message is not None and found.message.code == code
     for name, one in found.state_dict.items():
@@ -198,7 +198,7 @@ def test_a_teacher_that_was_tuned_looks_at_both_sides_of_images_whose_labels_all
         given.append(mirror)
         return whole(*args, mirror=mirror, **named)
 
-    monkeypatch.setattr(recovery, "tuned_teacher", known)
+    monkeypatch.setattr(recovery, "tune_teacher", known)
     monkeypatch.setattr(recovery, "fine_tune", noted)
     finish(recover(_net(1), _trained(0), ToyTask(), replace(SETTINGS, epochs=1, mirror=asked)))
     assert given == [shown]
@@ -224,7 +224,7 @@ def test_no_time_is_taken_for_weights_on_the_way_that_the_limit_has_not(monkeypa
     limit, token = TimeLimit(10.0), NeverCancelled()
     judged.clear()
     settings = replace(SETTINGS, mirror=False)
-    found = finish(recovery.tuned_teacher(original, task, settings, KeptTeacher(), limit=limit, token=token))
+    found = finish(recovery.tune_teacher(original, task, settings, KeptTeacher(), limit=limit, token=token))
     assert found.message is not None and found.message.code == "recovery.teacher_tuned"
     assert len(judged) == recovery.MIRRORING  # whether labels allow mirrored images
 
