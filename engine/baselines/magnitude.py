@@ -59,7 +59,7 @@ def set_zeros(model: nn.Module, count: int) -> None:
     """Hold the smallest `count` weights of a model at zero from now on; `bake` ends that.
 
     Raises:
-        SecateurError: There are not so many weights.
+        SecateurError: There are fewer weights.
     """
     places = _weight_holders(model)
     sizes = sum(getattr(*tied[0]).numel() for tied in places)

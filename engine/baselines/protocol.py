@@ -107,11 +107,11 @@ def change_baseline(spec: BaselineSpec, change: Change) -> BaselineSpec:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A baseline that was made; its weights lie beside those of the states.
+    """A baseline that was made; its weights are stored with those of the states.
 
     Attributes:
         id: Name in this session ("b0").
-        against: Id of the state that it stands beside.
+        against: Id of the state that it is compared with.
         asked: What was asked for.
         title: For a person ("resnet18", "random removal").
         weights: sha256 of the safetensors file in the store.
@@ -176,9 +176,9 @@ class ComparedState:
         rounds: How it came about.
         parameters: Of the state.
         macs: Of the state, one sample.
-        device: Where to train and judge.
+        device: Where to train and evaluate.
         consent: What of foreign code a stock model may run.
-        resumed: Where a training of a model with these settings keeps what it takes to go on after a kill.
+        resumed: Gives the checkpoint for a training of a model with these settings; None for none.
     """
 
     original: Any
@@ -198,7 +198,7 @@ class ComparedState:
     resumed: "Callable[[Any, RecoverySettings], Checkpoint | None]" = lambda model, settings: None
 
     def recovery(self, asked: BaselineSpec) -> RecoverySettings:
-        """The state's own recovery, all training on its way in one, or as many epochs as asked for, by another seed."""
+        """The state's own recovery, with the training of all rounds or as many epochs as asked for, by another seed."""
         given = [settings for one in self.rounds for settings in one.recoveries]
         last = given[-1] if given else RecoverySettings()
         epochs = (self.trained or RecoverySettings().epochs) if asked.epochs is None else asked.epochs

@@ -1,6 +1,6 @@
 """The table of baselines. Importing it loads torch.
 
-To add one: a file beside `random_removal.py`, a member of `BaselineKind`, and its value here.
+To add one: a file next to `random_removal.py`, a member of `BaselineKind`, and its value here.
 """
 
 from .from_scratch import RULE as FROM_SCRATCH

@@ -231,9 +231,9 @@ def _linear_weight(input: Tensor, weight: Tensor, bias: Tensor | None = None) ->
     return weight
 
 
-def _logarithm(factors: Tensor, beside: Tensor) -> Tensor:
+def _logarithm(factors: Tensor, scores: Tensor) -> Tensor:
     """[E] what is added to scores of experts with these gates, in the type of what it is added to."""
-    return factors.clamp_min(CLOSED).log().to(beside.dtype)
+    return factors.clamp_min(CLOSED).log().to(scores.dtype)
 
 
 def _in_single(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,7 @@ class HardConcrete:
             self.logits.sub_(rate * mean / (square.sqrt() + 1e-12)[self._groups])
 
     def state_dict(self) -> dict[str, Any]:
-        """What it takes to go on; what is drawn follows from the seed and the step."""
+        """What it takes to resume; what is drawn depends on the seed and the step."""
         return {
             "logits": self.logits.detach(),
             "mean": self._mean,

@@ -1,4 +1,4 @@
-"""What is told of gates while they are learned, as plain data: to be shown, for nothing that decides. No torch."""
+"""Gates while they are learned, as plain data for display; nothing is decided by it. No torch."""
 
 from dataclasses import dataclass
 

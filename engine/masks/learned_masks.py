@@ -131,7 +131,7 @@ class LearnedMasks:
         return self._gates.applied(gates.to(self._device))
 
     def step(self, position: float) -> None:
-        """Update the logits by their gradients; `position` is where the training stands after the step."""
+        """Update the logits by their gradients; `position` is how far the training is after the step."""
         if self.chosen is not None:
             return
         self._concrete.update(RATE)

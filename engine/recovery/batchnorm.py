@@ -333,7 +333,7 @@ def _compare(
 def _run_batches(
     model: nn.Module, task: Task, limit: PassLimit, most: int, least: int, run: Callable[[Inputs], bool]
 ) -> Job[int]:
-    """Run parts of calibration batches until one says that it is enough; gives how many batches ran.
+    """Run parts of calibration batches until one ends it; gives how many batches ran.
 
     Args:
         model: Says whether there is BatchNorm.
@@ -341,7 +341,7 @@ def _run_batches(
         limit: How many samples run at a time.
         most: How many batches; fewer where the first one took so much that others are beyond `WORK`.
         least: Samples to run, whatever that takes.
-        run: Runs some samples, and says whether to go on.
+        run: Runs some samples; False ends it.
     """
     done, known = 0, task.batch_count(Split.TRAIN)
     for batch in trainable_batches(model, task, seed=0, limit=most):
@@ -373,7 +373,7 @@ def trainable_batches(
         model: Says whether there is BatchNorm.
         task: Gives them; one that is a `SeekableTask` where `start` is not 0.
         seed: Of the order.
-        limit: At most so many; None for all of a pass.
+        limit: Batches at most; None for a whole epoch.
         start: The first of them, counted from 0.
         portion: What of each batch is this process's, None for all.
     """

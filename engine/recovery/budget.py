@@ -43,7 +43,7 @@ class TimeLimit:
 
     Attributes:
         seconds: That it may take in all; infinity for any time.
-        spent: Seconds of earlier runs that this one goes on with.
+        spent: Seconds of earlier runs that this one resumes.
         begun: When this run began, in seconds of the monotonic clock.
         whole: What it is a part of, None for a whole one.
     """
@@ -76,12 +76,12 @@ class TimeLimit:
 
 @dataclass(slots=True)
 class TrainingTime:
-    """Where a training stands in its time. All in seconds.
+    """How far a training is in its time. All in seconds.
 
     Attributes:
         limit: Of all that it belongs to.
-        start: What of the limit had gone by before the first step.
-        reserve: What an evaluation takes, for there is one behind the last step.
+        start: Seconds of the limit before the first step.
+        reserve: What an evaluation takes: one follows the last step.
     """
 
     limit: TimeLimit

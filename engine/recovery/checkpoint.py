@@ -27,7 +27,7 @@ from .training_curve import thin_curve
 SECONDS = 30.0
 """Between two writings."""
 SHARE = 20
-"""Writing takes at most one part in so many of the time."""
+"""The pause between two writings is at least so many times as long as a writing."""
 VERSION = 1
 DAYS = 14
 """After which the file of a training that was not resumed is deleted."""
@@ -294,7 +294,7 @@ def _metric_of(plain: dict[str, Any]) -> Metric:
 
 
 def restore_training(training: Training, found: dict[str, Any]) -> Position:
-    """Restore weights, optimizer, masks, step and random state; gives where to go on.
+    """Restore weights, optimizer, masks, step and random state; gives the position.
 
     The mixture of domains is restored before (`domain_mixing.begin_mixing`).
     """

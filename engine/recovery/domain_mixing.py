@@ -62,7 +62,7 @@ def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> 
 
 
 def reference_losses(given: Sequence[ReferenceLosses], names: Sequence[str], parameters: int) -> Floats:
-    """[k] losses of these domains: as given, or of a model with so many parameters by a scaling law through them."""
+    """[k] losses of these domains: as given, or by a scaling law through them at a number of parameters."""
     if not given[0].parameters:
         return np.array([dict(given[0].losses)[name] for name in names])
     return np.array([one.loss(parameters) for one in _laws(given, names)])
@@ -95,7 +95,7 @@ def _describe_references(mixture: DomainMixture, given: Sequence[ReferenceLosses
 
 
 def mix_anew(training: Training, batches: int) -> Job[None]:
-    """Mix by the present losses, after so many batches of an epoch."""
+    """Mix by the present losses, after a number of batches of an epoch."""
     mixture, task = training.mixture, training.task
     if mixture is None or not isinstance(task, DomainTask):
         return
@@ -117,7 +117,7 @@ def _losses(training: Training, task: DomainTask, model: Any) -> Job[Floats]:
 
 
 def advance_mixture(training: Training, batches: int) -> None:
-    """Move the cursors past so many batches of an epoch that no evaluation follows."""
+    """Move the cursors past batches of an epoch that no evaluation follows."""
     if training.mixture is not None and isinstance(training.task, DomainTask):
         training.mixture = training.task.advanced(training.mixture, batches)
 

@@ -59,7 +59,7 @@ from .training_trials import (
 )
 
 SPOKEN, SILENCE = 5, 0.3
-"""A point of the loss curve comes after so many steps, or after so many seconds where steps are slow."""
+"""Steps, and seconds where steps are slow, between two points of the loss curve."""
 FINE_TUNING = ("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}")
 TIMED = ("progress.fine_tuning_timed", "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}")
 STEPPED = ("progress.fine_tuning_steps", "Fine-tuning, epoch {epoch}")
@@ -119,19 +119,19 @@ def fine_tune(
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair of layers and
             statistics; by default the teacher.
-        checkpoint: Where to keep what it takes to go on after a kill; what is found there is resumed. None for nowhere.
+        checkpoint: Where to keep what a resumption after a kill needs; one found there is resumed. None for nowhere.
         device: Where models are repaired, trained and evaluated. Bit for bit the same holds on the CPU.
         passes: How many samples run at a time there; fewer where memory runs out. None to find out.
         limit: How long it may take; None for any time. What the schedule of the learning rate makes of it depends on
             the machine, and so do the weights.
         rest: Called where the teacher has no part in the loss, once nothing needs it any more: it may let go of its
-            memory. The teacher then goes to no device either.
+            memory. The teacher is moved to no device then either.
         group: The processes that train together; the others follow `GradientWorker`, with the same student and teacher.
         token: Cancels within a step, also a long one.
 
     Raises:
-        SecateurError: The settings cannot be, the model or data failed, or the loss is no number before any repair or
-            epoch has made the model better; later the best is given back.
+        SecateurError: The settings are impossible, the model or data failed, or the loss is NaN or infinite before any
+            repair or epoch has made the model better; later the best is returned.
         Cancelled: The token was set.
     """
     with (
@@ -280,7 +280,7 @@ def _first_evaluations(settings: RecoverySettings) -> int:
 
 
 def _evaluations(settings: RecoverySettings, steps: float, batches: int) -> float:
-    """How many evaluations so many steps have between and behind them; `batches` are those of a pass."""
+    """How many evaluations there are between and after the steps; `batches` are those of an epoch."""
     if not settings.evaluate_every and settings.passes is not None:
         return settings.passes
     return max(steps / (settings.evaluate_every or -(-batches // settings.accumulate)), 1.0 if steps else 0.0)
@@ -485,7 +485,7 @@ def _train(
     clock.start = clock.start or clock.limit.elapsed
     while True:
         position = run.position
-        # A run that was broken off as its budget ended was not evaluated: it goes on for that alone.
+        # A run that was broken off as its budget ended is resumed for its last evaluation alone.
         used_up = training.over and training.step == position.evaluated
         done = settings.passes is not None and position.epoch > settings.passes
         if done or used_up or 0 < settings.patience <= position.stale:
@@ -528,7 +528,7 @@ def _train(
 
 
 def seek_rate(run: TrainingRun, steps: float) -> Job[None]:
-    """Find the learning rate where none is said, before about so many `steps`; a break keeps what came before it."""
+    """Find the learning rate where none is given, for a training of about `steps`; what is broken off is kept."""
     training, settings = run.training, run.training.settings
     if training.found is not None or training.step or not settings.seeks_rate:
         return
@@ -562,7 +562,7 @@ def train_epoch(run: TrainingRun) -> Job[bool]:
         run: Its position is moved on; its checkpoint is written now and then, and where the pass is broken off.
 
     Returns:
-        Whether the pass is over; else the training is, or it is to be evaluated before it goes on.
+        Whether the epoch is over; else the training is, or an evaluation is due.
     """
     training, position = run.training, run.position
     losses, spoken, passed = list[float](), time.monotonic(), False
@@ -620,7 +620,7 @@ def _keep_on_failure(run: TrainingRun, what: Message, random: torch.Tensor) -> G
     Args:
         run: What is kept.
         what: Of the user's is run inside.
-        random: The random state to go on with.
+        random: The random state to resume with.
     """
     try:
         yield
@@ -686,7 +686,7 @@ def seek_batches(run: TrainingRun) -> Job[None]:
 def take_batches(run: TrainingRun, random: torch.Tensor) -> list[Any]:
     """The batches of the next step; fewer at the end of a pass, none behind it.
 
-    `random` is the random state to go on with where they fail.
+    `random` is the random state to resume with where they fail.
     """
     batches = list[Any]()
     while len(batches) < run.training.settings.accumulate:

@@ -71,7 +71,7 @@ COMPUTE, SINGLE = 4e12, 1e12
 """Multiply-accumulates of the original's forwards to spend in all, two minutes of a core or so; and for layers that get
 but one row from a sample, as classifiers do."""
 FORWARDS, JOINED = 4, 8
-"""Batches are joined into so many forwards, or more, so that none has over so many batches or needs over `MEMORY`."""
+"""Forwards that batches are joined into at least, and batches in one at most; fewer where they need over `MEMORY`."""
 ADJUSTED = 8
 """Samples of a forward that BatchNorm is adjusted on, at least."""
 SURVEYED = 4
@@ -84,7 +84,7 @@ LARGEST = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class IndependentRepair:
-    """The independent repair, beside the one that is in the student.
+    """The independent repair; the student has the sequential one.
 
     Attributes:
         result: What it did.
@@ -320,7 +320,7 @@ class Reconstruction:
         return min(there, BATCHES, needed, max(FEW, MEMORY // max(size, 1)))
 
     def _survey_original(self, first: Inputs) -> None:
-        """Survey the original on a few samples of the first batch, and its norms beside the student's."""
+        """Survey the original on a few samples of the first batch, and its norms with the student's."""
         given = first if _has_lists(first) else few(first, SURVEYED)
         scale, survey = batch_size(first) / max(batch_size(given), 1), self._survey
         memory = LiveMemory([*self._teacher.parameters(), *self._teacher.buffers()])
@@ -421,7 +421,7 @@ class Reconstruction:
         return next((product for product in candidates if all(reads(product, one) for one in consumers)), None)
 
     def _repair_in_order(self, waiting: Sequence[str], batches: Sequence[Inputs]) -> Job[list[str]]:
-        """Repair weights in the order in which they run; gives those that need more batches than fit beside others."""
+        """Repair weights in the order in which they run; gives those that need more batches than fit with others."""
         # Forwards wait at each product with all their activations. Early products of a large model hold so much that
         # few batches fit; where that is too little data, later ones wait for a turn of their own with more batches.
         survey, total = self._survey, len(batches)
@@ -487,7 +487,7 @@ class Reconstruction:
     def _bias_of(self, theirs: WeightProduct, own: WeightProduct) -> str:
         """Name of the bias that a repair of a product writes, "" for none.
 
-        Either model may add it behind its operator: torch does, depending on how the inputs lie in memory.
+        Either model may add it after its operator: torch does, depending on the memory layout of the inputs.
         """
         name = own.bias or theirs.bias
         if name not in self._own or (theirs.bias and (theirs.bias != name or name in self._survey.mixed)):

@@ -81,14 +81,14 @@ def learn_masks(
         removed: [S] what goes in any case; None for nothing.
         locked: [S] what stays in any case; None for nothing.
         outputs: Paths of the outputs to learn from the teacher.
-        checkpoint: Where to keep what it takes to go on after a kill; None for nowhere.
+        checkpoint: Where to keep what a resumption after a kill needs; None for nowhere.
         device: Where it is trained.
         passes: How many samples run at a time there; fewer where memory runs out. None to find out.
         group: The processes that train together; they draw the same gates, by the seed and the step.
         token: Cancels within a step, also a long one.
 
     Raises:
-        SecateurError: The settings cannot be, the model or data failed, or the loss is no number.
+        SecateurError: The settings are impossible, the model or data failed, or the loss is NaN or infinite.
         PlanError: The choice breaks a constraint.
         Cancelled: The token was set.
     """

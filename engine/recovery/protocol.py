@@ -23,7 +23,7 @@ RATE = 2e-3
 SHARDED_RATE = RATE / 16
 """The same for models that are divided among processes: they are large."""
 TUNING_EPOCHS, TUNING_SHARE = 2, 2
-"""Epochs of tuning the teacher at most: so many, and one in so many of the recovery's."""
+"""Epochs of tuning the teacher at most: the first number, and the recovery's own over the second."""
 TUNING_PATIENCE = 3
 """Evaluations without gain after which tuning ends, where they are within an epoch; else the first ends it."""
 TUNING_TIME = 1 / 3

@@ -41,9 +41,9 @@ from .training import half_of, has_loss
 MIRRORING = 2
 """Evaluations that tell whether labels allow mirrored images."""
 COEFFICIENTS = (0.5, 0.75)
-"""Of the tuned weights in interpolated ones, the original's being the rest; tried beside 1."""
+"""Of the tuned weights in interpolated ones, the rest being the original's; tried in addition to 1."""
 SHARED = 0.5
-"""Of the standard error of two metrics' difference, what is left where one model was tuned from the other: for the most
+"""What is left of the standard error of two metrics' difference where one model was tuned from the other: for the most
 part they are wrong about the same samples."""
 
 
@@ -89,7 +89,7 @@ def recover(
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair of layers and
             statistics; by default the teacher.
-        checkpoint: Where to keep what it takes to go on after a kill, and the tuned teacher; None for nowhere.
+        checkpoint: Where to keep what a resumption after a kill needs, and the tuned teacher; None for nowhere.
         device: Where models are repaired, trained and evaluated. Bit for bit the same holds on the CPU.
         passes: How many samples run at a time there; fewer where memory runs out. None to find out.
         rest: Lets go of the teacher's memory; called where nothing needs it any more, since it has no part in the loss.
@@ -97,8 +97,8 @@ def recover(
         token: Cancels within a step, also a long one.
 
     Raises:
-        SecateurError: The settings cannot be, the model or data failed, or the loss is no number before any repair or
-            epoch has made the model better; later the best is given back.
+        SecateurError: The settings are impossible, the model or data failed, or the loss is NaN or infinite before any
+            repair or epoch has made the model better; later the best is returned.
         Cancelled: The token was set.
     """
     require_possible(settings)
@@ -207,7 +207,7 @@ def tune_teacher(
         teacher: The original; left as it is.
         task: Data, loss and metric; without a loss nothing is tried.
         settings: Of the recovery.
-        kept: Where the result is kept for other recoveries, and where a tuning that was broken off is gone on with.
+        kept: Where the result is kept for other recoveries, and the checkpoint of a tuning that was broken off.
         device: Where it is tuned.
         passes: How many samples run at a time there.
         limit: How long that may take.

@@ -108,7 +108,7 @@ REFERENCE_LOSSES = Notation(read_references, write_references, "NAME=LOSS,...")
 
 Floats = NDArray[np.float64]
 EXPONENTS = (0.01, 3.0)
-"""Between which the exponent is sought; published ones of language models lie between .05 and .5."""
+"""Bounds of the exponent; published ones of language models are between 0.05 and 0.5."""
 TRIED = 300
 """Exponents that are tried before the best one is refined."""
 

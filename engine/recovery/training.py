@@ -222,7 +222,7 @@ class Training:
         With other processes, batches are this one's part, and the update is made of the gradients of all.
 
         Raises:
-            SecateurError: The loss is no number.
+            SecateurError: The loss is NaN or infinite.
             TaskError: The loss does not depend on the model, or the budget counts tokens and the batches have none.
             Cancelled: The token was set.
         """
@@ -284,7 +284,7 @@ class Training:
         too, while the gradients are those of this one's part. There are none before.
 
         Raises:
-            SecateurError: As `train_on`; that a loss is no number, in all processes alike.
+            SecateurError: As `train_on`; for a loss of NaN in all processes alike.
         """
         own = [batch for batch in batches if batch is not EMPTY]
         taught = [self._distillation_batch(batch) for batch in own]
@@ -297,7 +297,7 @@ class Training:
         if self.sharing is not None:
             whole, summed = self.sharing.sums(whole, tokens)
             tokens = round(summed)
-            counted = [number for number, size in enumerate(sizes) if size]  # a mean over nothing is no number
+            counted = [number for number, size in enumerate(sizes) if size]  # a mean over nothing is NaN
             own, taught = [own[n] for n in counted], [taught[n] for n in counted]
             sizes = [sizes[n] for n in counted]
         require_tokens(self.settings, tokens)
@@ -363,7 +363,7 @@ class Training:
 
     @contextmanager
     def _uncounted(self) -> Generator[None]:
-        """A batch that stands in for none changes no statistics."""
+        """A batch that only fills a gap changes no statistics."""
         before = [(buffer, buffer.detach().clone()) for buffer in self._statistics()]
         try:
             yield
@@ -384,7 +384,7 @@ class Training:
         """The loss on a batch in train mode; nothing of it stays.
 
         Raises:
-            SecateurError: The loss is no number.
+            SecateurError: The loss is NaN or infinite.
         """
         taught = self._distillation_batch(batch)
 

@@ -19,6 +19,8 @@ from .protocol import RecoverySettings
 
 MOST = 240
 """Points of the loss that are kept; all measured metrics are kept."""
+SHARE, LOSS, REFERENCE = "share/", "loss/", "reference/"
+"""Prefixes of names in a point, before the name of a domain."""
 
 
 def record_curve(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
@@ -40,10 +42,6 @@ def thin_curve(points: Sequence[dict[str, float]]) -> tuple[dict[str, float], ..
     return tuple(point for point in points if "loss" not in point or id(point) in kept)
 
 
-SHARE, LOSS, REFERENCE = "share/", "loss/", "reference/"
-"""Beginnings of the names; what follows is that of the domain."""
-
-
 @dataclass(frozen=True, slots=True)
 class DomainPoint:
     """A domain after some steps.
@@ -51,7 +49,7 @@ class DomainPoint:
     Attributes:
         share: How often it is drawn from then on, 0 to 1.
         loss: On the val split, in nats a token; NaN where it was not measured then.
-        reference: The loss that it should come to.
+        reference: The loss that it should reach.
     """
 
     share: float
@@ -77,19 +75,16 @@ def domain_point(mixture: DomainMixture, step: int, losses: Any = ()) -> dict[st
 
 
 def domains_of(point: Mapping[str, float]) -> dict[str, DomainPoint]:
-    """The domains of a point, by name; none where it is another one."""
+    """The domains of a point, by name; none in a point of something else."""
+    shares = {name.removeprefix(SHARE): share for name, share in point.items() if name.startswith(SHARE)}
     return {
-        name.removeprefix(SHARE): DomainPoint(
-            share,
-            *(point.get(kind + name.removeprefix(SHARE), math.nan) for kind in (LOSS, REFERENCE)),
-        )
-        for name, share in point.items()
-        if name.startswith(SHARE)
+        name: DomainPoint(share, point.get(LOSS + name, math.nan), point.get(REFERENCE + name, math.nan))
+        for name, share in shares.items()
     }
 
 
 def domain_curves(curve: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, DomainPoint]]]:
-    """(step, where it stands) of each domain of a curve, in the order of its points."""
+    """(step, its point) of each domain of a curve, in the order of the points."""
     found = dict[str, list[tuple[int, DomainPoint]]]()
     for point in curve:
         for name, one in domains_of(point).items():
@@ -115,6 +110,8 @@ def require_tensorboard(folder: Path) -> None:
 
 def log_curve(job: Job[Result], folder: Path, settings: RecoverySettings) -> Job[Result]:
     """Run a job and write the points of its training curve as scalars, at their steps; the settings as text.
+
+    Files of earlier runs stay: TensorBoard names each file by its time.
 
     Args:
         job: Of a recovery; its progress has the points.

@@ -55,7 +55,7 @@ RATES = tuple(RATE / 2**halvings for halvings in range(6))
 TOLERANCE, LARGEST_TOLERANCE, BRIEF = 0.1, 0.2, 300
 """Of the loss before a trial, how much higher it may be after it: before so few steps, and at most; see `tolerance`."""
 MOST, LEAST, PART = 16, 4, 15
-"""Updates of a trial: at most, at least, and one in so many of the training's."""
+"""Updates of a trial: at most, at least, and how many steps of the training allow for one of them."""
 USUAL = 2
 """Trials of a recovery, to predict its time: there may be fewer or more."""
 COMPARED = 8
@@ -66,7 +66,7 @@ SHARE = 1 / 5
 """Of the minutes that are left, what trials may take."""
 
 ENTROPY, CLASSES = 2 / 3, 10
-"""Softened outputs shall have this share of the entropy of equally likely classes, of at most so many."""
+"""Softened outputs shall have this share of the entropy of equally likely classes, as if there were ten at most."""
 LARGEST_TEMPERATURE = 8.0
 LONG = 300
 """Steps of a training from which on a temperature is sought: softer outputs teach more slowly."""
@@ -82,14 +82,14 @@ CLOSE = 1e-3
 
 
 def trial_steps(settings: RecoverySettings, steps: float) -> int:
-    """Updates of a trial before a training of so many `steps`, or one that minutes end; 0 where no rate is sought."""
+    """Updates of a trial for a training of `steps` or minutes; 0 where no rate is sought."""
     if not settings.seeks_rate:
         return 0
     return MOST if settings.minutes else round(min(max(steps / PART, LEAST), MOST))
 
 
 def tolerance(settings: RecoverySettings, steps: float) -> float:
-    """Share by which a trial may raise the loss before a training of so many `steps`: long ones mend more."""
+    """Share by which a trial may raise the loss, for a training of `steps`: long ones mend more."""
     if settings.minutes:  # how many steps they come to is not known yet
         return TOLERANCE
     return min(TOLERANCE * math.sqrt(max(steps / BRIEF, 1.0)), LARGEST_TOLERANCE)
@@ -118,7 +118,7 @@ def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) ->
     """
     settings, student, time, done = training.settings, training.student, training.time, 0
     began, every = time.limit.elapsed, (len(RATES) - 1) * steps
-    # All trials take as long as measuring the loss of so many batches; the first batches show how long one takes.
+    # All trials take as long as measuring the loss of `ahead` batches; the first batches show how long one takes.
     ahead = len(RATES) * COMPARED + STEP * settings.accumulate * every
     with keep_modes(student, training.teacher), seeded(settings.seed):
         batches = _groups(training)
@@ -166,7 +166,7 @@ def _loss(training: Training, batch: Any) -> float:
 
 
 def trial_training(training: Training, rate: float, steps: int) -> Training:
-    """A training on the same student, as precise, with a whole cycle of the learning rate in so many steps."""
+    """A training on the same student, as precise, with a whole cycle of the learning rate in `steps`."""
     settings = replace(training.settings, learning_rate=rate, half=bool(training.half))
     settings = settings.within(Budget(Unit.STEPS, steps))
     return replace(

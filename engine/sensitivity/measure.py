@@ -110,7 +110,10 @@ def sensitivity(
 def _measure_point(
     subject: TrialModel, point: tuple[int, int], points: PointStore, token: CancelToken, shown: Progress
 ) -> Job[Metric]:
-    """The metric without so many of the weakest of a set (-1: as it is); measured unless it was before."""
+    """The metric without the weakest structures of a set; measured unless it was before.
+
+    `point` is (number of the set, how many go), (-1, 0) for the state as it is.
+    """
     yield shown
     check(token)
     number, count = point
