@@ -84,7 +84,7 @@ class TrainingTime:
         reserve: What an evaluation takes: one follows the last step.
     """
 
-    limit: TimeLimit
+    limit: TimeLimit = field(default_factory=TimeLimit)
     start: float = 0.0
     reserve: float = 0.0
 

@@ -27,7 +27,7 @@ from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
 from .batchnorm import norms_of
-from .budget import TimeLimit, TrainingTime, Unit
+from .budget import TrainingTime, Unit
 from .features import Features
 from .flip_augmentation import Sides, has_logits, mean_logits, mirror_inputs
 from .gradient_sharing import GradientSharing, StepOrder
@@ -104,7 +104,7 @@ class Training:
     chosen: Sequence[str] = ()
     features: Features | None = None
     mirror: Sides = Sides.GIVEN
-    time: TrainingTime = field(default_factory=lambda: TrainingTime(TimeLimit()))
+    time: TrainingTime = field(default_factory=TrainingTime)
     steps: int = 0
     step: int = 0
     tokens: int = 0

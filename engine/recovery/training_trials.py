@@ -41,7 +41,7 @@ from ..tracing.isolated_forward import seeded
 from ..tracing.model_state import model_state_restored
 from ..tracing.tree import outputs_of
 from .batchnorm import trainable_batches
-from .budget import Budget, TimeLimit, TrainingTime, Unit
+from .budget import Budget, TrainingTime, Unit
 from .optimizers import optimizer_of
 from .protocol import RATE, RecoverySettings
 from .results import FoundRate
@@ -173,7 +173,7 @@ def trial_training(training: Training, rate: float, steps: int) -> Training:
         training,
         settings=settings,
         optimizer=optimizer_of(training.student, settings),
-        time=TrainingTime(TimeLimit()),
+        time=TrainingTime(),
         steps=steps,
         stream=None,
         sharing=None,
