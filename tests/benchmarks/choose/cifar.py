@@ -31,7 +31,7 @@ from torch import nn
 
 from secateur.engine.jobs import finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.recovery.flip_augmentation import mirrored
+from secateur.engine.recovery.flip_augmentation import mirror_images
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
 from secateur.engine.session.session import Session
@@ -123,7 +123,7 @@ class Mirrored:
     def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
         """Shuffled ones with about half of the images mirrored."""
         for images, labels in self._task.batches(split, seed=seed):
-            given: Any = (images,) if seed is None else mirrored((images,))
+            given: Any = (images,) if seed is None else mirror_images((images,))
             yield given[0], labels
 
 
