@@ -70,7 +70,8 @@ class Actions(QObject):
         """Enable and word every action as the document is now."""
         for one in COMMANDS:
             if not attempt(partial(self._show, one)):
-                self.by_id[one.id].setEnabled(True)  # what it was before says nothing; run, it says why it cannot be
+                # It is unknown whether it can be run: then it says so when it is run.
+                self.by_id[one.id].setEnabled(True)
 
     def _show(self, command: Command) -> None:
         document, action = self._window.document, self.by_id[command.id]
@@ -91,7 +92,8 @@ class Actions(QObject):
         self._window.hide_error()
         command.run(self._window)
         if command.chosen is not None:
-            self.refresh()  # Qt has taken the check mark from what is chosen again
+            # Qt takes the check mark away from an entry that is chosen a second time.
+            self.refresh()
 
     def _refresh_for(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()

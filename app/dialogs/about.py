@@ -24,7 +24,8 @@ class About(QDialog):
         self.setWindowTitle(self.tr("About Secateur"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         layout = QVBoxLayout(self)
-        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # it asks for words as high as at least width
+        # Without a constraint: Qt's would make wrapped words as high as they are at the least width.
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(8)
         layout.addWidget(label(self.tr("Secateur {0}").format(version()), "number"))

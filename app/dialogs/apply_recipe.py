@@ -152,7 +152,8 @@ class ChooseMode(FormDialog):
         self._group.buttonToggled.connect(lambda *_: self.check())
         self.check()
         wide = 600
-        self.resize(wide, self.heightForWidth(wide))  # words that wrap need less than Qt reckons with
+        # Words that wrap need less height at this width than Qt assumes.
+        self.resize(wide, self.heightForWidth(wide))
 
     def problem(self) -> str:
         """That nothing is chosen, as nothing can be."""

@@ -52,7 +52,8 @@ class Baselines(FormDialog):
             box.setChecked(kind is only if only is not None else kind in missing and possible)
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.toggled.connect(self.check)
-            self.hints[kind].setContentsMargins(22, 0, 0, 4)  # under the words of its box
+            # The hint begins under the words of its box.
+            self.hints[kind].setContentsMargins(22, 0, 0, 4)
             self.form.addRow(box)
             self.form.addRow(self.hints[kind])
         usual = self.tr("same as the state ({0})") if self._jobs.trained_epochs() else self.tr("{0} for new weights")

@@ -44,7 +44,8 @@ class Closing(QDialog):
         self.setMinimumWidth(480)
         self.sentence = label("", wrap=True)
         hint = self.tr("Closing cancels it first.")
-        if not window.document.engine.place:  # of which nothing stays
+        # Of an engine on another machine nothing is kept.
+        if not window.document.engine.place:
             hint += " " + self.tr("Finished results are kept, and a recovery continues from where it stood.")
         self.hint = label(hint, "muted", wrap=True)
         self.waiting = ProgressBar(maximum=0)

@@ -68,7 +68,8 @@ class CompareCriteria(QDialog):
         self.table.setModel(self._model)
         self.table.setRootIsDecorated(False)
         self.table.setUniformRowHeights(True)
-        self.table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # layers differ at the end of their paths
+        # Layers differ at the end of their paths.
+        self.table.setTextElideMode(Qt.TextElideMode.ElideLeft)
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -148,7 +149,8 @@ class CompareCriteria(QDialog):
                     box.addItem(self.tr(one.criterion.title), one.criterion.name)
                     tip = one.criterion.formula if one.reason is None else sentence(one.reason)
                     box.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
-                    model = box.model()  # one that is not available is greyed
+                    # A criterion that is not available is greyed; its tooltip says why.
+                    model = box.model()
                     if isinstance(model, QStandardItemModel):
                         model.item(number).setEnabled(one.reason is None)
                 box.setCurrentIndex(max(0, box.findData(chosen)))
@@ -242,7 +244,8 @@ class CompareCriteria(QDialog):
             rho, shared = float(found.correlation[number]), float(found.shared[number])
             shown = percent(shared, 0) if shared == shared else ""
             cells = ((one.module, one.module), (_rho(rho), rho), (shown, shared))
-            kind = Kind.CHANNEL if one.kind is Kind.WIDTH else one.kind  # "channels of residual width" is long
+            # "channels of residual width" is too long for the column.
+            kind = Kind.CHANNEL if one.kind is Kind.WIDTH else one.kind
             cells = (*cells, (counted(kind, int(found.count[number])), int(found.count[number])))
             items = [QStandardItem(text) for text, _ in cells]
             for item, (_, key) in zip(items, cells, strict=True):

@@ -83,7 +83,8 @@ class FindFastest(FormDialog):
         }
         self.brief = training_field(brief, each, 0)
         self.brief.setToolTip(self.tr("Longer trials predict the recovered metric better"))
-        self.brief.setEnabled(recovery.budget.unit in (Unit.EPOCHS, Unit.MINUTES))  # of others it is a fixed part
+        # Of steps and tokens a trial takes a fixed part.
+        self.brief.setEnabled(recovery.budget.unit in (Unit.EPOCHS, Unit.MINUTES))
         self.full = training_field(recovery, result)
         for field in (self.trials, self.brief, self.full):
             self.add_row(field.accessibleName(), field)

@@ -52,7 +52,8 @@ class Rows(QScrollArea):
         self.page.setProperty("role", "page")
         self.page.setLayout(form)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its fields have it, and are scrolled to
+        # The fields take the focus, and are scrolled to.
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setWidgetResizable(True)
@@ -153,7 +154,8 @@ class FormDialog(QDialog):
         self.accept_button.setDefault(True)
         self.cancel_button = button(self.tr("Cancel"))
         layout = self._outer = QVBoxLayout(self)
-        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # it asks for words as high as at least width
+        # Without a constraint: Qt's would make wrapped words as high as they are at the least width.
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
         layout.addWidget(label(sentence, "muted", wrap=True))
@@ -192,8 +194,10 @@ class FormDialog(QDialog):
     def showEvent(self, event: QShowEvent) -> None:
         """Begin in the first field, not on a button."""
         super().showEvent(event)
-        self.setMinimumHeight(0)  # that was for the width so far
-        over = self.parentWidget()  # Qt shrinks to two thirds of a screen
+        # The minimum so far was for another width.
+        self.setMinimumHeight(0)
+        # Qt shrinks a dialog to two thirds of the screen; it may be as wide as the window below.
+        over = self.parentWidget()
         wide = min(px(WIDE), over.window().width()) if over is not None else 0
         self.resize(max(self.width(), wide), self._height_for(max(self.width(), wide)))
         self._fit()
@@ -361,7 +365,8 @@ class FormDialog(QDialog):
         dialog = QFileDialog(self, title, begin, filters)
         dialog.setFileMode(QFileDialog.FileMode.AnyFile)
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.fileSelected.connect(lambda path: self._replaced.add(Path(path)))  # Qt has asked
+        # The file dialog of Qt has asked already whether the file is to be replaced.
+        dialog.fileSelected.connect(lambda path: self._replaced.add(Path(path)))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda path: self.take_path(line, path))
         dialog.open()
@@ -413,7 +418,8 @@ class FolderDialog(FormDialog):
     def __init__(self, window: WindowApi, title: str, sentence: str, action: str, what: str) -> None:
         """Ask in a window; the folder offered is called by the model and by what it will be."""
         super().__init__(window.as_widget(), title, sentence, action)
-        name = re.sub(r"[^\w.-]+", "-", window.document.model_name or "model")  # a name that every system takes
+        # Only signs that every file system takes.
+        name = re.sub(r"[^\w.-]+", "-", window.document.model_name or "model")
         self.path = self.add_path(self.tr("Folder"), str(home() / f"{name} {what}"), pick="folder")
 
     def problem(self) -> str:
@@ -427,5 +433,6 @@ class FolderDialog(FormDialog):
         if path.is_file():
             return self.tr("{path} is a file. Choose a folder.").format(path=path)
         if path.is_dir():
-            next(path.iterdir(), None)  # its files are looked at before they are replaced
+            # Raises where the folder cannot be read: its files are looked at before they are replaced.
+            next(path.iterdir(), None)
         return ""

@@ -34,7 +34,8 @@ class KeepByKind(FormDialog):
         super().__init__(window.as_widget(), self.tr("Keep by kind"), sentence, self.tr("Set goal"))
         document = self._document = window.document
         analysis, goal = document.analysis, document.goal
-        assert analysis is not None  # the command is for a model
+        # The command needs a model.
+        assert analysis is not None
         nothing = analysis.empty()
         self._totals = {kind: number for kind in Kind if (number := count_of(analysis, nothing, kind))}
         asked = {limit.kind: SHARE_OR_COUNT.write(limit.count or limit.share) for limit in goal.kept}

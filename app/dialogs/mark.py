@@ -42,7 +42,8 @@ class MarkDialog(FormDialog):
         sentence = self.tr("Choose layers, a kind and a rule. Nothing changes until you press the button.")
         super().__init__(window.as_widget(), self.tr("Mark by rule"), sentence, self.tr("Mark"))
         self._document = window.document
-        assert window.document.analysis is not None  # commands that ask are for a model
+        # The commands that open this need a model.
+        assert window.document.analysis is not None
         self._analysis = window.document.analysis
         self.names = self.add_line(self.tr("Layers"), names, self.tr("all, or layer3.*.conv1, or /conv[12]$/"))
         self.kind = ComboBox(self.tr("Kind"))

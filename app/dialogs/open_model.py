@@ -266,7 +266,8 @@ class OpenModel(FormDialog):
         if found is None:
             return self.name.setText(source) if source else None
         if found.kind is None:
-            if self.kind.currentData() is FOLDER:  # it has its own weights
+            # A project or export has its own weights.
+            if self.kind.currentData() is FOLDER:
                 self.kind.setCurrentIndex(KINDS.index(FILE))
                 model = ""
             self.weights.setText(found.name)
@@ -320,7 +321,8 @@ class OpenModel(FormDialog):
         if found is None or text in known_names(kind) or (found.kind is kind and found.name == text):
             return
         if found.kind is HUB and kind in LIBRARIES:
-            return  # a name that the list does not have: the library may be a newer one
+            # The installed library may be newer than our list of its names.
+            return
         if found.guessed and ("/" not in pasted or (self._by_hand and kind.pick)):
             return
         self._take(text)

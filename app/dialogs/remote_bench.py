@@ -109,7 +109,8 @@ class MeasureOverSsh(FormDialog):
         self.machine.setLineEdit(LineEdit(self.machine.accessibleName(), hint=self.tr("user@board")))
         self.machine.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         completer = QCompleter(self.machine.model(), self.machine)
-        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)  # inline, Return would only complete
+        # With inline completion Return would only complete, and not measure.
+        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         self.machine.setCompleter(completer)
         self.machine.addItems([one.removeprefix(SCHEME) for one in settings.machines(settings.BOARDS)])
         self.add_row(self.machine.accessibleName(), self.machine)

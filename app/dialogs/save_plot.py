@@ -87,7 +87,8 @@ class SavePlot(FormDialog):
     def act(self) -> None:
         """Save the plot as it is now."""
         drawing = self._drawings[self.plot.currentIndex()]
-        self._window.show_panel(drawing.panel)  # behind another tab it does not show the last changes
+        # A panel behind another tab does not show the last changes.
+        self._window.show_panel(drawing.panel)
         self._window.workbench.save_file(self.file(), drawing.content(self.format.currentData()))
 
 

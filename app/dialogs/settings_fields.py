@@ -45,7 +45,8 @@ class SettingsFields:
         for name, one in self._shown.items():
             field = self.widgets[name] = settings_field(one, getattr(settings, name))
             box = isinstance(field, CheckBox)
-            add_row("" if box else engine_words(one.option.title), field)  # a box has its own words
+            # A check box has its own words.
+            add_row("" if box else engine_words(one.option.title), field)
 
     def inapplicable(self, data: Collection[DataKind]) -> list[QWidget]:
         """The fields of settings that change nothing with such data, and still have their defaults."""
@@ -182,7 +183,8 @@ def field_value(setting: Setting, field: QWidget) -> Any:
         return field.isChecked()
     if isinstance(field, ComboBox):
         value = field.currentData()
-        return value if setting.kind is bool else setting.kind(value)  # Qt gives back a plain string
+        # Qt gives a member of an enumeration back as a plain string.
+        return value if setting.kind is bool else setting.kind(value)
     if isinstance(field, QLineEdit):
         assert setting.option.notation is not None
         return setting.option.notation.read(field.text())

@@ -81,7 +81,8 @@ class TargetShape(FormDialog):
         self.finished.connect(self._forget)
         self._add_source()
         analysis = self._document.analysis
-        assert analysis is not None  # the command is for a model
+        # The command needs a model.
+        assert analysis is not None
         found = {one.kind for one in analysis.sets}
         found |= {Kind.HEAD} if Kind.KV_GROUP in found else set()
         asked = {one.kind: SHARE_OR_COUNT.write(one.count or one.share) for one in self._document.goal.shape}
@@ -230,10 +231,12 @@ class TargetShape(FormDialog):
 
     def _show_answer(self, answer: ShapeAnswer) -> None:
         """Show what the shape comes to, and which numbers can be."""
-        if not isValid(self) or self._timer.isActive():  # something else is typed already
+        # An answer is late where something else is typed already.
+        if not isValid(self) or self._timer.isActive():
             return
         self._patience.stop()
-        if self._answer is None:  # offer the published shapes that the model is large enough for
+        # The first answer says how large the model is: offer the published shapes that fit into it.
+        if self._answer is None:
             most = {one.kind: one.sizes[-1] for one in answer.sizes if one.step}
             for name, shape in PRESETS.items():
                 if all(one.count <= most.get(one.kind, 0) for one in shape):

@@ -116,7 +116,8 @@ class ExceptionHook(QObject):
             (sys.excepthook, threading.excepthook), self._before = self._before, None
 
     def _caught(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-        if not issubclass(kind, Exception):  # Ctrl-C, and what ends a program on purpose.
+        # Ctrl-C, and what ends a program on purpose.
+        if not issubclass(kind, Exception):
             if issubclass(kind, KeyboardInterrupt):
                 QApplication.quit()
             return

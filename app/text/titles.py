@@ -60,6 +60,7 @@ def kept_words(done: int, budget: Budget) -> str:
 
 def criterion_title(name: str) -> str:
     """A criterion by its title: "Taylor, first order"."""
-    from secateur.engine.scoring.criteria import CRITERIA  # not at the top: the window starts without it
+    # Not at the top: the window starts without it.
+    from secateur.engine.scoring.criteria import CRITERIA
 
     return engine_words(CRITERIA[name].title) if name in CRITERIA else name

@@ -77,6 +77,7 @@ class Switching(QObject):
 
     @Slot()
     def _take_part(self) -> None:
+        # Started first: a step that raises must not leave windows without painting.
         self._turns.start()
         if next(self._parts, _DONE) is not _DONE:
             return
@@ -102,6 +103,7 @@ def dress(app: QApplication, sheet: str) -> Iterator[None]:
         app: The application.
         sheet: The style sheet, "" to take it away.
     """
+    # Qt passes over these now; their turn comes below, so that no single turn of the event loop takes long.
     later = [one for one in app.allWidgets() if one.testAttribute(_POLISHED) and not one.testAttribute(_OWN_STYLE)]
     for one in later:
         _hide_from_qt(one, True)
@@ -177,7 +179,8 @@ class Theme(QObject):
         self._take(scheme or self.scheme, body or self.sizes.body)
         if self.switching or self._worn != (self.tokens, self.sizes):
             self._switching.begin(self._steps)
-        else:  # Light as the system has it, after light as chosen: nothing looks different.
+        else:
+            # Light as the system has it, after light as chosen: nothing looks different.
             self._announce()
 
     def _take(self, scheme: Scheme, body: int) -> None:

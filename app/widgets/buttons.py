@@ -155,7 +155,8 @@ class Chip(Button):
     def tell(self, number: str, counted: str) -> None:
         """Show a number; `counted` says in the tooltip what was counted."""
         if (text := f"{self.title} {number}") == self.text():
-            return  # saying it again lays out all around it
+            # Setting the same text again would lay out all widgets around it.
+            return
         self.setText(text)
         self.setAccessibleName(f"{self.title}, {counted}")
         self.setToolTip(counted)

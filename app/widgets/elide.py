@@ -13,7 +13,8 @@ from PySide6.QtWidgets import QToolTip, QWidget
 if TYPE_CHECKING:
     Widget = QWidget
 else:
-    Widget = object  # Qt's own class comes after it
+    # At run time Qt's own class comes after it among the bases.
+    Widget = object
 
 FEW = 5
 """Average letters that stay, and the dots, where room is scarcest."""

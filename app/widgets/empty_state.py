@@ -34,7 +34,8 @@ class EmptyState(QWidget):
         self._act: Callable[[], None] | None = None
         self.step.clicked.connect(self._take_step)
         layout.addWidget(self.step, 0, Qt.AlignmentFlag.AlignHCenter)
-        self.step.setVisible(bool(step))  # only now: without a parent it would be a window of its own
+        # Only now: without a parent it would be shown as a window of its own.
+        self.step.setVisible(bool(step))
         layout.addStretch(2)
 
     def say(self, title: str, sentence: str, step: str = "", act: Callable[[], None] | None = None) -> None:

@@ -24,7 +24,8 @@ from .painting import chevron
 if TYPE_CHECKING:
     Widget = QDoubleSpinBox
 else:
-    Widget = object  # Qt's own class comes after it
+    # At run time Qt's own class comes after it among the bases.
+    Widget = object
 
 HEIGHT = 28
 """Of buttons and combo boxes, and so of spin boxes in the same row; the style's own is a little more."""
@@ -66,7 +67,8 @@ class ComboBox(Eliding, QComboBox):
     def shown(self) -> str:
         """The choice, shortened where it must be."""
         mode = Qt.TextElideMode.ElideMiddle
-        room = self.width() - AROUND + 1  # what rounding takes of it is no reason to shorten it
+        # One pixel more: what rounding takes is no reason to shorten the text.
+        room = self.width() - AROUND + 1
         return self.fontMetrics().elidedText(self.currentText(), mode, room)
 
     def showPopup(self) -> None:
@@ -130,8 +132,10 @@ class NumberField(Widget):
         self.setAccessibleName(name)
         self.setSuffix(suffix)
         self.setKeyboardTracking(False)
-        self.lineEdit().setTextMargins(6, 0, 0, 0)  # the style sheet's padding does not reach the inner line
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel: scrolling past must change nothing
+        # The style sheet's padding does not reach the inner line.
+        self.lineEdit().setTextMargins(6, 0, 0, 0)
+        # No focus by the wheel: scrolling past must change nothing.
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
         """A comma is a point. A whole number has neither, and none is left out of what was typed: 0.5 is not 5."""

@@ -12,7 +12,8 @@ class FlowLayout(QLayout):
         """`gap` in device-independent pixels, across and down."""
         super().__init__(parent)
         self._items: list[QLayoutItem] = []
-        self._shown: list[tuple[QLayoutItem, QSize]] | None = None  # asked often, between two changes of any of them
+        # Kept, as Qt asks for sizes many times between two changes.
+        self._shown: list[tuple[QLayoutItem, QSize]] | None = None
         self._heights: dict[int, int] = {}
         self._gap = gap
         self.setContentsMargins(0, 0, 0, 0)
@@ -96,7 +97,8 @@ class FlowLayout(QLayout):
                 row, used = [], 0
             row.append((item, hint))
             used += hint.width() + self._gap
-        widest = max(rect.width(), 1)  # one that is alone in its row and wider than that elides
+        # A widget that is alone in its row and wider than that elides.
+        widest = max(rect.width(), 1)
         for line in [*rows, *([row] if row else [])]:
             x, tall = rect.x(), max(hint.height() for _, hint in line)
             for item, hint in line:

@@ -50,7 +50,8 @@ class WrappedLabel(QLabel):
             self.setProperty("role", role)
         self.setWordWrap(True)
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)  # a new policy knows nothing of the wrapping
+        # A new policy does not know that words wrap.
+        policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setText(text)
 
@@ -79,7 +80,8 @@ class ElidedLabel(Eliding, QLabel):
 
     def shown(self) -> str:
         """The text, shortened where it must be."""
-        room = self.contentsRect().width() + 1  # what rounding takes of it is no reason to shorten it
+        # One pixel more: what rounding takes is no reason to shorten the text.
+        room = self.contentsRect().width() + 1
         return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, room)
 
     def hidden(self) -> str:

@@ -20,7 +20,8 @@ class Pane(QScrollArea):
         """Hold a widget."""
         super().__init__()
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # what is in it has the focus, and is scrolled to
+        # The widgets in it take the focus, and are scrolled to.
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setWidget(held)
         held.setAutoFillBackground(False)
         self.viewport().setAutoFillBackground(False)

@@ -16,7 +16,8 @@ from PySide6.QtWidgets import QWidget
 
 from ..theme import sizes, theme, tokens
 
-pg.setConfigOptions(antialias=True)  # its items otherwise switch off what the view asks for
+# Without this option the items switch off the antialiasing that the view asks for.
+pg.setConfigOptions(antialias=True)
 
 
 class Plot(pg.PlotWidget):
@@ -24,10 +25,12 @@ class Plot(pg.PlotWidget):
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says."""
-        super().__init__(parent, enableMenu=False)  # a menu that is switched off later would be made all the same
+        # A menu that is switched off later would be made all the same.
+        super().__init__(parent, enableMenu=False)
         self._titles: dict[str, str] = {}
         self.setAccessibleName(name)
-        self.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the plot has it, with its name
+        # The plot takes the focus, as it has the accessible name.
+        self.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAntialiasing(True)
         self.setMouseEnabled(False, False)
         self.hideButtons()
@@ -98,14 +101,17 @@ class Plot(pg.PlotWidget):
             axis = self.getAxis(side)
             length = self.height() if side == "left" else self.width() - self.getAxis("left").width()
             shown = measure.elidedText(text, Qt.TextElideMode.ElideMiddle, length - 2 * size)
-            style = {"color": tokens().muted, "font-size": f"{size}px"}  # it replaces what the axis has
-            if (axis.labelText, axis.labelStyle) != (shown, style):  # lays out the whole plot
+            # This replaces the style that the axis has.
+            style = {"color": tokens().muted, "font-size": f"{size}px"}
+            # Setting a label lays out the whole plot.
+            if (axis.labelText, axis.labelStyle) != (shown, style):
                 axis.setLabel(shown, **style)
             axis.label.setToolTip(text if shown != text else "")
 
     @Slot()
     def _recolour_if_there(self) -> None:
-        if "plotItem" in vars(self):  # not where Python has collected it already, and Qt has not deleted it yet
+        # Python may have collected the plot before Qt deletes it.
+        if "plotItem" in vars(self):
             self.recolour()
 
 

@@ -155,7 +155,8 @@ class ScoreMap(QWidget):
         for pixels in () if images is None else images:
             height, width = pixels.shape[:2]
             image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-            self._images.append(image.copy())  # one that owns its memory
+            # The copy owns its memory; the image refers to the bytes, which go.
+            self._images.append(image.copy())
         self.updateGeometry()
         self.update()
 
@@ -358,7 +359,8 @@ class ScoreRange(CaptionLine):
         """Say both ends in words."""
         ends = (low, high)
         if (ends, so_far) == (self.ends, self.so_far):
-            return  # saying it again lays out all around it
+            # Showing the same ends again would lay out all widgets around them.
+            return
         self.ends, self.so_far = ends, so_far
         words = self.tr("Colours: {0} to {1}").format(*self.ends)
         self.setAccessibleName(f"{words}, {so_far}" if so_far else words)

@@ -71,7 +71,8 @@ class RowsTable(QTableView):
         if not self._optional:
             return
         header = self.horizontalHeader()
-        for column in self._optional:  # one that is hidden has no width of its own
+        # A hidden column has no width to measure.
+        for column in self._optional:
             self.setColumnHidden(column, False)
         shown = {c: max(self.sizeHintForColumn(c), header.sectionSizeHint(c), LEAST) for c in range(header.count())}
         shown[self._wide] = min(shown[self._wide], px(WIDE))
