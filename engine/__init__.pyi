@@ -176,8 +176,8 @@ from .workflows.latency_table import (
 from .workflows.latency_table import (
     liked_multiple as liked_multiple,
 )
-from .workflows.learn_masks import masked_state as masked_state
 from .workflows.measure import measure_states as measure_states
+from .workflows.plan import masked_state as masked_state
 from .workflows.plan import search_shares as search_shares
 from .workflows.prune import PruneRequest as PruneRequest
 from .workflows.prune import prune_state as prune_state
