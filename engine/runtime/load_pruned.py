@@ -324,15 +324,17 @@ class PrunedAttention(nn.MultiheadAttention):
         is_causal: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As in the base class: (output, weights or None)."""
+        # Repairs number the calls in here one after the other (`call_site` leaves this file out): their order stays.
         batched = query.dim() == 3
         bias = cast("torch.Tensor | None", self.in_proj_bias)
         if self.pruned_packed and query is key and key is value:
             q, k, v = F.linear(query, self.in_proj_weight, bias).chunk(3, dim=-1)
         elif self.pruned_packed and key is value:
             rows = self.in_proj_weight.shape[0] // 3
+            first, second = self.in_proj_weight[:rows], self.in_proj_weight[rows:]
             own, shared = (None, None) if bias is None else (bias[:rows], bias[rows:])
-            q = F.linear(query, self.in_proj_weight[:rows], own)
-            k, v = F.linear(key, self.in_proj_weight[rows:], shared).chunk(2, dim=-1)
+            q = F.linear(query, first, own)
+            k, v = F.linear(key, second, shared).chunk(2, dim=-1)
         else:
             packed = self.in_proj_weight.chunk(3) if self.pruned_packed else None
             weights_of = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight) if packed is None else packed
