@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from ..adapters.torchvision_detection import plain, with_maps
 from ..bfloat16 import in_bfloat16
@@ -68,7 +69,7 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
         if request.spec is not None:
             made = factory_code(request.spec, folder)
         else:  # only its user knows how a model is made that was handed over as an object
-            kind: type[object] = type(request.model)
+            kind = cast("type[object]", type(request.model))
             what = f"Return the original network here, before it was pruned: {kind.__module__}.{kind.__qualname__}"
             made = FactoryCode(f"def make_model():\n    raise NotImplementedError({what!r})")
         code = _add_loader(folder, made, plain(request.inputs))
