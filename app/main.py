@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command_line(arguments)
     if arguments and arguments[0] == ENGINE:
         return _engine(arguments[1:])
-    if sys.stderr is not None:  # None in a program without a console.
+    # There is no stderr in a program without a console.
+    if sys.stderr is not None:
         faulthandler.enable()
     if not has_display(os.environ):
         from secateur.engine.cli.demo import demo
@@ -95,7 +96,8 @@ def _window(arguments: list[str]) -> int:
     except SecateurError as error:
         _tell(str(error))
         return 2
-    engine.prepare()  # It loads its libraries while this process loads Qt.
+    # The engine loads its libraries while this process loads Qt.
+    engine.prepare()
     from .startup.application import start
 
     return start(spec, asked=bool(arguments), engine=engine)
@@ -113,7 +115,8 @@ def _address_of(arguments: list[str]) -> tuple[list[str], str]:
         else:
             rest.append(word)
             continue
-        address = address or "?"  # which is none: what was forgotten is said as what is wrong
+        # A question mark is no address, so a forgotten one is reported like a wrong one.
+        address = address or "?"
     return rest, address
 
 

@@ -114,7 +114,8 @@ class Goal:
         timed = target if self.cost is Cost.LATENCY else None
         limits = () if self.shaped else (planning.Limit(self.cost, self.keep),)
         kinds = kinds or (KINDS_WITH_BLOCKS if self.depth else ())
-        finer = target.multiple == TargetSpec().multiple  # else somebody has chosen it
+        # Only the default multiple may be refined: any other was chosen by the user.
+        finer = target.multiple == TargetSpec().multiple
         return planning.Goal(
             limits,
             multiple=target.multiple,

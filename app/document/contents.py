@@ -252,7 +252,8 @@ class Contents:
         self.marked, self.locked, self.by_hand = snapshot.marked, snapshot.locked, snapshot.by_hand
         self.goal, self.searched = snapshot.goal, snapshot.searched
         if self.analysis is not None and (self.marked & (barred := self.barred)).any():
-            self.marked = self.marked & ~barred  # of a session of a version in which both could be
+            # Earlier versions could mark a locked structure.
+            self.marked = self.marked & ~barred
 
     def go_to(self, state: str) -> None:
         """Make a state the present one, without marks."""

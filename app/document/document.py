@@ -384,7 +384,8 @@ class Document(QObject):
 
     def set_target(self, target: TargetSpec) -> None:
         """Choose where the model will run."""
-        found_again = target == self.target and target.address not in ("", self.target.address)  # equal all the same
+        # Targets compare equal whatever their address, but this one can be reached again.
+        found_again = target == self.target and target.address not in ("", self.target.address)
         if target != self.target or found_again:
             self.contents.target = target
             self.revision += 1
@@ -484,7 +485,8 @@ class Document(QObject):
     def take_restorable(self, count: int) -> None:
         """So many sessions can be restored."""
         self.restorable = count
-        self.announce(Aspect.JOBS)  # what commands can be done
+        # Commands look at this count.
+        self.announce(Aspect.JOBS)
 
     def begin_curve(self, state: str = "") -> None:
         """Forget the last recovery's points; those that come are of the recovery of a state."""
@@ -521,7 +523,8 @@ class Document(QObject):
         before = None if self.contents.task is None else self.contents.task.spec
         self._tell_of(task)
         if before is None or task.spec is None or (before.kind, before.path) != (task.spec.kind, task.spec.path):
-            self.contents.expected = 0.0  # what the model should reach on some data says nothing of other data
+            # A metric expected on the former data says nothing about other data.
+            self.contents.expected = 0.0
         if self.contents.origin is not None:
             self.contents.origin = replace(self.contents.origin, task=task.spec)
         self.contents.scores.clear()
@@ -570,7 +573,8 @@ class Document(QObject):
         self.contents.selection = selection
         self.show_last_curve()
         self.revision += 1
-        self.announce(*(ALL - {Aspect.MODEL, Aspect.COMPARED}))  # nobody asked to compare
+        # The model was announced before, and a comparison would open its panel.
+        self.announce(*(ALL - {Aspect.MODEL, Aspect.COMPARED}))
 
     def show_last_curve(self) -> None:
         """The curve of the present state's recovery, else of the last one that there was."""
@@ -605,7 +609,8 @@ class Document(QObject):
     def take_metrics(self, states: tuple[State, ...]) -> None:
         """What the engine measured of its states meanwhile."""
         for state in states:
-            if state.stale and state.id in self.contents.states:  # as it is in the engine: nothing newer was measured
+            # A stale state brings the measurements that the document knows already.
+            if state.stale and state.id in self.contents.states:
                 continue
             self.take_measurements(state.id, state.metrics, state.timings)
 
@@ -686,5 +691,6 @@ class Document(QObject):
         """A project was written, as the history stood at that place."""
         self.history.mark_clean(place)
         self.say(self.tr("Saved in {folder}").format(folder=folder))
-        self.project.emit(folder, "")  # Whatever is written comes here.
+        # Every saved project comes through here, so it becomes a recent one.
+        self.project.emit(folder, "")
         self.announce(Aspect.STATES)

@@ -99,7 +99,8 @@ class UndoHistory:
         if not 0 <= place <= len(self.entries) or not self.entries:
             return None
         at = self.position = place
-        while at:  # redo from anywhere on the way leads back here
+        # Redo from any place on the way has to lead back here.
+        while at:
             self.latest[self.parents[at - 1]] = at
             at = self.parents[at - 1]
         return self.at(place)

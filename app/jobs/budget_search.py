@@ -110,7 +110,8 @@ class BudgetSearchJobs(DocumentJobs):
             document.plan.enter(last.id, step.format(cost=cost_words(loss_limit.cost)))
         tried = tuple(one.state for one in found.trials if one.state)
         measure = self._states.measure if loss_limit.cost is Cost.LATENCY else self._states.measure_if_cheap
-        measure(others=tried)  # in turns, so that all of them are points against the latency
+        # Measured in turns, all trials become points of the curve against latency.
+        measure(others=tried)
         trial = found.trials[-1]
         words = self.tr("Found: {share:.0%} of the {cost}, {lost} lost on the val split; {metric} on the test split.")
         lost, metric = loss_words(trial.loss, points, trial.error), metric_of(last, Split.TEST)
@@ -170,4 +171,5 @@ class SweepJobs(DocumentJobs):
             document.note(f"{point.share:.0%}: {sentence(point.note or '')}")
         words = self.tr("The sweep met {done} of {all} budgets. Click a point of the trade-off to go to its state.")
         document.say(words.format(done=len(done.points) - len(missed), all=len(done.points)))
-        self._states.measure_if_cheap(tuple(state.id for state in done.states))  # the curve against latency, too
+        # The trade-off shows the sweep against latency too.
+        self._states.measure_if_cheap(tuple(state.id for state in done.states))

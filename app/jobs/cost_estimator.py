@@ -120,7 +120,8 @@ class CostEstimator:
         if work > 0 and seconds > SHORTEST:
             self._forget_another_model()
             self._took[method] = work, seconds
-            if method not in COMPUTING:  # their speed is another one for each model
+            # Computing differs in speed from model to model, so it teaches nothing about the next one.
+            if method not in COMPUTING:
                 self._earlier.setdefault(self._name(method), {})[self._magnitude()] = work, seconds
                 kept = {
                     name: {str(size): list(took) for size, took in by.items()} for name, by in self._earlier.items()
@@ -308,7 +309,8 @@ class CostEstimator:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
-        both = original.parameters + state.parameters  # a verification holds a part of them in another form
+        # A verification holds a part of both models' parameters in another form.
+        both = original.parameters + state.parameters
         need = SINGLE * (state.parameters + both // 3) + 2 * COMPARED * self._activations(original).peak
         return Estimate(float(original.macs + original.parameters), UNKNOWN, need)
 
@@ -335,7 +337,8 @@ class CostEstimator:
     def _measure(self, names: tuple[str, ...], target: Any) -> Estimate:
         states = [state for name in names if (state := self._state(name)) is not None]
         need = sum(SINGLE * one.parameters + target.batch * self._activations(one).peak for one in states)
-        fresh = [one for one in states if timing_of(one, target) is None]  # the others' files are written already
+        # The files of the other states have been written already.
+        fresh = [one for one in states if timing_of(one, target) is None]
         work = len(states) + WRITING * len(fresh)
         return Estimate(work, UNKNOWN if self._last_time("measure") else target.seconds * work, need)
 
@@ -362,7 +365,8 @@ class CostEstimator:
         cost, state, known = self.sensitivity(), self._document.state, self._document.curves
         if state is None or not cost.trials:
             return Estimate()
-        left = 1.0 if known is None else 1 - known.tried / cost.trials  # what was measured is not measured again
+        # Points that were measured are not measured again.
+        left = 1.0 if known is None else 1 - known.tried / cost.trials
         need = 2 * SINGLE * state.parameters + self._batch() * self._activations(state).peak
         return Estimate(cost.trials * left, cost.seconds * left, need)
 
@@ -372,7 +376,8 @@ def _earlier_times() -> dict[str, dict[int, Took]]:
     kept: dict[str, dict[str, list[float]]] = settings.value(TIMES, {})
     found: dict[str, dict[int, Took]] = {}
     for name, sizes in kept.items():
-        with suppress(ValueError, TypeError, AttributeError):  # another version's, or changed by hand
+        # Another version may have written it, or a hand changed it.
+        with suppress(ValueError, TypeError, AttributeError):
             found[name] = {int(size): (float(work), float(took)) for size, (work, took) in sizes.items()}
     return {name: {size: took for size, took in by.items() if min(took) > 0} for name, by in found.items()}
 

@@ -53,5 +53,6 @@ class DeviceWatch(QObject):
 
     @Slot(object, object)
     def _failed(self, ticket: int, _error: object) -> None:
-        if ticket == self._asked:  # the engine is gone, or an older one; it is asked again
+        # The engine has gone, or is an older one without this call: ask again next time.
+        if ticket == self._asked:
             self._asked = 0

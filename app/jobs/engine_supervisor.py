@@ -152,7 +152,8 @@ class Supervisor:
             case Logged():
                 self.tell("logged", 0, event.text)
             case Lost():
-                self.connected = True  # to another engine, where the connection was tried again
+                # The next engine is reached by a new connection.
+                self.connected = True
                 self._lost(event)
             case Refused():
                 self._give_up(event.error)
@@ -171,12 +172,14 @@ class Supervisor:
         self.overdue.pop(ticket, None)
         if ticket < 0:
             how = "restored" if how == "finished" else "given_up"
-            if how == "given_up":  # what was sent meanwhile is about a session that is not there
+            # Calls sent meanwhile are about a session that is not there.
+            if how == "given_up":
                 self._break_off(payload)
         elif how == "finished" and ticket < ASIDE:
             self.losses, self.opened = 0, True
             if isinstance(payload, OpenedModel) and payload.folder:
-                self.folder = Path(payload.folder)  # where it is to be restored from
+                # A lost engine is restored from the folder of the model that is open now.
+                self.folder = Path(payload.folder)
         self.tell(how, max(ticket, 0), payload)
 
     def _lost(self, event: Lost) -> None:

@@ -140,7 +140,8 @@ class QueuedJob:
         self.tells = self.tells or whole
         if code in TRAINING and not self.trained[2]:
             self.recent.clear()
-        if whole or not self.tells:  # else a step of a job that tells the share of the whole; its own says less
+        # Once a job has told its share of the whole, the progress of a single step says less.
+        if whole or not self.tells:
             # Note how far it is, of the whole or of its stage: the speed of one stage says nothing of another one.
             if not whole and progress.total != self.stage:
                 self.recent.clear()
@@ -188,7 +189,8 @@ class QueuedJob:
         (since, first), (_, reached) = self.recent[0], self.recent[-1]
         now, latest = time.monotonic(), self.recent[-1][0]
         if not self.stage and reached - first < ENOUGH and not now - self.started >= self.expected:
-            return -1.0  # the estimate of before says more, or nothing does yet
+            # Too little was seen: the estimate from before says more.
+            return -1.0
         left = (latest - since) / (reached - first) * (1 - reached)
         return max(left - (now - latest), LINGERING * (now - latest))
 

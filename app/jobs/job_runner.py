@@ -283,7 +283,8 @@ class JobRunner(QObject):
                     again=True,
                 )
                 if begun and job.changes:
-                    self.document.begin_curve(job.arguments[0])  # it comes whole, from its beginning
+                    # The engine sends the whole curve again, from its beginning.
+                    self.document.begin_curve(job.arguments[0])
                 elif begun and job.method in TRAINS:
                     self.document.expect_curve(job.arguments[0])
 
@@ -405,7 +406,8 @@ class JobRunner(QObject):
         if job is None or job.dropped:
             return
         if isinstance(error, EngineLost):
-            self._superseded.clear()  # scores are asked for once the session is there again
+            # Scores are asked for once the session is restored.
+            self._superseded.clear()
         elif job.method in SUPERSEDED:
             # The model or state that was to come has not: what belongs to the present one is needed after all.
             superseded, self._superseded = self._superseded, []
@@ -414,9 +416,11 @@ class JobRunner(QObject):
         if job.otherwise is not None:
             attempt(partial(job.otherwise, error))
         if isinstance(error, EngineLost):
-            if job.method in LASTING and not job.again:  # a job that ends the engine each time must not go on
+            # A job that ends the engine each time must not start a third time.
+            if job.method in LASTING and not job.again:
                 self.interrupted.append(job)
-                self._publish()  # it is still what would be gone on with
+                # It stays the unfinished job that the next start would resume.
+                self._publish()
             self.broken_off.emit(job)
             return
         if job.background:
@@ -444,7 +448,8 @@ class JobRunner(QObject):
 
     def _fail_waiting(self, error: SecateurError) -> None:
         """What waits is about a session that does not come back."""
-        self.queue.held = True  # none of them is sent because the one before it is gone
+        # No waiting job may be sent when the one before it is taken out.
+        self.queue.held = True
         for job in self.queue.waiting():
             self._fail(job.id, error)
         self.queue.held = False
@@ -470,7 +475,8 @@ class JobRunner(QObject):
     def _restored(self) -> None:
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
         self.document.say(self.tr("The engine is running again. Everything up to the last state is restored."))
-        self.came_back.emit()  # how to compute is told first, and goes ahead of what waits
+        # Device and threads have to be set before the jobs that wait are sent.
+        self.came_back.emit()
         self.queue.held = False
         self._send_next()
 

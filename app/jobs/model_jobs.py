@@ -89,7 +89,8 @@ class ModelJobs(DocumentJobs):
         first = self._document.analysis is None
         self._document.adopt(model, spec)
         if first and (device := settings.value(settings.DEVICE, "")) in model.devices:
-            self.set_device(device)  # from then on it is where the user has put it
+            # Only the first model takes the preferred device: later ones stay where the user has put them.
+            self.set_device(device)
         for change in model.changed:
             quarantine.add_notice(sentence(change))
 
@@ -98,7 +99,8 @@ class ModelJobs(DocumentJobs):
         document.project.emit(folder, document.engine.place)
         document.take_states(states)
         self._runner.run(self.tr("Read the baselines"), document.take_baselines, "baselines")
-        self._autosave.open_project(folder, self._states.measure_missing)  # the current state is known only then
+        # Which state is the current one is known only then.
+        self._autosave.open_project(folder, self._states.measure_missing)
 
     def attach_task(self, spec: TaskSpec) -> None:
         """Attach data and metric."""

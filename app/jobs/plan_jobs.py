@@ -61,7 +61,8 @@ class PlanSolver:
 
             return goal.solve(analysis, scores, wanted, removed, locked, table)
 
-        self._background.drop_waiting()  # what waits was asked for before the goal was changed
+        # Waiting requests were made for an earlier goal.
+        self._background.drop_waiting()
         self._background.run(solve, on_done, on_error)
 
     def flush(self) -> bool:
@@ -84,8 +85,10 @@ class PlanJobs(DocumentJobs):
         """Work for a document; its scores are asked for whenever it wants some."""
         super().__init__(runner)
         self.solver = PlanSolver()
-        self._compared: set[tuple[str, str]] = set()  # Scores that are asked for beside those of the criterion.
-        self._plan_again: Callable[[], None] | None = None  # What waited for a job in which the engine was lost.
+        # (state, criterion) of scores that are asked for besides those of the chosen criterion.
+        self._compared: set[tuple[str, str]] = set()
+        # The plan that waited for a job in which the engine was lost.
+        self._plan_again: Callable[[], None] | None = None
         self._document.scores_wanted.connect(self.score)
         runner.broken_off.connect(self._note_lost_plan)
 
@@ -102,7 +105,8 @@ class PlanJobs(DocumentJobs):
         self._rate(document.criterion, document.choices, document.rating)
         follow = next((job.then for job in others if job.then is not None), None)
         if follow is not None and (scoring := queue.about(wanted)) is not None:
-            scoring.then = follow  # a plan that waits for scores takes those of the criterion that is chosen by now
+            # A plan that waits for scores takes those of the criterion that is chosen now.
+            scoring.then = follow
         self._runner.drop(others)
         if follow is not None and document.scores is not None:
             follow()
@@ -179,7 +183,8 @@ class PlanJobs(DocumentJobs):
         document, contents = self._document, self._document.contents
         if document.analysis is None or document.plan.refuses():
             return
-        if why := has_shares(document):  # the goal may have become another one while the search waited
+        # The goal may have changed while the search waited.
+        if why := has_shares(document):
             return document.say(why)
         if self._wait_for_inputs(self.search_shares):
             return
@@ -230,7 +235,8 @@ class PlanJobs(DocumentJobs):
 
         def follow() -> None:
             if self._document.contents.present == state:
-                self._document.tell("")  # what was waited for is there
+                # Clear the sentence that said what was waited for.
+                self._document.tell("")
                 plan()
 
         job, shown = self._runner.queue.about(about), document.job_about(about)

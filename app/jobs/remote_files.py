@@ -12,7 +12,8 @@ from secateur.engine.errors import SecateurError
 from ..storage.background import BackgroundTasks
 
 if TYPE_CHECKING:
-    from secateur.engine.process.remote.protocol import Seen  # brings msgspec, which a start does without
+    # Loads msgspec, which a start does without.
+    from secateur.engine.process.remote.protocol import Seen
 
 
 class FilesClient(Protocol):

@@ -121,7 +121,8 @@ class JobFolders(DocumentJobs):
 
         def written(result: tuple[str, tuple[str, ...]]) -> None:
             """Say where it is, and what it needs there beside itself."""
-            from secateur.engine.sharing.job_folder import SLURM, START  # brings msgspec, which a start does without
+            # Loads msgspec, which a start does without.
+            from secateur.engine.sharing.job_folder import SLURM, START
 
             place, left = result
             command = f"sh {START}"

@@ -179,7 +179,8 @@ class StateJobs(DocumentJobs):
         document, target = self._document, self._document.target
         if document.original is None or document.state is None:
             return
-        if target.machine and (background or not target.is_reachable):  # another machine is reached when asked for
+        # Another machine is used only when the user asks for it.
+        if target.machine and (background or not target.is_reachable):
             if not background:
                 document.say(self.tr("The target is another machine. Use Run > Measure over SSH."))
             return

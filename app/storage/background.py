@@ -81,7 +81,8 @@ class BackgroundTasks:
             """Run the task, and have its end told where it was asked for."""
             try:
                 result = task()
-            except Exception as error:  # whatever a disk or a file system comes up with
+            except Exception as error:
+                # Disks and file systems raise all kinds of errors.
                 if on_error is not None and delivery is not None:
                     known = error if isinstance(error, SecateurError) else unexpected(error)
                     delivery.arrived.emit(on_error, known)
@@ -126,5 +127,6 @@ class BackgroundTasks:
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
-            with suppress(Exception):  # who is told of a failure may be gone
+            # The object that takes the failure may be gone.
+            with suppress(Exception):
                 task()

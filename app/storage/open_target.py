@@ -58,7 +58,8 @@ def engine_path(text: str, place: str) -> str:
 def _is(text: str, kind: Callable[[Path], bool]) -> bool:
     try:
         return kind(Path(text).expanduser())
-    except (OSError, RuntimeError, ValueError):  # too long, a user that there is not, a character that no name has
+    except (OSError, RuntimeError, ValueError):
+        # The name is too long, names an unknown user, or has a character that no name can have.
         return False
 
 

@@ -212,7 +212,8 @@ class RecentFiles:
             self._last = title, source, spec, place
 
             def write() -> None:
-                import msgspec  # not at the top: the window starts without it
+                # Imported late: the window starts without it.
+                import msgspec
 
                 remember(title, source, None if spec is None else msgspec.to_builtins(spec), place)
 

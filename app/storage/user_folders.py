@@ -16,7 +16,8 @@ def home() -> Path:
     """Where files are offered to be saved: the user's home folder, the working folder where there is none."""
     try:
         return Path.home()
-    except RuntimeError:  # a container that runs as a user without an entry
+    except RuntimeError:
+        # A container may run as a user without an entry.
         return Path.cwd()
 
 

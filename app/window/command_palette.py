@@ -105,7 +105,8 @@ class CommandPalette(QDialog):
         item = QTreeWidgetItem([command.title_now(document), reason, keys])
         item.setData(0, Qt.ItemDataRole.UserRole, command.id)
         muted = self.palette().placeholderText()
-        item.setSizeHint(1, QSize(0, px(ROW)))  # the column that stretches: its width asks for nothing
+        # Only the height counts: this column takes the width that is left.
+        item.setSizeHint(1, QSize(0, px(ROW)))
         for column in range(3):
             item.setToolTip(column, command.tip_now(self._window.workbench))
             if reason or column == 2:

@@ -91,7 +91,8 @@ class TaskbarProgress(QObject):
         if abs(share - self._sent) < STEP:
             return
         self._sent = share
-        from PySide6.QtDBus import QDBusConnection, QDBusMessage  # not at the top: most starts need none
+        # Imported late: most starts do without it.
+        from PySide6.QtDBus import QDBusConnection, QDBusMessage
 
         bus = QDBusConnection.sessionBus()
         if bus.isConnected():
@@ -121,7 +122,8 @@ class DesktopNotifications(QObject):
 
     @Slot(str, float)
     def _ended(self, sentence: str, seconds: float) -> None:
-        looked_at = QApplication.activeWindow() is not None  # this one, or a dialog or a panel of it
+        # A dialog or a floating panel of this window counts too.
+        looked_at = QApplication.activeWindow() is not None
         if seconds < WORTH_MARKING or looked_at:
             return
         QApplication.alert(self._window)

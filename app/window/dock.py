@@ -156,7 +156,8 @@ class DockSizes(QObject):
         """Begin with the first sizes."""
         super().__init__(holder)
         self._holder, self._docks = holder, docks
-        self._before = dict[str, QSize]()  # when a button of the mouse went down; empty while none is
+        # Sizes when a mouse button went down; empty while none is down.
+        self._before = dict[str, QSize]()
         self._wanted = _first_sizes()
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self.fit)
@@ -184,7 +185,8 @@ class DockSizes(QObject):
             return
         for along in (ACROSS, DOWN):
             docks, wanted = self._docked(along), self._wanted[along]
-            for dock in docks:  # one that a hand moved here
+            # A dock that was moved here has no wanted size yet.
+            for dock in docks:
                 wanted.sizes.setdefault(dock.objectName(), _extent(dock.size(), along))
             room, taken = _extent(self._holder.size(), along), self._taken(along)
             allowed = min(max(MOST[along], wanted.share) * room, room - wanted.middle)
@@ -192,7 +194,8 @@ class DockSizes(QObject):
             self._holder.resizeDocks(docks, [round(part * wanted.sizes[dock.objectName()]) for dock in docks], along)
         layout = self._holder.layout()
         assert layout is not None
-        layout.invalidate()  # Qt notes the sizes, and gives them at the next layout, whenever that is
+        # Qt applies the sizes at its next layout only, so lay out now.
+        layout.invalidate()
         layout.activate()
 
     def reset(self) -> None:

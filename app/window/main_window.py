@@ -454,7 +454,8 @@ class MainWindow(QMainWindow):
         if document.absent:
             self._recent.remember(document.model_name, document.contents.spec.source, place=document.engine.place)
         elif len(document.states) == 1:
-            opened = document.contents.origin or document.contents.spec  # paths are whole in what the engine opened
+            # The engine's own specification has absolute paths.
+            opened = document.contents.origin or document.contents.spec
             self._recent.remember(document.model_name, opened.source, opened, document.engine.place)
 
     @Slot()
@@ -473,7 +474,8 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:
         """Open the first file."""
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        if paths and self.document.engine.place:  # which the engine cannot read; the dialog says so, and sends it
+        # An engine elsewhere cannot read a local file: the dialog says so, and offers to send it.
+        if paths and self.document.engine.place:
             from ..dialogs.open_model import ask
 
             ask(self, paths[0])

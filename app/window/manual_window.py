@@ -73,7 +73,8 @@ class PageView(QTextBrowser):
         self._fitting.timeout.connect(self._fit)
         self.setAccessibleName(self.tr("Page of the manual"))
         self.setSearchPaths([str(manual_pages.folder())])
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # appearing, it would move headings
+        # A scroll bar that appears would move the headings.
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setOpenLinks(False)
         self.anchorClicked.connect(self.follow)
         self.document().setDocumentMargin(18)
@@ -418,11 +419,13 @@ def _lay_out_block(block: QTextBlock) -> None:
         form.setLeftMargin(px(8))
         form.setTopMargin(px(4) if _language(block.previous()) != _language(block) else 0)
         form.setBottomMargin(px(12) if _language(block.next()) != _language(block) else 0)
-    elif not block.length() > 1 and not in_table:  # Qt puts one behind each table
+    elif not block.length() > 1 and not in_table:
+        # Qt puts an empty block behind each table.
         form.setLineHeight(1, QTextBlockFormat.LineHeightTypes.FixedHeight.value)
         form.setBottomMargin(0)
     else:
-        if not any(text.isImageFormat() for _, _, text in _fragments(block)):  # a picture's line is as high as it is
+        # The line of a picture is as high as the picture.
+        if not any(text.isImageFormat() for _, _, text in _fragments(block)):
             form.setLineHeight(LINE, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
         form.setTopMargin(0)
         form.setBottomMargin(0 if in_table else px(3 if block.textList() is not None else 9))

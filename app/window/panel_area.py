@@ -48,7 +48,8 @@ class PanelArea(QWidget):
         self.top = QVBoxLayout()
         self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Activity"))}
         self.holder = QMainWindow(self)
-        self.holder.setWindowFlags(Qt.WindowType.Widget)  # its constructor makes a window of it, whatever is said
+        # The constructor makes it a window, whatever flags it is given.
+        self.holder.setWindowFlags(Qt.WindowType.Widget)
         self.holder.setObjectName("area")
         self.docks = {
             "model": self._dock("model", self.tr("Model"), Qt.DockWidgetArea.LeftDockWidgetArea),
@@ -132,7 +133,8 @@ class PanelArea(QWidget):
         """Every panel where the sketch has it, in its size; tabs in their order."""
         layout = self.holder.layout()
         assert layout is not None
-        layout.setEnabled(False)  # once for all docks, not for each
+        # Lay out once for all docks, not for each of them.
+        layout.setEnabled(False)
         for dock in self.docks.values():
             dock.go_home()
         layout.setEnabled(True)
@@ -267,11 +269,13 @@ class PanelPreloader(QObject):
 
     def _load(self) -> None:
         """Load (beside the interface)."""
-        importlib.import_module("numpy.ma")  # `np.unique` loads it when it is first called
+        # `np.unique` would load it in the interface's thread at its first call.
+        importlib.import_module("numpy.ma")
         for entry in self._entries:
             if self._stopped:
                 return
-            with contextlib.suppress(Exception):  # Making the panel fails again, where it is seen.
+            # The panel fails again when it is made, where the user sees why.
+            with contextlib.suppress(Exception):
                 entry.load()
 
     def _end(self) -> None:

@@ -47,7 +47,8 @@ class ShortcutSheet(QDialog):
                 _section(column, menu, part, again=begun > 0)
                 filled, begun = filled + len(part), begun + len(part)
         # Titles stand below each other, also those of different menus.
-        self.ensurePolished()  # widths are those of the font that is shown
+        # Only then are widths those of the font that is shown.
+        self.ensurePolished()
         keys = self.findChildren(QLabel, KEYS)
         widest = max((each.sizeHint().width() for each in keys), default=0)
         for each in keys:
@@ -61,7 +62,8 @@ class ShortcutSheet(QDialog):
 def _column(columns: QHBoxLayout) -> QVBoxLayout:
     """A further column, filled from its top."""
     column = QVBoxLayout()
-    column.setSpacing(7)  # else that between the columns
+    # The default would be the spacing between the columns.
+    column.setSpacing(7)
     columns.addLayout(column)
     columns.setAlignment(column, Qt.AlignmentFlag.AlignTop)
     return column

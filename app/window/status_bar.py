@@ -49,7 +49,8 @@ class StatusBar(QWidget):
         row.setContentsMargins(12, 0, 12, BELOW)
         row.setSpacing(16)
         self.running = RunningJob(workbench)
-        self.running.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)  # facts give way
+        # Where room is short, the facts give way.
+        self.running.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
         row.addWidget(self.facts)
         row.addWidget(self.running)
         row.addWidget(self.word, 1)

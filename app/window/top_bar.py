@@ -102,7 +102,8 @@ class TopBar(QWidget):
         self.kinds.clicked.connect(lambda: self._run(self._counting))
         self.primary.clicked.connect(self._next)
         self._document.dispatcher.watch(SHOWN, self._changed)
-        theme().changed.connect(self._arrange)  # text of another size needs more room, or less
+        # Text of another size needs other room.
+        theme().changed.connect(self._arrange)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -230,7 +231,8 @@ class TopBar(QWidget):
             (self._goal, self._show_goal),
             (self.primary, self._show_next),
         ):
-            show_or_cover(part, show)  # each for itself: the bar is the way out of what could not be shown
+            # A part that fails must not take the others along: they are the way out.
+            show_or_cover(part, show)
 
     def _show_data(self) -> None:
         task = self._document.task
@@ -269,7 +271,8 @@ class TopBar(QWidget):
             (self.lose, goal.lose, self.tr(" pt") if points else self.tr(" %")),
         )
         for box, value, unit in fields:
-            if (box.value(), box.suffix()) != (round(value, box.decimals()), unit):  # else what is being typed stays
+            # Setting the same value would disturb what is being typed.
+            if (box.value(), box.suffix()) != (round(value, box.decimals()), unit):
                 with QSignalBlocker(box):
                     box.setValue(value)
                     box.setSuffix(unit)

@@ -55,7 +55,8 @@ class Remembered:
         contents = document.contents
         now, history = contents.snapshot(), UndoHistory()
         if contents.unpreviewed is not None:
-            now = replace(now, marked=contents.unpreviewed)  # a preview is no plan before it is taken
+            # A preview becomes a plan only when it is taken.
+            now = replace(now, marked=contents.unpreviewed)
         history.take(document.history)
         values = {name: getattr(contents, name) for name in ("criterion", "recovery", *CHOSEN)}
         one, selection = contents.selection, None
@@ -77,7 +78,8 @@ class Remembered:
         move, made = self.layout.onto(Layout.of(analysis)), dict[int, np.ndarray]()
 
         def moved(mask: np.ndarray) -> np.ndarray:
-            if id(mask) not in made:  # steps share what they did not change
+            # Steps share the masks that they did not change: move each of them once.
+            if id(mask) not in made:
                 made[id(mask)] = move(mask)
             return made[id(mask)]
 
@@ -105,19 +107,22 @@ class Remembered:
 
     def apply_to(self, contents: Contents, recovery: RecoverySettings) -> RecoverySettings:
         """Put the choices that can still be made into the contents; returns the settings of the next recovery."""
-        import msgspec  # not at the top: the window starts without it
+        # Imported late: the window starts without it.
+        import msgspec
 
         from secateur.engine.storage.serialization import from_plain
 
         for name, value in self.values.items():
-            with suppress(msgspec.MsgspecError, ValueError, TypeError, KeyError):  # what another version knew
+            # Another version may know other values.
+            with suppress(msgspec.MsgspecError, ValueError, TypeError, KeyError):
                 if name == "recovery":
                     recovery = from_plain(value, RecoverySettings)
                 elif name == "criterion":
                     contents.criterion = CRITERIA[value].name
                 elif name in CHOSEN:
                     setattr(contents, name, from_plain(value, CHOSEN[name]))
-        if contents.target.address not in settings.machines(settings.BOARDS):  # a project may come from anybody
+        # A project may come from a stranger: connect only to machines that this user has measured on.
+        if contents.target.address not in settings.machines(settings.BOARDS):
             contents.target = replace(contents.target, address="")
         return recovery
 

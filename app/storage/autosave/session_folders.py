@@ -104,7 +104,8 @@ def _delete(folder: Path, lock: FolderLock) -> bool:
     moved = folder.with_name(f"{GONE}{folder.name}")
     try:
         folder.rename(moved)
-    except OSError:  # where the system renames nothing that holds an open file
+    except OSError:
+        # Some systems do not rename a folder that holds an open file.
         return False
     finally:
         lock.release(clean=False)
@@ -114,7 +115,8 @@ def _delete(folder: Path, lock: FolderLock) -> bool:
 
 def states_of(folder: Path) -> int:
     """How many states a session's engine has kept, the original included; 0 where nothing was opened."""
-    import msgspec  # not at the top: the window starts without it
+    # Imported late: the window starts without it.
+    import msgspec
 
     named = msgspec.defstruct("Named", [("id", str, "")])
     fields = [("event", str, ""), ("state", named, msgspec.field(default_factory=named))]
@@ -171,7 +173,8 @@ def _content(folder: Path) -> _Content:
 def _read_content(folder: Path, times: tuple[tuple[str, float], ...]) -> _Content:
     """What its files say; `times` is when each was written to."""
     engine, kept, when = remote_engine_of(folder), read(folder), max((time for _, time in times), default=0.0)
-    states = states_of(folder) if engine is None else 1  # the others are known there
+    # The engine elsewhere knows the other states.
+    states = states_of(folder) if engine is None else 1
     if kept is None:
         draft = Draft(folder, folder.name, when, states, crashed=False, engine=engine)
         return _Content(draft, work=states > 1, unsaved=states > 1)
@@ -182,7 +185,8 @@ def _read_content(folder: Path, times: tuple[tuple[str, float], ...]) -> _Conten
     for key, count in zip(kept.layout.keys, kept.layout.counts, strict=True):
         marked = int(kept.now.marked[place : place + count].sum())
         place += count
-        with suppress(ValueError):  # a kind that another version knows
+        # Another version may know other kinds.
+        with suppress(ValueError):
             found[Kind(key.partition("|")[0])] += marked
     draft = Draft(
         folder=folder,

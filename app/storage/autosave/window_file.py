@@ -45,7 +45,8 @@ class WindowFile:
         if lines == self._written:
             return
         if not self._written:
-            for left in self.path.parent.glob(f".{WINDOW}.*.part"):  # of a window that was killed as it wrote
+            # A window that was killed while it wrote has left these.
+            for left in self.path.parent.glob(f".{WINDOW}.*.part"):
                 left.unlink(missing_ok=True)
         with staged_write(self.path) as temporary, temporary.open("wb") as file:
             file.writelines(lines)
@@ -119,7 +120,8 @@ def read(folder: Path, damaged: Callable[[Path], object] = lambda _path: None) -
                 raise ValueError("the first line is missing")
             else:
                 _take(kept, record)
-        except Exception:  # whatever a damaged line makes of itself
+        except Exception:
+            # A damaged line can raise anything.
             break
         taken += 1
     # A journal does not say how many lines it has, and may end with half a one: that is the step that was being written
