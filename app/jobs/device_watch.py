@@ -30,8 +30,8 @@ class DeviceWatch(QObject):
         self._runner, self._tickets, self._asked = runner, count(ASIDE), 0
         self.known: tuple[Device, ...] = ()
         if runner.link is not None:
-            runner.link.finished.connect(self._finished)
-            runner.link.failed.connect(self._failed)
+            runner.link.finished.connect(self._on_finished)
+            runner.link.failed.connect(self._on_failed)
 
     def look(self) -> None:
         """Ask, unless an answer is still to come; the engine is started for it."""
@@ -46,13 +46,13 @@ class DeviceWatch(QObject):
         return next((float(one.free) for one in self.known if one.name == device and one.total), math.nan)
 
     @Slot(object, object)
-    def _finished(self, ticket: int, result: Any) -> None:
+    def _on_finished(self, ticket: int, result: Any) -> None:
         if ticket == self._asked:
             self._asked, self.known = 0, result
             self.told.emit(result)
 
     @Slot(object, object)
-    def _failed(self, ticket: int, _error: object) -> None:
+    def _on_failed(self, ticket: int, _error: object) -> None:
         # The engine has gone, or is an older one without this call: ask again next time.
         if ticket == self._asked:
             self._asked = 0

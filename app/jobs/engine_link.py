@@ -63,7 +63,7 @@ class EngineLink(QObject):
             client = EngineClient()
         self.client = client
         self._thread = _EngineThread(client, self)
-        self._thread.said.connect(self._hear, Qt.ConnectionType.QueuedConnection)
+        self._thread.said.connect(self._on_said, Qt.ConnectionType.QueuedConnection)
 
     @property
     def place(self) -> str:
@@ -107,7 +107,7 @@ class EngineLink(QObject):
             self.client.close()
 
     @Slot(str, object, object)
-    def _hear(self, kind: str, ticket: int, payload: Any) -> None:
+    def _on_said(self, kind: str, ticket: int, payload: Any) -> None:
         match kind:
             case "progressed" | "finished" | "failed":
                 getattr(self, kind).emit(ticket, payload)

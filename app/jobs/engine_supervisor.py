@@ -114,7 +114,7 @@ class Supervisor:
                 order = self.orders.get_nowait()
         event = self.client.poll(0.02 if self.flying else 0.0)
         while event is not None and self.running:
-            self._hear(event)
+            self._take_event(event)
             event = self.client.poll()
         if self.connected and any(time.monotonic() > limit for limit in self.overdue.values()):
             self.client.kill()
@@ -138,7 +138,7 @@ class Supervisor:
             case _:
                 self.running = False
 
-    def _hear(self, event: Event) -> None:
+    def _take_event(self, event: Event) -> None:
         match event:
             case Ready():
                 self.tell("ready", 0, event.threads)
@@ -154,7 +154,7 @@ class Supervisor:
             case Lost():
                 # The next engine is reached by a new connection.
                 self.connected = True
-                self._lost(event)
+                self._take_loss(event)
             case Refused():
                 self._give_up(event.error)
             case Disconnected():
@@ -182,7 +182,7 @@ class Supervisor:
                 self.folder = Path(payload.folder)
         self.tell(how, max(ticket, 0), payload)
 
-    def _lost(self, event: Lost) -> None:
+    def _take_loss(self, event: Lost) -> None:
         self.losses += 1
         asked = set(self.overdue)
         folder = self.folder if self.losses <= LOSSES else None

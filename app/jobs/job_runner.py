@@ -108,16 +108,16 @@ class JobRunner(QObject):
 
     def listen(self, link: Any) -> None:
         """Hear what the engine says."""
-        link.ready.connect(self._ready)
-        link.progressed.connect(self._progressed)
-        link.finished.connect(self._finished)
-        link.failed.connect(self._failed)
-        link.lost.connect(self._lost)
-        link.restored.connect(self._restored)
-        link.given_up.connect(self._given_up)
-        link.disconnected.connect(self._disconnected)
-        link.reconnected.connect(self._reconnected)
-        link.logged.connect(self._logged)
+        link.ready.connect(self._on_ready)
+        link.progressed.connect(self._on_progressed)
+        link.finished.connect(self._on_finished)
+        link.failed.connect(self._on_failed)
+        link.lost.connect(self._on_lost)
+        link.restored.connect(self._on_restored)
+        link.given_up.connect(self._on_given_up)
+        link.disconnected.connect(self._on_disconnected)
+        link.reconnected.connect(self._on_reconnected)
+        link.logged.connect(self._on_logged)
 
     # The engine.
 
@@ -318,7 +318,7 @@ class JobRunner(QObject):
     # What the engine says.
 
     @Slot(int)
-    def _ready(self, threads: int) -> None:
+    def _on_ready(self, threads: int) -> None:
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
         self.tell_threads(threads)
 
@@ -331,7 +331,7 @@ class JobRunner(QObject):
         self.document.take_engine(engine)
 
     @Slot(object, object)
-    def _progressed(self, number: int, event: Progressed) -> None:
+    def _on_progressed(self, number: int, event: Progressed) -> None:
         self.queue.take_progress(number, event.progress)
         self._update_document()
         job = self.queue.get(number)
@@ -353,7 +353,7 @@ class JobRunner(QObject):
             self._pulse.start()
 
     @Slot(object, object)
-    def _finished(self, number: int, result: Any) -> None:
+    def _on_finished(self, number: int, result: Any) -> None:
         job = self._take(number)
         if job is not None and not job.dropped:
             with self.document.messages.job(job.id, job.title):
@@ -391,7 +391,7 @@ class JobRunner(QObject):
             self.ended.emit(words, took)
 
     @Slot(object, object)
-    def _failed(self, number: int, error: SecateurError) -> None:
+    def _on_failed(self, number: int, error: SecateurError) -> None:
         self._fail(number, error)
         self._resume_background()
 
@@ -457,7 +457,7 @@ class JobRunner(QObject):
         self._resume_background()
 
     @Slot(object, bool, bool, bool)
-    def _lost(self, error: SecateurError, asked: bool, again: bool, restores: bool) -> None:
+    def _on_lost(self, error: SecateurError, asked: bool, again: bool, restores: bool) -> None:
         self.queue.held, self.queue.unheard = restores, False
         text = self.tr("restoring the session") if again else self.tr("engine stopped")
         self.document.take_engine(replace(self.document.engine, text=text, ready=False))
@@ -472,7 +472,7 @@ class JobRunner(QObject):
             self.began_anew.emit()
 
     @Slot()
-    def _restored(self) -> None:
+    def _on_restored(self) -> None:
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
         self.document.say(self.tr("The engine is running again. Everything up to the last state is restored."))
         # Device and threads have to be set before the jobs that wait are sent.
@@ -481,13 +481,13 @@ class JobRunner(QObject):
         self._send_next()
 
     @Slot(object)
-    def _given_up(self, error: SecateurError) -> None:
+    def _on_given_up(self, error: SecateurError) -> None:
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine stopped"), ready=False))
         self.document.fail(error)
         self._fail_waiting(error)
 
     @Slot(str)
-    def _disconnected(self, host: str) -> None:
+    def _on_disconnected(self, host: str) -> None:
         self.queue.unheard = True
         text = self.tr("no connection to {host}, trying again").format(host=host)
         self.document.take_engine(replace(self.document.engine, text=text, ready=False))
@@ -496,14 +496,14 @@ class JobRunner(QObject):
         self._publish()
 
     @Slot(str)
-    def _reconnected(self, host: str) -> None:
+    def _on_reconnected(self, host: str) -> None:
         self.queue.unheard = False
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
         self.document.say(self.tr("Connected to {host} again. Nothing was lost.").format(host=host))
         self._publish()
 
     @Slot(str)
-    def _logged(self, text: str) -> None:
+    def _on_logged(self, text: str) -> None:
         running = next((job for job in self.queue.jobs() if job.sent), None)
         messages = self.document.messages
         with nullcontext() if running is None else messages.job(running.id, running.title):

@@ -85,7 +85,7 @@ class RemoteFiles:
             on_error: Takes why that is not known.
         """
         self._folders.drop_waiting()
-        self._folders.run(lambda: self._client.look(path), on_done, on_error or _nothing)
+        self._folders.run(lambda: self._client.look(path), on_done, on_error or _ignore)
 
     def send(
         self, path: Path, sending: Sending, on_done: Callable[[str], None], on_error: Callable[[SecateurError], None]
@@ -100,5 +100,5 @@ class RemoteFiles:
             tasks.close()
 
 
-def _nothing(_error: Any) -> None:
+def _ignore(_error: Any) -> None:
     """The engine says it itself where it matters."""

@@ -36,7 +36,7 @@ class _Delivery(QObject):
         callback(argument)
 
 
-def _tell_the_program(error: Exception) -> None:
+def _report_unexpected(error: Exception) -> None:
     """What nobody expected is told as any other exception of a thread (`startup/exception_hook.py`)."""
     kind, trace = type(error), error.__traceback__
     threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
@@ -49,7 +49,7 @@ class BackgroundTasks:
         failed: Told of an exception in the tasks' own thread where `run` was given no `on_error`.
     """
 
-    def __init__(self, name: str, failed: Callable[[Exception], None] = _tell_the_program) -> None:
+    def __init__(self, name: str, failed: Callable[[Exception], None] = _report_unexpected) -> None:
         """Name the thread; nothing runs yet."""
         self.failed = failed
         self._name = name

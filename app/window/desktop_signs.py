@@ -28,7 +28,7 @@ class WindowTitle(QObject):
         super().__init__(window)
         self._window, self._document = window, document
         self.marked = False
-        document.dispatcher.watch(frozenset({Aspect.MODEL, Aspect.JOBS}), self._changed)
+        document.dispatcher.watch(frozenset({Aspect.MODEL, Aspect.JOBS}), self._on_change)
         self.refresh()
 
     def mark(self, on: bool) -> None:
@@ -49,7 +49,7 @@ class WindowTitle(QObject):
         progress = next((f"{progress_words(job)} - " for job in self._document.jobs if _is_shown(job)), "")
         self._window.setWindowTitle((MARK if self.marked else "") + progress + self.plain())
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+    def _on_change(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()
 
 
@@ -117,11 +117,11 @@ class DesktopNotifications(QObject):
         super().__init__(window)
         self._window, self._title = window, title
         self._tray: QSystemTrayIcon | None = None
-        workbench.runner.ended.connect(self._ended)
+        workbench.runner.ended.connect(self._on_ended)
         window.installEventFilter(self)
 
     @Slot(str, float)
-    def _ended(self, sentence: str, seconds: float) -> None:
+    def _on_ended(self, sentence: str, seconds: float) -> None:
         # A dialog or a floating panel of this window counts too.
         looked_at = QApplication.activeWindow() is not None
         if seconds < WORTH_MARKING or looked_at:

@@ -77,7 +77,7 @@ class StartPage(QWidget):
         layout.addStretch(2)
         self.refresh()
         self._sessions.found.connect(self.show_drafts)
-        window.document.dispatcher.watch(SHOWN, self._changed)
+        window.document.dispatcher.watch(SHOWN, self._on_change)
         self.show_progress()
 
     def _offer(self, offers: QGridLayout, title: str, names: tuple[str, ...]) -> None:
@@ -143,7 +143,7 @@ class StartPage(QWidget):
             row.addWidget(ElidedLabel(source, "muted"), 1)
             self._recent.addLayout(row)
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+    def _on_change(self, _aspects: frozenset[Aspect]) -> None:
         self.show_progress()
 
     def show_progress(self) -> None:

@@ -57,8 +57,8 @@ class StatusBar(QWidget):
         self._clock = QTimer(self, interval=STAYS, singleShot=True)
         self._clock.timeout.connect(self._clear)
         document.announced.connect(self.tell)
-        document.dispatcher.watch(SHOWN, self._changed)
-        self._changed(SHOWN)
+        document.dispatcher.watch(SHOWN, self._on_change)
+        self._on_change(SHOWN)
 
     def sizeHint(self) -> QSize:
         """As high as with a job: panels above do not move when one comes or goes."""
@@ -93,7 +93,7 @@ class StatusBar(QWidget):
         device = self.document.contents.device
         return engine.processor if device == CPU else f"{device}{DOT}{engine.processor}"
 
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
+    def _on_change(self, aspects: frozenset[Aspect]) -> None:
         document = self.document
         parts = (self._engine_words(), verified_text(document.states, document.state))
         self.facts.setText(DOT.join(part for part in parts if part))

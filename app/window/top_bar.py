@@ -95,13 +95,13 @@ class TopBar(QWidget):
         self.primary.setProperty("role", "primary")
         self._lay_out()
         self.data.clicked.connect(lambda: self._run("file.data"))
-        self.target.activated.connect(self._target_chosen)
-        self.keep.valueChanged.connect(self._goal_changed)
-        self.cost.activated.connect(self._goal_changed)
-        self.lose.valueChanged.connect(self._goal_changed)
+        self.target.activated.connect(self._choose_target)
+        self.keep.valueChanged.connect(self._set_goal)
+        self.cost.activated.connect(self._set_goal)
+        self.lose.valueChanged.connect(self._set_goal)
         self.kinds.clicked.connect(lambda: self._run(self._counting))
-        self.primary.clicked.connect(self._next)
-        self._document.dispatcher.watch(SHOWN, self._changed)
+        self.primary.clicked.connect(self._run_next_step)
+        self._document.dispatcher.watch(SHOWN, self._on_change)
         # Text of another size needs other room.
         theme().changed.connect(self._arrange)
         self.refresh()
@@ -314,16 +314,16 @@ class TopBar(QWidget):
         self._window.run_command(name)
 
     @Slot()
-    def _next(self) -> None:
+    def _run_next_step(self) -> None:
         self._window.run_command(next_step(self._document).id)
 
     @Slot()
-    def _goal_changed(self) -> None:
+    def _set_goal(self) -> None:
         asked = {"keep": self.keep.value() / 100, "lose": self.lose.value(), "cost": self.cost.cost}
         self._document.plan.set_goal(replace(self._document.goal, **asked))
 
     @Slot(int)
-    def _target_chosen(self, index: int) -> None:
+    def _choose_target(self, index: int) -> None:
         chosen: TargetSpec | str = self.target.itemData(index)
         if isinstance(chosen, str):
             self._show_target()
@@ -331,7 +331,7 @@ class TopBar(QWidget):
         else:
             self._document.set_target(chosen)
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+    def _on_change(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()
 
 
