@@ -28,7 +28,7 @@ class Aspect(StrEnum):
     GATES = "gates"  # of masks that are being learned
     SENSITIVITY = "sensitivity"  # points of a sensitivity analysis
     LOG = "log"
-    COMPARED = "compared"  # which two models are put beside each other
+    COMPARED = "compared"  # which two models are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Listing:
     """How the tree lists a model.
 
     Attributes:
-        typed: What stands in its filter box.
+        typed: The text in its filter box.
         state: Of which state structures are listed, the one of the chosen chip; "" for all.
-        sorting: (column, ascending) that rows beside each other are sorted by, None for the model's own order.
+        sorting: (column, ascending) by which siblings are sorted, None for the model's own order.
     """
 
     typed: str = ""

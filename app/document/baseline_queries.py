@@ -1,4 +1,4 @@
-"""What the document knows of baselines: which stand beside the current state, and whether it was worth pruning."""
+"""Queries about baselines: which the current state has, and whether it was worth pruning."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .document import Document
 
 
 def pruned_state(document: Document) -> State | None:
-    """The state that new baselines stand beside: the present one, None where that was not cut."""
+    """The state that new baselines are compared with: the present one, None where that was not cut."""
     state = document.state
     return state if state is not None and state.parent else None
 

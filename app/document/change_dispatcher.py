@@ -22,7 +22,7 @@ Aspects = frozenset[Aspect]
 
 @dataclass(slots=True, eq=False)
 class _Watch:
-    """A view's method, what it is to be told, and what of that it failed to show."""
+    """A view's method, the aspects that it shows, and those that it failed to show."""
 
     take: Any  # weakref.WeakMethod: a view that is gone needs no words
     shown: Aspects
@@ -44,7 +44,7 @@ class ChangeDispatcher(QObject):
     settled = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
-        """Start with nobody watching."""
+        """Start without views."""
         super().__init__(parent)
         self._watches: list[_Watch] = []
         self._due: dict[_Watch, Aspects] = {}
@@ -78,7 +78,7 @@ class ChangeDispatcher(QObject):
         self._turn()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """A view that is shown is told what changed while it was hidden."""
+        """Hand a view that is shown what changed while it was hidden."""
         if event.type() is QEvent.Type.Show:
             for watch in [w for w in self._due if w.view() is watched]:
                 self._hand_over(watch)

@@ -52,7 +52,7 @@ NANOSECONDS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class SearchTrial:
-    """A budget that a search tried, kept beside the state that it made.
+    """A budget that a search tried, kept for the state that it made.
 
     Attributes:
         number: Its place in the search, from 1.
@@ -80,7 +80,7 @@ class Contents:
         name: For a person.
         analysis: What can be removed.
         task: What the attached task shows.
-        expected: What the original should reach on it, in per cent; 0 where nobody said.
+        expected: What the original should reach on it, in per cent; 0 unknown.
         states: By id, in order of making.
         present: Id of the current state.
         removed: [S] what the current state lacks.
@@ -99,7 +99,7 @@ class Contents:
         scores: By (state, rating), [S] with NaN where unknown.
         exports: By state, the last file written of it.
         filters: By state, images of the first convolution's filters; None where there are none.
-        baselines: By id, what stands beside the states.
+        baselines: By id, what the states are compared with.
         latencies: By target, what was measured there to predict latencies with.
         savings: By (state, target) and key of a coupled set, what half of it saves there.
         trials: By state, what a search for the lowest cost said of it, the last word.
@@ -107,7 +107,7 @@ class Contents:
         pruning: How a target shape was pruned to the last time, None before.
         selection: What the inspector shows.
         hovered: The structure under the mouse, -1 for none.
-        compared: The two models beside each other, None for the original and for what is present.
+        compared: The two models that are compared, None for the original and for what is present.
         listing: How the tree lists the model.
         unpreviewed: [S] the plan that a preview hides; None while there is no preview.
         training: The curve of the running or last recovery.

@@ -79,7 +79,7 @@ class Document(QObject):
         announced: str, a sentence for the status bar.
         project: (folder, machine) of a project that was written, or opened; "" for this machine.
         requested: Callable that takes the main window: what a panel wants of it, a dialog or a command. A panel that
-            floats lies in another window, so it must not take its own for that.
+            floats is in another window, so it must not take its own for that.
         scores_wanted: Another state is present, or another rating wanted: its scores may be missing.
     """
 
@@ -152,7 +152,7 @@ class Document(QObject):
 
     @property
     def compared(self) -> tuple[Side | None, Side | None]:
-        """The two models beside each other, None for the original and for what is present."""
+        """The two models that are compared, None for the original and for what is present."""
         return self.contents.compared
 
     @property
@@ -222,8 +222,8 @@ class Document(QObject):
     @property
     def learned_gates(self) -> LearnedGates | None:
         """Gates of masks while they are learned, else None; views show how open they are in place of scores."""
-        told = (job.so_far for job in self.jobs if isinstance(job.so_far, LearnedGates))
-        return next((gates for gates in told if gates.step < gates.steps), None)
+        found = (job.so_far for job in self.jobs if isinstance(job.so_far, LearnedGates))
+        return next((gates for gates in found if gates.step < gates.steps), None)
 
     @property
     def shown_scores(self) -> NDArray[np.float64] | None:
@@ -378,7 +378,7 @@ class Document(QObject):
             self.announce(Aspect.HOVER)
 
     def compare(self, left: Side | None, right: Side | None) -> None:
-        """Put two models beside each other; None for the original at the left, for what is present at the right."""
+        """Compare two models; None for the original at the left, for what is present at the right."""
         self.contents.compared = (left, right)
         self.announce(Aspect.COMPARED)
 
@@ -435,7 +435,7 @@ class Document(QObject):
         self.announce(Aspect.LOG)
 
     def evaluation_words(self) -> str:
-        """That the original is being evaluated, or what that waits for; "" where nobody has asked for it."""
+        """That the original is being evaluated, or what that waits for; "" where no job does it."""
         job = next((job for job in self.jobs if job.method == "evaluate_original"), None)
         if job is None:
             return ""
@@ -590,7 +590,7 @@ class Document(QObject):
         self.announce(Aspect.CURVE)
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
-        """States that a job makes on the way, beside the present one; those that are known bring measurements."""
+        """Take states that a job makes on the way; known ones bring measurements. The present state stays."""
         for state in states:
             if state.id not in self.contents.states:
                 self.contents.states[state.id] = state
@@ -617,7 +617,7 @@ class Document(QObject):
     def take_measurements(
         self, state_id: str, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()
     ) -> None:
-        """A state was measured, or an export of one; a number that is another than was shown before is told."""
+        """A state was measured, or an export of one; say which numbers were replaced."""
         owner, mark, format = state_id.partition(EXPORT_MARK)
         if mark and owner in self.contents.states:
             for timing in timings:
@@ -632,7 +632,7 @@ class Document(QObject):
             self.announce(Aspect.STATES)
 
     def take_gates(self, gates: LearnedGates) -> None:
-        """Gates of masks that are learned; views are told with the job's progress."""
+        """Gates of masks that are learned; views show them with the job's progress."""
         self.gates.add(gates)
 
     def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:

@@ -41,7 +41,7 @@ class JobView:
         rough: What is left is an estimate from other jobs, not from its own progress.
         about: What it is for, None where that is not asked.
         changes: It makes a state, or opens another model: the plan cannot be edited meanwhile.
-        background: Nobody asked for it.
+        background: The user did not ask for it.
         so_far: Its result as far as it is made, None where it tells nothing of that.
         work: How much of its whole work is done, 0 to 1; -1 where it tells only of its present stage.
     """
@@ -130,7 +130,7 @@ class FolderReceipt:
 
     Attributes:
         title: What it is.
-        path: Where it lies.
+        path: The file or folder.
         facts: How to go on with it, a sentence each.
         command: What starts it there, "" where nothing does.
     """
@@ -170,7 +170,7 @@ class CurvePoint:
         step: Of the training.
         loss: Mean of the latest steps; NaN where the point has none.
         metric: On the val split; NaN where the point has none.
-        domains: Where each domain of text stands, by name; () where the point does not say.
+        domains: The numbers of each domain of text, by name; () where the point has none.
     """
 
     step: int
@@ -192,7 +192,7 @@ class GateCurve:
     """Masks that are learned, or were last.
 
     Attributes:
-        latest: Their gates as far as they were told, None before any.
+        latest: The gates that came last, None before any.
         points: (step, counts of each kind), as they came.
     """
 
@@ -258,5 +258,5 @@ class ConsentRequest:
 
 
 def is_question(error: SecateurError, request: ConsentRequest | None) -> bool:
-    """What a job ended with is asked about, not told as an error."""
+    """Whether the user is asked about what a job ended with, in place of an error."""
     return error.message.code == MOVED or (request is not None and error.message.code in CONSENTS)

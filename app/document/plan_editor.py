@@ -34,7 +34,7 @@ def _shaped(revision: int) -> str:
 
 
 class PlanHost(Protocol):
-    """What the editor needs of the document: contents and history that it edits, and who is told of it.
+    """What the editor needs of the document: contents and history that it edits, and whom it informs.
 
     Attributes:
         contents: What is open.

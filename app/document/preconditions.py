@@ -151,7 +151,7 @@ def needs_latency_table(document: Document) -> str:
 
 
 def no_long_job(document: Document) -> str:
-    """Nothing long runs that a state could not be made beside."""
+    """No long job runs that forbids making a state meanwhile."""
     methods = {job.method for job in document.jobs}
     sentences = {
         "sweep": say("A sweep is running. Wait for it, or cancel it and resume later."),
@@ -165,7 +165,7 @@ def no_long_job(document: Document) -> str:
 
 
 def can_add_baselines(document: Document) -> str:
-    """No baseline is being made, and the current state is one that baselines can stand beside."""
+    """No baseline is being made, and the current state can have baselines."""
     if any(job.method == "compare" for job in document.jobs):
         return say("Baselines are being made. Wait, or cancel: finished baselines are kept.")
     return is_pruned(document)

@@ -1,7 +1,7 @@
 """One history across marks, locks, goal and the jobs that made states: snapshots before and after each step.
 
 A snapshot names the current state and holds the arrays of the plan, which are never changed in place, so steps share
-what they did not change. Going back never runs a job: the weights of every state lie on disk. Steps are a tree: going
+what they did not change. Going back never runs a job: the weights of every state are on disk. Steps are a tree: going
 back and doing something else begins a branch, and the other branch stays.
 """
 
@@ -106,7 +106,7 @@ class UndoHistory:
         return self.at(place)
 
     def at(self, place: int) -> Snapshot:
-        """What stands at a place; there must be an entry."""
+        """The snapshot at a place; there must be an entry."""
         return self.entries[place - 1].after if place else self.entries[self.parents.index(0)].before
 
     def line(self) -> list[int]:

@@ -1,1 +1,1 @@
-"""What takes longer than a frame: the job queue, the engine process beside the window, each kind of job."""
+"""What takes longer than a frame: the job queue, the link to the engine process, each kind of job."""

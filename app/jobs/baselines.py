@@ -28,7 +28,7 @@ class BaselineJobs(DocumentJobs):
     # What they cost.
 
     def epochs(self) -> int:
-        """Epochs that a baseline is trained for unless told otherwise: all on the way of the current state."""
+        """Epochs that a baseline is trained for by default: all on the way to the current state."""
         return self.trained_epochs() or RecoverySettings().epochs
 
     def seconds(self, kind: BaselineKind, epochs: int | None = None) -> float:

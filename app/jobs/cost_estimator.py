@@ -169,7 +169,7 @@ class CostEstimator:
         return self.told(self.estimate(method, *arguments), method in ON_DEVICE)
 
     def told(self, estimate: Estimate, on_device: bool = False) -> str:
-        """An estimate as a sentence; of memory that is free on a device that nobody has looked at, nothing is said.
+        """An estimate as a sentence; free memory is left out for a device that was not looked at yet.
 
         Args:
             estimate: What a step takes.
@@ -204,7 +204,7 @@ class CostEstimator:
         return settings.distilling or settings
 
     def _passes(self, settings: RecoverySettings) -> float:
-        """Passes over the train split that a recovery's budget comes to; of minutes nobody knows."""
+        """Passes over the train split that a recovery's budget comes to; of minutes that is unknown."""
         task, samples, budget = self._document.task, max(self._samples("train"), 1), settings.budget
         if budget.unit is Unit.STEPS:
             return budget.amount * settings.accumulate * self._batch() / samples

@@ -1,4 +1,4 @@
-"""The devices of the engine's machine as they stand now, asked beside the job queue: a running job does not matter."""
+"""The devices of the engine's machine now: asked outside the job queue, also while a job runs."""
 
 import math
 from itertools import count
@@ -16,10 +16,10 @@ class DeviceWatch(QObject):
     """Asks for devices.
 
     Attributes:
-        known: As they were told last.
+        known: The last answer.
 
     Signals:
-        told: tuple of Device, in the order of the engine: the CPU first.
+        told: tuple of Device in the engine's order, the CPU first.
     """
 
     told = Signal(object)
@@ -42,7 +42,7 @@ class DeviceWatch(QObject):
         self._runner.link.call(self._asked, "devices")
 
     def free_of(self, device: str) -> float:
-        """Bytes of memory that were free on a device when it was looked at last, NaN where nobody knows."""
+        """Bytes of memory that were free on a device when it was looked at last, NaN unknown."""
         return next((float(one.free) for one in self.known if one.name == device and one.total), math.nan)
 
     @Slot(object, object)

@@ -33,7 +33,7 @@ PATIENCE = 3.0
 LOSSES = 3
 """Losses in a row, without a finished call between them, after which the engine is not started again."""
 ASIDE = 1 << 40
-"""Tickets from here on are of calls that the engine answers beside its jobs, and that touch nothing of the session."""
+"""Tickets from here on are of calls that the engine answers while a job runs, and that touch nothing of the session."""
 NAP = 0.25
 """Seconds the thread sleeps where nothing is under way."""
 

@@ -20,7 +20,7 @@ from ..document.job_state import JobView, KeptTraining, UnfinishedJob
 from ..text.translate import sentence
 
 RECENT, FEWEST = 5.0, 4
-"""Seconds of a job's progress that tell how long a step takes, and of how many times it is told at least."""
+"""Seconds of progress that a job's speed is taken from, and the fewest messages for it."""
 HALF = 0.5
 """Of the time of a job that tells how much of its work is done: what counts are its last seconds and this share."""
 LINGERING = 0.5
@@ -37,7 +37,7 @@ GOING_ON = "progress.going_on"
 TRAINING = frozenset(
     f"progress.{name}" for name in ("fine_tuning", "fine_tuning_timed", "fine_tuning_steps", "distilling")
 )
-"""Codes of the progress that tells where training goes on from, and where it stands."""
+"""Codes of the progress of training: where it resumed, and how far it is."""
 SAME_STEP = 5.0
 """Seconds between two lines of a job's log that differ in their numbers alone."""
 
@@ -59,17 +59,17 @@ class QueuedJob:
         started: Time of the first progress, 0 while it waits (seconds, monotonic).
         turn: Time from which it was the one that runs, 0 while it waits.
         cancelling: Cancel was pressed.
-        background: Nobody asked for it: it steps aside, and its failure is not told.
-        contents: Of the document that it was asked for; where another model is open by then, nobody needs it any more.
+        background: The user did not ask for it: it makes room for other jobs, and its failure is not shown.
+        contents: Of the document that it was asked for; once another model is open, its result is not needed.
         about: What it is for, so that the same is not asked for twice.
         arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
         so_far: Its result as far as it is made; None where it tells nothing of that.
         text: What the step that it leads to is called.
-        otherwise: Told why when it fails or is cancelled.
+        otherwise: Takes the reason when it fails or is cancelled.
         then: Called once its result was taken; None where nothing follows.
         again: It was asked for once more, because the engine was lost in it.
-        dropped: It is cancelled because nobody needs it any more: nothing is said of that.
-        tells: It has told the share of its whole work.
+        dropped: It is cancelled because its result is not needed, which is not announced.
+        tells: Its progress has the share of its whole work.
         stage: Of how many steps its present stage is; 0 where it tells the share of the whole.
         recent: (time, share) of its last progress, of the whole work where the job tells that, else of its stage. They
             tell its speed: what was done before may have been known already, or done in an earlier run.
@@ -121,7 +121,7 @@ class QueuedJob:
         return time.monotonic() - self.started if self.sent and self.started and self.method not in KEEPS else 0.0
 
     def kept_training(self) -> KeptTraining | None:
-        """What of a recovery is kept where it stands now; None where it is none, or has not begun to train."""
+        """What of a recovery is kept if it is cancelled now; None where it is none, or has not begun to train."""
         begun, step, total = self.trained
         if self.method != "recover" or not (total or begun):
             return None
@@ -131,7 +131,7 @@ class QueuedJob:
         return KeptTraining(self.arguments[0], done, whole)
 
     def take_progress(self, progress: Progress) -> None:
-        """Take where it stands."""
+        """Take its progress."""
         now, code = time.monotonic(), progress.message.code
         self.started = self.started or now
         self.progress = progress
@@ -174,7 +174,7 @@ class QueuedJob:
         return ahead if reached - last > JUMP * usual and ahead > ENOUGH else 0.0
 
     def new_step(self) -> str:
-        """Its present step, in words, where that belongs into its log; "" where the log has told of it just now."""
+        """Its present step, in words, for its log; "" where the log has just had one like it."""
         words, now = sentence(self.progress.message), time.monotonic()
         kind = re.sub(r"\d+", "", words)
         if now - self.steps.get(kind, -math.inf) < SAME_STEP:
@@ -226,7 +226,7 @@ class JobQueue:
 
     Attributes:
         held: Nothing is sent: the engine was lost, and gets back its session first.
-        unheard: The engine is out of reach: nobody knows how far it is.
+        unheard: The engine is out of reach, so its progress is unknown.
     """
 
     def __init__(self) -> None:
@@ -272,7 +272,7 @@ class JobQueue:
         return tuple(job for job in self._jobs.values() if not job.sent)
 
     def take_progress(self, number: int, progress: Progress) -> None:
-        """Note where a job stands."""
+        """Note the progress of a job."""
         if (job := self._jobs.get(number)) is not None:
             job.take_progress(progress)
 

@@ -36,7 +36,7 @@ from .job_queue import LASTING, JobQueue, QueuedJob
 REFRESH = 80
 """Milliseconds between two announcements of progress."""
 WORTH_A_LINE = 1.0
-"""Seconds from which the log says that a job is finished, and how long it took; what it made is told anyway."""
+"""Seconds from which the log says that a job is finished, and how long it took; what it made is announced anyway."""
 NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines", "use_threads"})
 """What can be asked while only numbers are here."""
 STEADY = frozenset({"use_threads"})
@@ -139,7 +139,7 @@ class JobRunner(QObject):
         self._pulse.stop()
 
     def end_engine(self) -> None:
-        """After `stop`: end the engine, for good. May be called beside the interface."""
+        """After `stop`: end the engine, for good. May be called in another thread."""
         if self.link is not None:
             self.link.close()
 
@@ -167,11 +167,11 @@ class JobRunner(QObject):
             method: Of the session.
             arguments: Of the call.
             changes: It makes states, or opens another model: nothing can be edited meanwhile.
-            background: Nobody asked for it: it steps aside, and its failure is not told.
+            background: The user did not ask for it: it makes room for other jobs, and its failure is not shown.
             about: What it is for: `Document.job_about` finds it by that.
             arrived: Takes what it makes on the way.
             text: What the step that it leads to is called.
-            otherwise: Told why when it fails or is cancelled.
+            otherwise: Takes the reason when it fails or is cancelled.
             again: It is asked for once more, because the engine was lost in it.
         """
         document = self.document
@@ -249,7 +249,7 @@ class JobRunner(QObject):
             self._resume_background()
 
     def drop(self, jobs: Iterable[QueuedJob]) -> None:
-        """Cancel what nobody needs any more; nothing is said of it."""
+        """Cancel jobs whose results are not needed any more, without a word."""
         for job in jobs:
             job.dropped = True
             self.cancel(job.id)
@@ -289,7 +289,7 @@ class JobRunner(QObject):
                     self.document.expect_curve(job.arguments[0])
 
     def _step_aside(self, jobs: tuple[QueuedJob, ...]) -> None:
-        """Those of them that nobody asked for make room for what a person asks."""
+        """Cancel background jobs for what the user asks; they start again once the queue is empty."""
         for job in jobs:
             if job.background and job.method not in STEADY:
                 self._aside.add(job.method)
@@ -371,7 +371,7 @@ class JobRunner(QObject):
         if job.method in SUPERSEDED:
             self._superseded.clear()
         if not attempt(partial(job.apply, result)):
-            # Who waits for the result is told, and all is shown as it is by now.
+            # The code that waits for the result hears of it, and all views show the present contents.
             error = SecateurError("job.result", "The result could not be shown. Open the model again.")
             document.fail(error)
             if job.otherwise is not None:
@@ -524,8 +524,8 @@ class JobRunner(QObject):
         if not len(self.queue):
             self._clock.stop()
         if job is not None:
-            told = Aspect.GATES if isinstance(job.so_far, LearnedGates) else Aspect.SCORES
-            self._publish(*((told,) if job.so_far is not None else ()))
+            shown = Aspect.GATES if isinstance(job.so_far, LearnedGates) else Aspect.SCORES
+            self._publish(*((shown,) if job.so_far is not None else ()))
         self._send_next()
         return job
 

@@ -167,7 +167,7 @@ class OtherModelJobs(DocumentJobs):
     read = Signal(object, object)
 
     def compare(self, spec: ModelSpec) -> None:
-        """Read a model, of foreign code only with consent, and tell of it beside the current state."""
+        """Read a model, foreign code only with consent, and emit it with the current state."""
         source = spec.weights or spec.source
         again = ConsentRequest(source, lambda consent: self.compare(replace(spec, **{consent: True})))
         self._runner.consent = again

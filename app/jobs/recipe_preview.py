@@ -35,7 +35,7 @@ def current_recipe(document: Document) -> Recipe | None:
 
 
 def script_text(recipe: Recipe | None) -> str:
-    """Its script to look at; where marks are too many to be read, they stand in a file beside it."""
+    """Its script to look at; too many marks to be read go into a file of their own."""
     if recipe is None:
         return ""
     return script_of(recipe, outside="recipe.marks.json" if many_marks(recipe) else "")

@@ -68,7 +68,7 @@ class SessionRestore(DocumentJobs):
         return tuple(draft for draft in self.drafts if not draft.crashed)
 
     def look(self) -> None:
-        """Find what can be restored, then delete what nobody will miss."""
+        """Find what can be restored, then delete sessions without work."""
         self._find()
         root = sessions_folder()
         self._autosave.run(lambda: session_folders.tidy(root))
@@ -101,11 +101,11 @@ class SessionRestore(DocumentJobs):
         self._document.take_restorable(len(self.crashed))
 
     def is_session(self, path: str) -> bool:
-        """Whether a path is a session's folder of this user, to be gone on with where it lies."""
+        """Whether a path is a session's folder of this user, which is resumed in place."""
         return bool(path) and Path(path).parent == sessions_folder()
 
     def recent_models(self) -> list[tuple[str, str]]:
-        """(title, source) of what was opened recently where the engine is; sessions stand among the drafts."""
+        """(title, source) of what was opened recently where the engine is; sessions are listed as drafts."""
         entries = settings.recent(self._document.engine.place)
         return [(title, source) for title, source in entries if not self.is_session(source)]
 

@@ -32,7 +32,7 @@ class ShapeJobs(DocumentJobs):
 
     @Slot()
     def forget(self) -> None:
-        """Nobody waits for an answer any more."""
+        """Drop the question: its answer is not needed any more."""
         self._asked += 1
         self._runner.drop(job for job in self._runner.queue.jobs() if job.about == TYPED)
 
@@ -47,7 +47,7 @@ class ShapeJobs(DocumentJobs):
         Args:
             goal: With a shape; or with limits alone, which become one; without both nothing goes.
             take: Takes the answer.
-            missed: Told why where there is none; nothing where it could not be asked.
+            missed: Takes the reason where there is no answer, None where the question could not be asked.
         """
         self.forget()
         number, contents = self._asked, self._document.contents

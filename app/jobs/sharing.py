@@ -120,7 +120,7 @@ class JobFolders(DocumentJobs):
         document = self._document
 
         def written(result: tuple[str, tuple[str, ...]]) -> None:
-            """Say where it is, and what it needs there beside itself."""
+            """Say where it is, and what else it needs there."""
             # Loads msgspec, which a start does without.
             from secateur.engine.sharing.job_folder import SLURM, START
 

@@ -69,7 +69,7 @@ class StateJobs(DocumentJobs):
             self._document.begin_curve(state)
 
     def go_on(self, job: UnfinishedJob) -> None:
-        """Go on with a recovery that was broken off, from where its last checkpoint stands."""
+        """Resume a recovery that was broken off, from its last checkpoint."""
         if job.settings is not None and job.state == self._document.contents.present:
             self.recover(job.settings)
 
@@ -204,7 +204,7 @@ class StateJobs(DocumentJobs):
             self.measure(background=True, others=others)
 
     def read_filters(self) -> None:
-        """Bring the images of the first convolution's filters of the current state, where nobody has yet."""
+        """Read the images of the first convolution's filters of the current state, unless they are known."""
         contents, state = self._document.contents, self._document.contents.present
         about = ("filters", state)
         known = state in contents.filters or self._runner.queue.about(about) is not None

@@ -37,8 +37,8 @@ class Workbench(QObject):
         document: What is shown and edited.
         estimator: How long jobs took, and how long the next ones will take.
         runner: Runs jobs against the engine; its queue is published in the document.
-        files: Writes small files beside the interface, in order.
-        layouts: Lays graphs out beside the interface.
+        files: Writes small files in another thread, in order.
+        layouts: Lays graphs out in another thread.
         elsewhere: Folders and files of the engine's machine, None where that is this one.
         autosave: Keeps the session on disk.
         plan: Scores, latencies, plans.
@@ -55,7 +55,7 @@ class Workbench(QObject):
         others: Other models, read to be compared.
         recipes: Recipes that are done again.
         sessions: Sessions that were broken off, and can be restored.
-        devices: Devices of the engine's machine as they stand now.
+        devices: The devices of the engine's machine now.
     """
 
     def __init__(self, link: Any = None, document: Document | None = None) -> None:
@@ -102,7 +102,7 @@ class Workbench(QObject):
         self.plan.go_on()
 
     def save_file(self, path: Path, content: Callable[[], bytes]) -> None:
-        """Write a file whole or not at all, and say so; `content` is called beside the interface: no widget in it."""
+        """Write a file whole or not at all, and say so; `content` is called in another thread: no widget in it."""
         self.files.run(
             lambda: write(path, content()),
             on_done=lambda _none: self.document.say(self.tr("Saved {path}").format(path=path)),
@@ -120,7 +120,7 @@ class Workbench(QObject):
         self.autosave.close()
 
     def end(self) -> None:
-        """After `stop`: wait until all is written and the engine has ended. May be called beside the interface."""
+        """After `stop`: wait until all is written and the engine has ended. May be called in another thread."""
         self.files.close()
         self.layouts.close()
         self.plan.close()

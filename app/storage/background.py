@@ -1,4 +1,4 @@
-"""The one way to do something beside the interface: tasks run in a thread, in order, and their results come back.
+"""The one way to do something in another thread: tasks run in order, and their results come back.
 
 A disk may take longer than the window can wait, and so may planning for a large model. Each owner of a
 `BackgroundTasks` has a thread of its own, so that a slow one delays only what has to come after it.
@@ -19,7 +19,7 @@ CLOSING = 5.0
 
 
 class _Delivery(QObject):
-    """Lives in the interface's thread, and calls there what is to be told.
+    """Lives in the interface's thread, and calls the callbacks there.
 
     Signals:
         arrived: (callback, its argument).
@@ -37,7 +37,7 @@ class _Delivery(QObject):
 
 
 def _report_unexpected(error: Exception) -> None:
-    """What nobody expected is told as any other exception of a thread (`startup/exception_hook.py`)."""
+    """Report it like any other exception of a thread (`startup/exception_hook.py`)."""
     kind, trace = type(error), error.__traceback__
     threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
 
@@ -46,7 +46,7 @@ class BackgroundTasks:
     """Tasks in a thread, one after the other; it starts with the first and ends by `close`, or with the program.
 
     Attributes:
-        failed: Told of an exception in the tasks' own thread where `run` was given no `on_error`.
+        failed: Takes an exception, in the tasks' own thread, where `run` was given no `on_error`.
     """
 
     def __init__(self, name: str, failed: Callable[[Exception], None] = _report_unexpected) -> None:
@@ -71,14 +71,14 @@ class BackgroundTasks:
         Args:
             task: Runs in the thread, so it touches no widget.
             on_done: Takes what it returned, in the interface's thread.
-            on_error: Takes why it failed, in the interface's thread; also what nobody expected, as an error to be told.
+            on_error: Takes why it failed, in the interface's thread; unexpected exceptions are wrapped.
         """
         if (on_done or on_error) and self._delivery is None:
             self._delivery = _Delivery()
         delivery = self._delivery
 
-        def told() -> None:
-            """Run the task, and have its end told where it was asked for."""
+        def run_and_report() -> None:
+            """Run the task, and hand its end to the callbacks."""
             try:
                 result = task()
             except Exception as error:
@@ -92,7 +92,7 @@ class BackgroundTasks:
                 if on_done is not None and delivery is not None:
                     delivery.arrived.emit(on_done, result)
 
-        self._put(told)
+        self._put(run_and_report)
 
     def drop_waiting(self) -> None:
         """Forget the tasks that have not begun."""

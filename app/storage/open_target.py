@@ -11,7 +11,7 @@ GRAPHS = (".onnx", ".pt2", ".gguf")
 """Endings of files that hold a whole model."""
 CHECKPOINT = ".pt"
 BEGINNING = 4096
-"""Bytes of a checkpoint in which the class of a whole model stands."""
+"""Bytes at the start of a checkpoint that name the class of a whole model."""
 WEIGHTS = (".th", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 HUGGING_FACE = ("config.json", "model.safetensors", "model.safetensors.index.json")
 """Files of a Hugging Face folder, any of which means the folder."""
@@ -51,7 +51,7 @@ def is_missing(text: str, place: str, kind: Callable[[Path], bool] = Path.exists
 
 
 def engine_path(text: str, place: str) -> str:
-    """A path that was typed, as the engine is told it: whole, or as it was typed for an engine elsewhere."""
+    """A path that was typed, for the engine: absolute, or as it was typed for an engine elsewhere."""
     return text.strip() if place else str(Path(text.strip()).expanduser().absolute())
 
 

@@ -1,4 +1,4 @@
-"""Files that cannot be read are set aside under a new name, and the user is told in a sentence: a start never fails."""
+"""Files that cannot be read are renamed, and a sentence tells the user: a start never fails."""
 
 import shutil
 import time

@@ -192,7 +192,7 @@ def _open(place: Path) -> _Settings:
 
 
 class RecentFiles:
-    """Notes what was opened, beside the interface: a disk may take longer than the window can wait."""
+    """Notes what was opened, in another thread: a disk may take longer than the window can wait."""
 
     def __init__(self, background: BackgroundTasks) -> None:
         """Write there, so that the newest is written last."""
@@ -200,7 +200,7 @@ class RecentFiles:
         self._background = background
 
     def remember(self, title: str, source: str, spec: ModelSpec | None = None, place: str = "") -> None:
-        """Put something at the head, unless it stands there.
+        """Put something at the head of the list, unless it is there.
 
         Args:
             title: For a person.

@@ -22,7 +22,7 @@ def home() -> Path:
 
 
 def sessions_folder() -> Path:
-    """Where session folders lie."""
+    """The folder of all sessions."""
     return data_folder() / "sessions"
 
 

@@ -31,11 +31,11 @@ def rank(query: str, title: str) -> int:
 
 
 def answers(query: str, command: Command, document: Document) -> tuple[int, int] | None:
-    """Where a command stands in the list, smaller is earlier: by its title, else by the words of what it does."""
+    """The place of a command in the list, smaller is earlier: by its title, else by the words of its explanation."""
     if (cost := rank(query, command.title_now(document))) >= 0:
         return 0, cost
-    told = command.explanation().casefold()
-    return (1, 0) if all(word in told for word in query.casefold().split()) else None
+    explanation = command.explanation().casefold()
+    return (1, 0) if all(word in explanation for word in query.casefold().split()) else None
 
 
 class CommandPalette(QDialog):

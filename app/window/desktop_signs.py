@@ -153,7 +153,7 @@ class DesktopNotifications(QObject):
         self._window.activateWindow()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """The window is looked at: nothing is to be told any more."""
+        """Take mark and notification back once the user looks at the window."""
         if event.type() is QEvent.Type.WindowActivate and self._title.marked:
             self._title.mark(False)
             if self._tray is not None:

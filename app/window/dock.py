@@ -77,7 +77,7 @@ class Dock(QDockWidget):
     """A panel that can be moved, floated and hidden.
 
     Attributes:
-        home: Where it lies at first.
+        home: Its first place.
     """
 
     def __init__(self, name: str, title: str, home: Qt.DockWidgetArea, holder: QMainWindow) -> None:
@@ -124,7 +124,7 @@ class Dock(QDockWidget):
 
 ACROSS, DOWN = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
 FIRST = {ACROSS: {"model": 440, "inspector": 318}, DOWN: {"work": 240}}
-"""Widths of docks beside the middle, and heights of those below it, at first, in device-independent pixels."""
+"""First widths of docks left and right of the middle, and heights of those below it, in device-independent pixels."""
 MOST = {ACROSS: 0.6, DOWN: 0.4}
 """Share of the room that docks take together at most, unless a hand gave them more."""
 MIDDLE = {ACROSS: 340, DOWN: 230}
@@ -233,7 +233,7 @@ class DockSizes(QObject):
                 wanted.share, wanted.middle = taken / max(room, 1), max(0, min(px(MIDDLE[along]), room - taken))
 
     def _taken(self, along: Qt.Orientation) -> int:
-        """What the docks take as they are wanted: of those that lie one over the other the largest."""
+        """What the docks take in their wanted sizes: of those in one column or row the largest."""
         columns = dict[int, int]()
         for dock in self._docked(along):
             place = dock.geometry()
@@ -242,7 +242,7 @@ class DockSizes(QObject):
         return sum(columns.values())
 
     def _docked(self, along: Qt.Orientation) -> list[Dock]:
-        """The docks beside the middle, or above and below it."""
+        """The docks left and right of the middle, or above and below it."""
         sides = (Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea)
         docked = (dock for dock in self._docks.values() if not dock.isFloating() and dock.isVisibleTo(self._holder))
         return [dock for dock in docked if (self._holder.dockWidgetArea(dock) in sides) is (along is ACROSS)]

@@ -62,7 +62,7 @@ def time_ago(when: float, now: float | None = None) -> str:
 
 
 def out_of_reach_text(count: int, document: Document) -> str:
-    """Why the drafts of this machine are not listed beside an engine on another one."""
+    """Why the drafts of this machine are not listed for an engine on another one."""
     say = QCoreApplication.translate
     drafts = counted(count, say("drafts", "{count} draft"), say("drafts", "{count} drafts"))
     words = say("drafts", "{drafts} on this computer. To open them, disconnect from {host}.")
@@ -106,7 +106,7 @@ class RecentMenu(QMenu):
     """Entries that open again, and one that forgets all."""
 
     def __init__(self, window: WindowApi, parent: QMenu, forgotten: Callable[[], None]) -> None:
-        """Stand in a menu of a window; `forgotten` is told when the list was cleared."""
+        """Belong to a menu of a window; `forgotten` is called when the list was cleared."""
         super().__init__(parent)
         self._window, self._forgotten = window, forgotten
         self.setTitle(self.tr("Open recent"))

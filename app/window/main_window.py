@@ -63,13 +63,13 @@ class MainWindow(QMainWindow):
         workbench: The document and all jobs.
         document: What is shown.
         commands: The commands as actions.
-        title: What stands in its title.
+        title: Writes its title.
         area: The panels, None until they are built.
 
     Signals:
         painted: The window was painted for the first time.
         engine_chosen: (engine, callback): go on in another window with that engine, None for this machine's.
-        built: All panels stand.
+        built: All panels are there.
     """
 
     painted = Signal()
@@ -209,7 +209,7 @@ class MainWindow(QMainWindow):
             self.open(spec)
 
     def begin_with(self, spec: ModelSpec) -> None:
-        """Open what nobody asked for by name, unless there is unsaved work to go on with."""
+        """Open the default model, unless there is unsaved work to resume."""
         sessions = self.workbench.sessions
 
         def decide() -> None:
@@ -295,7 +295,7 @@ class MainWindow(QMainWindow):
             self.area.reset()
 
     def as_widget(self) -> QWidget:
-        """What dialogs stand over."""
+        """The parent of dialogs."""
         return self
 
     def run_command(self, name: str) -> None:
@@ -361,7 +361,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _serve(self, request: Callable[[WindowApi], None]) -> None:
-        """Do what a panel wants of the main window, whichever window the panel lies in."""
+        """Do what a panel wants of the main window, whichever window the panel is in."""
         request(self)
 
     @Slot(object)
@@ -396,7 +396,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object, object)
     def _compare(self, own: Any, other: Any) -> None:
-        """Another model was read: show it beside the current state."""
+        """Another model was read: compare it with the current state."""
         from ..dialogs.compare_models import CompareModels
 
         CompareModels(self, own, other).open()
@@ -417,7 +417,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _cover(self, aspects: frozenset[Aspect]) -> None:
-        """Until all panels show another model, nobody must act on what they showed before."""
+        """Cover the panels until all of them show another model: nothing of the former one may be clicked."""
         if Aspect.MODEL in aspects and self.pages.currentWidget() is self.area:
             self.pages.setCurrentWidget(self._cover_page)
 

@@ -1,4 +1,4 @@
-"""The manual: contents and search at the left, a page at the right, beside the window and as long as one likes.
+"""The manual: contents and search at the left, a page at the right, in a window of its own.
 
 `manual_pages` has the pages as plain data; here they are Markdown that Qt lays out. What Qt leaves plain gets
 spacing and colours of the theme.
@@ -231,7 +231,7 @@ class Manual(QDialog):
         self.view.mark(words)
 
     def _fill(self, words: str) -> None:
-        """List pages and headings, or those under which all words stand."""
+        """List pages and headings, or those that have all words."""
         self.contents.clear()
         asked = words.casefold().split()
         for page in self._pages:
@@ -295,7 +295,7 @@ class Manual(QDialog):
 
 
 def show_manual(window: QWidget, module: str = "") -> None:
-    """Open the manual beside a window at the page of a panel; the first one without a panel."""
+    """Open the manual of a window at the page of a panel; the first page without a panel."""
     found = window.findChild(Manual, NAME, Qt.FindChildOption.FindDirectChildrenOnly)
     manual = found if isinstance(found, Manual) else Manual(window)
     manual.show_page(next((entry.page for entry in PANELS if entry.module == module), f"{START}.md"))
@@ -348,7 +348,7 @@ def heading_at(document: QTextDocument, anchor: str) -> QTextBlock:
 
 
 def highlight(view: QTextBrowser, words: str) -> None:
-    """Mark every place where one of the words stands, and scroll to the first if none is seen."""
+    """Highlight every place that has one of the words."""
     marks: list[QTextEdit.ExtraSelection] = []
     for word in words.split():
         cursor = QTextCursor(view.document())

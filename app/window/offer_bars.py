@@ -123,7 +123,7 @@ class WeightsBar(Card):
         self.hide()
 
     def refresh(self) -> None:
-        """Show what is missing, or nothing; the window calls it, as a hidden view is told nothing."""
+        """Show what is missing, or nothing; the window calls it, as the dispatcher passes over hidden views."""
         document = self._window.document
         untrained = document.untrained and not document.absent
         set_role(self.sentence, "marked" if untrained else "")

@@ -32,7 +32,7 @@ class PanelArea(QWidget):
 
     Attributes:
         panels: By module.
-        holder: What the docks lie in, around the tabs in the middle.
+        holder: Holds the docks, around the tabs in the middle.
         docks: By name: "model", "inspector", "work".
         sizes: Of the docks.
         tabs: By place, "middle" and "bottom".
@@ -115,7 +115,7 @@ class PanelArea(QWidget):
         self._afloat = []
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Panels in windows of their own go with the rest: nobody must act on another model's."""
+        """Hide floating panels with the rest: nothing of another model may be clicked."""
         super().hideEvent(event)
         self._afloat = [dock for dock in self.docks.values() if dock.isFloating() and dock.isVisible()]
         for dock in self._afloat:
@@ -162,7 +162,7 @@ class PanelArea(QWidget):
         return next(module for module, one in self.panels.items() if one is shown)
 
     def _tab_of(self, tabs: QTabWidget, module: str) -> int:
-        """Where a panel lies in some tabs, -1 for not there."""
+        """The index of a panel among some tabs, -1 for not there."""
         return next((n for n in range(tabs.count()) if self._module(tabs.widget(n)) == module), -1)
 
     # What commands ask for.
@@ -268,7 +268,7 @@ class PanelPreloader(QObject):
         self._background.close()
 
     def _load(self) -> None:
-        """Load (beside the interface)."""
+        """Load (in another thread)."""
         # `np.unique` would load it in the interface's thread at its first call.
         importlib.import_module("numpy.ma")
         for entry in self._entries:

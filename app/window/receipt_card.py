@@ -1,6 +1,6 @@
-"""The receipt of what was written: where it lies, what it is worth, and ways to go on with it.
+"""The receipt of what was written: where it is, what it is worth, and what to do with it.
 
-It lies over a corner of the window, so that nothing moves for it, and takes no focus.
+It covers a corner of the window, so that nothing moves for it, and takes no focus.
 """
 
 from pathlib import Path
@@ -28,10 +28,10 @@ class ReceiptCard(Card):
 
     Attributes:
         title: The format, or what else it is.
-        path: Where it lies.
+        path: The file or folder.
         facts: Of an export difference, metric, size, latency, opset, one a line; else how to go on.
         notes: What the file does less than the model.
-        folder: Opens the folder that it lies in.
+        folder: Opens its folder.
         copy_path: Copies the path.
         copy_command: Copies a command line that runs it, where there is one.
         dismiss: Puts the receipt away.
@@ -65,7 +65,7 @@ class ReceiptCard(Card):
         self.hide()
 
     def refresh(self) -> None:
-        """Show the receipt that is out; the window calls it, as a hidden view is told nothing."""
+        """Show the receipt that is out; the window calls it, as the dispatcher passes over hidden views."""
         receipt, document = self._document.receipt, self._document
         if receipt is None:
             return self.hide()
@@ -93,7 +93,7 @@ class ReceiptCard(Card):
         self._place()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep to the corner of what it lies over."""
+        """Keep to the corner of the widget below."""
         if event.type() is QEvent.Type.Resize and not self.isHidden():
             self._place()
         return False
@@ -134,5 +134,5 @@ class ReceiptCard(Card):
 
 
 def _place(receipt: Receipt | FolderReceipt) -> Path:
-    """What lies on the disk: a file or a folder."""
+    """The file or folder on the disk."""
     return Path(receipt.path) if isinstance(receipt, FolderReceipt) else place_of(receipt.exported)

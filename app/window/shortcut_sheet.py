@@ -14,7 +14,7 @@ from ..widgets.labels import label
 from ..widgets.pane import Pane
 
 COLUMNS, SLACK = 3, 3
-"""How many there are, how many shortcuts more than its share each may have, and how few may stand at its end."""
+"""Columns, how many shortcuts more than its share each may have, and how few of a menu may end it."""
 
 KEYS = "keys"
 """Name of the labels that say keys."""
@@ -46,7 +46,7 @@ class ShortcutSheet(QDialog):
                 part = commands[begun : begun + room - filled]
                 _section(column, menu, part, again=begun > 0)
                 filled, begun = filled + len(part), begun + len(part)
-        # Titles stand below each other, also those of different menus.
+        # Align the titles of all menus.
         # Only then are widths those of the font that is shown.
         self.ensurePolished()
         keys = self.findChildren(QLabel, KEYS)

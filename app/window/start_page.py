@@ -93,7 +93,7 @@ class StartPage(QWidget):
 
     @Slot()
     def show_drafts(self) -> None:
-        """List the drafts that were closed; those that crashed stand above, in a bar of their own."""
+        """List the drafts that were closed; those that crashed have a bar of their own."""
         while (item := self._drafts.takeAt(0)) is not None:
             _discard(item)
         drafts, out_of_reach = self._sessions.closed, self._sessions.out_of_reach

@@ -133,7 +133,7 @@ class RunningJob(QWidget):
         self.hide()
 
     def tell(self) -> None:
-        """The jobs are others, or further; whoever shows this says so, because nobody tells what is hidden."""
+        """The jobs are others, or further; the status bar calls it, because the dispatcher passes over hidden views."""
         jobs = self.document.jobs
         if not jobs:
             self._patience.stop()

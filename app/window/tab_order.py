@@ -33,7 +33,7 @@ def reached(window: QWidget) -> list[QWidget]:
 
 
 def _rank(widget: QWidget, place: dict[int, int], last: int) -> int:
-    """The part that a widget lies in; what lies in none comes last."""
+    """The part that holds a widget; widgets outside all parts come last."""
     each: QWidget | None = widget
     while each is not None:
         if id(each) in place:

@@ -28,7 +28,7 @@ WIDTH, GAP = 400, 12
 AROUND = 4
 """Between what is pointed at and the frame around it, in device-independent pixels."""
 MOVED = frozenset({QEvent.Type.Resize, QEvent.Type.LayoutRequest, QEvent.Type.Show, QEvent.Type.Hide})
-"""What happens to what it lies over or beside, after which it may have to lie elsewhere."""
+"""Events of the widgets around it, after which it may have to move."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.SELECTION, Aspect.JOBS, Aspect.SCORES})
 
 
@@ -125,7 +125,7 @@ STEPS = (
 
 
 class Tour(Card):
-    """Hidden until it is asked for; lies over the window, and takes neither focus nor clicks of anything else.
+    """Hidden until it is asked for; covers a corner of the window, and takes no focus or clicks from anything else.
 
     Attributes:
         title: Of the step, with its number.
@@ -145,9 +145,9 @@ class Tour(Card):
 
         Args:
             window: What the commands of the steps are run in.
-            over: What it lies over.
+            over: The widget that it covers a corner of.
             part: Finds what a step points at by its name, None where it is not there.
-            beside: What else lies over the widget, and is not to be covered.
+            beside: Another card on that widget, which it must not cover.
         """
         super().__init__(over, role="floating")
         self._window, self._over, self._part, self._beside = window, over, part, beside
@@ -204,7 +204,7 @@ class Tour(Card):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the step as the document stands, and go on where it was done just now; the window calls it."""
+        """Show the step for the present document, and go on where it was just done; the window calls it."""
         if self.isHidden():
             return
         step, document = STEPS[self.number], self._window.document
@@ -235,13 +235,13 @@ class Tour(Card):
         self._window.run_command(STEPS[self.number].command)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep to the corner of what it lies over, beside what else lies there."""
+        """Keep to a corner that the other card leaves free."""
         if event.type() in MOVED and not self.isHidden():
             self._place()
         return False
 
     def _place(self) -> None:
-        """In the corner that leaves most to see of what is pointed at, and of what lies beside it."""
+        """Move to the corner that covers least of what is pointed at, and of the other card."""
         pointed = self._part(STEPS[self.number].part)
         seen = pointed is not None and pointed.isVisible()
         where = QRect(pointed.mapTo(self._over, QPoint()), pointed.size()) if pointed is not None and seen else QRect()

@@ -1,4 +1,4 @@
-"""The state of a window, as plain data: the history and everything beside it that a person would have to redo."""
+"""The state of a window, as plain data: the history and everything else that a person would have to redo."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Which engine on another machine a session's work lies with: kept beside the window's log while the session is open.
+"""The engine on another machine that has a session's states: noted in its folder while the session is open.
 
 A window that was killed leaves it there, and the next one finds the engine again by it.
 """
@@ -46,7 +46,7 @@ class RemoteEngine:
 
 
 def remote_engine_of(folder: Path) -> RemoteEngine | None:
-    """The engine that the work of a session's folder lies with, None for this machine's."""
+    """The engine that has the states of a session's folder, None for this machine's."""
     try:
         with (folder / ENGINE).open("rb") as file:
             kept = json.loads(file.read(LARGEST))

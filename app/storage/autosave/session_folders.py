@@ -1,6 +1,6 @@
 """The session folders of this user: which hold unsaved work, what is in them, and which can go.
 
-All of this looks at disks: it runs beside the interface's thread.
+All of this reads disks: call it outside the interface's thread.
 """
 
 import shutil
@@ -37,7 +37,7 @@ class Draft:
     """A session with unsaved work that no window is open on.
 
     Attributes:
-        folder: Where it lies.
+        folder: The session's.
         name: Of the model, for a person.
         when: When it was last written to, in seconds since the epoch.
         states: How many states it has, the original included.
@@ -78,13 +78,13 @@ def discard(folder: Path, on: bool = True) -> None:
 
 
 def tidy(root: Path, now: float | None = None) -> list[Path]:
-    """Delete sessions that nobody will miss; never one that a process works in. Returns what is gone.
+    """Delete sessions without unsaved work; never one that a process works in. Returns what is gone.
 
     That is: what was discarded, what holds nothing but an opened model, and what was saved and closed long ago. Unsaved
     work stays until somebody discards it.
 
     Args:
-        root: Where session folders lie.
+        root: The folder of all sessions.
         now: Seconds since the epoch.
     """
     gone = list[Path]()

@@ -1,7 +1,7 @@
 """The file that keeps a window's state in its session's folder; journals of earlier versions are read too.
 
-Each line is a JSON object. The first one names the structures that masks are about, then come the choices beside the
-history, and then the steps, oldest first. A step stores what changed in the masks since the step before, so that it
+Each line is a JSON object. The first one names the structures that masks are about, then come the choices outside
+the history, and then the steps, oldest first. A step stores what changed in the masks since the step before, so that it
 takes a few dozen bytes whatever the model's size. Earlier versions added a line for each thing that was done ("push",
 "undo", "go" ...) to a file that began like this one.
 """
