@@ -25,7 +25,7 @@ from secateur.engine.recovery.protocol import RecoverySettings, chosen_by_repair
 from secateur.engine.scoring.criteria import CRITERIA, default_criterion, ranked
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
-from secateur.engine.session.states import OpenedModel, State, StateKind
+from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
 from secateur.engine.sources.pretrained import PretrainedWeights
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
@@ -230,6 +230,16 @@ class Contents:
         # What a marked block holds was spared before the block was marked: it goes with it.
         spared = self.locked | (self.by_hand & ~with_what_they_hold(self.analysis, self.marked))
         return identities(self.analysis, spared & ~self.removed), identities(self.analysis, self.by_hand & self.marked)
+
+    def intent(self, goal: planning.Goal | None = None) -> PlanIntent:
+        """How a plan for a goal, else for what is wanted, is made: by the criterion, with what was decided by hand."""
+        locked, marked = self.decided()
+        return PlanIntent(self.criterion, locked=locked, goal=self.wanted if goal is None else goal, marked=marked)
+
+    def request(self, goal: planning.Goal, recovery: RecoverySettings | None) -> PruneRequest:
+        """What is asked of a job that prunes by itself: for a goal, with what was decided by hand."""
+        locked, marked = self.decided()
+        return PruneRequest(goal, self.criterion, recovery, locked=locked, marked=marked, choices=self.choices)
 
     @property
     def rule(self) -> str:

@@ -54,16 +54,13 @@ class BudgetSearchJobs(DocumentJobs):
             recovery: How the result is recovered.
         """
         document, contents = self._document, self._document.contents
-        locked, by_hand = contents.decided()
         goal = replace(
             contents.wanted,
             limits=(Limit(loss_limit.cost, most),),
             shape=(),
             target=document.target if loss_limit.cost is Cost.LATENCY else None,
         )
-        settings = PruneRequest(
-            goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices
-        )
+        settings = contents.request(goal, recovery)
         began, tried = contents.present, list[tuple[float, bool]]()
 
         def arrived(made: tuple[Any, ...]) -> None:
@@ -158,10 +155,8 @@ class SweepJobs(DocumentJobs):
 
     def settings(self, cost: Cost, recovery: RecoverySettings | None) -> PruneRequest:
         """What a sweep does for each of its budgets."""
-        document, contents = self._document, self._document.contents
-        locked, by_hand = contents.decided()
-        goal = replace(contents.wanted, limits=(Limit(cost, 1.0),), shape=())
-        return PruneRequest(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices)
+        contents = self._document.contents
+        return contents.request(replace(contents.wanted, limits=(Limit(cost, 1.0),), shape=()), recovery)
 
     def _finish(self, done: Sweep) -> None:
         document = self._document

@@ -1,6 +1,7 @@
 """Jobs that a plan is made from: scores and sensitivity of the current state, predicted latencies, the plan itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Slot
@@ -13,7 +14,6 @@ from secateur.engine.scoring.criteria import search_helps
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.scoring.share_search import SearchedPlan
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity
-from secateur.engine.session.states import PlanIntent
 from secateur.engine.structures.analysis import Mask
 from secateur.engine.targets.latency_table import Saving
 from secateur.engine.workflows.shape_answer import ShapeAnswer
@@ -170,10 +170,8 @@ class PlanJobs(DocumentJobs):
                 fail(PlanError.saying(answer.problems[0].message))
 
         # Only the model tells which shapes its configuration accepts, so the engine plans for a target shape.
-        locked, by_hand = contents.decided()
-        intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand)
         title = self.tr("Plan the target shape")
-        self._runner.run(title, take, "shape", contents.present, intent, document.scores, contents.table)
+        self._runner.run(title, take, "shape", contents.present, contents.intent(), document.scores, contents.table)
 
     def search_shares(self) -> None:
         """Plan for the goal, then have layers give each other shares while the repaired outputs come nearer.
@@ -188,8 +186,7 @@ class PlanJobs(DocumentJobs):
             return document.say(why)
         if self._wait_for_inputs(self.search_shares):
             return
-        locked, by_hand = contents.decided()
-        intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, search=0)
+        intent = replace(contents.intent(), search=0)
         revision, better = document.revision, list[SearchedPlan]()
 
         def stopped(error: SecateurError) -> None:

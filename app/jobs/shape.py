@@ -10,8 +10,7 @@ from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.budget_schedule import rounds_to
 from secateur.engine.planning.protocol import Choose
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.states import PlanIntent, State
-from secateur.engine.workflows.prune import PruneRequest
+from secateur.engine.session.states import State
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
 from .job_runner import DocumentJobs, JobRunner
@@ -60,14 +59,12 @@ class ShapeJobs(DocumentJobs):
             if number == self._asked:
                 missed(error)
 
-        locked, by_hand = contents.decided()
-        intent = PlanIntent(self._document.criterion, locked=locked, goal=goal, marked=by_hand)
         begun = self._runner.run(
             self.tr("Check the target shape"),
             answered,
             "shape",
             contents.present,
-            intent,
+            contents.intent(goal),
             self._document.scores,
             contents.table,
             about=TYPED,
@@ -102,18 +99,9 @@ class ShapeJobs(DocumentJobs):
             recovery: How cuts are recovered, None for not at all.
         """
         document, contents = self._document, self._document.contents
-        locked, by_hand = contents.decided()
-        settings = contents.pruning = PruneRequest(
-            contents.wanted,
-            document.criterion,
-            recovery,
-            locked=locked,
-            marked=by_hand,
-            choices=document.choices,
-            choose=choose,
-            mask_steps=mask_steps,
-            lose=document.goal.lose / 100,
-        )
+        request = contents.request(contents.wanted, recovery)
+        settings = replace(request, choose=choose, mask_steps=mask_steps, lose=document.goal.lose / 100)
+        contents.pruning = settings
         began = contents.present
         titles = {Choose.ROUNDS: self.tr("Prune to the target shape in rounds")}
         begun = self._runner.run(

@@ -1,6 +1,7 @@
 """Jobs on the current state: cut, recover, attach weights, export, evaluate, measure."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from secateur.engine.export.protocol import Exported
 from secateur.engine.export.table import EXPORTERS
 from secateur.engine.export.usage import place_of
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.states import PlanIntent, State, StateKind, measurable_exports
+from secateur.engine.session.states import State, StateKind, measurable_exports
 from secateur.engine.tasks.protocol import Metric, TaskInfo
 
 from ..document.job_state import ConsentRequest, UnfinishedJob
@@ -45,12 +46,8 @@ class StateJobs(DocumentJobs):
         if document.analysis is None or not contents.marked.any():
             return document.say(self.tr("Nothing is marked. Mark structures, or suggest a plan."))
         count = int(contents.marked.sum())
-        locked, by_hand = contents.decided()
-        plan = PlanIntent(
-            document.criterion,
-            locked=locked,
-            goal=contents.wanted,
-            marked=by_hand,
+        plan = replace(
+            contents.intent(),
             choices=document.choices,
             lose=document.goal.lose / 100,
             search=0 if contents.is_searched else None,
