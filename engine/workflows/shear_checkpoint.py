@@ -32,7 +32,7 @@ from ..structures.analyse import analyse
 from ..structures.analysis import Analysis, Mask
 from ..surgery.cut.cut import CutModel, cut
 from ..surgery.cut.edits import Verification
-from ..surgery.repair.config_fit import FittedModel, fitted, new_names
+from ..surgery.repair.config_fit import FittedModel, fit_config, new_names
 from ..surgery.repair.keep_uniform import fitting_plan, keep_uniform
 from ..surgery.repair.weight_folding import rates_of
 from ..surgery.verify.verify import require_verified, verify
@@ -128,7 +128,7 @@ def shear_checkpoint(
                 )
                 verification = yield from spanning(job, CUT, 1.0)
                 require_verified(verification)
-                made = fitted(small.model, inputs, shared=True)
+                made = fit_config(small.model, inputs, shared=True)
             if not isinstance(made, FittedModel):
                 raise _no_config(opened.name, made)
             made.model.config.save_pretrained(folder)

@@ -110,8 +110,9 @@ def try_cut(model: nn.Module, transition: Transition, edits: Edits, inputs: Inpu
     run = Auditor(smaller, analysis, transition.after, inputs, folding)
     repair = RepairSearch(smaller, AxisSizes(transition), edits, run, known=analysis.known, trial=not lasting)
     edits = repair.until_it_runs()
+    # The last audit may have been of a repair that was undone, and the weights with it.
     if folding.asked:
-        run()  # the last audit may have been of a repair that was undone
+        run()
     edits = replace(edits, weights=folding.weights)
     if lasting:
         weights = edits.weights

@@ -25,8 +25,9 @@ def _rule_of(kind: type[nn.Module]) -> Callable[[Any, int | None], dict[str, Any
     return next((rule for base, rule in RULES if issubclass(kind, base)), None)
 
 
-def _linear(module: Any, _groups: int | None) -> dict[str, Any]:
-    return {"out_features": module.weight.shape[0], "in_features": module.weight.shape[1]}
+def _sizes(*names: str) -> Callable[[Any, int | None], dict[str, Any]]:
+    """A rule for a layer that remembers the sizes of its weight under these names."""
+    return lambda module, _groups: dict(zip(names, module.weight.shape, strict=False))
 
 
 def _convolution(module: Any, groups: int | None) -> dict[str, Any]:
@@ -41,26 +42,13 @@ def _batch_norm(module: Any, _groups: int | None) -> dict[str, Any]:
     return {} if tensor is None else {"num_features": tensor.shape[0]}
 
 
-def _group_norm(module: Any, groups: int | None) -> dict[str, Any]:
-    channels = {} if module.weight is None else {"num_channels": module.weight.shape[0]}
-    return channels if groups is None else {**channels, "num_groups": groups}
-
-
 def _layer_norm(module: Any, _groups: int | None) -> dict[str, Any]:
     return {} if module.weight is None else {"normalized_shape": tuple(module.weight.shape)}
 
 
-def _embedding(module: Any, _groups: int | None) -> dict[str, Any]:
-    return {"num_embeddings": module.weight.shape[0], "embedding_dim": module.weight.shape[1]}
-
-
-def _shuffle(module: Any, groups: int | None) -> dict[str, Any]:
-    return {"groups": module.groups if groups is None else groups}
-
-
-def _bilinear(module: Any, _groups: int | None) -> dict[str, Any]:
-    out, first, second = module.weight.shape
-    return {"out_features": out, "in1_features": first, "in2_features": second}
+def _group_norm(module: Any, groups: int | None) -> dict[str, Any]:
+    channels = {} if module.weight is None else {"num_channels": module.weight.shape[0]}
+    return channels if groups is None else {**channels, "num_groups": groups}
 
 
 def _recurrent(module: Any, _groups: int | None) -> dict[str, Any]:
@@ -68,10 +56,6 @@ def _recurrent(module: Any, _groups: int | None) -> dict[str, Any]:
     rows, reads = module.weight_hh_l0.shape
     sizes = {"input_size": module.weight_ih_l0.shape[1], "hidden_size": rows // GATES.get(module.mode, 1)}
     return {**sizes, **({"proj_size": reads} if module.proj_size else {})}
-
-
-def _cell(module: Any, _groups: int | None) -> dict[str, Any]:
-    return {"input_size": module.weight_ih.shape[1], "hidden_size": module.weight_hh.shape[1]}
 
 
 def _attention(module: Any, _groups: int | None) -> dict[str, Any]:
@@ -95,17 +79,18 @@ def has_usual_sizes(module: nn.MultiheadAttention, heads: int) -> bool:
 
 
 RULES: tuple[tuple[Any, Callable[[Any, int | None], dict[str, Any]]], ...] = (
-    (nn.Linear, _linear),
+    (nn.Linear, _sizes("out_features", "in_features")),
     (nn.modules.conv._ConvNd, _convolution),  # pyright: ignore[reportPrivateUsage] - the common class of six
     (nn.modules.batchnorm._NormBase, _batch_norm),  # pyright: ignore[reportPrivateUsage]
     (nn.GroupNorm, _group_norm),
-    (nn.LayerNorm, _layer_norm),
-    (nn.RMSNorm, _layer_norm),
-    (nn.Embedding, _embedding),
-    (nn.EmbeddingBag, _embedding),
-    (nn.Bilinear, _bilinear),
-    (nn.ChannelShuffle, _shuffle),
+    ((nn.LayerNorm, nn.RMSNorm), _layer_norm),
+    ((nn.Embedding, nn.EmbeddingBag), _sizes("num_embeddings", "embedding_dim")),
+    (nn.Bilinear, _sizes("out_features", "in1_features", "in2_features")),
+    (nn.ChannelShuffle, lambda module, groups: {"groups": module.groups if groups is None else groups}),
     (nn.RNNBase, _recurrent),
-    (nn.RNNCellBase, _cell),
+    (
+        nn.RNNCellBase,
+        lambda module, _: {"input_size": module.weight_ih.shape[1], "hidden_size": module.weight_hh.shape[1]},
+    ),
     (nn.MultiheadAttention, _attention),
 )

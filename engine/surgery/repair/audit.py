@@ -105,6 +105,7 @@ class Auditor:
         own = {path for path, module in modules if isinstance(module, (PrunedAttention, StandIn))}
         self._folding.clear()
         found = self._compare(run, own, {})
+        # A number to compute with is another one: weights before it may take that up, and the code stays.
         if found.factor:
             # Where numbers of a forward are replaced, the factors in it are replaced too.
             replaced = {path for path, module in modules if own_class(module) is not type(module)}
@@ -150,7 +151,7 @@ class Auditor:
             if not (is_absent and may_be_absent(step, sizes)):
                 expected.append((step, sizes))
         for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
-            if op == step.op and step.dead:
+            if op == step.op and step.dead:  # a check of sizes: only that it runs counts
                 continue
             if op != step.op or shape != sizes:
                 now, predicted = "x".join(map(str, shape)), "x".join(map(str, sizes))

@@ -101,7 +101,7 @@ class AxisSizes:
         changed = [one[0] for one in each]
         return [changed] if changed != list(value) and all(len(one) == 1 for one in each) else []
 
-    def expected(self, literal: Literal) -> int | float:
+    def expected_value(self, literal: Literal) -> int | float:
         """What a number in a forward must be now."""
         return literal.value if literal.axis < 0 else int(self._new[literal.axis])
 
@@ -111,7 +111,7 @@ class AxisSizes:
         values: dict[tuple[str, str], dict[int, set[int | float]]] = {}
         for one in self._literals.get(path, ()):
             if one.axis >= 0 or (one.site, one.where) in factors:
-                value = -1 if one.free else self.expected(one)
+                value = -1 if one.free else self.expected_value(one)
                 values.setdefault((one.site, one.where), {}).setdefault(one.number, set()).add(value)
         return [
             (path, site, number, where, value)
@@ -119,22 +119,22 @@ class AxisSizes:
             for number, value in _by_call(numbers)
         ]
 
-    def followed(self) -> Iterator[tuple[str, str, str]]:
+    def size_numbers(self) -> Iterator[tuple[str, str, str]]:
         """(path, site, place) of numbers in forwards that change with a size, or may: those that compute with it."""
         for path, each in self._literals.items():
             for one in each:
                 if self._changes(one.axis) if one.axis >= 0 else path in self._own:
                     yield path, one.site, one.where
 
-    def repeated(self) -> dict[tuple[str, str, str], set[int | float]]:
+    def batch_numbers(self) -> dict[tuple[str, str, str], set[int | float]]:
         """What numbers must be in which the batch, or another without an axis, is a factor: by (path, site, place)."""
         found: dict[tuple[str, str, str], set[int | float]] = {}
         for path, each in self._literals.items():
             for one in (one for one in each if one.repeats > 1):
-                found.setdefault((path, one.site, one.where), set()).add(self.expected(one))
+                found.setdefault((path, one.site, one.where), set()).add(self.expected_value(one))
         return found
 
-    def again(self, old: Sequence[Site]) -> list[Site]:
+    def renew_literals(self, old: Sequence[Site]) -> list[Site]:
         """Replacements of an earlier cut with the values of this one."""
         places = {(path, site, where) for path, site, _, where, _ in old}
         factors = {(site, where) for _, site, where in places}

@@ -68,7 +68,7 @@ class ConfigFields:
             model.config.to_json_string(use_diff=False),
             object_hook=lambda part: float(part["__float__"]) if part.keys() == {"__float__"} else part,
         )
-        self.shapes = self.built(self.document) or {}
+        self.shapes = self.build_shapes(self.document) or {}
         self.accepted: dict[bytes, bool] = {}
         empty = [path for path, value in _leaves(self.document) if value is None]
         for path in (*empty, *((name,) for name in UNSAID if name not in self.document)):
@@ -80,12 +80,12 @@ class ConfigFields:
         made._attn_implementation = "eager"
         return made
 
-    def built(self, document: Mapping[str, Any], checked: bool = True) -> Shapes | None:
+    def build_shapes(self, document: Mapping[str, Any], checked: bool = True) -> Shapes | None:
         """Shapes of the state dict and of other buffers that a document builds; None where the class refuses it."""
-        model = self.made(document, checked)
+        model = self.build(document, checked)
         return None if model is None else shapes_of(model)
 
-    def made(self, document: Mapping[str, Any], checked: bool = True) -> nn.Module | None:
+    def build(self, document: Mapping[str, Any], checked: bool = True) -> nn.Module | None:
         """The model that a document builds, on the meta device; None where the class refuses it.
 
         Args:
@@ -112,7 +112,7 @@ class ConfigFields:
         return tuple(one for one in found if one is not None and (one.changed or one.layers))
 
     @cached_property
-    def deciding(self) -> dict[Dimension, dict[Path, int]]:
+    def deciding_fields(self) -> dict[Dimension, dict[Path, int]]:
         """For each dimension the fields that decide it, with its size when that field alone was changed."""
         found: dict[Dimension, dict[Path, int]] = {}
         for one in self.effects:
@@ -133,7 +133,7 @@ class ConfigFields:
     def _solve(
         self, document: dict[str, Any], target: Shapes, done: frozenset[Path], left: Iterator[int]
     ) -> Iterator[dict[str, Any]]:
-        shapes = self.built(document) or self.built(document, checked=False) if next(left) > 0 else None
+        shapes = self.build_shapes(document) or self.build_shapes(document, checked=False) if next(left) > 0 else None
         if (shapes is None or shapes.keys() != target.keys()) and next(left) > 0 and done:
             # A class may refuse what is half changed, or build other modules for it.
             shapes = self._estimate_shapes(document)
@@ -141,11 +141,11 @@ class ConfigFields:
             return
         wrong = [(n, d) for n in shapes for d, size in enumerate(shapes[n]) if size != target[n][d]]
         if not wrong:
-            if self.built(document) == target:
+            if self.build_shapes(document) == target:
                 yield document
             return
         for path, value in self._propose(document, shapes, target, wrong, done):
-            yield from self._solve(changed(document, path, value), target, done | {path}, left)
+            yield from self._solve(with_value(document, path, value), target, done | {path}, left)
 
     def _estimate_shapes(self, document: Mapping[str, Any]) -> Shapes | None:
         """Shapes by the effects of fields, where the class does not build them."""
@@ -178,15 +178,15 @@ class ConfigFields:
         done: frozenset[Path],
     ) -> Iterator[tuple[Path, int]]:
         """(field, value) of fields that would make a wrong dimension right: the one that the fewest fields decide."""
-        name, dim = first = min(wrong, key=lambda one: len(self.deciding.get(one, {}).keys() - done))
+        name, dim = first = min(wrong, key=lambda one: len(self.deciding_fields.get(one, {}).keys() - done))
         now, asked = shapes[name][dim], target[name][dim]
         for one in self.effects:
             if one.path in done or first not in one.changed:
                 continue
             value = at(document, one.path)
             steps = [(one.value, self.shapes[name][dim], one.other, one.changed[first])]
-            more = changed(document, one.path, value + 1)
-            here = self.built(more) or self.built(more, checked=False) or {}
+            more = with_value(document, one.path, value + 1)
+            here = self.build_shapes(more) or self.build_shapes(more, checked=False) or {}
             if name in here and len(here[name]) > dim and here[name][dim] != now:
                 steps.append((value, now, value + 1, here[name][dim]))  # other fields may have changed what a unit is
             wanted = (_field_value(asked, now, value, *step) for step in steps)
@@ -195,18 +195,19 @@ class ConfigFields:
     def _find_effect(self, path: Path, value: int) -> FieldEffect | None:
         """What changes with another value of a number: the first that the class accepts shows it."""
         others = dict.fromkeys((2 * value, value // 2, 3 * value, value + 1, value - 1))
+        # A class may refuse any value but its own where it checks one field against another: then it is not checked.
         for checked, other in itertools.product((True, False), others):
             if other < 1 or other == value:
                 continue
-            documents = [changed(self.document, path, other)]
+            documents = [with_value(self.document, path, other)]
             around = at(documents[0], path[:-1])
             lists = _lists(cast("dict[str, Any]", around), value) if isinstance(around, dict) else []
             if lists:  # where it counts layers, lists with an entry a layer are as long too
                 resized = {name: [entries[i % value] for i in range(other)] for name, entries in lists}
-                longer = changed(self.document, path, other)
+                longer = with_value(self.document, path, other)
                 at(longer, path[:-1]).update(resized)
                 documents.append(longer)
-            shapes = next((one for each in documents if (one := self.built(each, checked)) is not None), None)
+            shapes = next((one for each in documents if (one := self.build_shapes(each, checked)) is not None), None)
             if shapes is None:
                 continue
             different = {
@@ -231,7 +232,7 @@ class ConfigFields:
         if NO_SIZE.search(str(path[-1])):
             return
         for probe in (8, 4):
-            shapes = self.built(changed(self.document, path, probe))
+            shapes = self.build_shapes(with_value(self.document, path, probe))
             if shapes is None or shapes.keys() != self.shapes.keys():
                 continue
             sizes = [
@@ -243,8 +244,8 @@ class ConfigFields:
             if not sizes:
                 continue
             before, after = sizes[0]
-            written = changed(self.document, path, probe * before // after)
-            if not probe * before % after and self.built(written) == self.shapes:
+            written = with_value(self.document, path, probe * before // after)
+            if not probe * before % after and self.build_shapes(written) == self.shapes:
                 self.document = written
             return
 
@@ -280,7 +281,7 @@ def _field_value(asked: int, now: int, value: int, first: int, size: int, second
     return wanted if not rest and wanted >= 1 and wanted != value else None
 
 
-def changed(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:
+def with_value(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:
     """A copy of a document with another value at a place."""
     made = copy.deepcopy(dict(document))
     around: Any = at(made, path[:-1])
@@ -297,7 +298,7 @@ def with_layers(document: Mapping[str, Any], path: Path, count: int, kept: Seque
         count: What it is.
         kept: Numbers of the layers that stay.
     """
-    made = changed(document, path, len(kept))
+    made = with_value(document, path, len(kept))
     around: Any = at(made, path[:-1])
     for name, value in _lists(cast("dict[str, Any]", around), count) if isinstance(around, dict) else ():
         around[name] = [value[i] for i in kept]

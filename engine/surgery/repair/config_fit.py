@@ -18,7 +18,7 @@ from ...messages import Phrase, listed, module_named
 from ...runtime.load_pruned import StandIn
 from ...storage.safetensors_io import weights_on_meta
 from ...tracing.tree import Inputs, call, copied_inputs, modules_of, outputs_of
-from .config_fields import ConfigFields, Path, Shapes, at, changed, numbers, shapes_of, with_layers
+from .config_fields import ConfigFields, Path, Shapes, at, numbers, shapes_of, with_layers, with_value
 
 SHOWN = 4
 EQUAL, FACTORS = 1e-6, 4
@@ -78,7 +78,7 @@ class _Wanted:
     target: Shapes
 
 
-def _wanted(model: Any) -> _Wanted | Message:
+def _find_target(model: Any) -> _Wanted | Message:
     """What has to be built for a cut model; or why no configuration can describe it."""
     fields = ConfigFields(model)
     lists = {path for one in fields.effects for path in one.layers}
@@ -94,7 +94,7 @@ def _wanted(model: Any) -> _Wanted | Message:
 
 def misfit(model: Any) -> Message | None:
     """Why no configuration describes a model of transformers, by its shapes alone; None where one may do."""
-    wanted = _wanted(model)
+    wanted = _find_target(model)
     if isinstance(wanted, Message):
         return wanted
     found = next(wanted.fields.solutions(wanted.document, wanted.target), None)
@@ -106,11 +106,11 @@ def new_names(model: Any) -> dict[str, str] | Message:
 
     By shapes alone: the model may be on the meta device.
     """
-    wanted = _wanted(model)
+    wanted = _find_target(model)
     return wanted if isinstance(wanted, Message) else wanted.names
 
 
-def fitted(model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | Message:
+def fit_config(model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | Message:
     """The same model, built by its library from a configuration of its own; or why no configuration describes it.
 
     One that only nearly gives the same outputs, above what rounding makes, does not describe it.
@@ -120,10 +120,11 @@ def fitted(model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | Me
         inputs: Example inputs, on which both are compared.
         shared: The new model computes with the tensors of the other one, which takes no memory; none is multiplied.
     """
-    wanted = _wanted(model)
+    wanted = _find_target(model)
     if isinstance(wanted, Message):
         return wanted
     found = _fit_nearest(wanted, model, inputs, shared)
+    # Rounding in bfloat16 hides which counts are right: copies in float32 are compared, then typed as the model is.
     if found is not None and not found.equal and in_bfloat16(model) and not shared:
         wide = _fit_nearest(wanted, copy.deepcopy(model).float(), widened(inputs))
         if wide is not None and wide.equal:
@@ -143,7 +144,7 @@ def _fit_nearest(wanted: _Wanted, model: Any, inputs: Inputs, shared: bool = Fal
     weights = {wanted.names[name]: one for name, one in model.state_dict().items()}
 
     def attempt(document: Mapping[str, Any]) -> FittedModel:
-        made = reference.compared(_build_model(model, fields.config(document), weights, shared))
+        made = reference.compare(_build_model(model, fields.config(document), weights, shared))
         return made if made.equal or shared else _scale_weights(made, reference)
 
     best: FittedModel | None = None
@@ -162,7 +163,7 @@ def with_fitting_config(model: Any, inputs: Inputs) -> Any:
     """
     if any(isinstance(one, StandIn) for one in modules_of(model).values()):
         return model
-    found = fitted(model, inputs)
+    found = fit_config(model, inputs)
     if isinstance(found, FittedModel) and not found.scaled:
         own, new = model.config, found.model.config
         parts = {id(own): new} | {id(getattr(own, name)): getattr(new, name) for name in own.sub_configs}
@@ -217,7 +218,7 @@ def _with_silent_counts(
 
     def count_forgotten(variant: Mapping[str, Any]) -> float:
         """How many of the counts that the cut model remembers are others in the one that a document builds."""
-        made = fields.made(variant)
+        made = fields.build(variant)
         if made is None or shapes_of(made) != wanted.target:
             return float("inf")
         return (remembered - _counts(made)).total()
@@ -230,7 +231,7 @@ def _with_silent_counts(
         )
         known = sorted({n for _, n in remembered if n < value}, reverse=True)
         ranges[path] = [one for one in dict.fromkeys((*by_counts, value, *by_widths, *known)) if one > 0]
-        variants = [changed(likely, path, one) for one in ranges[path]]
+        variants = [with_value(likely, path, one) for one in ranges[path]]
         likely = min(variants, key=count_forgotten)
     best = attempt(likely)
     if not best.equal and likely != document and (other := attempt(document)).rank > best.rank:
@@ -240,8 +241,8 @@ def _with_silent_counts(
         before = likely
         for path, value in silent:
             for one in dict.fromkeys((*ranges[path], *range(value, 0, -1))):
-                variant = changed(likely, path, one)
-                if not best.equal and variant != likely and fields.built(variant) == wanted.target:
+                variant = with_value(likely, path, one)
+                if not best.equal and variant != likely and fields.build_shapes(variant) == wanted.target:
                     other = attempt(variant)
                     best, likely = (other, variant) if other.rank > best.rank else (best, likely)
     return best
@@ -284,9 +285,9 @@ def _tensors(model: Any) -> list[tuple[str, Tensor]]:
     return [*model.named_parameters(), *model.named_buffers()]
 
 
-def compared(model: Any, made: Any, inputs: Inputs) -> FittedModel:
+def compare_models(model: Any, made: Any, inputs: Inputs) -> FittedModel:
     """Compare another model of the same modules with a model, on the same inputs."""
-    return _Reference(model, inputs).compared(made)
+    return _Reference(model, inputs).compare(made)
 
 
 class _Reference:
@@ -315,7 +316,7 @@ class _Reference:
         """Whether rounding makes a difference, at a call of a module or (-1) of the outputs."""
         return far <= EQUAL or (far <= ROUNDED and far <= MARGIN * self._rounding[number])
 
-    def compared(self, made: Any, scaled: tuple[str, ...] = ()) -> FittedModel:
+    def compare(self, made: Any, scaled: tuple[str, ...] = ()) -> FittedModel:
         """Compare another model of the same modules; outputs of modules whose weights were scaled may differ."""
         run = _run(made, self._inputs)
         *calls, far = self._differences(run, scaled)
@@ -411,7 +412,7 @@ def _scale_weights(found: FittedModel, reference: _Reference) -> FittedModel:
             break
         places, factor = wrong
         tried = (
-            reference.compared(_copy_with_factor(found.model, path, factor, origin), (*found.scaled, path))
+            reference.compare(_copy_with_factor(found.model, path, factor, origin), (*found.scaled, path))
             for path in places
             for origin in ORIGINS
         )
@@ -483,8 +484,8 @@ def _misfit_message(fields: ConfigFields, document: Mapping[str, Any], target: S
     if uneven:
         template = "A configuration has one size for all layers, but they differ: {places}. Plan with uniform layers."
         return Message("config.uneven", template, {"places": listed(uneven, SHOWN)})
-    original = fields.built(document) or {}
-    known = fields.deciding
+    original = fields.build_shapes(document) or {}
+    known = fields.deciding_fields
     fixed = [
         name
         for name, shape in target.items()

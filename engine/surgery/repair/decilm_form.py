@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...errors import Message
 from ...tracing.tree import Inputs
-from .config_fit import FittedModel, compared, fitted
+from .config_fit import FittedModel, compare_models, fit_config
 
 LAYER = re.compile(r"model\.layers\.(\d+)\.(.*)")
 NATIVE_MULTIPLE = 256
@@ -100,18 +100,18 @@ def in_decilm_form(model: Any, inputs: Inputs) -> FittedModel | None:
         one.data = one.data.to(kept[name].dtype if name in kept else one.dtype)
     made.load_state_dict(kept, strict=True)
     made.generation_config = model.generation_config
-    found = compared(model, made.eval(), inputs)
+    found = compare_models(model, made.eval(), inputs)
     return found if found.equal else None
 
 
 def fitted_or_decilm(model: Any, inputs: Inputs) -> FittedModel | Message:
-    """`fitted`, or else, of a Llama whose layers have different sizes, the DeciLM form; why neither describes it.
+    """`fit_config`, or else, of a Llama whose layers have different sizes, the DeciLM form; why neither describes it.
 
     Args:
         model: A live model of transformers, cut or not; it is left as it is.
         inputs: Example inputs, on which both are compared.
     """
-    found = fitted(model, inputs)
+    found = fit_config(model, inputs)
     if not isinstance(found, FittedModel) and is_llama(model):
         return in_decilm_form(model, inputs) or found
     return found

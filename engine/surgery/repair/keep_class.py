@@ -85,6 +85,7 @@ def keep_own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: 
                 found = replace(found, known=KnownRepairs(one.known.attributes))
         if shown and not any(one.foreign for one in shown):
             return found if turn else analysis
+        # What is equal costs a plan less than what stays, so that is asked for only where nothing is equal.
         before = found.constraints
         found = constrain(found, equal_sizes(found, shown))
         if found.constraints == before:

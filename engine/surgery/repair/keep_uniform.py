@@ -122,7 +122,7 @@ def _decided_sizes(analysis: Analysis, fields: ConfigFields) -> list[_DecidedSiz
     Dimensions are of one size where the same fields decide them alike; where one axis has dimensions of two sizes, both
     are one (OPT's width, which a field of its own decides at the embedding).
     """
-    deciding, axes_of = fields.deciding, dict[_Signature, set[int]]()
+    deciding, axes_of = fields.deciding_fields, dict[_Signature, set[int]]()
     for tensor in analysis.tensors:
         for name in (tensor.name, *tensor.aliases):
             for dim, axis in enumerate(tensor.axes):
@@ -301,6 +301,7 @@ def nearest_widths(model: Any, analysis: Analysis, plan: Mask, token: CancelToke
                 for one in widths
                 for n, size in zip(one.sets, one.sizes, strict=True)
             ]
+            # One step: all widths together, as one number of the configuration decides them.
             rest = min((np.count_nonzero(tried[place] == (change > 0)) - size for place, size in places), default=-1)
             if rest < (0 if change > 0 else 1):  # all may stay, not all may go
                 break

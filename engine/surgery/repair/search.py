@@ -63,7 +63,7 @@ class RepairSearch:
         Raises:
             VerificationError: No repair helps; the sentence names the module and the operator.
         """
-        self._replace_literals(self.sizes.again(self.edits.literals))
+        self._replace_literals(self.sizes.renew_literals(self.edits.literals))
         now = self.run()
         now = now if now.passed else self._try_known() or now
         for _ in range(LIMIT):
@@ -91,7 +91,7 @@ class RepairSearch:
                 )
             now = better
         if self.edits.literals:
-            self._replace_literals(needed_repairs(self.edits.literals, self.sizes.repeated(), self.run))
+            self._replace_literals(needed_repairs(self.edits.literals, self.sizes.batch_numbers(), self.run))
         self.known = learn_repairs(self.sizes, self.first, self.edits, self.known)
         return self.edits
 
@@ -447,7 +447,9 @@ def learn_repairs(
             both = (tuple(a for a in one if a in other) or one for one, other in zip(axes, earlier, strict=False))
             found[path, name] = (path, name, tuple(both))
     gone = [path for path, _ in edits.blocks]
-    own = (one for one in sizes.followed() if one not in replaced and not any(inside(one[0], path) for path in gone))
+    own = (
+        one for one in sizes.size_numbers() if one not in replaced and not any(inside(one[0], path) for path in gone)
+    )
     return KnownRepairs(
         tuple(found.values()),
         tuple(dict.fromkeys([*known.literals, *replaced])),

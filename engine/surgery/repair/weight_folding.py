@@ -399,7 +399,7 @@ class DegreePropagation:
         """
         self.degrees.update(seeds)
         waiting = list({*begin, *(c for value in seeds for c in self.readers.get(value, ()))})
-        heapify(waiting)
+        heapify(waiting)  # in the order of the run: the operands of a call have their degrees before it
         last = -1
         try:
             while waiting:
@@ -507,7 +507,7 @@ class DegreePropagation:
                 self.unresolved |= origins
             if not scaled.any():
                 return
-        if self.solution is not None:
+        if self.solution is not None:  # what it makes right is zero by now
             raise NotHomogeneous
         wanted = -rest[scaled != 0] / scaled[scaled != 0]
         if np.ptp(wanted) > EQUAL_LOGARITHMS or not wanted[0]:
@@ -745,6 +745,7 @@ class Folding:
             if right is not None and now.module not in other and not alike(now.numbers, right.numbers):
                 wrong_calls[now.module].append(_Wrong(place, now.numbers, right))
         for module, wrong in wrong_calls.items():
+            # Each repair is followed by an audit: what was found for the same numbers holds still.
             key = tuple((one.place, round(one.ratio, 12)) for one in wrong)
             if key not in self._known:
                 self._known[key] = self._fold(wrong)

@@ -75,6 +75,7 @@ def run_with_marks(run: Callable[[Marks], Result], first: Marks = Marks.NAN) -> 
     Raises:
         Exception: What the code raises at the first marks, where it takes none of them.
     """
+    # Each weaker mark hides more faults, so a stricter one that the code takes is never given up for it.
     raised: Exception | None = None
     for marks in list(Marks)[list(Marks).index(first) :]:
         try:

@@ -222,6 +222,7 @@ def _product(first: str, second: str) -> NanRule:
         """The product of what is present; where no term is, nothing is."""
         left, right = given[first], given[second]
         mine, its = _lines(left), _lines(right)
+        # Whole rows and columns are absent, as nearly always: no second product is needed to count the terms.
         if mine is not None and its is not None:
             rows, terms, others, columns = *mine, *its
             filled = {first: _without(left, rows, terms), second: _without(right, others, columns)}
@@ -240,6 +241,7 @@ def _lines(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     """[..., M, 1] and [..., 1, N] which rows and columns are absent; None where others of their entries are not."""
     if matrix.dim() < 2:
         return None
+    # A sum is NaN where one entry is; whether all are is looked at only there.
     rows, columns = matrix.sum(-1).isnan(), matrix.sum(-2).isnan()
     every_row, every_column = rows.all(-1, keepdim=True), columns.all(-1, keepdim=True)
     rows = torch.where(every_row, every_column, rows)  # where each has one: all of the matrix, or whole columns
@@ -271,6 +273,7 @@ def _convolution(func: Any, given: Arguments) -> Any:
     missing = absent[0].all(read, keepdim=True) if read else absent[0]
     if torch.equal(missing.any(space), missing.all(space)):  # as nearly always: no need to look at every place
         missing = missing.all(space, keepdim=True)
+    # A convolution of flags counts the terms that each result is made of.
     channels, taps = (~missing).float(), (~absent[1].all(space, keepdim=True)).float()
     terms = torch.convolution(channels, taps, None, one, none, one, given["transposed"], none, given["groups"])
     return result.masked_fill(terms == 0, NAN)
@@ -284,6 +287,7 @@ def _rows_times(first: int) -> Callable[..., torch.Tensor]:
         gone, results = _index(weight, 0, args[first]), _index(weight, 1, args[first])
         size = weight.value.shape[1]
         few = args[first].shape[0] < FEW_ROWS
+        # What is added to the product must have as many columns, or its columns cannot be left out with the others.
         part = not few and all(one.shape[-1] == size for one in args[:first])
         made = _present_indices(size, results) if part else None
         rows, value, absent = _present_of(args[first], gone, weight.value, None if few else 0)
@@ -651,6 +655,7 @@ def _batch_norm(func: Any, given: Arguments) -> Any:
         return _call(func, given)  # each channel by itself
     axes = (0, *range(2, source.dim()))
     mean, variance = _variance(source, axes)
+    # As torch's operator does in training mode: the variance that is kept is the unbiased one.
     if given["running_mean"] is not None:
         given["running_mean"].lerp_(mean.flatten(), given["momentum"])
         given["running_var"].lerp_(_variance(source, axes, 1.0)[1].flatten(), given["momentum"])

@@ -17,7 +17,7 @@ LENGTH = 1_000_003
 """Numbers of the table. It is prime, so that no two rows of a matrix begin at the same place before it is used up."""
 
 
-def randomised(name: str, tensor: torch.Tensor, level: str, parameter: bool) -> torch.Tensor:
+def randomise(name: str, tensor: torch.Tensor, level: str, parameter: bool) -> torch.Tensor:
     """Another weight of the same shape, type and device.
 
     Args:
@@ -28,8 +28,8 @@ def randomised(name: str, tensor: torch.Tensor, level: str, parameter: bool) -> 
     """
     limits = _range(name, tensor.shape)
     if tensor.is_complex():
-        return torch.view_as_complex(_drawn(name, torch.view_as_real(tensor), level, parameter, limits))
-    return _drawn(name, tensor, level, parameter, limits)
+        return torch.view_as_complex(_draw(name, torch.view_as_real(tensor), level, parameter, limits))
+    return _draw(name, tensor, level, parameter, limits)
 
 
 def fresh_rows(
@@ -53,7 +53,7 @@ def fresh_rows(
     return drawn.reshape(len(rows), *tensor.shape[1:]).to(tensor.device)
 
 
-def _drawn(name: str, tensor: torch.Tensor, level: str, parameter: bool, limits: tuple[float, float]) -> torch.Tensor:
+def _draw(name: str, tensor: torch.Tensor, level: str, parameter: bool, limits: tuple[float, float]) -> torch.Tensor:
     if parameter and level == ANEW:
         return uniform(name, tensor, *limits)
     reach = 0.05 if level == NEARER else 0.5

@@ -39,6 +39,10 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.1}
 """What a difference must stay below."""
 NOISE = 50
 """Rounding on the way to a result, in units of the last place of the largest number there."""
+CHANGE = {torch.float64: 2.0**-32, torch.float32: 2.0**-14}
+"""Relative change by which a network is tried, far above the rounding of its type."""
+MARGIN = 10
+"""Roundings on the way that count as one change of all numbers."""
 ENTRIES = 1 << 12
 """How many entries of a result on the way are compared."""
 Seen: TypeAlias = Callable[[str, list[torch.Tensor]], None]
@@ -86,7 +90,8 @@ class ComparedRun:
             noting: Note what the calls change of the model and whether they draw outside of torch (`state`).
             edits: Repairs for this run alone, as `runtime.load_pruned.apply_edits` takes them.
         """
-        own = weights.twin()  # what a forward does to its own state is not there for the next run
+        # What a forward does to its own state must not be there for the next run.
+        own = weights.twin()
         apply_edits(own, edits or {})
         hooks: list[RemovableHandle] = []
         for one in skips:
@@ -98,7 +103,7 @@ class ComparedRun:
                 hooks.append(module.register_forward_hook(_result_hook(seen, path)))
         with ExitStack() as stack:
             stack.enter_context(quiet_forward(own, training, twin=True, seed=seed, gradient=gradient, drawn=draws))
-            stack.enter_context(weights.reading())
+            stack.enter_context(weights.replace_reads())
             stack.enter_context(SameDraws() if draws else nullcontext())
             generator = torch.get_rng_state()
             stack.enter_context(nullcontext() if within is None else within(own))
@@ -339,7 +344,7 @@ def common_entries(reference: ResultSample | None, other: torch.Tensor) -> tuple
     return (reference.values, other.flatten()[:: reference.step]) if count == other.numel() else None
 
 
-def without_absent(reference: list[torch.Tensor], found: list[torch.Tensor]) -> tuple[list[torch.Tensor], ...]:
+def common_outputs(reference: list[torch.Tensor], found: list[torch.Tensor]) -> tuple[list[torch.Tensor], ...]:
     """Outputs of a masked run and of a cut model; of those that became narrower what both have.
 
     An argument of the forward may ask for results on the way, which a cut makes narrower.
@@ -393,12 +398,6 @@ def _gap(first: torch.Tensor, second: torch.Tensor) -> _Gap:
     a, b = first[~same], second[~same]
     apart = float((a - b).abs().max()) if a.isfinite().all() and b.isfinite().all() else float("inf")
     return _Gap(apart, largest, all_finite, first.real.dtype)
-
-
-CHANGE = {torch.float64: 2.0**-32, torch.float32: 2.0**-14}
-"""Relative change by which a network is tried, far above the rounding of its type."""
-MARGIN = 10
-"""Roundings on the way that count as one change of all numbers."""
 
 
 def is_chaotic(dtype: torch.dtype, plain: ComparedRun, run: Callable[[float], ComparedRun]) -> bool:

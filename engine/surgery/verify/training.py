@@ -102,6 +102,7 @@ def backward_pass(
     trace.gradients.clear()  # of a run that did not come to its end
     model.register_forward_hook(lambda _model, _given, result: results.append(result))
     parameters = {name: one for name, one in model.named_parameters() if one.is_floating_point() or one.is_complex()}
+    # A model that is frozen throughout has no gradients to compare: it is trained as a whole.
     if not any(one.requires_grad for one in parameters.values()):
         for one in parameters.values():
             one.requires_grad_()

@@ -142,6 +142,7 @@ def longer_inputs(inputs: Inputs, compared_sizes: Collection[int] = ()) -> Itera
             if dim > (1 if image else 0):
                 places_of.setdefault(size, set()).add((path, dim))
     for size, places in places_of.items():
+        # Tables and caches are mostly as long as a power of two: one more shows what the code does beyond them.
         beyond = (1 << max(size - 1, 1).bit_length()) + 1
         tables = sorted(one + 1 for one in compared_sizes if one + 1 > size)[:TABLES]
         for longer in sorted({beyond, *tables}):

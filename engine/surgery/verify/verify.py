@@ -52,12 +52,12 @@ from .run_comparison import (
     RunTrace,
     Seen,
     TraceComparison,
+    common_outputs,
     dtype_name,
     error_text,
     first_difference,
     is_chaotic,
     operator_results,
-    without_absent,
     worst_difference,
 )
 from .tensor_slices import compare_tensors
@@ -308,6 +308,7 @@ class CutVerification:
             VerificationError: The original runs neither in single nor in double precision.
         """
         why: Phrase = ""
+        # Double precision shows what rounding hides in single; large models begin in single, which is faster.
         for dtype in (torch.float64, torch.float32) if self.small else (torch.float32, torch.float64):
             tried = self._try_run(_Case(dtype=dtype, calls=[self.inputs]), noting=True)
             if isinstance(tried, ComparedRun) and tried.drew and not self.draws:  # behind the end of the script
@@ -620,7 +621,7 @@ class CutVerification:
         reference = self._run(case, masked=True)
         try:
             found = self._run(case, cut=True)
-            difference, detail = worst_difference(*without_absent(reference.outputs, found.outputs)), ""
+            difference, detail = worst_difference(*common_outputs(reference.outputs, found.outputs)), ""
         except Cancelled:
             raise
         except Exception as error:
@@ -696,6 +697,7 @@ class CutVerification:
         statistics = self.small or analysis.trained or any("batch_norm" in one.op for one in analysis.script)
         count = 2 if statistics else 1  # of a large model a second sample costs as much as the first
         why: Phrase = ""
+        # A gradient has the type of its parameter: copies have that of the comparison, and nothing is rounded.
         copies, self._copies = self._copies, self._copies or self.small
         for inputs in (self._base, self.inputs)[: 1 + (self._base is not self.inputs)]:
             given = inputs if batch_size(inputs) == count else with_batch(inputs, count)
@@ -725,6 +727,7 @@ class CutVerification:
             StepRefused: It says nothing of the cut.
         """
         self._unknown.clear()
+        # Results, buffers and gradients behind multiplied weights are meant to differ.
         multiplied = {path for *_, results in self.factors for path in results}
         left_out = {*self.transition.vanishing, *self.rates}
         run = partial(self._run, case)
@@ -852,7 +855,7 @@ class CutVerification:
             comparison = TraceComparison(trail)
             found = self._run(case, cut=True, seen=comparison.see)
             on_the_way, detail = comparison.worst({path for *_, results in self.factors for path in results})
-            outputs = without_absent(wanted, found.outputs) if case.varied else (wanted, found.outputs)
+            outputs = common_outputs(wanted, found.outputs) if case.varied else (wanted, found.outputs)
             difference = max(worst_difference(*outputs), on_the_way)
         except Cancelled:
             raise

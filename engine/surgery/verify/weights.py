@@ -32,7 +32,7 @@ from .input_variants import as_type, is_continuous, type_in
 from .masked_model import AbsentIndices, Indices, with_nan
 from .nan_masking import KNOWN_PRODUCTS, Marks, MaskedWeight, NanMasking
 from .operator_modes import LOWER, MinimumPrecision, grouped_mm
-from .random_weights import fresh_rows, randomised, uniform
+from .random_weights import fresh_rows, randomise, uniform
 
 
 class WeightChanged(Exception):
@@ -108,13 +108,14 @@ class Weights:
         own = self._own[name].detach()
         if not is_continuous(own):
             return own
+        # Random weights are drawn once, for the original, so that the cut model's are slices of the same.
         if self.level and self.whole is not None and name in self.whole._own:
             own = slice_tensor(self.whole.value(name), self.keeps.get(name) or ())
             rate = self.rates.get(name)
             return own if rate is None else multiply(own, rate)
         exact = as_type(own, self.dtype)
         if self.level:
-            exact = randomised(name, exact, self.level, parameter=name not in self._buffers)
+            exact = randomise(name, exact, self.level, parameter=name not in self._buffers)
         elif name in self.rates and self.whole is not None:
             # The cut model's weight is the rounding of a product, and a comparison in a finer type would show nothing
             # but that rounding: it reads the product itself. An entry that is off by more stays as it is.
@@ -141,7 +142,7 @@ class Weights:
         made = self.value(name).index_select(0, flat) if made is None else made
         return made.reshape(*indices.shape, *own.shape[1:])
 
-    def masked(self, name: str, value: torch.Tensor) -> torch.Tensor:
+    def mask_value(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """A weight with NaN at what is absent; the value itself where nothing is."""
         if not is_continuous(value):
             return value
@@ -181,7 +182,7 @@ class Weights:
         if name is None:
             return tensor
         own = self._own[name]
-        value = self.masked(name, self.value(name))
+        value = self.mask_value(name, self.value(name))
         if value is own or _same_memory(value, own):
             return tensor
         # Views are taken from memory by numbers (`as_strided`), so the value must have the layout of what is stored.
@@ -212,12 +213,12 @@ class Weights:
             elif isinstance(tensor, nn.Parameter) and not self.copies:
                 return of_same_kind(tensor, own)  # another parameter, the same memory
             else:
-                made = self.masked(name, self.value(name))
+                made = self.mask_value(name, self.value(name))
             return of_same_kind(tensor, own.clone() if made is own or _same_memory(made, own) else made)
 
         return shadow_copy(self.model, make)
 
-    def reading(self) -> AbstractContextManager[Any]:
+    def replace_reads(self) -> AbstractContextManager[Any]:
         """Context in which operators read the replaced weights, in no lower type, and leave out what is absent."""
         masked, stack = bool(self.gone or self.vanished) and self.marks is not Marks.ZERO, ExitStack()
         if self.copies or self.is_plain:

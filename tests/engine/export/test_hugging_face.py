@@ -31,7 +31,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.repair.config_fields import ConfigFields
-from secateur.engine.surgery.repair.config_fit import FittedModel, fitted
+from secateur.engine.surgery.repair.config_fit import FittedModel, fit_config
 from secateur.engine.surgery.repair.keep_uniform import fitting_plan, keep_uniform, nearest_uniform
 from tests.warm_start import python
 
@@ -122,7 +122,7 @@ def _stock(folder: Path, place: Path) -> Path:
 def test_heads_that_no_size_shows_are_found_in_two_places_at_once() -> None:
     config = transformers.WhisperConfig(**WHISPER)
     pruned, inputs = uniform_cut(transformers.WhisperForConditionalGeneration, config, keep=0.7)
-    found = fitted(pruned, inputs)
+    found = fit_config(pruned, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
     heads = found.model.config.encoder_attention_heads, found.model.config.decoder_attention_heads
     assert heads == tuple(part.layers[0].self_attn.num_heads for part in (pruned.model.encoder, pruned.model.decoder))
@@ -143,7 +143,7 @@ def test_counts_that_nothing_shows_are_found_one_after_another() -> None:
     model, inputs = small(transformers.WhisperForConditionalGeneration, config)
     split_attention(model, {"model.encoder": 8, "model.decoder": 2})
     model.config.encoder_attention_heads = 16
-    found = fitted(model, inputs)
+    found = fit_config(model, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
     assert (found.model.config.encoder_attention_heads, found.model.config.decoder_attention_heads) == (8, 2)
 
@@ -156,7 +156,7 @@ def test_a_configuration_that_only_nearly_gives_the_outputs_is_refused(tmp_path:
     split_attention(model, {"model.encoder.layers.1": 2})  # a configuration has one number for both layers
     model.to(dtype)
     inputs["input_features"] = inputs["input_features"].to(dtype)
-    why = fitted(model, inputs)
+    why = fit_config(model, inputs)
     assert isinstance(why, Message) and why.code == "config.near" and 1e-6 < float(why.arguments["difference"]) < 1e-1
     assert "They begin to differ in model.encoder.layers.1.self_attn.out_proj" in str(why)
     with pytest.raises(ExportError, match="outputs differ by"):
@@ -177,7 +177,7 @@ def test_whole_layers_and_everything_else_at_once(llama: Path) -> None:
         if one.kind is Kind.BLOCK:
             gone = int(path[-1] == "1" and path[-2] == "layers")
         plan[one.first : one.first + gone] = True
-    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    found = fit_config(cut(model, analysis, plan, inputs).model, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
     config = found.model.config
     sizes = (config.hidden_size, config.num_attention_heads, config.num_key_value_heads, config.intermediate_size)
@@ -198,7 +198,7 @@ def test_whole_layers_and_everything_else_at_once(llama: Path) -> None:
 def test_classes_without_a_head_dimension_lose_heads_with_the_width(config: Any) -> None:
     kind = transformers.GPT2LMHeadModel if config.model_type == "gpt2" else transformers.BertForMaskedLM
     model, inputs = uniform_cut(kind, config)
-    found = fitted(model, inputs)
+    found = fit_config(model, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
     assert found.model.config.hidden_size // found.model.config.num_attention_heads == 8
     assert found.model.config.hidden_size < 32
@@ -213,7 +213,7 @@ def test_layers_that_differ_are_named_and_nothing_is_written(tmp_path: Path) -> 
     value = next(one for one in analysis.sets if one.kind is Kind.HEAD_DIM and one.module.endswith("v_proj"))
     plan[value.first] = True  # which the DeciLM form has no field for
     uneven = cut(model, analysis, plan, inputs)
-    why = fitted(uneven.model, inputs)
+    why = fit_config(uneven.model, inputs)
     assert isinstance(why, Message) and why.code == "config.uneven"
     assert "model.layers.*.mlp.gate_proj.weight is 54x48 in 0; 64x48 in 1, 2, 3" in str(why)
     request = ExportRequest(uneven.model, inputs, str(tmp_path / "out"), edits=uneven.edits)
@@ -234,9 +234,9 @@ def test_heads_are_not_taken_for_a_narrower_head_dimension() -> None:
     for one in analysis.sets:
         gone = {Kind.KV_GROUP: 1, Kind.WIDTH: 8}.get(one.kind, 0)
         plan[one.first : one.first + gone] = True
-    assert isinstance(fitted(cut(model, analysis, plan, inputs).model, inputs), Message)
+    assert isinstance(fit_config(cut(model, analysis, plan, inputs).model, inputs), Message)
     smaller = fitting_plan(model, analysis, plan, np.ones(analysis.count), analysis.empty())
-    found = fitted(cut(model, analysis, smaller, inputs).model, inputs)
+    found = fit_config(cut(model, analysis, smaller, inputs).model, inputs)
     assert isinstance(found, FittedModel) and found.difference < 1e-6
     config = found.model.config
     assert (config.num_attention_heads, config.num_key_value_heads, config.head_dim) == (6, 3, 8)
@@ -318,7 +318,7 @@ def test_the_nearest_uniform_plan_is_the_mean_of_the_layers_and_says_what_it_cos
     assert f"neurons {kept[0]} in 0, {kept[1]} in 1, {kept[2]} in 2" in str(near.message)
     done = cut(model, analysis, near.removed, inputs).model
     assert near.uniform.parameters == sum(p.numel() for p in done.parameters())
-    found = fitted(done, inputs)
+    found = fit_config(done, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
     assert nearest_uniform(model, analysis, near.removed) is None
 
@@ -345,7 +345,7 @@ def test_heads_stay_where_the_width_that_they_go_with_is_an_output() -> None:
     goal = Goal((Limit(Cost.MACS, 0.75),))
     plan = fitting_plan(model, analysis, solve(analysis, rated, goal).removed, rated, analysis.empty())
     assert {one.kind for one in analysis.sets if plan[one.structures].any()} == {Kind.NEURON}
-    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    found = fit_config(cut(model, analysis, plan, inputs).model, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
 
 
@@ -413,7 +413,7 @@ def test_a_scale_that_the_class_computes_from_its_width_goes_into_the_weights(dt
     plan = analysis.empty()
     width = next(one for one in analysis.sets if one.kind is Kind.WIDTH)
     plan[width.first : width.first + 8] = True
-    found = fitted(cut(model, analysis, plan, inputs).model.to(dtype), inputs)
+    found = fit_config(cut(model, analysis, plan, inputs).model.to(dtype), inputs)
     assert isinstance(found, FittedModel) and found.difference < 1e-6 and found.model.config.d_model == 24
     assert {one.dtype for one in found.model.parameters()} == {dtype}
 
@@ -425,7 +425,7 @@ def test_a_scale_goes_into_a_norm_where_embedding_and_head_share_their_weight() 
     plan = analysis.empty()
     width = next(one for one in analysis.sets if one.kind is Kind.WIDTH)
     plan[width.first : width.first + 12] = True
-    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    found = fit_config(cut(model, analysis, plan, inputs).model, inputs)
     assert isinstance(found, FittedModel) and found.difference < 1e-6 and found.model.config.hidden_size == 36
     assert found.scaled == ("model.embed_tokens", "model.norm")
     assert found.model.lm_head.weight is found.model.model.embed_tokens.weight
@@ -464,7 +464,7 @@ def test_sizes_that_several_fields_decide_together(kind: Any, config: Any) -> No
     plan = solve(analysis, rated, Goal((Limit(Cost.PARAMETERS, 0.6),))).removed
     plan = fitting_plan(model, analysis, plan, rated, analysis.empty())
     assert Kind.NEURON in {one.kind for one in analysis.sets if plan[one.structures].any()}
-    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    found = fit_config(cut(model, analysis, plan, inputs).model, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
 
 

@@ -15,7 +15,7 @@ from secateur.engine.sources.hugging_face import example_inputs
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.repair.config_fit import FittedModel, fitted
+from secateur.engine.surgery.repair.config_fit import FittedModel, fit_config
 from secateur.engine.surgery.repair.keep_uniform import fitting_plan, keep_uniform
 
 DEEPSEEK: dict[str, Any] = {
@@ -102,7 +102,7 @@ def test_the_class_gives_the_same_outputs_by_its_new_configuration_whatever_comp
     kind: Any, config: Any, shape: dict[Kind, float], fields: dict[str, int], tmp_path: Path
 ) -> None:
     pruned, inputs = cut_uniformly(kind, config, shape)
-    found = fitted(pruned, inputs)
+    found = fit_config(pruned, inputs)
     assert isinstance(found, FittedModel), found
     assert {name: getattr(found.model.config, name) for name in fields} == fields
     found.model.save_pretrained(tmp_path)
@@ -131,6 +131,6 @@ def test_a_class_that_does_not_run_with_the_sizes_of_a_cut_model_is_refused_with
         return forward(self, hidden_states)
 
     monkeypatch.setattr(type(own), "forward", of_the_cut_model_alone)
-    why = fitted(model, example_inputs(type(model), config))
+    why = fit_config(model, example_inputs(type(model), config))
     assert isinstance(why, Message) and why.code == "config.runs"
     assert "does not run with the nearest configuration (RuntimeError: selected index k out of range)" in str(why)

@@ -21,7 +21,7 @@ from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify import random_weights
 from secateur.engine.surgery.verify.input_variants import other_sizes, perturb, rescale, with_batch
 from secateur.engine.surgery.verify.masked_model import gone_slices, with_nan
-from secateur.engine.surgery.verify.random_weights import LEVELS, randomised
+from secateur.engine.surgery.verify.random_weights import LEVELS, randomise
 from secateur.engine.surgery.verify.run_comparison import (
     ComparedRun,
     RunTrace,
@@ -245,7 +245,7 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
         gone = gone_slices(Transition(analysis, analysis.empty(), mask))
         made = [with_nan(tensor, gone[name]) for name, tensor in model.named_parameters() if name in gone]
         for name, tensor in model.named_parameters():
-            made += [randomised(name, tensor.detach(), level, parameter=True) for level in LEVELS[:1]]
+            made += [randomise(name, tensor.detach(), level, parameter=True) for level in LEVELS[:1]]
         example = {
             "x": torch.empty(2, 3, 32, 32, device="cuda"),
             "ids": torch.zeros(2, 5, dtype=torch.int64, device="cuda"),
@@ -258,11 +258,11 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
 def test_random_weights_first_asked_for_among_fake_tensors_are_numbers_later() -> None:
     random_weights._table.cache_clear()  # pyright: ignore[reportPrivateUsage]
     weight = torch.ones(4, 5)
-    first = randomised("weight", weight, LEVELS[0], parameter=True)
+    first = randomise("weight", weight, LEVELS[0], parameter=True)
     random_weights._table.cache_clear()  # pyright: ignore[reportPrivateUsage]
     with FakeTensorMode(allow_non_fake_inputs=True):
-        randomised("weight", weight, LEVELS[0], parameter=True)
-    assert torch.equal(randomised("weight", weight, LEVELS[0], parameter=True), first)
+        randomise("weight", weight, LEVELS[0], parameter=True)
+    assert torch.equal(randomise("weight", weight, LEVELS[0], parameter=True), first)
 
 
 def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
