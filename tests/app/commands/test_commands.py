@@ -53,7 +53,7 @@ def test_every_dialog_that_a_command_opens_is_there():
     ]
     assert len(opened) > 30
     for module, name in opened:
-        assert callable(getattr(import_module(f"secateur.app.dialogs.{module}"), name))
+        assert callable(getattr(import_module(f"secateur.app.dialogs.{module}"), str(name)))
 
 
 def test_every_command_says_in_a_sentence_what_it_does():
