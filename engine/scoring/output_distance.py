@@ -93,7 +93,7 @@ class OutputDistance:
 
         outputs, total = self._rated.analysis.outputs, 0.0
         for forward, batch, original in zip(self._forwards, self._batches, self._originals, strict=True):
-            found = forward.again(changed) if changed else forward.outputs
+            found = forward.run_changed(changed) if changed else forward.outputs
             shapes = [
                 [tuple(one.shape) for one in preserved_outputs(tensors, outputs) if one.is_floating_point()]
                 for tensors in (found, original)

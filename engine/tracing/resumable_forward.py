@@ -59,39 +59,39 @@ class ResumableForward:
             memory: Bytes to hold at most.
         """
         self._run = run
-        self._reads: dict[str, int] = {}
+        self._reads: Mapping[str, int] = {}
         self._calls: Sequence[_Call] = ()
         self._kept: dict[int, dict[int, Tensor]] = {}
         try:
-            self.outputs, plan = self._recorded(parameters, memory)
+            first = _Recording(parameters, memory)
+            self.outputs = run(_record_with_code(first))
+            plan, self._reads = first.plan(), first.reads
+            del first  # it holds small tensors, and the second recording may hold as much again
         except Cancelled:
             raise
-        except Exception:  # of the model, which will raise it again, or of what records it
-            self.outputs, plan = run(nullcontext()), None
+        except Exception:
+            # Of the model, which raises it again here, or of the recording, without which nothing is left out.
+            self.outputs = run(nullcontext())
+            return
         try:
-            if plan is not None and plan.points:
-                self._keep(_Recording(parameters, memory, plan), plan)
+            if plan.points:
+                self._keep_memory(_Recording(parameters, memory, plan), plan)
         except Cancelled:
             raise
         except Exception:  # such as no memory for it
             self._forget()
 
-    def _recorded(self, parameters: Mapping[str, Tensor], memory: int) -> "tuple[Any, _Plan]":
-        """What the model gives, and what to keep."""
-        recording = _Recording(parameters, memory)
-        outputs = self._run(_watched(recording))
-        self._reads = recording.reads
-        return outputs, recording.plan()
-
-    def _keep(self, second: "_Recording", plan: "_Plan") -> None:
-        """Record once more, now with what memory holds, and try it out where most is left out."""
+    def _keep_memory(self, second: "_Recording", plan: "_Plan") -> None:
+        """Record once more, now with what memory holds, and try it out."""
         self._run(second)
         kept = second.kept_until_stop()
         if not kept or [one.func for one in second.calls] != plan.operators:
             return
         self._kept, deepest = kept, max(kept)
         self._calls = second.calls[:deepest]
-        resumed = self._resumed(deepest, blank=True)
+        # No rule knows all that foreign code may do. So it runs once where most is left out, with NaN in all that is
+        # left empty: whoever reads something that was not computed gives other outputs than the whole forward.
+        resumed = self._resume(deepest, blank=True)
         if resumed is None or not _same(*([one.tensor for one in outputs_of(of)] for of in (resumed[0], self.outputs))):
             self._forget()
 
@@ -99,17 +99,17 @@ class ResumableForward:
         """Nothing is left out any more."""
         self._calls, self._kept = (), {}
 
-    def again(self, changed: Collection[str]) -> Any:
+    def run_changed(self, changed: Collection[str]) -> Any:
         """What the model gives now that these parameters, and no others, may hold other numbers."""
         start = min((self._reads.get(name, 0) for name in changed), default=0)
         point = max((one for one in self._kept if one <= start), default=0)
         if point:
-            if resumed := self._resumed(point):
+            if resumed := self._resume(point):
                 return resumed[0]
             self._forget()  # it would be so each time
         return self._run(nullcontext())
 
-    def _resumed(self, point: int, blank: bool = False) -> tuple[Any] | None:
+    def _resume(self, point: int, blank: bool = False) -> tuple[Any] | None:
         """What the model gives, run from a call on; None where it goes another way than was recorded."""
         resumed = _Resumed(self._calls[:point], self._kept[point], blank)
         try:
@@ -278,40 +278,6 @@ class _Recording(OperatorMode):
         given = pytree.tree_leaves((args, kwargs))
         tensors = {place: one for place, one in enumerate(given) if isinstance(one, Tensor)}
         places = {id(one): place for place, one in tensors.items()}
-        self._note_reads(tensors, func)
-        written = [places[id(one)] for one in written_tensors(func, args, kwargs)]
-        before = [_position(given[place]) for place in written]
-        result = func(*args, **kwargs)
-        leaves, tree = pytree.tree_flatten(result)
-        made = [one for one in leaves if isinstance(one, Tensor)]
-        addresses = set(map(_address, tensors.values()))
-        after = [_position(given[place]) for place in written]
-        turned = torch.Tag.inplace_view in func.tags and [one[:2] for one in before] == [one[:2] for one in after]
-        plain = all(map(_is_plain, (*made, *tensors.values())))
-        view = plain and bool(made) and (turned or not written) and addresses.issuperset(map(_address, made))
-        if (
-            not plain
-            or self._is_hidden(func, args, kwargs)
-            or not (view or before == after)
-            or not (view or all(_address(given[place]) in self._numbers for place in written))
-        ):
-            self.stop()
-        others = _others(given)
-        if view:
-            literal = result.clone() if func is LIFTS else None
-            self.calls.append(_Call(func, view, [one.shape for one in made], tree, others, literal=literal))
-        else:
-            told = [self._leaf(one, places, addresses) if isinstance(one, Tensor) else one for one in leaves]
-            values = [(place, self._value(given[place])) for place in written]
-            for number in {self._numbers.get(_address(given[place]), -1) for place in written} - {-1}:
-                self._storages[number].written = len(self.calls)
-            self.calls.append(_Call(func, view, told, tree, others, values))
-        count = operator(func).flops
-        self._flops.append(self._flops[-1] + (0 if count is None else int(count(*args, **kwargs, out_val=result))))
-        return result
-
-    def _note_reads(self, tensors: Mapping[int, Tensor], func: Any) -> None:
-        """The next call takes these, by their places."""
         call = len(self.calls)
         for place, one in tensors.items():
             address = _address(one)
@@ -323,11 +289,51 @@ class _Recording(OperatorMode):
                 self._untracked[call, place] = address
                 self._held.setdefault(address, StorageWeakRef(one.untyped_storage()))
             elif self._plan.untracked.get((call, place)) != address:
-                self._last = 0  # the forward has made it unseen, nobody knows when and of what
+                # An input or a buffer has the same address in both recordings. This one was made anew, by something
+                # that no mode sees: of what is unknown, so nothing behind its making may be left out.
+                self._last = 0
         if self._plan is not None and call in self._plan.points:
-            found = {number: self._copy(number) for number in self._plan.points[call]}
+            found = {number: self._copy_bytes(number) for number in self._plan.points[call]}
             if self._room >= 0:
                 self._kept[call] = found
+        written = [places[id(one)] for one in written_tensors(func, args, kwargs)]
+        before = [_position(given[place]) for place in written]
+        result = func(*args, **kwargs)
+        leaves, tree = pytree.tree_flatten(result)
+        made = [one for one in leaves if isinstance(one, Tensor)]
+        addresses = set(map(_address, tensors.values()))
+        after = [_position(given[place]) for place in written]
+        # Views are taken again when the forward is resumed, as they cost nothing. `squeeze_` and its like count as
+        # views: they write another form into a tensor, but leave its memory as it is.
+        turned = torch.Tag.inplace_view in func.tags and [one[:2] for one in before] == [one[:2] for one in after]
+        plain = all(map(_is_plain, (*made, *tensors.values())))
+        view = plain and bool(made) and (turned or not written) and addresses.issuperset(map(_address, made))
+        named = named_arguments(func, args, kwargs)
+        # Does it more than its schema and its result say? In training a normalisation writes its statistics.
+        hidden = (
+            operator(func).random
+            or func.namespace not in DECLARED
+            or get_ident() != self._thread
+            or named.get("training") is True
+            or named.get("train") is True
+        )
+        moved = not view and before != after
+        foreign = not view and any(_address(given[place]) not in self._numbers for place in written)
+        if not plain or hidden or moved or foreign:
+            self.stop()
+        others = _others(given)
+        if view:
+            literal = result.clone() if func is LIFTS else None
+            self.calls.append(_Call(func, view, [one.shape for one in made], tree, others, literal=literal))
+        else:
+            forms = [self._describe(one, places, addresses) if isinstance(one, Tensor) else one for one in leaves]
+            values = [(place, self._copy_small(given[place])) for place in written]
+            for number in {self._numbers.get(_address(given[place]), -1) for place in written} - {-1}:
+                self._storages[number].written = call
+            self.calls.append(_Call(func, view, forms, tree, others, values))
+        count = operator(func).flops
+        self._flops.append(self._flops[-1] + (0 if count is None else int(count(*args, **kwargs, out_val=result))))
+        return result
 
     def _note_read(self, name: str, call: int) -> None:
         """A parameter is read; at its first time, what is alive then."""
@@ -336,31 +342,27 @@ class _Recording(OperatorMode):
             alive = [(number, one.written) for number, one in enumerate(self._storages) if not one.held.expired()]
             self._alive[call] = alive
 
-    def _is_hidden(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-        """Whether an operator does more than its schema and its result tell."""
-        if operator(func).random or func.namespace not in DECLARED or get_ident() != self._thread:
-            return True
-        named = named_arguments(func, args, kwargs)
-        return named.get("training") is True or named.get("train") is True  # writes statistics
-
-    def _leaf(self, one: Tensor, places: Mapping[int, int], addresses: set[int]) -> _Made | _Given | None:
+    def _describe(self, one: Tensor, places: Mapping[int, int], addresses: set[int]) -> _Made | _Given | None:
         """What an operator gave: an argument, or a tensor in memory of its own."""
         if id(one) in places:
             return _Given(places[id(one)])
-        address, form = _address(one), _form(one)
-        if not form or address in addresses or address in self._numbers or address in self._names:
+        address = _address(one)
+        if not _is_plain(one) or address in addresses or address in self._numbers or address in self._names:
             self.stop()
             return None
         addresses.add(address)
         storage = one.untyped_storage()
-        if one.storage_offset() or storage.nbytes() != _size(one):
-            self.stop()
+        last = sum((size - 1) * stride for size, stride in zip(one.shape, one.stride(), strict=True))
+        size = (last + 1) * one.element_size() if one.numel() else 0
+        if one.storage_offset() or storage.nbytes() != size:
+            self.stop()  # `empty_strided` would make a storage of another size
         small = storage.nbytes() <= SMALL or not _is_float(one)
         self._numbers[address] = len(self._storages)
         self._storages.append(_Storage(StorageWeakRef(storage), storage.nbytes(), small, len(self.calls)))
-        return _Made(form, self._numbers[address], self._value(one))
+        form = {"size": one.shape, "stride": one.stride(), "dtype": one.dtype, "device": one.device}
+        return _Made(form, self._numbers[address], self._copy_small(one))
 
-    def _value(self, one: Tensor) -> Tensor | None:
+    def _copy_small(self, one: Tensor) -> Tensor | None:
         """The numbers of what an operator made or wrote, where they are kept."""
         number = self._numbers.get(_address(one))
         if number is None or not self._storages[number].small or len(self.calls) >= self._last:
@@ -371,9 +373,9 @@ class _Recording(OperatorMode):
             return None
         return one.clone()
 
-    def _copy(self, number: int) -> Tensor:
+    def _copy_bytes(self, number: int) -> Tensor:
         """The bytes that a storage holds now, the same copy as long as these are the same; none where it is gone."""
-        storage = _held(self._storages[number].held) if number < len(self._storages) else None
+        storage = _storage_of(self._storages[number].held) if number < len(self._storages) else None
         if storage is None or self._room < 0:  # nothing of this forward, or of what is alive now, will be kept
             return torch.empty(0, dtype=torch.uint8)
         now, copy = _bytes(storage), self._copies.get(number)
@@ -409,9 +411,20 @@ class _Resumed(OperatorMode):
         self._next = next(self._calls, None)
         given = pytree.tree_leaves((args, named))
         self._check(_others(given) == call.others)
-        result = self._view(call, args, named) if call.view else self._empty(call, given)
+        if call.view:
+            result = call.func(*args, **named)
+            self._check([one.shape for one in pytree.tree_leaves(result)] == call.leaves)
+            self._check(call.literal is None or _same([result], [call.literal]))
+        else:
+            for place, value in call.written:
+                if value is not None:
+                    given[place].copy_(value)
+            result = pytree.tree_unflatten([self._make(one, given) for one in call.leaves], call.tree)
         if self._next is None:
-            self._fill()
+            # The recorded calls are through: memory that is still in use gets what it held at this point.
+            for number, one in self._made.items():
+                if (storage := _storage_of(one)) is not None:
+                    _bytes(storage).copy_(self._kept[number])
         return result
 
     def _check(self, same: bool) -> None:
@@ -419,19 +432,8 @@ class _Resumed(OperatorMode):
         if self._lost:
             raise RuntimeError("This forward takes another way than the one that was recorded.")
 
-    def _view(self, call: _Call, args: Any, kwargs: Any) -> Any:
-        result = call.func(*args, **kwargs)
-        self._check([one.shape for one in pytree.tree_leaves(result)] == call.leaves)
-        self._check(call.literal is None or _same([result], [call.literal]))
-        return result
-
-    def _empty(self, call: _Call, given: Sequence[Any]) -> Any:
-        for place, value in call.written:
-            if value is not None:
-                given[place].copy_(value)
-        return pytree.tree_unflatten([self._leaf(one, given) for one in call.leaves], call.tree)
-
-    def _leaf(self, leaf: Any, given: Sequence[Any]) -> Any:
+    def _make(self, leaf: Any, given: Sequence[Any]) -> Any:
+        """What stands in for a part of an operator's result."""
         if isinstance(leaf, _Given):
             return given[leaf.place]
         if not isinstance(leaf, _Made):
@@ -444,12 +446,6 @@ class _Resumed(OperatorMode):
         if leaf.storage in self._kept:
             self._made[leaf.storage] = StorageWeakRef(made.untyped_storage())
         return made
-
-    def _fill(self) -> None:
-        """Fill what is still held with what it held."""
-        for number, one in self._made.items():
-            if (storage := _held(one)) is not None:
-                _bytes(storage).copy_(self._kept[number])
 
 
 class _Watching(TorchFunctionMode):
@@ -467,7 +463,7 @@ class _Watching(TorchFunctionMode):
 
 
 @contextmanager
-def _watched(recording: _Recording) -> Generator[None]:
+def _record_with_code(recording: _Recording) -> Generator[None]:
     with recording, _Watching(recording):
         yield
 
@@ -493,13 +489,6 @@ def _address(one: Tensor) -> int:
     return 0 if storage is None else storage._cdata
 
 
-def _form(one: Tensor) -> dict[str, Any]:
-    """What `torch.empty_strided` takes; nothing of what is no ordinary tensor."""
-    if not _is_plain(one):
-        return {}
-    return {"size": one.shape, "stride": one.stride(), "dtype": one.dtype, "device": one.device}
-
-
 def _position(one: Tensor) -> tuple[Any, ...]:
     """Which memory it is, how many bytes, and where it lies in it; of what is no ordinary tensor nothing is known."""
     if not _is_plain(one):
@@ -507,14 +496,8 @@ def _position(one: Tensor) -> tuple[Any, ...]:
     return _address(one), one.untyped_storage().nbytes(), one.storage_offset(), one.shape, one.stride()
 
 
-def _size(one: Tensor) -> int:
-    """Bytes from the first to the last of its numbers."""
-    last = sum((size - 1) * stride for size, stride in zip(one.shape, one.stride(), strict=True))
-    return (last + 1) * one.element_size() if one.numel() else 0
-
-
-def _held(weak: StorageWeakRef) -> Any:
-    """The storage, if anybody holds it still."""
+def _storage_of(weak: StorageWeakRef) -> Any:
+    """The storage, None where it was freed."""
     return torch.UntypedStorage._new_with_weak_ptr(weak.cdata)  # pyright: ignore
 
 

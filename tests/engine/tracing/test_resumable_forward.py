@@ -409,7 +409,7 @@ def test_outputs_are_those_of_a_whole_forward(
     for changed in [[name] for name in parameters] + [list(parameters)[-2:], list(parameters)]:
         before = {name: _change(parameters[name]) for name in changed}
         for _ in range(2):
-            assert _equal(forward.again(changed), run(nullcontext()))
+            assert _equal(forward.run_changed(changed), run(nullcontext()))
         for name, value in before.items():
             _put_back(parameters[name], value)
 
@@ -421,10 +421,10 @@ def test_what_comes_before_is_not_computed_again() -> None:
     forward = ResumableForward(_run(net, torch.randn(32, 64), counter), dict(net.named_parameters()), PLENTY)
     for number in range(5):
         counter.flops = 0
-        forward.again([f"{number}.weight"])
+        forward.run_changed([f"{number}.weight"])
         assert counter.flops == (5 - number) * each
     counter.flops = 0
-    forward.again(["1.bias", "3.weight"])
+    forward.run_changed(["1.bias", "3.weight"])
     assert counter.flops == 4 * each
 
 
@@ -434,7 +434,7 @@ def test_what_cannot_be_left_out_is_run(net: nn.Module, products: int) -> None:
     counter = FlopCounter()
     forward = ResumableForward(_run(net, torch.randn(5, 6), counter), dict(net.named_parameters()), PLENTY)
     counter.flops = 0
-    forward.again(["last.weight"])
+    forward.run_changed(["last.weight"])
     assert counter.flops == products * 2 * 5 * 6 * 6
 
 
@@ -448,7 +448,7 @@ def test_memory_is_bounded() -> None:
     for room, left_out in ((9 * size, 7), (4 * size, 7), (2 * size, 7), (2 * size - 1, 0)):
         forward = ResumableForward(_run(net, inputs, counter), parameters, room)
         counter.flops = 0
-        assert _equal(forward.again(["7.weight"]), _run(net, inputs)(nullcontext()))
+        assert _equal(forward.run_changed(["7.weight"]), _run(net, inputs)(nullcontext()))
         assert counter.flops == (8 - left_out) * each
         held = {one.data_ptr(): one.nbytes for some in forward._kept.values() for one in some.values()}
         assert sum(held.values()) <= room
@@ -468,7 +468,7 @@ def test_what_is_written_in_place_again_and_again_counts_each_time() -> None:
     for room in (2, 3, 5):
         forward = ResumableForward(run, dict(layers.named_parameters()), room * inputs.nbytes)
         assert max(forward._kept) >= 2 * 11
-        assert torch.equal(forward.again(["11.bias"]), run(nullcontext()))
+        assert torch.equal(forward.run_changed(["11.bias"]), run(nullcontext()))
 
 
 @pytest.mark.parametrize("ways", ["rrrss", "rrss", "ris"])
@@ -486,7 +486,7 @@ def test_a_forward_that_takes_another_way_is_run_as_a_whole(ways: str) -> None:
 
     forward = ResumableForward(run, dict(net.named_parameters()), PLENTY)
     with torch.no_grad():
-        assert torch.equal(forward.again(["last.weight"]), net.last(net.first(inputs).sigmoid()))
+        assert torch.equal(forward.run_changed(["last.weight"]), net.last(net.first(inputs).sigmoid()))
     assert not left
 
 
@@ -509,7 +509,7 @@ def test_cancelling_ends_it_and_what_else_fails_is_run_as_a_whole(error: Excepti
 
     if isinstance(error, Cancelled):
         with pytest.raises(Cancelled):
-            ResumableForward(run, parameters, PLENTY).again(["2.weight"])
+            ResumableForward(run, parameters, PLENTY).run_changed(["2.weight"])
     else:
-        assert torch.equal(ResumableForward(run, parameters, PLENTY).again(["2.weight"]), net(inputs))
+        assert torch.equal(ResumableForward(run, parameters, PLENTY).run_changed(["2.weight"]), net(inputs))
     assert len(runs) >= number + 1
