@@ -6,7 +6,7 @@ Each is taken apart into *units* Y = X M^T, one for each group of a convolution 
 the weight: it can be read and written there.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Protocol, TypeAlias, cast
@@ -23,9 +23,9 @@ ATEN: Any = torch.ops.aten
 PRODUCTS: dict[Any, int] = {ATEN.mm.default: 0, ATEN.bmm.default: 0, ATEN.addmm.default: 1, ATEN.baddbmm.default: 1}
 """Operator -> place of its first operand; the second follows, and what is added stands before."""
 SCALES = ("alpha", "beta")
-"""What these multiply a product and what is added to it with, 1 unless given."""
+"""Factors of a product, and of what is added to it; 1 unless given."""
 WITH_WEIGHTS = frozenset((*PRODUCTS, ATEN.convolution.default, ATEN._grouped_mm.default, ATEN.mkldnn_rnn_layer.default))
-"""What they combine a weight with is data."""
+"""Operators that combine a weight with data."""
 FLATTENS = (ATEN.view.default, ATEN._unsafe_view.default, ATEN._reshape_alias.default)
 Place: TypeAlias = tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]
 """(offset, sizes, strides) in a weight of each matrix that a product reads, sizes of 1 left out."""
@@ -79,8 +79,8 @@ class WeightProduct:
         bias: Name of the parameter that the same operator adds as it is, "" where it adds none.
         derived: The operand was computed from parameters alone, so that writing the weight changes other numbers.
         adds: The operator adds something to the product.
-        steps: The operator goes through a sequence, each step reads the result of the one before: it is told of only
-            behind it, and `outputs` are the bare product.
+        steps: The operator goes through a sequence, each step reads the result of the one before: it is reported only
+            afterwards, and `outputs` are the bare product.
         result: What came out; None before the operator ran.
     """
 
@@ -96,6 +96,8 @@ class WeightProduct:
 
 
 Seen: TypeAlias = Callable[[WeightProduct], None]
+Pick: TypeAlias = Callable[[Any], Tensor]
+"""Finds the [R, m] of a unit in what its operator gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class MatrixUnit:
     features: Tensor
     operand: Tensor
     offset: int
-    pick: Callable[[Any], Tensor] | None
+    pick: Pick | None
     flags: Tensor | None = None
     start: int = 0
 
@@ -260,7 +262,7 @@ def drawn_rows(unit: ProductUnit, count: int, random: torch.Generator) -> Tensor
 
 
 class WeightProducts(OperatorMode):
-    """Context manager that tells of each product with a parameter in the forwards inside; see `WeightProduct`.
+    """Context manager that reports each product with a parameter in the forwards inside; see `WeightProduct`.
 
     Attributes:
         present: [N, T] flags of the tokens of this forward that count, None where all do.
@@ -281,11 +283,11 @@ class WeightProducts(OperatorMode):
 
         Args:
             weights: Parameters by name, biases too.
-            seen: Is told of each product when it has run.
+            seen: Takes each product when it has run.
             others: Further parameters and buffers: what is made of these and weights alone is no data.
-            before: Is told of each product before it runs, where the operator takes what enters as it is; it may write
-                the weight.
-            only: Names of weights whose products are told, None for all.
+            before: Takes each product before it runs, where the operator takes what enters as it is; it may write the
+                weight.
+            only: Names of weights whose products are reported, None for all.
         """
         super().__init__()
         self.present: Tensor | None = None
@@ -319,43 +321,69 @@ class WeightProducts(OperatorMode):
         return bool((self._added[bias].as_strided(part.shape, part.stride(), offset) > 1).any())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operator and tell of it."""
-        product = self._product(func, args, kwargs or {})
+        """Run an operator and report the product that it is, if it is one."""
+        named: dict[str, Any] = kwargs or {}
+        product = None
+        if func in PRODUCTS:
+            product = self._matrix_product(args, PRODUCTS[func], any(named.get(one, 1) != 1 for one in SCALES))
+        elif func is ATEN.convolution.default:
+            product = self._convolution_product(args)
+        elif func is ATEN._grouped_mm.default and args[1].ndim == 3:
+            product = self._expert_product(args)
         if product is not None and self._before is not None:
             self._before(product)
-        result = func(*args, **(kwargs or {}))
-        if func is ATEN.mkldnn_rnn_layer.default:
-            self._recurrent(args, result)
-        elif product is not None and self._seen is not None:
+        result = func(*args, **named)
+        if self._seen is not None and func is ATEN.mkldnn_rnn_layer.default:
+            for product_of_step in self._recurrent_products(args, result):
+                self._seen(product_of_step)
+        elif self._seen is not None and product is not None:
             self._seen(replace(product, result=result))
-        self._flattened(func, args, result)
+        self._note_flattened_rows(func, args, result)
         if product is None and func not in WITH_WEIGHTS:
             self._follow(args, result)
         return result
 
-    def _product(self, func: Any, args: Any, kwargs: Any) -> WeightProduct | None:
-        if func in PRODUCTS:
-            return self._of_matrices(args, PRODUCTS[func], scales=any(kwargs.get(one, 1) != 1 for one in SCALES))
-        if func is ATEN.convolution.default:
-            return self._of_convolution(args)
-        if func is ATEN._grouped_mm.default and args[1].ndim == 3:
-            return self._of_experts(args)
-        return None
-
-    def _of_matrices(self, args: Any, place: int, scales: bool) -> WeightProduct | None:
+    def _matrix_product(self, args: Any, place: int, scales: bool) -> WeightProduct | None:
+        """Features [(b), R, k] times an operand [(b), k, m], where one of the two is made of a weight."""
+        # With the weight on the left it is Y^T = M X^T: both operands and the result are transposed then.
         first, second = args[place : place + 2]
         name = self._name(second)
         turned = not name
         name = name or self._name(first)
-        if not self._is_told(name):
+        if not self._is_watched(name):
             return None
         features, operand = (second.mT, first.mT) if turned else (first, second)
-        start = None
+        # A scaled product or vector is not what the unit's columns times its weight give.
+        bias, start = "", 0
         if place and not turned and not scales and operand.ndim == 2 and args[0].shape == operand.shape[1:]:
-            start = self._start(args[0])
-        bias, begin = start or ("", 0)
-        units = self._matrices(name, features, operand, turned, begin)
-        return self._told(name, units, bias, operand, place > 0)
+            bias, start = self._start(args[0]) or ("", 0)
+        units: Sequence[ProductUnit] = []
+        if operand.ndim == 2:
+            offset = self._offset(name, operand)
+            if offset is not None:
+                flags = self._flags(features, ())
+                units = [MatrixUnit(features, operand, offset, lambda y: y.mT if turned else y, flags, start)]
+        elif operand.stride(0) == 0 or len(operand) == 1:  # one matrix for the whole batch
+            offset = self._offset(name, operand[0])
+            if offset is not None:
+                rows = features.flatten(0, 1)
+                flags = self._flags(rows, tuple(features.shape[:2]))
+                pick: Pick = lambda y: (y.mT if turned else y).flatten(0, 1)  # noqa: E731
+                units = [MatrixUnit(rows, operand[0], offset, pick, flags)]
+        else:
+            offsets = [offset for one in operand if (offset := self._offset(name, one)) is not None]
+            if len(offsets) == len(operand):
+                units = [
+                    MatrixUnit(
+                        features[place],
+                        operand[place],
+                        offset,
+                        lambda y, place=place: y[place].mT if turned else y[place],
+                        self._flags(features[place], ()),
+                    )
+                    for place, offset in enumerate(offsets)
+                ]
+        return self._make_product(name, units, bias, operand, place > 0)
 
     def _start(self, vector: Tensor) -> tuple[str, int] | None:
         """(Name of the parameter that a vector lies in, where it begins there); None for what was computed."""
@@ -363,42 +391,78 @@ class WeightProducts(OperatorMode):
         start = self._offset(name, vector) if name and vector.stride(0) == 1 else None
         return None if start is None else (name, start)
 
-    def _of_convolution(self, args: Any) -> WeightProduct | None:
-        name = self._name(args[1])
-        if not self._is_told(name):
+    def _convolution_product(self, args: Any) -> WeightProduct | None:
+        features, weight, added, stride, padding, dilation, transposed, output_padding, groups = args[:9]
+        name = self._name(weight)
+        if not self._is_watched(name):
             return None
-        start = None if args[2] is None else self._start(args[2])
-        bias = start[0] if start is not None and args[2].shape == self._weights[start[0]].shape else ""
-        return self._told(name, self._convolution(name, args), bias, args[1], args[2] is not None)
+        bias = "" if added is None else (self._start(added) or ("", 0))[0]
+        if bias and added.shape != self._weights[bias].shape:
+            bias = ""
+        units: list[ProductUnit] = []
+        if weight.shape == self._weights[name].shape:
+            kernel = tuple(int(n) for n in weight.shape[2:])
 
-    def _of_experts(self, args: Any) -> WeightProduct | None:
+            def each_axis(given: Any) -> tuple[int, ...]:
+                return tuple(int(n) for n in (given * len(kernel) if len(given) == 1 else given))
+
+            units = [
+                ConvolutionUnit(
+                    features=features,
+                    kernel=kernel,
+                    stride=each_axis(list(stride)),
+                    padding=each_axis(list(padding)),
+                    dilation=each_axis(list(dilation)),
+                    transposed=bool(transposed),
+                    output_padding=each_axis(list(output_padding)),
+                    groups=groups,
+                    group=group,
+                    outputs_of_all=int(weight.shape[1]) * groups if transposed else int(weight.shape[0]),
+                    weight=weight,
+                )
+                for group in range(groups)
+            ]
+        return self._make_product(name, units, bias, weight, added is not None)
+
+    def _expert_product(self, args: Any) -> WeightProduct | None:
         """One matrix for each expert of a stack; the rows of each end at an offset."""
-        name = self._name(args[1])
-        if not self._is_told(name):
+        rows, stack, ends = args[0], args[1], args[2].tolist()
+        name = self._name(stack)
+        if not self._is_watched(name):
             return None
-        ends, units = args[2].tolist(), list[ProductUnit]()
+        units: list[ProductUnit] = []
         for expert, (start, stop) in enumerate(zip([0, *ends], ends, strict=False)):
-            offset = self._offset(name, args[1][expert])
+            offset = self._offset(name, stack[expert])
             if offset is None:
-                return self._told(name, [], "", args[1])
-            units.append(MatrixUnit(args[0][start:stop], args[1][expert], offset, _rows_between(start, stop)))
-        return self._told(name, units, "", args[1])
+                return self._make_product(name, [], "", stack)
+            pick: Pick = lambda y, start=start, stop=stop: y[start:stop]  # noqa: E731
+            units.append(MatrixUnit(rows[start:stop], stack[expert], offset, pick))
+        return self._make_product(name, units, "", stack)
 
-    def _is_told(self, name: str) -> bool:
+    def _is_watched(self, name: str) -> bool:
         return bool(name) and (self._only is None or name in self._only)
 
-    def _told(
+    def _make_product(
         self, name: str, units: Sequence[ProductUnit], bias: str, operand: Tensor, adds: bool = False
     ) -> WeightProduct:
         self.read.add(name)
         number = self._calls.get(name, 0)
         self._calls[name] = number + 1
-        place = _place_of(units, self._weights[name])
+        weight, views = self._weights[name], list[tuple[int, tuple[int, ...], tuple[int, ...]]]()
+        for unit in units:
+            view = unit.view(weight)
+            dims = [(int(n), int(step)) for n, step in zip(view.shape, view.stride(), strict=True) if n > 1]
+            offset = int(view.storage_offset() - weight.storage_offset())
+            views.append((offset, tuple(n for n, _ in dims), tuple(step for _, step in dims)))
+        place: Place = tuple(views)
         places = self._places.setdefault(name, [])
         if place not in places:
-            if places and _overlap(place, places, self._weights[name]):
+            # Parts of a weight that several products read are fine; a number that two of them read is not, since who
+            # repairs the weight for one would change it for the other.
+            if places and _overlap(place, places, weight):
                 self.mixed.add(name)
             places.append(place)
+        # Counted once for each place, not for each forward: `is_shared` asks how many products add a number.
         if bias and (name, place) not in self._adders:
             self._adders.add((name, place))
             counts = self._added.setdefault(bias, torch.zeros_like(self._weights[bias], dtype=torch.int64))
@@ -406,70 +470,19 @@ class WeightProducts(OperatorMode):
                 unit.added(counts).add_(1)
         return WeightProduct(name, number, units, bias, _memory(operand) not in self._known, adds, place=place)
 
-    def _matrices(
-        self, name: str, features: Tensor, operand: Tensor, turned: bool, start: int
-    ) -> Sequence[ProductUnit]:
-        """Features [(b), R, k] times an operand [(b), k, m]; R may be made of several sizes."""
-        if operand.ndim == 2:
-            flags = self._flags(features, ())
-            offset = self._offset(name, operand)
-            pick = _turned if turned else _same
-            return [] if offset is None else [MatrixUnit(features, operand, offset, pick, flags, start)]
-        if operand.stride(0) == 0 or len(operand) == 1:  # one matrix for the whole batch
-            offset = self._offset(name, operand[0])
-            flags = self._flags(features.flatten(0, 1), tuple(features.shape[:2]))
-            pick = _turned_flat if turned else _flat
-            return [] if offset is None else [MatrixUnit(features.flatten(0, 1), operand[0], offset, pick, flags)]
-        units = list[ProductUnit]()
-        for place in range(len(operand)):
-            offset = self._offset(name, operand[place])
-            if offset is None:
-                return []
-            flags = self._flags(features[place], ())
-            units.append(MatrixUnit(features[place], operand[place], offset, _part(place, turned), flags))
-        return units
-
-    def _convolution(self, name: str, args: Any) -> list[ProductUnit]:
-        features, weight, _, stride, padding, dilation, transposed, output_padding, groups = args[:9]
-        if weight.shape != self._weights[name].shape:
-            return []
-        kernel = tuple(int(n) for n in weight.shape[2:])
-        outputs = int(weight.shape[1]) * groups if transposed else int(weight.shape[0])
-        sizes = [tuple(int(n) for n in (one * len(kernel) if len(one) == 1 else one)) for one in (
-            list(stride), list(padding), list(dilation), list(output_padding)
-        )]  # fmt: skip
-        return [
-            ConvolutionUnit(
-                features,
-                kernel,
-                sizes[0],
-                sizes[1],
-                sizes[2],
-                bool(transposed),
-                sizes[3],
-                groups,
-                group,
-                outputs,
-                weight,
-            )
-            for group in range(groups)
-        ]
-
-    def _recurrent(self, args: Any, result: Any) -> None:
-        """A recurrent layer: what enters, and the states that each step reads; it has run already."""
-        if self._seen is None:
-            return
+    def _recurrent_products(self, args: Any, result: Any) -> Iterator[WeightProduct]:
+        """Of a recurrent layer: what enters, and the states that each step reads; it has run already."""
         states = result[0]  # [T, N, H]; each step reads the one before it, the first one what was given
         first = args[5].reshape(1, *states.shape[1:])
         earlier = (states[1:], first) if args[7] else (first, states[:-1])  # backwards the last step is the first
         for place, given in ((1, args[0]), (2, torch.cat(earlier))):
             name = self._name(args[place])
-            if self._is_told(name):
+            if self._is_watched(name):
                 operand, rows = args[place].t(), given.flatten(0, 1)
                 offset, flags = self._offset(name, operand), self._flags(rows, tuple(given.shape[:2]))
                 units = [] if offset is None else [MatrixUnit(rows, operand, offset, None, flags)]
                 bias = self._name(args[place + 2]) if args[12] else ""
-                self._seen(replace(self._told(name, units, bias, args[place]), steps=True, result=result))
+                yield replace(self._make_product(name, units, bias, args[place]), steps=True, result=result)
 
     def _name(self, operand: Tensor) -> str:
         """Name of the weight that an operand is a view of, or was made of; "" for none."""
@@ -502,7 +515,7 @@ class WeightProducts(OperatorMode):
         sizes = sizes or self._rows.get((int(features.data_ptr()), int(features.shape[0])), ())
         return rows_of(self.present, sizes)
 
-    def _flattened(self, func: Any, args: Any, result: Any) -> None:
+    def _note_flattened_rows(self, func: Any, args: Any, result: Any) -> None:
         """Remember of rows [a b, k] what a and b were."""
         if self.present is None or not isinstance(result, Tensor) or result.ndim != 2:
             return
@@ -518,57 +531,14 @@ class WeightProducts(OperatorMode):
         given = tensors_of(args)
         sources = [name for one in given if (name := self._name(one))]
         self.read.update(sources)
-        if not given or not all(self._of_weights(one) for one in given):
+        known = all(not one.ndim or _memory(one) in self._known or _memory(one) in self._derived for one in given)
+        if not given or not known:
             self.mixed.update(sources)
             return
         for one in tensors_of(result):
             if _memory(one) not in self._known and _memory(one) not in self._derived:
                 name = next((s for s in sources if self._weights[s].numel() == one.numel()), "")
                 self._derived[_memory(one)] = name, one
-
-    def _of_weights(self, one: Tensor) -> bool:
-        return not one.ndim or _memory(one) in self._known or _memory(one) in self._derived
-
-
-def _same(result: Any) -> Tensor:
-    return result
-
-
-def _turned(result: Any) -> Tensor:
-    return result.mT
-
-
-def _flat(result: Any) -> Tensor:
-    return result.flatten(0, 1)
-
-
-def _turned_flat(result: Any) -> Tensor:
-    return result.mT.flatten(0, 1)
-
-
-def _part(place: int, turned: bool) -> Callable[[Any], Tensor]:
-    def pick(result: Any) -> Tensor:
-        return result[place].mT if turned else result[place]
-
-    return pick
-
-
-def _rows_between(start: int, stop: int) -> Callable[[Any], Tensor]:
-    def pick(result: Any) -> Tensor:
-        return result[start:stop]
-
-    return pick
-
-
-def _place_of(units: Sequence[ProductUnit], weight: Tensor) -> Place:
-    """What units read of a weight."""
-    found: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = []
-    for unit in units:
-        view = unit.view(weight)
-        dims = [(int(n), int(step)) for n, step in zip(view.shape, view.stride(), strict=True) if n > 1]
-        offset = int(view.storage_offset() - weight.storage_offset())
-        found.append((offset, tuple(n for n, _ in dims), tuple(step for _, step in dims)))
-    return tuple(found)
 
 
 def _overlap(place: Place, others: Iterable[Place], weight: Tensor) -> bool:
