@@ -196,17 +196,17 @@ def test_scores_are_those_of_whole_forwards(monkeypatch: pytest.MonkeyPatch) -> 
     task = GivenTask(inputs, 4, batch=64)
     monkeypatch.setattr(resumable_forward, "CALL", 0)
     resumed: list[int] = []
-    again = ResumableForward.again
+    again = ResumableForward.run_changed
 
     def counted(self: ResumableForward, changed: Collection[str]) -> Any:
         found = again(self, changed)
         resumed.append(len(self._kept))
         return found
 
-    monkeypatch.setattr(ResumableForward, "again", counted)
+    monkeypatch.setattr(ResumableForward, "run_changed", counted)
     found = finish(score(net, analysis, analysis.empty(), "obs", task))
     assert resumed and all(resumed)
-    monkeypatch.setattr(ResumableForward, "again", lambda self, _: self._run(nullcontext()))
+    monkeypatch.setattr(ResumableForward, "run_changed", lambda self, _: self._run(nullcontext()))
     assert np.array_equal(found, finish(score(net, analysis, analysis.empty(), "obs", task)))
 
 
