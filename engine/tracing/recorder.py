@@ -10,10 +10,8 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -27,9 +25,7 @@ from .attribute_reads import AttributeReads
 from .dispatch_mode import FunctionRecorder, OperatorRecorder, has_no_literals
 from .isolated_forward import quiet_forward
 from .record import FunctionCall, OperatorCall, Record, RecordedOutput
-from .shadow_model import isolated_copy as isolated_twin
-from .shadow_model import stand_in_tensor
-from .shadow_model import weightless_copy as weightless_twin
+from .shadow_model import isolated_copy, stand_in_tensor, weightless_copy
 from .tree import Inputs, call, holds_numbers, modules_of, outputs_of, tensors_of
 
 CALLED = "_compiled_call_impl"
@@ -51,11 +47,23 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
     Raises:
         AnalysisError: The forward raised, gave no tensor, or none under the chosen paths.
     """
-    require_plain_module(model)
-    run = _first_run(model, inputs, training)
-    recorder, error = run.recorder, run.error
-    if error is not None:
-        raise forward_error(error, model, inputs) from error
+    _require_plain_module(model)
+    run = None
+    parameters = list(model.parameters())
+    size = sum(0 if is_lazy(p) else p.numel() for p in parameters) + sum(t.numel() for t in tensors_of(inputs))
+    on_meta = any(p.is_meta for p in parameters)
+    if size > SMALL or on_meta:
+        blank = _copy_if_possible(weightless_copy, model)
+        run = None if blank is None else _run(blank, inputs, training, weightless=True, twin=True)
+        # What fails without values may ask for one (`if x.max() > 1`), so it is run for real as well.
+        if run is not None and run.error is not None and not on_meta:
+            run = None
+    if run is None:
+        own = _copy_if_possible(isolated_copy, model)
+        run = _run(model if own is None else own, inputs, training, twin=own is not None)
+    recorder = run.recorder
+    if run.error is not None:
+        raise _forward_error(run.error, model, inputs) from run.error
     returned = outputs_of(run.result, outputs)
     preserved = [one.tensor for one in returned if one.preserved]
     if outputs and not preserved:
@@ -70,13 +78,14 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         raise AnalysisError("analysis.no_output", "The model's forward returned no tensor. Return at least one.")
     given, values = tensors_of(run.inputs), tuple(recorder.number(t) for t in preserved)
     exposed = dict.fromkeys(recorder.exposed)
-    if holds_numbers(run.result):  # as far as they were read off tensors
+    # A Python float among the outputs may come from any `item()`: which one, no mode sees.
+    if holds_numbers(run.result):
         exposed |= dict.fromkeys(c.reads[0] for c in recorder.calls if c.op == "aten._local_scalar_dense")
     return Record(
         calls=tuple(recorder.calls),
         module_calls=tuple(recorder.module_calls),
         sources=tuple(recorder.sources),
-        modules=tuple(_modules(model)),
+        modules=tuple(_describe_modules(model)),
         shapes=tuple(recorder.shapes),
         inputs=tuple(recorder.number(t) for t in given),
         outputs=values,
@@ -107,7 +116,7 @@ class Attempt:
         module: Path of the module whose forward raised.
         functions: Calls with numbers in them.
         weights: Values of parameters and buffers.
-        reads: Attributes that were read, None where nobody knows.
+        reads: Attributes that were read, None where that is unknown.
     """
 
     calls: tuple[OperatorCall, ...]
@@ -128,7 +137,7 @@ def attempt(
     reading: bool = False,
     gradient: bool = False,
 ) -> Attempt:
-    """Run a model that may not work yet, and say how far it came.
+    """Run a model that may not work yet, and report how far it came.
 
     Args:
         model: Any module; one without weights where the run is weightless.
@@ -139,11 +148,17 @@ def attempt(
         gradient: Let autograd record the run, as code may ask whether it does.
     """
     # A twin even where there are no weights: a forward may keep what it made (a bias table), and not make it again.
-    own = _isolated(model)
-    reads = AttributeReads(own) if reading and own is not model else None
+    own = _copy_if_possible(isolated_copy, model)
+    reads = AttributeReads(own) if reading and own is not None else None
     with nullcontext() if reads is None else reads.noted():
         run = _run(
-            own, inputs, weightless=weightless, briefly=True, watched=watched, twin=own is not model, gradient=gradient
+            model if own is None else own,
+            inputs,
+            weightless=weightless,
+            briefly=True,
+            watched=watched,
+            twin=own is not None,
+            gradient=gradient,
         )
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
@@ -159,26 +174,7 @@ class _Run:
     weightless: bool
 
 
-def _first_run(model: nn.Module, inputs: Inputs, training: bool) -> _Run:
-    """Without weights where the model is large, for real where it is small or that does not work."""
-    parameters = list(model.parameters())
-    size = sum(0 if is_lazy(p) else p.numel() for p in parameters) + sum(t.numel() for t in tensors_of(inputs))
-    on_meta = any(p.is_meta for p in parameters)
-    if size > SMALL or on_meta:
-        blank = _twin_if_possible(weightless_twin, model)
-        run = None if blank is None else _run(blank, inputs, training, weightless=True, twin=True)
-        if run is not None and (run.error is None or on_meta):
-            return run
-    own = _isolated(model)
-    return _run(own, inputs, training, twin=own is not model)
-
-
-def _isolated(model: nn.Module) -> nn.Module:
-    twin = _twin_if_possible(isolated_twin, model)
-    return model if twin is None else twin
-
-
-def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) -> nn.Module | None:
+def _copy_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) -> nn.Module | None:
     try:
         return make(model)
     except Exception:  # whatever a module's own copying raises
@@ -200,7 +196,7 @@ def _run(
     functions = FunctionRecorder(recorder, constants=not briefly) if watched else None
     with (
         quiet_forward(model, training, twin, gradient=gradient),
-        _listening(model, recorder, functions),
+        _modules_reported(model, recorder, functions),
         recorder,
         functions or nullcontext(),
     ):
@@ -214,16 +210,31 @@ def _run(
 
 
 @contextmanager
-def _listening(model: nn.Module, recorder: OperatorRecorder, functions: FunctionRecorder | None) -> Generator[None]:
-    """Tell a recorder when the forward of each of a model's modules begins and ends."""
+def _modules_reported(
+    model: nn.Module, recorder: OperatorRecorder, functions: FunctionRecorder | None
+) -> Generator[None]:
+    """Let a recorder know when the forward of each of a model's modules begins and ends."""
     before: list[tuple[dict[str, Any], Any]] = []
+
+    def reported(path: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        def run_reported(*args: Any, **kwargs: Any) -> Any:
+            recorder.enter(path, args, kwargs)
+            result = None
+            try:
+                result = run(*args, **kwargs)
+                return result
+            finally:
+                recorder.leave(result)
+
+        return run_reported
+
     for path, module in modules_of(model).items():
         own = vars(module)
         before.append((own, own.get(CALLED)))
         run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
         if functions is not None and has_no_literals(module):
             run = functions.around(run)
-        own[CALLED] = _noted(recorder, path, run)
+        own[CALLED] = reported(path, run)
     try:
         yield
     finally:
@@ -234,44 +245,28 @@ def _listening(model: nn.Module, recorder: OperatorRecorder, functions: Function
                 own[CALLED] = other
 
 
-def _noted(recorder: OperatorRecorder, path: str, run: Callable[..., Any]) -> Callable[..., Any]:
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        recorder.enter(path, args, kwargs)
-        result = None
-        try:
-            result = run(*args, **kwargs)
-            return result
-        finally:
-            recorder.leave(result)
-
-    return noted
-
-
-def _modules(model: nn.Module) -> Iterator[tuple[str, str, str, bool]]:
+def _describe_modules(model: nn.Module) -> Iterator[tuple[str, str, str, bool]]:
+    """See `Record.modules`; the detail is the kernel of a convolution or pooling: "3x3, stride 2"."""
     for path, module in modules_of(model).items():
+        detail = ""
+        kernel: Any = vars(module).get("kernel_size")
+        if isinstance(kernel, tuple):
+            detail = "x".join(map(str, cast("tuple[Any, ...]", kernel)))
+            stride: Any = getattr(module, "stride", None)
+            if isinstance(stride, tuple) and any(s != 1 for s in cast("tuple[Any, ...]", stride)):
+                detail += f", stride {stride[0]}"
         steps = isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict))
-        yield path, type(module).__name__, _detail(module), steps
-
-
-def _detail(module: nn.Module) -> str:
-    kernel: Any = vars(module).get("kernel_size")
-    if not _is_tuple(kernel):
-        return ""
-    stride: Any = getattr(module, "stride", (1,))
-    size = "x".join(map(str, kernel))
-    return f"{size}, stride {stride[0]}" if _is_tuple(stride) and any(s != 1 for s in stride) else size
-
-
-def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
-    return isinstance(value, tuple)
+        yield path, type(module).__name__, detail, steps
 
 
 OURS = Path(__file__).resolve().parents[1]
 TORCH = Path(torch.__file__).resolve().parent
 LIBRARIES = ("site-packages", "dist-packages")
+SHARDED = ("FullyShardedDataParallel", "FSDPModule")
+"""Classes of modules whose parameters are spread over processes."""
 
 
-def require_plain_module(model: nn.Module) -> None:
+def _require_plain_module(model: nn.Module) -> None:
     """Refuse what holds a model but is no plain module, with what to do instead.
 
     Raises:
@@ -285,7 +280,7 @@ def require_plain_module(model: nn.Module) -> None:
                 "class that it was made from, and script the cut model.",
                 path=path or Message("analysis.this_model", "The model"),
             )
-        if _is_sharded(type(module)):
+        if any(one.__name__ in SHARDED for one in type(module).__mro__):
             raise AnalysisError(
                 "analysis.sharded",
                 "{path} is spread over processes (FSDP), so its parameters have no channels here. Cut the model "
@@ -294,24 +289,10 @@ def require_plain_module(model: nn.Module) -> None:
             )
 
 
-@cache
-def _is_sharded(kind: type) -> bool:
-    return any(one.__name__ in ("FullyShardedDataParallel", "FSDPModule") for one in kind.__mro__)
-
-
-def forward_error(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError:
-    """The error for a forward that raised.
-
-    Args:
-        error: What it raised.
-        model: The model, to see which inputs it takes.
-        inputs: The example inputs that it was given.
-    """
-    text = (
-        str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else Message("analysis.no_text", "no text")
-    )
+def _forward_error(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError:
+    """The error for a forward that raised: which inputs are missing, else where it raised and what."""
     details = "".join(traceback.format_exception(error)[-8:])
-    missing = missing_inputs(model, inputs)
+    missing = _missing_inputs(model, inputs)
     if missing:
         return AnalysisError(
             "analysis.missing_input",
@@ -320,19 +301,34 @@ def forward_error(error: Exception, model: nn.Module, inputs: Inputs) -> Analysi
             details=details,
             missing=all_of(missing),
         )
+    # The innermost line of the user's own code, else of a library's; torch's and ours help no one.
+    own: Phrase = ""
+    library: Phrase = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename).resolve()
+        if frame.lineno is None or not path.is_file() or any(map(path.is_relative_to, (OURS, TORCH))):
+            continue
+        code = linecache.getline(frame.filename, frame.lineno).strip()
+        words = {"file": path.name, "line": frame.lineno, "code": code}
+        where = Message("analysis.place", " ({file}, line {line}: {code})", words)
+        if any(part in LIBRARIES for part in path.parts):
+            library = where
+        else:
+            own = where
+    text = str(error).strip()
     shapes = ["x".join(map(str, t.shape)) or Message("analysis.number", "one number") for t in tensors_of(inputs)]
     return AnalysisError(
         "analysis.forward",
         "The model's forward raised {kind}: {text}{place}. Check the input shape {shapes}.",
         details=details,
         kind=type(error).__name__,
-        text=text,
-        place=_place(error.__traceback__),
+        text=text.splitlines()[0].rstrip(".") if text else Message("analysis.no_text", "no text"),
+        place=own or library,
         shapes=listed(shapes or [Message("analysis.none", "none")]),
     )
 
 
-def missing_inputs(model: nn.Module, inputs: Inputs) -> list[str]:
+def _missing_inputs(model: nn.Module, inputs: Inputs) -> list[str]:
     """Names of a forward's arguments without a default that the inputs do not fill."""
     try:
         parameters = list(inspect.signature(model.forward).parameters.values())
@@ -348,21 +344,3 @@ def missing_inputs(model: nn.Module, inputs: Inputs) -> list[str]:
         if one.name not in taken and (by_name or one.kind is one.KEYWORD_ONLY or number >= positions):
             missing.append(one.name)
     return missing
-
-
-def _place(trace: TracebackType | None) -> Phrase:
-    """Where it raised: the innermost line of the user's own code, else of a library's; not torch's, not ours."""
-    own: Phrase = ""
-    library: Phrase = ""
-    for frame in traceback.extract_tb(trace):
-        path = Path(frame.filename).resolve()
-        if frame.lineno is None or not path.is_file() or any(map(path.is_relative_to, (OURS, TORCH))):
-            continue
-        code = linecache.getline(frame.filename, frame.lineno).strip()
-        words = {"file": path.name, "line": frame.lineno, "code": code}
-        where = Message("analysis.place", " ({file}, line {line}: {code})", words)
-        if any(part in LIBRARIES for part in path.parts):
-            library = where
-        else:
-            own = where
-    return own or library
