@@ -1,4 +1,8 @@
-"""The dispatch mode that records every operator beneath autograd."""
+"""Records what runs: every operator beneath autograd, and the literal numbers that a forward passes to torch functions.
+
+Operators are seen by a dispatch mode, with the tensors that they read and give. The numbers of the code itself
+(`x.reshape(-1, 64)`) are gone by then, so a function mode reads them above autograd, with their place in the code.
+"""
 
 import sys
 import weakref
@@ -56,40 +60,33 @@ class OperatorRecorder(OperatorMode):
         self._briefly = briefly
         self._numbers: dict[int, int] = {}
         self._met: list[weakref.ref[torch.Tensor]] = []
-        self._type_names: dict[torch.dtype, str] = {}
         self.weights: tuple[int, ...] = ()
         self.replaced: list[tuple[int, int]] = []
         self.compared_sizes: set[int] = set()
 
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""
-        found = self._numbers.get(id(tensor))
-        return found if found is not None and self.shapes[found] == tensor.shape else self._new(tensor)
+        key = id(tensor)
+        found = self._numbers.get(key)
+        if found is not None and self.shapes[found] == tensor.shape:
+            return found
+        number = self._numbers[key] = len(self.shapes)
+        self.shapes.append(tuple(tensor.shape))
+        self.dtypes.append(str(tensor.dtype).removeprefix("torch."))
+        self.ends.append(-1)
+
+        def freed(_: object) -> None:
+            self._numbers.pop(key, None)  # another tensor may get the id
+            self.ends[number] = len(self.calls)
+
+        # Not the tensor itself: a reference to it makes torch take other ways (it cannot reuse the memory).
+        self._met.append(weakref.ref(tensor, freed))
+        return number
 
     def is_constant(self, tensor: torch.Tensor) -> bool:
-        """It depends on no input, parameter, buffer or random number; what nobody has made or given is a constant."""
+        """It depends on no input, parameter, buffer or random number; a tensor that no operator made is a constant."""
         found = self._numbers.get(id(tensor))
         return id(tensor) not in self.inputs if found is None else found in self.constants
-
-    def _new(self, tensor: torch.Tensor) -> int:
-        key = id(tensor)
-        found = self._numbers[key] = len(self.shapes)
-        self.shapes.append(tuple(tensor.shape))
-        dtype = tensor.dtype
-        self.dtypes.append(self._type_names.get(dtype) or self._type_name(dtype))
-        self.ends.append(-1)
-        # Not the tensor itself: torch takes other ways with what somebody else holds.
-        self._met.append(weakref.ref(tensor, lambda _: self._freed(key, found)))
-        return found
-
-    def _freed(self, key: int, number: int) -> None:
-        """A tensor is gone; another one may get its id."""
-        self._numbers.pop(key, None)
-        self.ends[number] = len(self.calls)
-
-    def _type_name(self, dtype: torch.dtype) -> str:
-        name = self._type_names[dtype] = str(dtype).removeprefix("torch.")
-        return name
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -100,12 +97,19 @@ class OperatorRecorder(OperatorMode):
         for name, value in (*zip(known.arguments, args, strict=False), *kwargs.items()):
             arguments[name] = value if type(value) in ATOMS else self._plain(value, reads)
         if known.name == "aten.lift_fresh":
-            arguments["constant"] = _constant(args[0])
+            # A tensor that the forward makes of literals: a few of its numbers are kept, of a long one their sum.
+            literals = args[0].detach().flatten()
+            if literals.is_complex() or literals.is_meta:
+                arguments["constant"] = ()
+            else:
+                literals = literals if len(literals) <= 16 else literals.double().sum()[None]
+                arguments["constant"] = tuple(float(number) for number in literals)
         if known.name in ("aten.as_strided", "aten.as_strided_"):
-            # What the new ones mean depends on those before.
+            # What the new strides and sizes mean depends on those before.
             arguments["strides"], arguments["sizes"] = list(args[0].stride()), list(args[0].shape)
         if known.name == "aten.bmm" and _is_in_einsum():
             arguments["einsum"] = True
+        # No operator has made these and nobody has handed them in: plain tensors of modules, globals.
         new = [] if self._briefly else [t for t in tensors_of((args, kwargs)) if self.is_constant(t)]
         self.constants.update([self.number(t) for t in new])
         result = func(*args, **kwargs) if self._execute is None else self._execute(func, args, kwargs)
@@ -224,14 +228,6 @@ def _is_in_einsum() -> bool:
     return False
 
 
-def _constant(tensor: torch.Tensor) -> tuple[float, ...]:
-    """The numbers of a tensor that a forward makes of literals, a few of them; of a long one their sum."""
-    numbers = tensor.detach().flatten()
-    if tensor.is_complex() or tensor.is_meta:
-        return ()
-    return tuple(float(n) for n in (numbers if len(numbers) <= 16 else numbers.double().sum()[None]))
-
-
 LAYERS = frozenset(
     (
         nn.Linear, nn.Identity, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Dropout, nn.Dropout2d, nn.ReLU,
@@ -240,8 +236,6 @@ LAYERS = frozenset(
     )
 )  # fmt: skip
 CONVOLUTIONS = frozenset((nn.Conv1d, nn.Conv2d, nn.Conv3d))
-
-
 EXPOSING = frozenset(("numpy", "__array__", "tolist", "__dlpack__"))
 """Functions that hand the values of a tensor to code which works without torch."""
 
@@ -258,62 +252,49 @@ class FunctionRecorder(TorchFunctionMode):
     """Notes the calls of functions with numbers among their arguments that each module's own forward makes."""
 
     def __init__(self, recorder: OperatorRecorder, constants: bool) -> None:
-        """Take who notes the operators; whether constants that are handed over are to be noted too."""
+        """Take the recorder of the operators, and whether constants that meet other tensors are recorded too."""
         super().__init__()
         self._recorder = recorder
         self._constants = constants
-        self._stack = recorder.stack
-        self._found = recorder.functions
-        self._number = recorder.number
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+        name, recorder = getattr(func, "__name__", ""), self._recorder
         if name in EXPOSING and isinstance(args[0], torch.Tensor):
-            self._recorder.exposed.append(self._number(args[0]))
-        if not self._stack:
+            recorder.exposed.append(recorder.number(args[0]))
+        if not recorder.stack:
             return func(*args, **kwargs)
-        handed = tuple(self._handed(args, kwargs)) if self._constants else ()
-        if handed:
-            return self._with_constants(func, name, args, kwargs, handed)
+        caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+        # Constants count where they meet other tensors; a number alone (dim 0) has no axis that a cut could change.
+        tensors = [one for one in _tensors(args, kwargs) if one[1].dim()] if self._constants else []
+        handed = [one for one in tensors if recorder.is_constant(one[1])]
+        if handed and len(handed) < len(tensors):
+            first = len(recorder.calls)
+            values = [(where, recorder.number(tensor)) for where, tensor in handed]
+            recorder.constants.update(value for _, value in values)
+            result = func(*args, **kwargs)
+            site = call_site(name, caller)
+            given = tuple(_given(name, args, kwargs)) if name in WATCHED else ()
+            number = self._note(name, site, args, given, tuple(recorder.number(t) for t in tensors_of(result)))
+            module, last = recorder.stack[-1][0], len(recorder.calls)
+            recorder.handed += [PassedConstant(module, site, number, where, v, first, last) for where, v in values]
+            return result
         if name not in WATCHED:
             result = func(*args, **kwargs)
             sized = type(result) is torch.Size or name in ("size", "__len__")
-            code = sys._getframe(1).f_code  # pyright: ignore[reportPrivateUsage]
             # Code that compares something may compare this size (a table that is made anew when it is too short).
-            if sized and self._recorder.is_source(args[0]) and compares_numbers(code):
+            if sized and recorder.is_source(args[0]) and compares_numbers(caller.f_code):
                 sizes: Any = result if type(result) is torch.Size else (result,)
-                self._recorder.compared_sizes.update(sizes)
+                recorder.compared_sizes.update(sizes)
             return result
         given = tuple(_given(name, args, kwargs))
         outputs: tuple[int, ...] = ()
         try:
             result = func(*args, **kwargs)
-            outputs = tuple(self._number(t) for t in tensors_of(result)) if given else ()
+            outputs = tuple(recorder.number(t) for t in tensors_of(result)) if given else ()
         finally:  # a call that raises is noted too: it may be what has to be repaired
             if given:
-                self._note(name, call_site(name, sys._getframe(1)), args, given, outputs)  # pyright: ignore[reportPrivateUsage]
-        return result
-
-    def _handed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Constants among the arguments and where they stand, if other tensors are there too."""
-        given = [one for one in _tensors(args, kwargs) if one[1].dim()]
-        found = [one for one in given if self._recorder.is_constant(one[1])]
-        if len(found) < len(given):
-            yield from found
-
-    def _with_constants(
-        self, func: Any, name: str, args: Any, kwargs: Any, handed: tuple[tuple[str, torch.Tensor], ...]
-    ) -> Any:
-        first = len(self._recorder.calls)
-        values = [(where, self._number(tensor)) for where, tensor in handed]
-        self._recorder.constants.update(value for _, value in values)
-        result = func(*args, **kwargs)
-        site = call_site(name, sys._getframe(2))  # pyright: ignore[reportPrivateUsage]
-        given = tuple(_given(name, args, kwargs)) if name in WATCHED else ()
-        number = self._note(name, site, args, given, tuple(self._number(t) for t in tensors_of(result)))
-        module, last = self._stack[-1][0], len(self._recorder.calls)
-        self._recorder.handed += [PassedConstant(module, site, number, where, v, first, last) for where, v in values]
+                self._note(name, call_site(name, caller), args, given, outputs)
         return result
 
     def around(self, run: Callable[..., Any]) -> Callable[..., Any]:
@@ -333,12 +314,12 @@ class FunctionRecorder(TorchFunctionMode):
     def _note(
         self, name: str, site: str, args: tuple[Any, ...], given: tuple[LiteralArgument, ...], outputs: Any
     ) -> int:
-        module, *_, counts = self._stack[-1]
-        first = self._number(args[0]) if args and isinstance(args[0], torch.Tensor) else -1
+        module, *_, counts = self._recorder.stack[-1]
+        first = self._recorder.number(args[0]) if args and isinstance(args[0], torch.Tensor) else -1
         number = counts.get(site, 0)
         counts[site] = number + 1
         if given:
-            self._found.append(FunctionCall(module, name, site, number, given, first, outputs))
+            self._recorder.functions.append(FunctionCall(module, name, site, number, given, first, outputs))
         return number
 
 
@@ -366,7 +347,12 @@ def _bounds(tensor: torch.Tensor, index: Any) -> Iterator[LiteralArgument]:
     """Bounds of the slices in x[index], each with the dimension of x; so in x[index] = values."""
     many = isinstance(index, tuple)
     parts = cast("tuple[Any, ...]", index) if many else (index,)
-    taken = [_dimensions(one) for one in parts]
+    taken: list[int] = []
+    for one in parts:
+        if isinstance(one, torch.Tensor) and one.dtype is torch.bool:
+            taken.append(one.ndim)  # a mask takes as many dimensions of the tensor as it has
+        else:
+            taken.append(0 if one is None or one is Ellipsis or isinstance(one, bool) else 1)
     dim = 0
     for number, one in enumerate(parts):
         if isinstance(one, slice):
@@ -375,10 +361,3 @@ def _bounds(tensor: torch.Tensor, index: Any) -> Iterator[LiteralArgument]:
                     continue  # which one of each run it is, however many runs there are
                 yield f"1.{number}{bound[1:]}" if many else f"1{bound[1:]}", value, dim
         dim += tensor.ndim - sum(taken) if one is Ellipsis else taken[number]
-
-
-def _dimensions(index: Any) -> int:
-    """How many dimensions of a tensor one part of an index takes."""
-    if isinstance(index, torch.Tensor) and index.dtype is torch.bool:
-        return index.ndim
-    return 0 if index is None or index is Ellipsis or isinstance(index, bool) else 1
