@@ -1,4 +1,4 @@
-"""Records which attributes of modules and plain objects a model's code reads in a run.
+"""Records which attributes of modules and plain objects a model's code reads in a run, and tells whose code is whose.
 
 What no code has read by the time a run fails has nothing to do with the failure.
 """
@@ -75,7 +75,7 @@ class AttributeReads:
         for key, owner in self._owners.items():
             try:
                 owner.__class__ = _noting(own[key])
-            except Exception:  # a class that allows no other in its place: who knows
+            except Exception:  # a class that allows no other in its place: its reads stay unknown
                 continue
             self._names[key] = set()
         _noted.append(self._names)
@@ -99,7 +99,7 @@ class AttributeReads:
         """Flags and words that the code of the model itself read, as "config.use_cache": it may have chosen by them."""
         found: list[str] = []
         for module in self._modules.values():
-            named = [("", module)] if _is_own(module) else []
+            named = [] if type(module).__module__.startswith("torch.") else [("", module)]
             named += [(f"{name}.", one) for name, one in vars(module).items() if is_plain(one)]
             for prefix, owner in named:
                 read = self._names.get(id(owner), set())
@@ -112,17 +112,13 @@ class AttributeReads:
         return list(dict.fromkeys(found))
 
 
-def _is_own(module: nn.Module) -> bool:
-    return not type(module).__module__.startswith("torch.")
-
-
 @contextmanager
 def environment_noted(names: set[str]) -> Generator[None]:
     """Note which variables of the environment the code of a model reads inside."""
     own = type(os.environ)
 
     class Noting(own):
-        """The environment, which notes who reads it."""
+        """The environment, which notes what a model's code reads of it."""
 
         def __getitem__(self, key: str) -> str:
             caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
@@ -148,8 +144,9 @@ def _owners(owner: Any, depth: int) -> Iterator[Any]:
                 yield from _owners(value, depth - 1)
 
 
+ACCESS = ("__getattribute__", "__getattr__", "__setattr__", "__delattr__")
 _noted: list[dict[int, set[str]]] = []
-"""Where reads are noted, the last one: names by the id of the object."""
+"""Runs that are watched, the innermost last: names that were read by the id of the object."""
 
 
 class _Noting:
@@ -158,21 +155,15 @@ class _Noting:
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> Any:
-        if _noted and (read := _noted[-1].get(id(self))) is not None and not _is_on_the_way(name):
-            read.add(name)
+        if _noted and (read := _noted[-1].get(id(self))) is not None:
+            # The dictionary of all attributes is read on the way to each of them: by the access methods of a class,
+            # by torch and by us. That is not noted; where the model's own code reads it, it counts for all names.
+            caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+            file: str = caller.f_globals.get("__name__", "")
+            on_the_way = caller.f_code.co_name in ACCESS or file.startswith(("torch.", f"{ENGINE}."))
+            if name != "__dict__" or not on_the_way:
+                read.add(name)
         return super().__getattribute__(name)
-
-
-ACCESS = ("__getattribute__", "__getattr__", "__setattr__", "__delattr__")
-
-
-def _is_on_the_way(name: str) -> bool:
-    """The dictionary of all attributes, in which code looks one up by name: that one is noted too, or no number."""
-    if name != "__dict__":
-        return False
-    caller = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
-    file: str = caller.f_globals.get("__name__", "")
-    return caller.f_code.co_name in ACCESS or file.startswith(("torch.", f"{ENGINE}."))
 
 
 @cache

@@ -4,9 +4,9 @@ import functools
 import gc
 import random
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any, cast
 
 import numpy as np
@@ -114,38 +114,31 @@ cached: Any = type(functools.lru_cache(lambda: None))
 
 @contextmanager
 def cleared_caches(model: nn.Module) -> Generator[None]:
-    """Hide cached tensors of earlier runs inside, and drop those that are cached inside afterwards."""
-    functions = list(_cached_functions(model))
-    _forget_tensors(functions)
+    """Hide tensors in `functools.lru_cache`s of earlier runs inside, and drop those that are cached inside afterwards.
+
+    Such a table of positions is made in the first run of a process and found there by every later one, also by those of
+    other models. A run that is looked at makes its own, and leaves none behind: it may have been one without values.
+    """
+    # Functions in the files of the model's classes, and the methods of classes there.
+    kinds = {type(module) for module in modules_of(model).values()}
+    names = {one.__module__ for kind in kinds for one in kind.__mro__[: kind.__mro__.index(nn.Module)]}
+    functions: dict[int, Any] = {}
+    for name in sorted(one for one in names if one in sys.modules and not one.startswith("torch.")):
+        for value in list(vars(sys.modules[name]).values()):
+            own = isinstance(value, type) and value.__module__ == sys.modules[name].__name__
+            members = [getattr(one, "__func__", one) for one in list(vars(value).values())] if own else [value]
+            functions |= {id(one): one for member in members for one in _behind(member)}
+
+    def forget_tensors() -> None:
+        for function in functions.values():
+            if function.cache_info().currsize and _keeps_tensors(function):
+                function.cache_clear()
+
+    forget_tensors()
     try:
         yield
     finally:
-        _forget_tensors(functions)
-
-
-def _forget_tensors(functions: Iterable[Any]) -> None:
-    for function in functions:
-        if function.cache_info().currsize and _keeps_tensors(function):
-            function.cache_clear()
-
-
-def _cached_functions(model: nn.Module) -> Iterator[Any]:
-    """In the files of the model's classes, and in these."""
-    kinds = {type(module) for module in modules_of(model).values()}
-    files = {one.__module__ for kind in kinds for one in kind.__mro__[: kind.__mro__.index(nn.Module)]}
-    for name in sorted(files):
-        file = sys.modules.get(name)
-        if file is not None and not name.startswith("torch."):
-            yield from {id(one): one for one in _inside(file)}.values()
-
-
-def _inside(file: ModuleType) -> Iterator[Any]:
-    for value in list(vars(file).values()):
-        if isinstance(value, type) and value.__module__ == file.__name__:
-            for one in list(vars(value).values()):
-                yield from _behind(getattr(one, "__func__", one))
-        else:
-            yield from _behind(value)
+        forget_tensors()
 
 
 def _behind(value: Any) -> Iterator[Any]:

@@ -1,8 +1,8 @@
 """Works out which tensors autograd would save for the backward pass, and which share memory.
 
-Nobody wrote down what each operator saves, and it changes with torch; so autograd is asked: each kind of call that a
-record has is made once more, on meta tensors of the same shapes and without computing anything, and it is watched which
-of its operands and results it saves and which results are views. The answers are kept for the process.
+What each operator saves is written down nowhere, and it changes with torch; so autograd is asked: each kind of call
+that a record has is made once more, on meta tensors of the same shapes and without computing anything. Hooks see which
+of its operands and results it saves and which results are views. What was found is kept for the process.
 """
 
 from collections.abc import Mapping
@@ -25,19 +25,28 @@ def saved_tensors(record: Record) -> SavedTensors:
     saved: list[tuple[int, int]] = []
     copies: list[tuple[int, int]] = []
     for number, call in enumerate(record.calls):
-        answer = _answer(call, record, trained)
+        wanted = tuple(v in trained for v in call.reads)
+        # Calls are of one kind where operator, flags and gradients are the same; sizes do not matter.
+        kinds = tuple(str(a) if isinstance(a, (bool, str)) else type(a).__name__ for a in call.arguments.values())
+        key = (call.op, call.overload, wanted, kinds, len(call.outputs))
+        if key not in _KNOWN:
+            try:
+                _KNOWN[key] = _ask_autograd(call, record, wanted)
+            except Exception:  # whatever an operator raises that does not work without values
+                _KNOWN[key] = _assume_most(call, record, wanted)
+        found = _KNOWN[key]
         for place, value in enumerate(call.outputs):
-            shown = answer.views[place]
+            shown = found.views[place]
             if value not in call.reads and shown >= 0:
                 owners[value] = owners[call.reads[shown]]
                 views.setdefault(owners[value], []).append(value)
-            if answer.trained[place]:
+            if found.trained[place]:
                 trained.add(value)
                 if value in call.reads:  # changed in place: so is all that shares its memory
                     trained.update((owners[value], *views.get(owners[value], ())))
-        saved += [(number, owners[call.reads[n]]) for n in answer.operands]
-        saved += [(number, owners[call.outputs[n]]) for n in answer.results]
-        copies += [(number, call.reads[n]) for n in answer.copies]
+        saved += [(number, owners[call.reads[n]]) for n in found.operands]
+        saved += [(number, owners[call.outputs[n]]) for n in found.results]
+        copies += [(number, call.reads[n]) for n in found.copies]
     own = {owners[s.value] for s in record.sources}
     return SavedTensors(
         tuple(owners), tuple((number, value) for number, value in saved if value not in own), tuple(copies)
@@ -45,8 +54,8 @@ def saved_tensors(record: Record) -> SavedTensors:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """What is known of a kind of call.
+class _Saved:
+    """What a kind of call saves.
 
     Attributes:
         operands: Which tensor arguments are saved.
@@ -63,25 +72,11 @@ class _Answer:
     trained: tuple[bool, ...]
 
 
-_ANSWERS: dict[Any, _Answer] = {}
+_KNOWN: dict[Any, _Saved] = {}
+"""By kind of call."""
 
 
-def _answer(call: OperatorCall, record: Record, trained: set[int]) -> _Answer:
-    """What is known of calls of this kind: the same operator, flags and gradients; sizes do not matter."""
-    wanted = tuple(v in trained for v in call.reads)
-    kinds = tuple(str(a) if isinstance(a, (bool, str)) else type(a).__name__ for a in call.arguments.values())
-    key = (call.op, call.overload, wanted, kinds, len(call.outputs))
-    found = _ANSWERS.get(key)
-    if found is None:
-        try:
-            found = _ask(call, record, wanted)
-        except Exception:  # whatever an operator raises that does not work without values
-            found = _most(call, record, wanted)
-        _ANSWERS[key] = found
-    return found
-
-
-def _ask(call: OperatorCall, record: Record, wanted: tuple[bool, ...]) -> _Answer:
+def _ask_autograd(call: OperatorCall, record: Record, wanted: tuple[bool, ...]) -> _Saved:
     """Make the call under autograd."""
     function = _function(call)
     packed: dict[int, torch.Tensor] = {}
@@ -94,13 +89,14 @@ def _ask(call: OperatorCall, record: Record, wanted: tuple[bool, ...]) -> _Answe
         names = {a.name for a in function._schema.arguments}
         arguments = {n: _live(a, blank) for n, a in call.arguments.items() if n in names}
         made = [_blank(record, v, False) for v in call.outputs]
-        with saved_tensors_hooks(pack, _nothing), _Hollow(function, made):
+        # Nothing is ever unpacked, as no gradient is computed.
+        with saved_tensors_hooks(pack, lambda packed: packed), _Hollow(function, made):
             results = tensors_of(function(**arguments))
     given = [_memory(blank[v]) for v in call.reads]
     shown = [_memory(t) for t in results]
     shapes = [blank[v].shape for v in call.reads]
     copies = [t.shape for m, t in packed.items() if m not in given and m not in shown]
-    return _Answer(
+    return _Saved(
         tuple(n for n, m in enumerate(given) if m in packed),
         tuple(n for n, m in enumerate(shown) if m in packed and m not in given),
         tuple(shapes.index(shape) for shape in copies),
@@ -131,13 +127,13 @@ class _Hollow(OperatorMode):
         return tuple(next(made, 0) if isinstance(r.type, torch.TensorType) else 0 for r in schema.returns)
 
 
-def _most(call: OperatorCall, record: Record, wanted: tuple[bool, ...]) -> _Answer:
+def _assume_most(call: OperatorCall, record: Record, wanted: tuple[bool, ...]) -> _Saved:
     """The most that a call may save; views as its signature has them."""
     returns = _function(call)._schema.returns
     shown = 0 if any(r.alias_info is not None for r in returns) and call.reads else -1
     floating = tuple(any(wanted) and record.dtypes[v].startswith(("float", "bfloat", "complex")) for v in call.outputs)
     operands = range(len(call.reads)) if any(floating) else ()
-    return _Answer(
+    return _Saved(
         tuple(operands), tuple(n for n, f in enumerate(floating) if f), (), (shown,) * len(call.outputs), floating
     )
 
@@ -167,7 +163,3 @@ def _live(argument: Any, blank: Mapping[int, torch.Tensor]) -> Any:
 
 def _memory(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
-
-
-def _nothing(_: Any) -> Any:
-    return None

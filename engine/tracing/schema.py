@@ -1,4 +1,8 @@
-"""Facts of an operator: argument names, tag and FLOPs."""
+"""Facts of an operator: argument names, tag and FLOPs.
+
+`torch.utils.flop_counter` has the formulas of most operators; those that it lacks are here, with two flops a
+multiply-accumulate as well.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +75,7 @@ class Operator:
         arguments: Names, in order.
         defaults: Of those that have one.
         pointwise: It carries torch's `pointwise` tag.
-        flops: Floating point operations of a call, from its arguments and `out_val`; None where nobody counts them.
+        flops: Floating point operations of a call, from its arguments and `out_val`; None where they are not counted.
         random: It draws random numbers.
         written: Names of arguments that it writes.
     """

@@ -5,9 +5,9 @@ A copy of everything but the weights costs milliseconds; whatever a forward does
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from types import MethodType
-from typing import Any, TypeGuard
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,8 +17,6 @@ from .tree import modules_of, tensors_of
 
 PLAIN = (torch.Tensor, nn.Parameter)
 """Types of which a twin is made; a subclass may mean anything."""
-
-
 ATOMS = frozenset((bool, int, float, str, type(None)))
 kind_of: Any = type
 CONTAINERS: frozenset[Any] = frozenset((dict, OrderedDict))
@@ -46,8 +44,9 @@ def shadow_copy(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) 
     """
     memo: dict[int, Any] = {}
     modules = list(modules_of(model).values())
-    for tensor in _held(modules):
-        if id(tensor) not in memo:
+    stores = (store for own in map(vars, modules) for store in (own["_parameters"], own["_buffers"], own))
+    for tensor in (value for store in stores for value in store.values() if type(value) not in HOLDING_NONE):
+        if isinstance(tensor, torch.Tensor) and id(tensor) not in memo:
             memo[id(tensor)] = make(tensor)
     ordinary = {module for module in modules if _is_ordinary(type(module))}
     for module in ordinary:
@@ -56,19 +55,19 @@ def shadow_copy(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) 
         if module not in ordinary:
             copy.deepcopy(module, memo)
             continue
-        own: dict[str, Any] = memo[id(module)].__dict__
+        copied: dict[str, Any] = memo[id(module)].__dict__
         for name, value in vars(module).items():
             kind = kind_of(value)
             if kind in ATOMS:
-                own[name] = value
+                copied[name] = value
             elif name in HOOKS and not value:
-                own[name] = kind()
+                copied[name] = kind()
             elif name != COMPILED:
                 known: Any = memo.get(id(value))
                 method = compiled_method(value) if known is None else None
                 if method is not None and (holder := memo.get(id(method.__self__))) is not None:
                     known = MethodType(method.__func__, holder)
-                own[name] = _copied(value, memo) if known is None else known
+                copied[name] = _copy_value(value, memo) if known is None else known
     return copy.deepcopy(model, memo)
 
 
@@ -92,7 +91,7 @@ def _is_ordinary(kind: type[nn.Module]) -> bool:
     return found
 
 
-def _copied(value: Any, memo: dict[int, Any]) -> Any:
+def _copy_value(value: Any, memo: dict[int, Any]) -> Any:
     """What `copy.deepcopy` gives, by a shorter way for what modules mostly hold."""
     kind = kind_of(value)
     if kind in ATOMS:
@@ -104,23 +103,13 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
         known = memo[id(value)] = kind()
         for key, one in value.items() if value else ():
             there = memo.get(id(one))
-            known[key] = _copied(one, memo) if there is None else there
+            known[key] = _copy_value(one, memo) if there is None else there
         return known
     if kind is tuple and all(type(one) in ATOMS for one in value):
         return value
     if kind is set and not value:
         return memo.setdefault(id(value), set[Any]())
     return copy.deepcopy(value, memo)
-
-
-def _held(modules: Iterable[nn.Module]) -> Iterator[torch.Tensor]:
-    """Every tensor that modules hold: parameters, buffers and plain attributes, tied ones repeatedly."""
-    for module in modules:
-        own = vars(module)
-        for store in (own["_parameters"], own["_buffers"], own):
-            for value in store.values():
-                if type(value) not in HOLDING_NONE and isinstance(value, torch.Tensor):
-                    yield value
 
 
 def whole_copy(model: nn.Module) -> nn.Module:
@@ -150,7 +139,12 @@ def weightless_copy(model: nn.Module) -> nn.Module:
 
 def isolated_copy(model: nn.Module) -> nn.Module:
     """A twin that has the model's own parameters, and copies of all that a forward may change."""
-    changed = {id(module.weight) for module in modules_of(model).values() if _renorms(module)}
+    # An embedding with `max_norm` scales rows of its weight in its forward, in place.
+    changed = {
+        id(module.weight)
+        for module in modules_of(model).values()
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
+    }
 
     def make(tensor: torch.Tensor) -> torch.Tensor:
         if isinstance(tensor, nn.Parameter) and id(tensor) not in changed:
@@ -158,11 +152,6 @@ def isolated_copy(model: nn.Module) -> nn.Module:
         return of_same_kind(tensor, tensor.detach().clone())
 
     return shadow_copy(model, make)
-
-
-def _renorms(module: nn.Module) -> TypeGuard[nn.Embedding | nn.EmbeddingBag]:
-    """Its forward changes its weight: rows that are longer than they may be are scaled in place."""
-    return isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
 
 
 def stand_in_tensor(tensor: torch.Tensor) -> torch.Tensor:

@@ -43,31 +43,33 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
     """The operator's result, by shapes wherever a floating tensor takes part.
 
     Raises:
-        RuntimeError: The operator needs values that nobody computed.
+        RuntimeError: The operator needs values that were not computed.
     """
     kinds = _kinds(args)
     if kwargs:
         kinds |= _kinds(kwargs.values())
     if not kinds & BLANK:
-        return _with_values(func, args, kwargs)
-    kwargs = _device(kwargs, "meta")
+        # Nothing unknown goes in: whole numbers and flags keep their values, floats lose them from here on.
+        result = func(*args, **_on_device(kwargs, "cpu"))
+        return tree_map_only(torch.Tensor, lambda t: meta_like(t) if has_no_values(t.dtype) else t, result)
+    kwargs = _on_device(kwargs, "meta")
     changes = _changes(func)
     if changes == "nothing" or (changes == "first" and args[0].is_meta):
         try:
-            named = tuple((name, _described(value)) for name, value in kwargs.items())
-            found = _from_kernel(func, _described(args), named)
+            named = tuple((name, _describe(value)) for name, value in kwargs.items())
+            found = _ask_kernel(func, _describe(args), named)
         except (_Unknown, TypeError):  # an argument that has no hash
             pass
         else:
-            return args[0] if found is ITSELF else _restored(found)
-    if kinds == BLANK:
-        return _by_kernel(func, args, kwargs)
-    _check_written(func, args, kwargs)
-    args, kwargs = tree_map_only(torch.Tensor, lambda t: t if t.is_meta else meta_like(t), (args, kwargs))
-    return _by_kernel(func, args, kwargs)
+            return args[0] if found is ITSELF else _restore(found)
+    if kinds != BLANK:
+        if any(not one.is_meta for one in written_tensors(func, args, kwargs)):
+            raise RuntimeError(f"{func} writes unknown values into a tensor that has some")
+        args, kwargs = tree_map_only(torch.Tensor, lambda t: t if t.is_meta else meta_like(t), (args, kwargs))
+    return _run_kernel(func, args, kwargs)
 
 
-def _by_kernel(func: Any, args: Any, kwargs: Any) -> Any:
+def _run_kernel(func: Any, args: Any, kwargs: Any) -> Any:
     """What the meta kernel gives; of products of experts what it would, as it takes no other type than bfloat16.
 
     The kernels that compute take others too: rows [s, k] times the [k, n] of [e, k, n] are [s, n].
@@ -78,23 +80,23 @@ def _by_kernel(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _from_kernel(func: Any, args: Any, kwargs: Any) -> Any:
+def _ask_kernel(func: Any, args: Any, kwargs: Any) -> Any:
     """What the meta kernel gives, described; `ITSELF` where it returns its first argument, with other values only.
 
     Raises:
         _Unknown: The result is not made of new tensors alone.
     """
-    given, named = _restored(args), {name: _restored(value) for name, value in kwargs}
-    result = _by_kernel(func, given, named)
+    given, named = _restore(args), {name: _restore(value) for name, value in kwargs}
+    result = _run_kernel(func, given, named)
     if _changes(func) == "first":
-        if result is given[0] and _described(result) == args[1]:
+        if result is given[0] and _describe(result) == args[1]:
             return ITSELF
         raise _Unknown
     several = cast("list[Any]", result) if isinstance(result, (list, tuple)) else [result]
     tensors = [one for one in several if one is not None]
     if any(not isinstance(one, torch.Tensor) or one.storage_offset() for one in tensors):
         raise _Unknown
-    return _described(result)
+    return _describe(result)
 
 
 @cache
@@ -115,45 +117,28 @@ def _changes(func: Any) -> str:
     return "first" if alone and returned[0] is not None else "others"
 
 
-def _described(value: Any) -> Any:
+def _describe(value: Any) -> Any:
     """A value as something with a hash that tells all that a meta kernel sees of it."""
     if isinstance(value, torch.Tensor):
         if value.layout is not torch.strided or value.is_quantized:
             raise _Unknown
         return _Tensor(value.shape, value.stride(), value.dtype)
     if isinstance(value, (list, tuple)):
-        return (tuple, *(_described(one) for one in cast("list[Any]", value)))
+        return (tuple, *(_describe(one) for one in cast("list[Any]", value)))
     return type(value), value  # 1, 1.0 and True are equal, but not the same to a kernel
 
 
-def _restored(described: Any) -> Any:
+def _restore(described: Any) -> Any:
     """The value again; tensors are new ones on the meta device."""
     if isinstance(described, _Tensor):
         return described.make()
     if described[0] is tuple:
-        return tuple(_restored(one) for one in described[1:])
+        return tuple(_restore(one) for one in described[1:])
     return described[1]
 
 
-def _with_values(func: Any, args: Any, kwargs: Any) -> Any:
-    result = func(*args, **_device(kwargs, "cpu"))
-    if isinstance(result, torch.Tensor):
-        return _blank(result)
-    return tree_map_only(torch.Tensor, _blank, result)
-
-
-def _blank(tensor: torch.Tensor) -> torch.Tensor:
-    return meta_like(tensor) if has_no_values(tensor.dtype) else tensor
-
-
-def _device(kwargs: Any, device: str) -> Any:
+def _on_device(kwargs: Any, device: str) -> Any:
     return {**kwargs, "device": device} if kwargs.get("device") is not None else kwargs
-
-
-def _check_written(func: Any, args: Any, kwargs: Any) -> None:
-    """A tensor with values cannot take in some that nobody knows."""
-    if any(not one.is_meta for one in written_tensors(func, args, kwargs)):
-        raise RuntimeError(f"{func} writes unknown values into a tensor that has some")
 
 
 def _kinds(values: Iterable[Any]) -> int:

@@ -159,8 +159,8 @@ def outputs_of(result: Any, chosen: Sequence[str] = ()) -> list[OutputTensor]:
         return [OutputTensor("", result, preserved=True)] if not chosen else [OutputTensor("", result, "" in chosen)]
     found = [OutputTensor(path, one, not passed) for path, one, passed in _leaves(result, "", False, [], set())]
     if chosen:
-        wanted = {path for path in (one.path for one in found) if any(_is_below(path, c) for c in chosen)}
-        return [OutputTensor(one.path, one.tensor, one.path in wanted) for one in found]
+        below = tuple(f"{one}." for one in chosen)
+        return [OutputTensor(one.path, one.tensor, one.path in chosen or one.path.startswith(below)) for one in found]
     if not any(one.preserved for one in found):
         return [OutputTensor(one.path, one.tensor, preserved=True) for one in found]
     return found
@@ -185,10 +185,6 @@ def holds_numbers(result: Any) -> bool:
     return bool(numbers)
 
 
-def _is_below(path: str, chosen: str) -> bool:
-    return path == chosen or path.startswith(f"{chosen}.")
-
-
 def _leaves(
     value: Any, path: str, passed: bool, around: list[int], seen: set[int], numbers: list[Any] | None = None
 ) -> Iterator[tuple[str, torch.Tensor, bool]]:
@@ -206,7 +202,7 @@ def _leaves(
         if numbers is not None:
             numbers.append(value)
     elif id(value) not in around and not isinstance(value, OPAQUE):
-        on_the_way = _fields_on_the_way(value) if _is_transformers_output(value) else frozenset[str]()
+        on_the_way = _fields_on_the_way(value)
         around.append(id(value))
         for key, part in _held(value, seen):
             below = f"{path}.{key}" if path else str(key)
@@ -215,7 +211,7 @@ def _leaves(
 
 
 def _held(value: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:
-    """(key or attribute, what it holds) of a container, and of an object of a class that nobody registered."""
+    """(key or attribute, what it holds) of a container, and of an object of any other class."""
     parts = list(_parts(value))
     yield from parts
     if type(value) in (tuple, list, dict) or id(value) in seen:
@@ -223,17 +219,14 @@ def _held(value: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:
     seen.add(id(value))
     known = {id(part) for _, part in parts}
     own: dict[str, Any] = dict(getattr(value, "__dict__", {}))
-    for name in (name for kind in type(value).__mro__ for name in _slots(kind)):
-        own[name] = getattr(value, name, None)
+    for kind in type(value).__mro__:
+        slots: Any = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else tuple(slots):
+            if name not in ("__dict__", "__weakref__"):
+                own[name] = getattr(value, name, None)
     for name, held in own.items():
         if id(held) not in known:  # a container may have its items as attributes too
             yield name, held
-
-
-def _slots(kind: type) -> Sequence[str]:
-    names: Any = vars(kind).get("__slots__", ())
-    names = (names,) if isinstance(names, str) else tuple(names)
-    return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
 def _is_array(value: Any) -> TypeGuard[NDArray[Any]]:
@@ -252,19 +245,14 @@ def _as_tensor(array: NDArray[Any]) -> torch.Tensor | None:
         return torch.from_numpy(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64))
 
 
-def _is_transformers_output(value: Any) -> TypeGuard[Mapping[str, Any]]:
-    return any(one.__name__ == "ModelOutput" and _is_transformers(one) for one in type(value).__mro__)
-
-
-def _is_transformers(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "transformers"
-
-
-def _fields_on_the_way(output: Mapping[str, Any]) -> frozenset[str]:
-    """Fields of a transformers output that are known, by their definition there, to hold what led to the others."""
-    defined = {name for one in type(output).__mro__ if _is_transformers(one) for name in get_annotations(one)}
+def _fields_on_the_way(output: Any) -> set[str]:
+    """Of an output of transformers the fields that are known, by their definition there, to hold what led to others."""
+    kinds = [one for one in type(output).__mro__ if one.__module__.partition(".")[0] == "transformers"]
+    if not any(one.__name__ == "ModelOutput" for one in kinds):
+        return set()
+    defined = {name for one in kinds for name in get_annotations(one)}
     known = {name for name in output if name in defined}
     on_the_way = {name for name in known if ON_THE_WAY.search(name)}
     if any("logits" in name for name in known - on_the_way):
         on_the_way |= {name for name in known if BESIDE_LOGITS.search(name)}
-    return frozenset(on_the_way)
+    return on_the_way

@@ -396,9 +396,10 @@ class WeightProducts(OperatorMode):
         name = self._name(weight)
         if not self._is_watched(name):
             return None
-        bias = "" if added is None else (self._start(added) or ("", 0))[0]
-        if bias and added.shape != self._weights[bias].shape:
-            bias = ""
+        bias = ""
+        if added is not None:
+            name_of_added, _ = self._start(added) or ("", 0)
+            bias = name_of_added if name_of_added and added.shape == self._weights[name_of_added].shape else ""
         units: list[ProductUnit] = []
         if weight.shape == self._weights[name].shape:
             kernel = tuple(int(n) for n in weight.shape[2:])

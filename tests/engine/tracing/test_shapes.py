@@ -66,20 +66,20 @@ def test_a_remembered_call_gives_what_the_meta_kernel_gives(
 
 
 def test_a_call_is_asked_of_the_kernel_once() -> None:
-    shapes._from_kernel.cache_clear()
+    shapes._ask_kernel.cache_clear()
     first = shapes.run(aten.gelu.default, (blank(3, 5),), {})
     second = shapes.run(aten.gelu.default, (blank(3, 5),), {})
     assert first is not second and told(first) == told(second)
-    assert shapes._from_kernel.cache_info().hits == 1
+    assert shapes._ask_kernel.cache_info().hits == 1
 
 
 def test_numbers_of_other_types_are_other_calls() -> None:
     flags = [shapes.run(aten.full_like.default, (blank(2), 1), {"dtype": dtype}) for dtype in (None, torch.bool)]
     assert [one.dtype for one in flags] == [torch.float32, torch.bool]
-    shapes._from_kernel.cache_clear()
+    shapes._ask_kernel.cache_clear()
     shapes.run(aten.pow.Tensor_Scalar, (blank(2), 1), {})
     shapes.run(aten.pow.Tensor_Scalar, (blank(2), True), {})
-    assert shapes._from_kernel.cache_info().misses == 2
+    assert shapes._ask_kernel.cache_info().misses == 2
 
 
 def test_what_changes_sizes_in_place_is_left_to_the_kernel() -> None:
