@@ -123,7 +123,7 @@ def cleared_caches(model: nn.Module) -> Generator[None]:
     kinds = {type(module) for module in modules_of(model).values()}
     names = {one.__module__ for kind in kinds for one in kind.__mro__[: kind.__mro__.index(nn.Module)]}
     functions: dict[int, Any] = {}
-    for name in sorted(one for one in names if one in sys.modules and not one.startswith("torch.")):
+    for name in sorted(one for one in names if sys.modules.get(one) and not one.startswith("torch.")):
         for value in list(vars(sys.modules[name]).values()):
             own = isinstance(value, type) and value.__module__ == sys.modules[name].__name__
             members = [getattr(one, "__func__", one) for one in list(vars(value).values())] if own else [value]
