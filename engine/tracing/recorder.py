@@ -217,6 +217,8 @@ def _modules_reported(
     before: list[tuple[dict[str, Any], Any]] = []
 
     def reported(path: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, with word to the recorder before and after; also after one that raised."""
+
         def run_reported(*args: Any, **kwargs: Any) -> Any:
             recorder.enter(path, args, kwargs)
             result = None
