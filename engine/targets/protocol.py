@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, Protocol, TypeAlias, TypeVar, cast
 
-import msgspec
-
 from ..devices import CPU, NUMBER_OF_THREADS
 from ..model_inputs import Inputs
 from ..options import Option
@@ -248,6 +246,8 @@ def without_addresses(value: Plain) -> Plain:
             changed[name] = new
     if not changed:
         return value
+    import msgspec  # the window starts without it
+
     return msgspec.structs.replace(value, **changed) if isinstance(value, msgspec.Struct) else replace(value, **changed)  # type: ignore[type-var]
 
 
@@ -260,6 +260,8 @@ def _addresses(value: Any) -> Iterator[str]:
 
 def _fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass or a struct; none of anything else."""
+    import msgspec  # the window starts without it
+
     if isinstance(value, msgspec.Struct):
         return {name: getattr(value, name) for name in value.__struct_fields__}
     known = is_dataclass(value) and not isinstance(value, type)
