@@ -2,6 +2,7 @@
 
 A user's project may have its own `engine.py`, `app/` or `utils.py`; its folders therefore come first on the path. A
 model starts a project afresh; a further file (its `task.py`) joins it without taking the model's modules away.
+`own_modules` follows those imports by reading the source, without running it.
 """
 
 import ast

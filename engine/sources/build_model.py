@@ -1,6 +1,7 @@
 """Builds a model from its source: call the factory, read the checkpoint, adapt the classes, load.
 
-Every source goes this road, so that a checkpoint behaves the same wherever the class came from.
+Every source goes this road, so that a checkpoint behaves the same wherever the class came from. Lazy layers get their
+sizes here, because checkpoints, copies and cuts need their shapes.
 """
 
 import inspect
@@ -36,7 +37,7 @@ CLASS_ARGUMENTS = ("num_classes", "n_classes", "classes", "num_labels")
 """Keyword arguments that mean the number of classes, by how common they are."""
 
 DESCRIBED = (1 << 30) // RATIO
-"""Stands for the bytes on disk of a library's model whose sizes a file sets: it may take a gigabyte."""
+"""Bytes on disk that are assumed of a library's model whose sizes a file sets: it may take a gigabyte."""
 LARGEST = 100_000_000
 """Weights of a model that is built twice to see whether they are random."""
 
@@ -77,21 +78,45 @@ class Origin:
     held: int | None = None
 
 
-def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> SourceModel:
+def open_origin(origin: Origin, spec: ModelSpec, token: CancelToken) -> SourceModel:
     """Build the model of `origin` and load its weights; raises OpenError with a sentence."""
-    model, spec, notes = _with_weights(origin, spec, token)
+    notes: tuple[Message, ...] = origin.notes
+    model = _build(origin if origin.trained is None else replace(origin, make=origin.trained), spec)
+    check(token)
+    if path := spec.weights or origin.weights:
+        content = read_checkpoint(path, spec.trust_pickle)
+        check(token)
+        found = match(content, shapes_of(model), path)
+        classes = found.class_count(classes_of(model)[0] if family(model) else 0)
+        argument = _class_argument(origin)
+        # A head for another number of classes is no misfit: the model is built again as the checkpoint has it.
+        if classes is not None and argument and argument not in spec.arguments:
+            spec = replace(spec, arguments={**spec.arguments, argument: classes})
+            notes += (
+                Message("checkpoint.classes", "Built with {count} classes, as in the checkpoint.", {"count": classes}),
+            )
+            model = _build(origin, spec)
+            found = match(content, shapes_of(model), path)
+        notes += apply(found, model)
     shape = spec.input_shape or origin.input_shape
     untrained = not (spec.weights or origin.weights or origin.trained) and _is_untrained(origin, spec, model)
     check(token)
-    if untrained:
-        notes = (*notes, _untrained_note(origin))
+    if untrained and origin.offered is None:
+        template = "{name} has untrained (random) weights: scores mean nothing. Open a checkpoint."
+        notes += (Message("source.untrained", template, {"name": origin.name}),)
+    elif untrained and origin.offered is not None:
+        template = (
+            "{name} has untrained (random) weights: scores mean nothing. Open a checkpoint, or the pretrained weights "
+            "of {library}."
+        )
+        notes += (Message("source.random", template, {"name": origin.name, "library": origin.offered.library}),)
     return SourceModel(
         model=model,
         factory=factory_of(origin, spec),
         name=origin.name,
         input_shape=(max(2, shape[0]), *shape[1:]) if shape else (),
         task=origin.task,
-        notes=(*origin.notes, *notes),
+        notes=notes,
         spec=spec,
         inputs=origin.inputs,
         untrained=untrained,
@@ -112,21 +137,10 @@ def _is_untrained(origin: Origin, spec: ModelSpec, model: nn.Module) -> bool:
         return False
     try:
         again = dict(_build(origin, spec, seed=1).named_parameters())
-    except (OpenError, RuntimeError):  # it was built once: what is wrong the second time is told where it matters
+    except (OpenError, RuntimeError):  # it was built once: what fails the second time is reported where it matters
         return False
     other = sum(int((one != again[name]).sum()) for name, one in weights.items() if name in again)
     return 2 * other > sum(one.numel() for one in weights.values())
-
-
-def _untrained_note(origin: Origin) -> Message:
-    if origin.offered is None:
-        template = "{name} has untrained (random) weights: scores mean nothing. Open a checkpoint."
-        return Message("source.untrained", template, {"name": origin.name})
-    template = (
-        "{name} has untrained (random) weights: scores mean nothing. Open a checkpoint, or the pretrained weights of "
-        "{library}."
-    )
-    return Message("source.random", template, {"name": origin.name, "library": origin.offered.library})
 
 
 def open_module(module: nn.Module, spec: ModelSpec) -> SourceModel:
@@ -146,33 +160,12 @@ def open_module(module: nn.Module, spec: ModelSpec) -> SourceModel:
     )
 
 
-def _with_weights(
-    origin: Origin, spec: ModelSpec, token: CancelToken
-) -> tuple[nn.Module, ModelSpec, tuple[Message, ...]]:
-    model = _build(origin if origin.trained is None else replace(origin, make=origin.trained), spec)
-    check(token)
-    path = spec.weights or origin.weights
-    if not path:
-        return model, spec, ()
-    content = read_checkpoint(path, spec.trust_pickle)
-    check(token)
-    found = match(content, shapes_of(model), path)
-    classes = found.class_count(classes_of(model)[0] if family(model) else 0)
-    argument = _class_argument(origin, spec)
-    if classes is None or not argument:
-        return model, spec, apply(found, model)
-    spec = replace(spec, arguments={**spec.arguments, argument: classes})
-    note = Message("checkpoint.classes", "Built with {count} classes, as in the checkpoint.", {"count": classes})
-    model = _build(origin, spec)
-    return model, spec, (note, *apply(match(content, shapes_of(model), path), model))
-
-
 def _build(origin: Origin, spec: ModelSpec, seed: int = 0) -> nn.Module:
     """Build with a fixed seed: a model without weights is the same one each time it is opened."""
     with (
         no_downloads(origin.name, spec.download),
         torch.random.fork_rng(devices=[]),
-        allocation_budget(origin.name, _held(origin, spec.arguments)),
+        allocation_budget(origin.name, _allowed_bytes(origin, spec.arguments)),
     ):
         torch.manual_seed(seed)
         made = _make(origin, spec.arguments)
@@ -187,9 +180,10 @@ def _build(origin: Origin, spec: ModelSpec, seed: int = 0) -> nn.Module:
             "source.not_module",
             "{name} returned {what}, not a torch.nn.Module. Name a function that returns the model.",
             name=origin.name,
-            what=_kind(made),
+            what="None" if made is None else type(made).__name__,
         )
-    if _is_program(made):
+    # What `torch.export` made, or a part of it: such a graph has a `train` of its own, which refuses.
+    if any(isinstance(one, torch.fx.GraphModule) and "train" in vars(one) for one in made.modules()):
         raise OpenError(
             "source.program",
             "{name} is a torch.export program, which cannot switch between training and evaluation. Open the Python "
@@ -200,11 +194,16 @@ def _build(origin: Origin, spec: ModelSpec, seed: int = 0) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             again = partial(_make, origin, spec.arguments)
-            finish_layers(made, again, spec.input_shape or origin.input_shape, origin.name)
-    return _settled(made, origin.name, spec.float32)
+            _finish_layers(made, again, spec.input_shape or origin.input_shape, origin.name)
+    try:
+        made = with_maps(made).eval().to(device="cpu")  # a detector can be asked for its maps from here on
+        return made.float() if spec.float32 else settled(made)
+    except (NotImplementedError, RuntimeError) as error:
+        template = "{name} cannot be moved to the CPU: {error}"
+        raise OpenError("source.device", template, name=origin.name, error=str(error)) from error
 
 
-def _held(origin: Origin, arguments: dict[str, Any]) -> int | None:
+def _allowed_bytes(origin: Origin, arguments: dict[str, Any]) -> int | None:
     """Bytes that bound the model: of a library's with other sizes in proportion to the one without them."""
     if origin.takes is None or not arguments or isinstance(origin.make, nn.Module):
         return origin.held
@@ -216,42 +215,30 @@ def _held(origin: Origin, arguments: dict[str, Any]) -> int | None:
     return max(DESCRIBED, SINGLE * 2 * stock // RATIO)
 
 
-def _is_program(model: nn.Module) -> bool:
-    """Whether a part of it is what `torch.export` made: such a graph refuses to be switched."""
-    graphs = (one for one in model.modules() if isinstance(one, torch.fx.GraphModule))
-    return any("train" in vars(one) for one in graphs)
-
-
 def _make(origin: Origin, arguments: dict[str, Any]) -> Any:
-    if isinstance(origin.make, nn.Module):
-        return _copied(origin.make, origin.name)
+    make, name = origin.make, origin.name
+    if isinstance(make, nn.Module):
+        try:
+            return whole_copy(make)
+        except Exception as error:
+            raise OpenError(
+                "source.copy",
+                "The module {name} cannot be copied ({error}). Name a function that builds it instead.",
+                traceback.format_exc(),
+                name=name,
+                error=str(error),
+            ) from error
     if origin.takes is not None:
         check_names(origin.library, arguments, origin.takes)
-    _check_arguments(origin.make, origin.name, arguments)
-    try:
-        return origin.make(**arguments)
-    except SecateurError:
-        raise
-    except Exception as error:
-        raise OpenError(
-            "source.build_failed",
-            "{name} could not be built: {kind}: {error}",
-            traceback.format_exc(),
-            name=origin.name,
-            kind=type(error).__name__,
-            error=str(error),
-        ) from error
-
-
-def _check_arguments(make: Callable[..., Any], name: str, arguments: dict[str, Any]) -> None:
     for argument in arguments:
-        identifier(argument)  # it will stand in the code of an export
+        identifier(argument)  # it is written into the code of an export
     try:
         signature = inspect.signature(make)
-    except (TypeError, ValueError):
-        return
+    except (TypeError, ValueError):  # a callable that has none
+        signature = None
     try:
-        signature.bind(**arguments)
+        if signature is not None:
+            signature.bind(**arguments)
     except TypeError as error:
         raise OpenError(
             "source.arguments",
@@ -261,62 +248,38 @@ def _check_arguments(make: Callable[..., Any], name: str, arguments: dict[str, A
             signature=str(signature),
             error=str(error),
         ) from error
-
-
-def _copied(module: nn.Module, name: str) -> nn.Module:
     try:
-        return whole_copy(module)
+        return make(**arguments)
+    except SecateurError:
+        raise
     except Exception as error:
         raise OpenError(
-            "source.copy",
-            "The module {name} cannot be copied ({error}). Name a function that builds it instead.",
+            "source.build_failed",
+            "{name} could not be built: {kind}: {error}",
             traceback.format_exc(),
             name=name,
+            kind=type(error).__name__,
             error=str(error),
-        ) from error
-
-
-def _settled(model: nn.Module, name: str, float32: bool) -> nn.Module:
-    """Eval mode, CPU, float32 or, unless all is to be that, bfloat16; a detector can be asked for its maps."""
-    try:
-        model = with_maps(model).eval().to(device="cpu")
-        return model.float() if float32 else settled(model)
-    except (NotImplementedError, RuntimeError) as error:
-        raise OpenError(
-            "source.device", "{name} cannot be moved to the CPU: {error}", name=name, error=str(error)
         ) from error
 
 
 def factory_of(origin: Origin, spec: ModelSpec) -> Callable[[], nn.Module]:
     """What makes a fresh module of an origin, with the arguments of a specification."""
-
-    def factory() -> nn.Module:
-        return _build(origin, spec)
-
-    return factory
+    return partial(_build, origin, spec)
 
 
-def _class_argument(origin: Origin, spec: ModelSpec) -> str:
-    """The keyword that sets the number of classes; "" where there is none or the user set it."""
-    found = origin.class_argument or _class_parameter(origin.make)
-    return "" if found in spec.arguments else found
-
-
-def _class_parameter(make: Callable[..., Any]) -> str:
-    if isinstance(make, nn.Module):
-        return ""
+def _class_argument(origin: Origin) -> str:
+    """The keyword that sets the number of classes, "" where there is none."""
+    if origin.class_argument or isinstance(origin.make, nn.Module):
+        return origin.class_argument
     try:
-        parameters = inspect.signature(make).parameters
+        parameters = inspect.signature(origin.make).parameters
     except (TypeError, ValueError):
         return ""
     return next((name for name in CLASS_ARGUMENTS if name in parameters), "")
 
 
-def _kind(value: Any) -> str:
-    return "None" if value is None else type(value).__name__
-
-
-def finish_layers(model: nn.Module, make: Callable[[], Any], shape: tuple[int, ...], name: str) -> None:
+def _finish_layers(model: nn.Module, make: Callable[[], Any], shape: tuple[int, ...], name: str) -> None:
     """Give the lazy layers of a model their sizes, as a run of another one finds them; the model itself does not run.
 
     Args:

@@ -9,7 +9,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..tasks.protocol import TaskSpec
 from ..text.python_code import identifier
-from .build_model import Origin, opened
+from .build_model import Origin, open_origin
 from .protocol import FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "bundled:"
@@ -37,7 +37,7 @@ class Bundled:
             weights=str(files("secateur.resources") / "data" / f"{name}.safetensors"),
             task=TaskSpec("bundled", mean=(MEAN,), std=(STD,)),
         )
-        return opened(origin, spec, token)
+        return open_origin(origin, spec, token)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The networks' source file is plain PyTorch: it goes along as `models.py`."""

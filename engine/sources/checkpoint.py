@@ -37,7 +37,21 @@ def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> Any:
         OpenError: A sentence for each kind of file that is no checkpoint; `checkpoint.pickle` when it needs consent.
     """
     path = Path(path)
-    start = _first_bytes(path)
+    check_special(path)
+    if path.is_dir():
+        raise OpenError("checkpoint.folder", "{path} is a folder. Name a checkpoint file in it.", path=str(path))
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except FileNotFoundError:
+        raise OpenError("checkpoint.missing", "File {path} does not exist. Check the path.", path=str(path)) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OpenError(
+            "checkpoint.unreadable", "Cannot read {path}: {error}.", path=str(path), error=reason
+        ) from error
+    if not start:
+        raise OpenError("checkpoint.empty", "{path} is empty. Copy or download it again.", path=str(path))
     if start.startswith(ZIP):
         return _read_zip(path, trust_pickle)
     if start.startswith(PICKLE):
@@ -51,43 +65,23 @@ def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> Any:
     )
 
 
-def _first_bytes(path: Path) -> bytes:
-    check_special(path)
-    if path.is_dir():
-        raise OpenError("checkpoint.folder", "{path} is a folder. Name a checkpoint file in it.", path=str(path))
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-    except FileNotFoundError:
-        raise OpenError("checkpoint.missing", "File {path} does not exist. Check the path.", path=str(path)) from None
-    except OSError as error:
-        raise OpenError(
-            "checkpoint.unreadable",
-            "Cannot read {path}: {error}.",
-            path=str(path),
-            error=error.strerror or str(error),
-        ) from error
-    if not start:
-        raise OpenError("checkpoint.empty", "{path} is empty. Copy or download it again.", path=str(path))
-    return start
-
-
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     check_unpacked(path, path.stat().st_size)
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
+    # A header that is longer than all tensors together describes what is not there; parsing it costs memory.
     if header > max(TABLE, path.stat().st_size - header):
         raise _only_table(path)
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise _truncated(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def _read_zip(path: Path, trust_pickle: bool) -> Any:
     try:
         if not zipfile.is_zipfile(path):
-            raise _truncated(path)
+            raise _damaged(path)
         with zipfile.ZipFile(path) as archive:
             check_archive(path, archive)
             names = archive.namelist()
@@ -98,7 +92,7 @@ def _read_zip(path: Path, trust_pickle: bool) -> Any:
                 if not trust_pickle:
                     _check_makes_tensors(path, archive.read(one))
     except ARCHIVE_ERRORS as error:
-        raise _truncated(path, error) from error
+        raise _damaged(path, error) from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise OpenError(
             "checkpoint.script",
@@ -126,7 +120,7 @@ def _read_pickle(path: Path, trust_pickle: bool) -> Any:
         except OverflowError as error:
             raise _only_table(path) from error
         except (ValueError, EOFError, UnicodeDecodeError) as error:
-            raise _truncated(path, error) from error
+            raise _damaged(path, error) from error
         end = file.tell()
         file.seek(0)
         if not trust_pickle:
@@ -161,12 +155,12 @@ def _torch_load(path: Path, trust_pickle: bool) -> Any:
             warnings.simplefilter("ignore")  # about the pickle's protocol; nothing a user could do
             return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except pickle.UnpicklingError as error:
-        raise (_truncated(path, error) if trust_pickle else _needs_consent(path, error)) from error
+        raise (_damaged(path, error) if trust_pickle else _needs_consent(path, error)) from error
     except (EOFError, OSError, RuntimeError, KeyError, ValueError) as error:
-        raise _truncated(path, error) from error
+        raise _damaged(path, error) from error
     except Exception as error:  # a trusted pickle runs anything, so anything can be raised
         if not trust_pickle:
-            raise _truncated(path, error) from error
+            raise _damaged(path, error) from error
         raise OpenError(
             "checkpoint.pickle_failed",
             "{path} could not be loaded: {kind}: {error}. It may need the code it was saved with.",
@@ -191,7 +185,7 @@ def _only_table(path: Path) -> OpenError:
     return OpenError("checkpoint.table", template, path=str(path))
 
 
-def _truncated(path: Path, error: Exception | None = None) -> OpenError:
+def _damaged(path: Path, error: Exception | None = None) -> OpenError:
     return OpenError(
         "checkpoint.damaged",
         "{path} is damaged or incomplete. Copy or download it again.",

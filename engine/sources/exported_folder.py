@@ -13,7 +13,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..storage.file_limits import check_special, parse_json, read_whole
 from ..storage.paths import absolute_to
-from .build_model import Origin, opened
+from .build_model import Origin, open_origin
 from .checkpoint import read_checkpoint
 from .named_code import require_consent
 from .protocol import FactoryCode, InputSpec, ModelSpec, Source, SourceModel, change_model
@@ -59,7 +59,7 @@ class ExportedFolder:
             task=base.task,
             inputs=base.inputs,
         )
-        return opened(origin, replace(spec, outputs=spec.outputs or recorded.outputs), token)
+        return open_origin(origin, replace(spec, outputs=spec.outputs or recorded.outputs), token)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The original's code: an export of an export repeats the recorded source."""

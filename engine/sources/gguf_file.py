@@ -20,7 +20,7 @@ from ..jobs import CancelToken, check
 from ..runtime.read_gguf import NAMES
 from ..storage.file_limits import check_special, check_unpacked
 from ..text.python_code import called
-from .build_model import Origin, opened
+from .build_model import Origin, open_origin
 from .protocol import FactoryCode, ModelSpec, SourceModel
 
 SUFFIX = ".gguf"
@@ -52,7 +52,7 @@ class GgufFile:
         found = _File(path)
         check(token)
         kind: Any = import_module("transformers").LlamaForCausalLM
-        config = found.config()
+        config: Any = import_module("transformers").LlamaConfig(**found.settings())
         weights = found.weights(int(config.num_attention_heads), int(config.num_key_value_heads))
         check(token)
 
@@ -66,9 +66,10 @@ class GgufFile:
 
         ids = torch.randint(0, config.vocab_size, (2, TOKENS), generator=torch.Generator().manual_seed(0))
         template = "Converted from {types} to float32, as trained and cut weights are no longer quantised."
-        note = Message("gguf.dequantised", template, {"types": ", ".join(found.types())})
+        types = sorted({str(one.tensor_type.name) for one in found.tensors.values()})
+        note = Message("gguf.dequantised", template, {"types": ", ".join(types)})
         origin = Origin(make=make, name=path.stem, notes=(note,), inputs={"input_ids": ids, "use_cache": False})
-        return opened(origin, spec, token)
+        return open_origin(origin, spec, token)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The class with its configuration written out."""
@@ -109,7 +110,9 @@ class _File:
                 "Open the model's Hugging Face folder instead."
             )
             raise OpenError("gguf.family", template, path=str(path), family=family[:80])
-        odd = next((n for n in ("rope.scaling.type", "expert_count") if self._said(n) not in (None, 0, "none")), "")
+        odd = next(
+            (n for n in ("rope.scaling.type", "expert_count") if self._of_family(n) not in (None, 0, "none")), ""
+        )
         odd = "rope_freqs" if "rope_freqs.weight" in self.tensors else odd
         if odd:
             template = "{path} uses {what}, which is not read from GGUF. Open the model's Hugging Face folder instead."
@@ -119,19 +122,15 @@ class _File:
         field = self._reader.get_field(name)
         return None if field is None else field.contents()
 
-    def _said(self, name: str) -> Any:
+    def _of_family(self, name: str) -> Any:
         return self._field(f"{FAMILY}.{name}")
-
-    def types(self) -> list[str]:
-        """The types of the file's tensors."""
-        return sorted({str(one.tensor_type.name) for one in self.tensors.values()})
 
     def settings(self) -> dict[str, Any]:
         """Fields of the configuration; sizes are those of the tensors."""
         try:
             vocabulary, width = self._shape("token_embd.weight")
-            heads, layers = int(self._said("attention.head_count")), int(self._said("block_count"))
-            groups = int(self._said("attention.head_count_kv") or heads)
+            heads, layers = int(self._of_family("attention.head_count")), int(self._of_family("block_count"))
+            groups = int(self._of_family("attention.head_count_kv") or heads)
             rows, _ = self._shape("blk.0.attn_q.weight")
             settings: dict[str, Any] = {
                 "vocab_size": vocabulary,
@@ -141,9 +140,9 @@ class _File:
                 "num_attention_heads": heads,
                 "num_key_value_heads": groups,
                 "head_dim": rows // heads,
-                "max_position_embeddings": int(self._said("context_length") or 2048),
-                "rms_norm_eps": float(self._said("attention.layer_norm_rms_epsilon") or 1e-5),
-                "rope_theta": float(self._said("rope.freq_base") or 10000.0),
+                "max_position_embeddings": int(self._of_family("context_length") or 2048),
+                "rms_norm_eps": float(self._of_family("attention.layer_norm_rms_epsilon") or 1e-5),
+                "rope_theta": float(self._of_family("rope.freq_base") or 10000.0),
                 "tie_word_embeddings": "output.weight" not in self.tensors,
                 "attention_bias": "blk.0.attn_q.bias" in self.tensors,
             }
@@ -156,10 +155,6 @@ class _File:
             if (token := self._field(f"tokenizer.ggml.{name}")) is not None:
                 settings[key] = int(token)
         return settings
-
-    def config(self) -> Any:
-        """The configuration for transformers."""
-        return import_module("transformers").LlamaConfig(**self.settings())
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return tuple(int(one) for one in reversed(self.tensors[name].shape))

@@ -1,7 +1,8 @@
 """Source: a Hugging Face folder (config.json, safetensors), or `hf:org/name` from the local cache.
 
 The class is the one that the configuration names, its weights are read by the library itself, and example inputs are
-made from the configuration. Code that lies in a folder runs only with consent; weights that are a pickle are not read.
+made from the configuration. Code of a folder runs only with consent; weights that are a pickle are not read, and
+quantised ones are refused.
 """
 
 import inspect
@@ -9,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fnmatch import fnmatch
 from functools import partial
@@ -33,7 +34,7 @@ from ..storage.safetensors_io import MappedCheckpoint, weights_on_meta
 from ..tasks.model_purpose import described_purpose
 from ..text.format import byte_size
 from ..text.python_code import quoted
-from .build_model import Origin, factory_of, opened
+from .build_model import Origin, factory_of, open_origin
 from .builder_arguments import check_configuration, check_names
 from .named_code import REPOSITORY
 from .protocol import FactoryCode, ModelSpec, SourceModel
@@ -65,7 +66,7 @@ class HuggingFace:
 
     def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Open the folder with the class that its configuration names."""
-        found = _located(spec, consent)
+        found = _find_folder(spec, consent)
         held = sum(disk_size(one) for one in found.weight_files())  # refuses what lacks them with a sentence
         origin = Origin(
             held=held,
@@ -75,14 +76,14 @@ class HuggingFace:
             notes=(found.note(),),
             inputs=found.inputs(),
         )
-        made = opened(origin, spec, token)
+        made = open_origin(origin, spec, token)
         types = {path: one.dtype for path, one in _tensors(made.model)}
         plain = replace(origin, make=partial(found.build, types))
         return replace(made, factory=factory_of(plain, made.spec or spec), notes=(*made.notes, *found.unread))
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The class with its configuration written out; where the folder has code of its own, that is called."""
-        found = _located(spec, FULL_CONSENT)
+        found = _find_folder(spec, FULL_CONSENT)
         config = found.config(**spec.arguments)
         dtype = ", dtype=torch.bfloat16" if str(config.dtype) == "torch.bfloat16" and not spec.float32 else ""
         head = "import json\n\nimport torch\nimport transformers\n\n\ndef make_model():\n    "
@@ -119,7 +120,7 @@ def skeleton(spec: ModelSpec, consent: Consent) -> SourceModel:
         OpenError: Nothing can be built by the configuration.
     """
     with foreign_reader(spec.source):
-        found = _located(spec, consent, weights=False)
+        found = _find_folder(spec, consent, weights=False)
         with torch.device("meta"), allocation_budget(found.name, LARGEST_DESCRIBED):
             model = found.build({}, **spec.arguments).eval()
         inputs = found.inputs(**spec.arguments)
@@ -140,7 +141,7 @@ def on_disk(spec: ModelSpec, consent: Consent) -> tuple[SourceModel, MappedCheck
         OpenError: The folder cannot be opened, or its files hold other tensors than the class has.
     """
     with foreign_reader(spec.source):
-        found = _located(spec, consent)
+        found = _find_folder(spec, consent)
         files = found.weight_files()
         with weights_on_meta(), allocation_budget(found.name, sum(map(disk_size, files))):
             model: Any = found.build({}).eval()
@@ -156,7 +157,7 @@ def folder_of(spec: ModelSpec) -> Path | None:
     """The folder that a source of this kind names, None for other sources and for what is not in the cache."""
     if is_hugging_face(spec.source):
         return Path(spec.source).expanduser()
-    return _cached(spec.source.removeprefix(REPOSITORY)) if spec.source.startswith(REPOSITORY) else None
+    return _cached_folder(spec.source.removeprefix(REPOSITORY)) if spec.source.startswith(REPOSITORY) else None
 
 
 class _Folder:
@@ -218,7 +219,7 @@ class _Folder:
         found, others = sorted(map(str, self.folder.glob("*.py"))), set[str]()
         for place in places.values():
             other, dashes, name = place.rpartition("--")
-            folder = (Path(other) if Path(other).is_dir() else _cached(other)) if dashes else None
+            folder = (Path(other) if Path(other).is_dir() else _cached_folder(other)) if dashes else None
             files = folder.glob("*.py") if folder is not None else ()
             others |= {*map(str, files)} or ({f"{other}/{name.partition('.')[0]}.py"} if dashes else set())
         return (*found, *sorted(others)), auto
@@ -258,18 +259,17 @@ class _Folder:
         found = next((self.folder / one for one in places if (self.folder / one).is_file()), None)
         if found is None:
             raise self._no_weights()
-        return self._shards(found) if found.suffix == ".json" else (found,)
-
-    def _shards(self, index: Path) -> tuple[Path, ...]:
+        if found.suffix != ".json":
+            return (found,)
         try:
-            content: Any = parse_json(read_whole(index))
+            content: Any = parse_json(read_whole(found))
             shards = {str(one) for one in cast("dict[str, Any]", content["weight_map"]).values()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             template = "Cannot read {path}: {error}. Get the file again."
-            raise OpenError("source.hf_index", template, path=str(index), error=repr(error)) from error
+            raise OpenError("source.hf_index", template, path=str(found), error=repr(error)) from error
         outside = sorted(one for one in shards if Path(one).name != one)
         if missing := outside or sorted(one for one in shards if not (self.folder / one).is_file()):
-            raise self._lacks(missing, index.name)
+            raise self._lacks(missing, found.name)
         return tuple(self.folder / one for one in sorted(shards))
 
     def _lacks(self, missing: Sequence[str], named_by: str) -> OpenError:
@@ -300,17 +300,16 @@ class _Folder:
     def config(self, **arguments: Any) -> Any:
         """The configuration, with other values for some of its fields."""
         transformers = _library()
-        check_names("transformers", arguments, self._sizes())
+        # A file may set fields of the architecture's own, and none of the base class: those may load foreign code
+        # (`attn_implementation`).
+        base = set(signature(transformers.PretrainedConfig).parameters)
+        own = set[str]() if self.code else set(signature(self.kind.config_class).parameters) - base
+        check_names("transformers", arguments, own | {CLASSES})
         check_configuration(self.name, arguments)
         loader = transformers.AutoConfig if self.code else self.kind.config_class
         trust = {"trust_remote_code": True} if self.code else {}
         with _quiet():
             return loader.from_pretrained(self.folder, local_files_only=True, **trust, **arguments)
-
-    def _sizes(self) -> set[str]:
-        """Fields of the configuration that a file may set: those of the architecture's own."""
-        base = set(signature(_library().PretrainedConfig).parameters)
-        return {CLASSES} if self.code else set(signature(self.kind.config_class).parameters) - base | {CLASSES}
 
     def inputs(self, **arguments: Any) -> Inputs:
         """Example inputs as the configuration describes them."""
@@ -364,7 +363,7 @@ def _library() -> Any:
     return import_module("transformers")
 
 
-def _located(spec: ModelSpec, consent: Consent, weights: bool = True) -> _Folder:
+def _find_folder(spec: ModelSpec, consent: Consent, weights: bool = True) -> _Folder:
     """The folder that a source names, fetched where the user allowed that; without `weights` only its description."""
     if find_spec("transformers") is None:
         template = "Transformers is not installed, which opens {name}. Install it: pip install transformers"
@@ -376,19 +375,19 @@ def _located(spec: ModelSpec, consent: Consent, weights: bool = True) -> _Folder
     if NAME.fullmatch(name) is None:
         template = "{name!r} is not the name of a repository. Write it like hf:org/name."
         raise OpenError("source.hf_name", template, name=name)
-    folder, wanted = _cached(name), FETCHED if weights else DESCRIBED
+    folder, wanted = _cached_folder(name), FETCHED if weights else DESCRIBED
     if folder is not None and weights and not any(any(folder.glob(one)) for one in WEIGHT_FILES):
         folder = None  # its configuration alone was fetched
     if folder is None:
         if not spec.download:
-            _ask(name, consent, wanted)
-        if weights:  # what cannot be opened is told before its weights are fetched
-            _Folder(name, _fetched(name, DESCRIBED), consent)
-        folder = _fetched(name, wanted)
+            _refuse_download(name, consent, wanted)
+        if weights:  # what cannot be opened is refused before its weights are fetched
+            _Folder(name, _fetch(name, DESCRIBED), consent)
+        folder = _fetch(name, wanted)
     return _Folder(name, folder, consent)
 
 
-def _cached(name: str) -> Path | None:
+def _cached_folder(name: str) -> Path | None:
     """Where a repository lies in the local cache, None where it does not."""
     hub = import_module("huggingface_hub")
     try:
@@ -397,7 +396,7 @@ def _cached(name: str) -> Path | None:
         return None
 
 
-def _fetched(name: str, wanted: Sequence[str]) -> Path:
+def _fetch(name: str, wanted: Sequence[str]) -> Path:
     try:
         return Path(import_module("huggingface_hub").snapshot_download(name, allow_patterns=list(wanted)))
     except Exception as error:  # whatever the library and the network raise
@@ -406,25 +405,21 @@ def _fetched(name: str, wanted: Sequence[str]) -> Path:
         raise OpenError("source.hf_fetch", template, repr(error), name=name, error=text) from error
 
 
-def _ask(name: str, consent: Consent, wanted: Sequence[str]) -> NoReturn:
+def _refuse_download(name: str, consent: Consent, wanted: Sequence[str]) -> NoReturn:
     """Raise OpenError with what would be fetched; size and licence where the user named the repository by hand."""
-    size, licence = _facts(name, wanted) if consent.names(REPOSITORY + name) else (0, "")
+    size, licence = 0, ""
+    if consent.names(REPOSITORY + name):
+        # No connection, no such repository: the sentence says then that size and licence are unknown.
+        with suppress(Exception):
+            facts = import_module("huggingface_hub").HfApi().model_info(name, files_metadata=True, timeout=TIMEOUT)
+            files = cast("list[Any]", facts.siblings or [])
+            fetched = [one for one in files if any(fnmatch(one.rfilename, pattern) for pattern in wanted)]
+            size = sum(one.size or 0 for one in fetched)
+            licence = str(getattr(facts.card_data, "license", None) or "")
     template = "{name} is not in the local cache ({size}, licence: {licence}). Allow downloads to fetch it."
-    told = byte_size(size) if size else Message("source.hf_no_size", "size unknown")
+    words = byte_size(size) if size else Message("source.hf_no_size", "size unknown")
     unknown = Message("source.hf_no_licence", "unknown")
-    raise OpenError("source.hf_download", template, name=name, size=told, licence=licence or unknown)
-
-
-def _facts(name: str, wanted: Sequence[str]) -> tuple[int, str]:
-    """Bytes of what is wanted of a repository and its licence, as its page says; (0, "") where it cannot be reached."""
-    try:
-        told = import_module("huggingface_hub").HfApi().model_info(name, files_metadata=True, timeout=TIMEOUT)
-    except Exception:  # no connection, no such repository: the sentence says that nothing is known
-        return 0, ""
-    files = cast("list[Any]", told.siblings or [])
-    fetched = [one for one in files if any(fnmatch(one.rfilename, pattern) for pattern in wanted)]
-    licence = str(getattr(told.card_data, "license", None) or "")
-    return sum(one.size or 0 for one in fetched), licence
+    raise OpenError("source.hf_download", template, name=name, size=words, licence=licence or unknown)
 
 
 def _tensors(model: nn.Module) -> list[tuple[str, Any]]:
@@ -465,47 +460,39 @@ def require_floats(name: str, folder: Path, config: Mapping[str, Any]) -> None:
         folder: The folder.
         config: What its config.json holds.
     """
-    found = _described(config)
-    if found is None:
-        beside = [_read(folder / file, method) for file, method in FILES.items() if (folder / file).is_file()]
-        found = beside[0] if beside else None
+    found = _describe_quantisation(config)
+    for file, method in FILES.items():
+        if found is None and (folder / file).is_file():
+            try:
+                content: Any = parse_json(read_whole(folder / file))
+            except (OSError, ValueError):  # the file's name says enough
+                found = method
+            else:
+                found = _name_method(cast("dict[str, Any]", content) if isinstance(content, dict) else {}, method)
     if found is not None:
-        raise quantised(name, found)
+        template = (
+            "{name} is quantised ({what}): its packed weights can be neither cut nor trained. Open the model that it "
+            "was made from, in float32 or bfloat16, prune that, and quantise the result."
+        )
+        raise OpenError("source.hf_quantised", template, name=name, what=found)
 
 
-def quantised(name: str, what: Message | str) -> OpenError:
-    """The error for a model with quantised weights; `what` names their form."""
-    template = (
-        "{name} is quantised ({what}): its packed weights can be neither cut nor trained. Open the model that it was "
-        "made from, in float32 or bfloat16, prune that, and quantise the result."
-    )
-    return OpenError("source.hf_quantised", template, name=name, what=what)
-
-
-def _described(config: Mapping[str, Any]) -> Message | str | None:
+def _describe_quantisation(config: Mapping[str, Any]) -> Message | str | None:
     """How a configuration, or a part of it, says that weights are quantised; None where it does not."""
     for field in FIELDS:
-        if isinstance(told := config.get(field), dict) and told:
-            return _words(cast("dict[str, Any]", told), "")
+        if isinstance(settings := config.get(field), dict) and settings:
+            return _name_method(cast("dict[str, Any]", settings), "")
     parts = [
         cast("dict[str, Any]", one) for key, one in config.items() if key.endswith("_config") and isinstance(one, dict)
     ]
-    return next((words for part in parts if (words := _described(part)) is not None), None)
+    return next((words for part in parts if (words := _describe_quantisation(part)) is not None), None)
 
 
-def _read(path: Path, method: str) -> Message | str:
-    try:
-        told: Any = parse_json(read_whole(path))
-    except (OSError, ValueError):  # the file's name says enough
-        return method
-    return _words(cast("dict[str, Any]", told) if isinstance(told, dict) else {}, method)
-
-
-def _words(told: Mapping[str, Any], method: str) -> Message | str:
+def _name_method(settings: Mapping[str, Any], method: str) -> Message | str:
     """Method and bits: "gptq, 4 bits"."""
-    bits = [bits for bits in (4, 8) if told.get(f"load_in_{bits}bit") or told.get(f"_load_in_{bits}bit")]
-    bits += [one for key in ("bits", "w_bit", "num_bits") if isinstance(one := told.get(key), int)]
-    name = str(told.get("quant_method") or method or ("bitsandbytes" if bits else "quantization_config"))[:LENGTH]
+    bits = [bits for bits in (4, 8) if settings.get(f"load_in_{bits}bit") or settings.get(f"_load_in_{bits}bit")]
+    bits += [one for key in ("bits", "w_bit", "num_bits") if isinstance(one := settings.get(key), int)]
+    name = str(settings.get("quant_method") or method or ("bitsandbytes" if bits else "quantization_config"))[:LENGTH]
     if not bits:
         return name
     return Message("source.hf_bits", "{method}, {bits} bits", {"method": name, "bits": bits[0]})
@@ -610,8 +597,8 @@ def origin_of(spec: ModelSpec, model: Any) -> dict[str, Any]:
     """
     folder = folder_of(spec)
     if folder is None:
-        told = getattr(model, "pretrained_cfg", None)
-        licence = cast("Mapping[str, Any]", told).get("license") if isinstance(told, Mapping) else None
+        settings = getattr(model, "pretrained_cfg", None)
+        licence = cast("Mapping[str, Any]", settings).get("license") if isinstance(settings, Mapping) else None
         return {"license": licence} if isinstance(licence, str) else {}
     found: dict[str, Any] = {}
     if (folder / CARD).is_file():

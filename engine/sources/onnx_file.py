@@ -13,13 +13,13 @@ from ..model_inputs import Inputs, call
 from ..storage.file_limits import UNPACKED, check_special, disk_size
 from ..text.format import byte_size
 from ..text.python_code import quoted
-from .build_model import Origin, opened
+from .build_model import Origin, open_origin
 from .protocol import FactoryCode, InputSpec, ModelSpec, SourceModel
 
 if TYPE_CHECKING:
     import onnx
 
-    from ..runtime.onnx_module import Graph, GraphInput, OnnxModule, UnsupportedGraph
+    from ..runtime.onnx_module import Graph, OnnxModule, UnsupportedGraph
 
 SUFFIX = ".onnx"
 MOVES = ("Cast", "Identity", "Reshape", "Expand", "Unsqueeze", "Squeeze", "Flatten", "Transpose")
@@ -93,13 +93,13 @@ def open_graph(
             words = {"path": str(path), "name": one.name, "shape": shape, "size": byte_size(min(size, 1 << 62))}
             raise OpenError("onnx.large_input", template, **words)
     model = OnnxModule(graph).eval()
-    inputs, chosen = _examples(graph, spec.asked_inputs)
-    remarks = [*notes, *_remarks(path, proto), *([chosen] if chosen else [])]
+    inputs = _example_inputs(graph, spec.asked_inputs)
+    remarks = [*notes, *_remarks(path, proto)]
     check(token)
     _check_runs(path, model, inputs, graph)
     check(token)
     remarks.append(_parity(path, model, inputs, graph.batch, program))
-    shape = _only_shape(inputs)
+    shape = tuple(inputs[0].shape) if isinstance(inputs, tuple) and len(inputs) == 1 else ()
     origin = Origin(
         make=lambda: OnnxModule(graph),
         name=path.stem,
@@ -107,7 +107,7 @@ def open_graph(
         notes=tuple(remarks),
         inputs=() if shape else inputs,
     )
-    return opened(origin, spec, token)
+    return open_origin(origin, spec, token)
 
 
 def read_model(path: Path) -> "onnx.ModelProto":
@@ -242,42 +242,31 @@ def refused(path: Path, error: "UnsupportedGraph") -> OpenError:  # noqa: PLR091
             return OpenError("onnx.part", template, path=str(path), what=error.what, node=error.node)
 
 
-def _examples(graph: "Graph", asked: tuple[InputSpec, ...]) -> tuple[Inputs, Message | None]:
-    """Example inputs of the shapes in the file, and what free sizes were set to; by name where they are several."""
+def _example_inputs(graph: "Graph", asked: tuple[InputSpec, ...]) -> Inputs:
+    """Example inputs of the shapes in the file, or of those that were asked for; by name where they are several."""
     import torch
 
     from ..runtime.onnx_module import as_identifier, example_shape
 
     generator = torch.Generator().manual_seed(0)
-    found, free = dict[str, Any](), list[str]()
+    found = dict[str, Any]()
     by_name = {given.name: given.shape for given in asked if given.name}
     by_place = {place: given.shape for place, given in enumerate(asked) if not given.name}
     for place, one in enumerate(graph.inputs):
-        wanted = by_name.get(as_identifier(one.name), by_place.get(place, ()))
-        known = len(wanted) == len(one.dims)
-        shape = (BATCH, *wanted[1:]) if known else example_shape(one, BATCH)
-        found[one.name] = _values(one, shape, graph, generator)
-    note = None
-    if free:
-        template = "The file leaves sizes free; they were set to {sizes}. Enter an input shape to use others."
-        note = Message("onnx.sizes", template, {"sizes": ", ".join(free)})
-    if len(found) == 1 and graph.inputs[0].dtype == "float32":
-        return tuple(found.values()), note
-    return {as_identifier(name): value for name, value in found.items()}, note
+        name = as_identifier(one.name)
+        wanted = by_name.get(name, by_place.get(place, ()))
+        shape = (BATCH, *wanted[1:]) if len(wanted) == len(one.dims) else example_shape(one, BATCH)
+        dtype = cast("torch.dtype", getattr(torch, one.dtype))
+        if dtype.is_floating_point:
+            found[name] = torch.randn(shape, generator=generator)
+        elif dtype is torch.bool or "mask" in one.name.lower():
+            found[name] = torch.ones(shape, dtype=dtype)
+        else:
+            found[name] = torch.randint(0, _count_values(one.name, graph), shape, generator=generator).to(dtype)
+    return tuple(found.values()) if len(found) == 1 and graph.inputs[0].dtype == "float32" else found
 
 
-def _values(one: "GraphInput", shape: tuple[int, ...], graph: "Graph", generator: Any) -> Any:
-    import torch
-
-    dtype = cast("torch.dtype", getattr(torch, one.dtype))
-    if dtype.is_floating_point:
-        return torch.randn(shape, generator=generator)
-    if dtype is torch.bool or "mask" in one.name.lower():
-        return torch.ones(shape, dtype=dtype)
-    return torch.randint(0, _rows(one.name, graph), shape, generator=generator).to(dtype)
-
-
-def _rows(name: str, graph: "Graph") -> int:
+def _count_values(name: str, graph: "Graph") -> int:
     """How many values an input of whole numbers may have; 2 where nothing says it.
 
     So many as the rows of the table that it reads, or the classes of the one-hot code that it becomes, through casts
@@ -298,11 +287,6 @@ def _rows(name: str, graph: "Graph") -> int:
                 if len(classes) > 1 and classes == [*range(len(classes))]:
                     return len(classes)
     return 2
-
-
-def _only_shape(inputs: Inputs) -> tuple[int, ...]:
-    """The shape of a single input of floats, () for others."""
-    return tuple(inputs[0].shape) if isinstance(inputs, tuple) and len(inputs) == 1 else ()
 
 
 def _remarks(path: Path, proto: "onnx.ModelProto") -> Iterator[Message]:
@@ -380,11 +364,16 @@ def _parity(path: Path, model: "OnnxModule", inputs: Inputs, batch: int, program
     """How far the module is from ONNX Runtime, or from `program`; raises OpenError where that is another function."""
     import numpy as np
     import torch
+    from torch.utils._pytree import tree_leaves
 
     rows = [one[np.arange(batch) % BATCH] if batch else one for one in _given(inputs)]
     whose: Phrase = "ONNX Runtime" if program is None else Message("onnx.program", "the program in the file")
     try:
-        expected = _by_runtime(path, rows) if program is None else _by_program(program, rows)
+        if program is None:
+            expected = _run_onnxruntime(path, rows)
+        else:
+            with torch.no_grad():
+                expected = [one.numpy() for one in tree_leaves(program(*rows)) if isinstance(one, torch.Tensor)]
     except Exception as error:  # whatever a runtime of others says of a file
         template = "Not compared with {whose}, which cannot run the file: {error}"
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -402,7 +391,7 @@ def _parity(path: Path, model: "OnnxModule", inputs: Inputs, batch: int, program
     return Message("onnx.parity", template, {"whose": whose, "difference": f"{difference:.0e}"})
 
 
-def _by_runtime(path: Path, rows: list[Any]) -> list[Any]:
+def _run_onnxruntime(path: Path, rows: list[Any]) -> list[Any]:
     import numpy as np
     import onnxruntime
 
@@ -413,14 +402,6 @@ def _by_runtime(path: Path, rows: list[Any]) -> list[Any]:
     kinds = {one.name: NUMPY.get(one.type, "float32") for one in session.get_inputs()}
     feed = {name: row.numpy().astype(kind) for (name, kind), row in zip(kinds.items(), rows, strict=True)}
     return [np.asarray(one) for one in session.run(None, feed)]
-
-
-def _by_program(program: Any, rows: list[Any]) -> list[Any]:
-    import torch
-    from torch.utils._pytree import tree_leaves
-
-    with torch.no_grad():
-        return [one.numpy() for one in tree_leaves(program(*rows)) if isinstance(one, torch.Tensor)]
 
 
 NUMPY = {"tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int64)": "int64", "tensor(int32)": "int32",

@@ -48,7 +48,7 @@ class PretrainedWeights:
         return byte_size(self.bytes) if self.bytes else Message("source.no_size", "size unknown")
 
 
-def fetched(offer: PretrainedWeights, allowed: bool, fetch: Callable[[], Fetched]) -> Fetched:
+def fetch_weights(offer: PretrainedWeights, allowed: bool, fetch: Callable[[], Fetched]) -> Fetched:
     """What `fetch` brings, from the library's cache or from the network.
 
     Args:

@@ -41,11 +41,11 @@ class ProgramFile:
                 "that only if you trust its source."
             )
             raise OpenError("program.pickle", template, path=str(path))
-        program = _loaded(path)
+        program = _load_program(path)
         check(token)
         proto = _as_onnx(path, program)
         check(token)
-        return open_graph(path, proto, spec, token, _specialised(path, program), program.module())
+        return open_graph(path, proto, spec, token, _fixed_sizes(path, program), program.module())
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The file and what runs its graph, both copied beside the code."""
@@ -63,10 +63,10 @@ class ProgramFile:
 
 def read_graph(path: Path) -> "onnx.ModelProto":
     """The graph of a program; loading one can run code from the file. Raises OpenError as opening does."""
-    return _as_onnx(path, _loaded(path))
+    return _as_onnx(path, _load_program(path))
 
 
-def _loaded(path: Path) -> Any:
+def _load_program(path: Path) -> Any:
     import torch
 
     try:
@@ -94,7 +94,7 @@ def _as_onnx(path: Path, program: Any) -> "onnx.ModelProto":
     return exported.model_proto
 
 
-def _specialised(path: Path, program: Any) -> list[Message]:
+def _fixed_sizes(path: Path, program: Any) -> list[Message]:
     """Which inputs the program takes in one size only."""
     names = set(program.graph_signature.user_inputs)
     given = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]

@@ -1,4 +1,8 @@
-"""What to open, as plain data, and the protocol of sources."""
+"""What to open, as plain data, and the protocol of sources. Loads no torch.
+
+A specification is changed by `change_model` when the paths in it are seen from elsewhere: a project folder or a recipe
+that is moved together with the model's code and data still finds them.
+"""
 
 import os
 import re

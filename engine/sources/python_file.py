@@ -15,7 +15,7 @@ from ..foreign_code.sys_path import import_places, package_root
 from ..jobs import CancelToken
 from ..storage.paths import Change, relative_to
 from ..text.python_code import called, identifier, is_identifier, quoted
-from .build_model import Origin, opened
+from .build_model import Origin, open_origin
 from .protocol import PYTHON_FILE, FactoryCode, ModelSpec, SourceModel
 
 DEFAULT = "model"
@@ -36,7 +36,7 @@ class PythonFile:
         target = _resolve(module, name, file)
         label = f"{file.name}:{name}"
         try:
-            return opened(Origin(make=target, name=label), spec, token)
+            return open_origin(Origin(make=target, name=label), spec, token)
         except OpenError as error:
             raise _located(error, file) from error
 

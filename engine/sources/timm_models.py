@@ -16,9 +16,9 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..tasks.preprocessing import of_timm
 from ..text.python_code import called
-from .build_model import Origin, opened
+from .build_model import Origin, open_origin
 from .builder_arguments import TIMM
-from .pretrained import DEFAULT, PretrainedWeights, fetched, no_such_weights, two_weights
+from .pretrained import DEFAULT, PretrainedWeights, fetch_weights, no_such_weights, two_weights
 from .protocol import FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "timm:"
@@ -42,25 +42,36 @@ class TimmModels:
             return timm.create_model(name, pretrained=False, **arguments)
 
         offered = _offer(name)
-        wanted = _wanted(name, spec, offered)
-        trained = None
+        # The weights that are asked for, else those in the cache; weights have their own classes, so with arguments of
+        # the user's none are taken unasked.
+        wanted, trained, notes = None, None, ()
+        if spec.pretrained and spec.weights:
+            raise two_weights(name)
+        if spec.pretrained:
+            if offered is None or spec.pretrained not in (DEFAULT, offered.name):
+                raise no_such_weights("timm", name, spec.pretrained, () if offered is None else (offered.name,))
+            wanted = offered
+        elif offered is not None and offered.cached and not (spec.weights or spec.arguments):
+            wanted = offered
         if wanted is not None:
             spec = replace(spec, pretrained=wanted.name)
-            trained = partial(_trained, wanted, spec.download)
+            trained = partial(_make_trained, wanted, spec.download)
+            template = "Loaded the pretrained weights {weights} from the cache of timm."
+            notes = (Message("source.timm_cached", template, {"weights": wanted.name}),)
+        settings: Any = timm.get_pretrained_cfg(name)
         origin = Origin(
             make=make,
             name=name,
-            input_shape=_input_shape(name),
+            input_shape=(2, 3, 224, 224) if settings is None else (2, *settings.input_size),
             class_argument="num_classes",
-            notes=() if wanted is None else (_loaded_note(wanted),),
+            notes=notes,
             offered=offered,
             trained=trained,
             library="timm",
             takes=TIMM,
         )
-        told: Any = timm.get_pretrained_cfg(name)
-        found = of_timm(name, told.to_dict()) if (spec.weights or trained) and told is not None else None
-        return replace(opened(origin, spec, token), preprocessing=found)
+        found = of_timm(name, settings.to_dict()) if (spec.weights or trained) and settings is not None else None
+        return replace(open_origin(origin, spec, token), preprocessing=found)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """`timm.create_model`."""
@@ -80,30 +91,29 @@ def _name(source: str) -> str:
     return name
 
 
-def _input_shape(name: str) -> tuple[int, ...]:
-    import timm
-
-    settings = timm.get_pretrained_cfg(name)
-    return (2, *settings.input_size) if settings is not None else (2, 3, 224, 224)
-
-
 def _offer(name: str) -> PretrainedWeights | None:
     """The weights of a model, None where timm has none."""
     import timm
 
-    told: Any = timm.get_pretrained_cfg(name)
-    if told is None or not told.has_weights:
+    settings: Any = timm.get_pretrained_cfg(name)
+    if settings is None or not settings.has_weights:
         return None
-    place, known = _place(told), torch.hub.get_dir()
-    hub = str(told.hf_hub_id or "")
+    checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
+    hub = str(settings.hf_hub_id or "")
+    if hub:
+        look = import_module("huggingface_hub").try_to_load_from_cache
+        names = (settings.hf_hub_filename,) if settings.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
+        cached = any(isinstance(look(hub, one), str) for one in names)
+    else:
+        cached = (checkpoints / str(settings.url or "").rpartition("/")[2]).is_file()
     return PretrainedWeights(
         library="timm",
         model=name.partition(".")[0],
-        name=str(told.tag or DEFAULT),
-        address=f"{_hub()}/{hub}" if hub else str(told.url or ""),
-        licence=str(told.license or ""),
-        folder=str(import_module("huggingface_hub.constants").HF_HUB_CACHE if hub else Path(known) / "checkpoints"),
-        cached=place is not None,
+        name=str(settings.tag or DEFAULT),
+        address=f"{_hub()}/{hub}" if hub else str(settings.url or ""),
+        licence=str(settings.license or ""),
+        folder=str(import_module("huggingface_hub.constants").HF_HUB_CACHE if hub else checkpoints),
+        cached=cached,
     )
 
 
@@ -112,29 +122,7 @@ def _hub() -> str:
     return str(import_module("huggingface_hub.constants").ENDPOINT)
 
 
-def _place(told: Any) -> Path | None:
-    """Where the cache that timm loads from has the weights of a configuration; None where they are not there."""
-    if told.hf_hub_id:
-        look = import_module("huggingface_hub").try_to_load_from_cache
-        names = (told.hf_hub_filename,) if told.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
-        found = (look(str(told.hf_hub_id), name) for name in names)
-        return next((Path(one) for one in found if isinstance(one, str)), None)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / str(told.url or "").rpartition("/")[2]
-    return path if path.is_file() else None
-
-
-def _wanted(name: str, spec: ModelSpec, offered: PretrainedWeights | None) -> PretrainedWeights | None:
-    """The weights that are asked for, else those that lie in the cache; None for none."""
-    if not spec.pretrained:
-        return offered if offered is not None and offered.cached and not (spec.weights or spec.arguments) else None
-    if spec.weights:
-        raise two_weights(name)
-    if offered is None or spec.pretrained not in (DEFAULT, offered.name):
-        raise no_such_weights("timm", name, spec.pretrained, () if offered is None else (offered.name,))
-    return offered
-
-
-def _trained(wanted: PretrainedWeights, allowed: bool, **arguments: Any) -> nn.Module:
+def _make_trained(wanted: PretrainedWeights, allowed: bool, **arguments: Any) -> nn.Module:
     """The module with its weights, as timm makes it."""
     import timm
 
@@ -145,9 +133,4 @@ def _trained(wanted: PretrainedWeights, allowed: bool, **arguments: Any) -> nn.M
             import_module("huggingface_hub").get_session().head(_hub(), timeout=PATIENCE)
         return timm.create_model(name, pretrained=True, **arguments)
 
-    return fetched(wanted, allowed, fetch)
-
-
-def _loaded_note(weights: PretrainedWeights) -> Message:
-    template = "Loaded the pretrained weights {weights} from the cache of timm."
-    return Message("source.timm_cached", template, {"weights": weights.name})
+    return fetch_weights(wanted, allowed, fetch)

@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import torch
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
-from ..tasks.preprocessing import Preprocessing, of_torchvision
+from ..tasks.preprocessing import of_torchvision
 from ..text.python_code import called
-from .build_model import Origin, opened
+from .build_model import Origin, open_origin
 from .builder_arguments import TORCHVISION
-from .pretrained import DEFAULT, PretrainedWeights, fetched, no_such_weights, two_weights
+from .pretrained import DEFAULT, PretrainedWeights, fetch_weights, no_such_weights, two_weights
 from .protocol import FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "torchvision:"
@@ -43,24 +44,38 @@ class TorchvisionModels:
             options = {**_offline(name), **arguments}
             return models.get_model(name, weights=None, **options)
 
-        wanted = _wanted(name, spec)
-        offered = None if (best := wanted or _default(name)) is None else _offer(name, best)
-        path = "" if wanted is None or offered is None else _path(wanted, offered, spec.download)
-        if wanted is not None:
-            arguments = {**_of_weights(name), **spec.arguments}
-            spec = replace(spec, pretrained=str(wanted.name), arguments=arguments)
+        wanted = _wanted_weights(name, spec)
+        best = wanted or next(iter(_known_weights(name)), None)
+        offered = None if best is None else _offer(name, best)
+        path, notes = "", ()
+        if wanted is not None and offered is not None:
+            path = str(_cached_file(wanted))
+            if not offered.cached:
+                fetch = partial(wanted.get_state_dict, progress=False, check_hash=True)
+                fetch_weights(offered, spec.download, fetch)
+            # torchvision sets this argument itself where it loads weights with another normalisation.
+            normalised = {"transform_input": True} if _module(name) in OTHERWISE_NORMALISED else {}
+            spec = replace(spec, pretrained=str(wanted.name), arguments={**normalised, **spec.arguments})
+            template = "Loaded the pretrained weights {weights} from the cache of torch: {file}."
+            words = {"weights": str(wanted.name), "file": Path(path).name}
+            notes = (Message("source.cached", template, words),)
         origin = Origin(
             make=make,
             name=name,
             input_shape=_input_shape(name),
             weights=path,
             class_argument="num_classes",
-            notes=() if wanted is None else (_loaded_note(wanted, path),),
+            notes=notes,
             offered=offered,
             library="torchvision",
             takes=TORCHVISION,
         )
-        return replace(opened(origin, spec, token), preprocessing=_preprocessing(name, spec.weights or path))
+        # torchvision's preprocessing holds for its own weights alone, which are known by the name of their file.
+        file = Path(spec.weights or path).name
+        own = (one for one in _known_weights(name) if file and str(one.url).rpartition("/")[2] == file)
+        weights = next(own, None)
+        preprocessing = None if weights is None else of_torchvision(weights)
+        return replace(open_origin(origin, spec, token), preprocessing=preprocessing)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """`torchvision.models.get_model`."""
@@ -104,25 +119,14 @@ def _input_shape(name: str) -> tuple[int, ...]:
         return ()
     if ".detection." in module:
         return (2, 3, *DETECTED)
-    size = _crop_size(name)
-    return (2, 3, FRAMES, size, size) if ".video." in module else (2, 3, size, size)
-
-
-def _crop_size(name: str) -> int:
+    size = 224
     for weights in _known_weights(name):
         keywords: dict[str, Any] = getattr(weights.transforms, "keywords", {})
-        size = keywords.get("crop_size", keywords.get("resize_size"))
-        if size is not None:
-            return int(size if isinstance(size, int) else size[0])
-    return 224
-
-
-def _preprocessing(name: str, checkpoint: str) -> Preprocessing | None:
-    """What torchvision says of these very weights, known by the name of their file; None for anybody else's."""
-    file = Path(checkpoint).name
-    known = (one for one in _known_weights(name) if file and str(one.url).rpartition("/")[2] == file)
-    weights = next(known, None)
-    return None if weights is None else of_torchvision(weights)
+        side = keywords.get("crop_size", keywords.get("resize_size"))
+        if side is not None:
+            size = int(side if isinstance(side, int) else side[0])
+            break
+    return (2, 3, FRAMES, size, size) if ".video." in module else (2, 3, size, size)
 
 
 def _known_weights(name: str) -> list[Any]:
@@ -134,7 +138,7 @@ def _known_weights(name: str) -> list[Any]:
     return [default, *(w for w in known if w is not default)] if default is not None else list(known)
 
 
-def _wanted(name: str, spec: ModelSpec) -> Any | None:
+def _wanted_weights(name: str, spec: ModelSpec) -> Any | None:
     """The member of torchvision's weights that is asked for, else one that lies in the cache; None for none.
 
     Weights have their own number of classes: with arguments of the user's none are taken unasked.
@@ -143,52 +147,30 @@ def _wanted(name: str, spec: ModelSpec) -> Any | None:
         raise two_weights(name)
     if spec.pretrained:
         known = {str(one.name): one for one in _known_weights(name)}
-        found = _default(name) if spec.pretrained == DEFAULT else known.get(spec.pretrained)
+        found = next(iter(known.values()), None) if spec.pretrained == DEFAULT else known.get(spec.pretrained)
         if found is None:
             raise no_such_weights("torchvision", name, spec.pretrained, known)
         return found
     if spec.weights or spec.arguments:
         return None
-    return next((one for one in _known_weights(name) if _place(one).is_file()), None)
+    return next((one for one in _known_weights(name) if _cached_file(one).is_file()), None)
 
 
-def _default(name: str) -> Any | None:
-    return next(iter(_known_weights(name)), None)
-
-
-def _place(weights: Any) -> Path:
+def _cached_file(weights: Any) -> Path:
     """Where torch's cache has these weights, once they were fetched."""
     return Path(torch.hub.get_dir()) / "checkpoints" / str(weights.url).rpartition("/")[2]
 
 
 def _offer(name: str, weights: Any) -> PretrainedWeights:
-    told: dict[str, Any] = weights.meta
-    place = _place(weights)
+    facts: dict[str, Any] = weights.meta
+    place = _cached_file(weights)
     return PretrainedWeights(
         library="torchvision",
         model=name,
         name=str(weights.name),
         address=str(weights.url),
-        bytes=int(told.get("_file_size", 0) * 2**20),
-        licence=str(told.get("license", "")),
+        bytes=int(facts.get("_file_size", 0) * 2**20),
+        licence=str(facts.get("license", "")),
         folder=str(place.parent),
         cached=place.is_file(),
     )
-
-
-def _path(weights: Any, offered: PretrainedWeights, allowed: bool) -> str:
-    """The file of the weights in torch's cache; fetched by torchvision where it is not there."""
-    place = _place(weights)
-    if not offered.cached:
-        fetched(offered, allowed, lambda: weights.get_state_dict(progress=False, check_hash=True))
-    return str(place)
-
-
-def _of_weights(name: str) -> dict[str, Any]:
-    """Arguments that torchvision sets itself where it loads weights: they were trained with another normalisation."""
-    return {"transform_input": True} if _module(name) in OTHERWISE_NORMALISED else {}
-
-
-def _loaded_note(weights: Any, path: str) -> Message:
-    template = "Loaded the pretrained weights {weights} from the cache of torch: {file}."
-    return Message("source.cached", template, {"weights": str(weights.name), "file": Path(path).name})

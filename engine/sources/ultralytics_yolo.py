@@ -24,7 +24,7 @@ from ..tasks.preprocessing import Preprocessing
 from ..text.python_code import called, identifier, literal
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.tree import named_tensors, outputs_of
-from .build_model import DESCRIBED, Origin, opened
+from .build_model import DESCRIBED, Origin, open_origin
 from .checkpoint import read_checkpoint
 from .other_files import pickled_class
 from .protocol import DESCRIPTION, FactoryCode, ModelSpec, SourceModel
@@ -60,7 +60,7 @@ class UltralyticsYolo:
         check(token)
         make = found.untrained if found.weights is None else found.built
         held = DESCRIBED if spec.source.lower().endswith(DESCRIPTION) else None
-        made = opened(Origin(make=make, name=name, input_shape=found.shape, held=held), spec, token)
+        made = open_origin(Origin(make=make, name=name, input_shape=found.shape, held=held), spec, token)
         own = made.spec or spec
         told = Preprocessing(name, crop=(found.side, found.side)) if found.settings else None
         return replace(made, spec=replace(own, outputs=own.outputs or _final_outputs(made.model)), preprocessing=told)

@@ -1,4 +1,4 @@
-"""Runs a model without side effects: eval mode, fixed seeds, state restored afterwards."""
+"""Runs a model without side effects: eval mode, fixed seeds, caches of its code hidden, state restored afterwards."""
 
 import functools
 import gc
