@@ -1,4 +1,7 @@
-"""Opens a model: the table of sources, and the function that tries them in order."""
+"""Opens a model: the table of sources, and the function that tries them in order.
+
+`unpack` opens what `export.model_package` packed as files, for the process that measures or exports it.
+"""
 
 from dataclasses import replace
 from pathlib import Path

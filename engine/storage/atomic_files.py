@@ -20,7 +20,7 @@ PIECE = 1 << 24
 
 @contextmanager
 def staged_write(path: Path) -> Generator[Path]:
-    """Give a temporary name in the same folder; when the block ends well, what lies there becomes `path`.
+    """Give a temporary name in the same folder; when the block ends well, the file there becomes `path`.
 
     Raises SecateurError with a sentence when the folder cannot be written or the disk is full.
     """
@@ -31,8 +31,13 @@ def staged_write(path: Path) -> Generator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # else the name may outlive a power cut and the content not
+        # `mkstemp` makes files for this user alone; a written one has the rights of any new file. The umask can only
+        # be read by setting another one.
+        mask = os.umask(0o077)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
     except OSError as error:
         raise not_written(path, error) from error
@@ -99,14 +104,3 @@ def not_written(path: Path, error: OSError) -> SecateurError:
     reason = error.strerror or str(error)
     template = "Cannot write {path}: {reason}. Free some space or choose another folder."
     return SecateurError("session.not_written", template, details=repr(error), path=str(path), reason=reason)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -36,9 +36,15 @@ class EventLog:
         line = to_json(record) + b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file, _alone(file.fileno()):
+            with self.path.open("ab") as file, _locked(file.fileno()):
                 file.truncate(end := self._sound_size())
-                _append(file.fileno(), line, end)
+                try:
+                    while line:
+                        line = line[os.write(file.fileno(), line) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    os.truncate(file.fileno(), end)
+                    raise
         except OSError as error:
             raise not_written(self.path, error) from error
 
@@ -79,16 +85,20 @@ class EventLog:
         data = self._content()
         end = data.rfind(b"\n") + 1
         start = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
-        return end if _is_json(data[start:end]) else start
+        try:
+            _record(data[start:end])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return start
+        return end
 
 
 @contextlib.contextmanager
-def _alone(handle: int) -> Generator[None]:
-    """Nobody else adds to an open file meanwhile: a cache of a user is one for all windows and commands.
+def _locked(handle: int) -> Generator[None]:
+    """No other process adds to an open file meanwhile: a cache of a user is one for all windows and commands.
 
     Else the record that another process has added after a look at the size would be cut off for a torn one. On systems
     and disks without such locks that may still happen, to what is measured again then; and where another program was
-    stopped (Ctrl+Z) as it wrote, for nobody waits longer than `PATIENCE` for it.
+    stopped (Ctrl+Z) as it wrote, as it is waited for no longer than `PATIENCE`.
     """
     with contextlib.suppress(ImportError, OSError):
         import fcntl  # not on Windows
@@ -103,24 +113,6 @@ def _alone(handle: int) -> Generator[None]:
                     break
                 time.sleep(LOOK)
     yield
-
-
-def _append(handle: int, line: bytes, end: int) -> None:
-    try:
-        while line:
-            line = line[os.write(handle, line) :]
-        os.fsync(handle)
-    except OSError:
-        os.truncate(handle, end)
-        raise
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        _record(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False
-    return True
 
 
 def _record(line: bytes) -> dict[str, Any]:

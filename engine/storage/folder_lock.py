@@ -103,11 +103,11 @@ class FolderLock:
     def holder(self) -> Holder | None:
         """Who holds the folder, or held it when it was killed; None where that is not known."""
         try:
-            with open(self.record, "rb", opener=_opened) as file:
-                told: Any = json.loads(file.read(RECORD))
-            words = ("".join(filter(str.isprintable, str(told[name])))[:80] for name in ("host", "command", "since"))
+            with open(self.record, "rb", opener=_open_record) as file:
+                record: Any = json.loads(file.read(RECORD))
+            words = ("".join(filter(str.isprintable, str(record[name])))[:80] for name in ("host", "command", "since"))
             host, command, since = words
-            return Holder(host, int(told["pid"]), command, since)
+            return Holder(host, int(record["pid"]), command, since)
         except (OSError, ValueError, TypeError, LookupError, RecursionError):
             return None
 
@@ -125,26 +125,24 @@ class FolderLock:
         folder = self.path.parent
         self._made = tuple(one for one in (folder, *folder.parents) if not one.exists())
         folder.mkdir(parents=True, exist_ok=True)
-        if not self._acquired(looks):
+        for _ in range(looks):
+            with suppress(Timeout):
+                self._lock.acquire()
+                break
+            # Where a living process says that it holds the folder there is no use in waiting.
+            if (holder := self.holder) is not None and holder.alive:
+                return False
+            time.sleep(LOOK)
+        else:
             return False
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         try:
-            with open(self.record, "w", opener=_opened) as file:
+            with open(self.record, "w", opener=_open_record) as file:
                 file.write(json.dumps(asdict(replace(self._holder or this_process(), since=now))))
         except BaseException:
             self.release()
             raise
         return True
-
-    def _acquired(self, looks: int) -> bool:
-        for _ in range(looks):
-            with suppress(Timeout):
-                self._lock.acquire()
-                return True
-            if (holder := self.holder) is not None and holder.alive:
-                break
-            time.sleep(LOOK)
-        return False
 
     def release(self, clean: bool = True) -> None:
         """Let go; `clean` removes the files, so that the folder counts as closed in order, and goes if it is empty."""
@@ -194,7 +192,7 @@ class FolderLock:
             raise not_written(self.path.parent, error) from error
 
 
-def _opened(path: str, flags: int) -> int:
+def _open_record(path: str, flags: int) -> int:
     """Open a record, which came along with a project perhaps: no link to another file, and no pipe to wait for."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 

@@ -1,4 +1,8 @@
-"""Tensors into a safetensors file; what the disk refuses is told as Python's own files tell it. Loads torch."""
+"""Safetensors files: written, and read as tensors that stay on disk until something computes with them. Loads torch.
+
+A model can so be larger than the memory: the system reads the pages of a tensor where something computes with it, and
+`kept_small` gives them back soon afterwards.
+"""
 
 import json
 import math
@@ -64,8 +68,8 @@ class MappedCheckpoint:
         self.tensors: dict[str, Tensor] = {}
         self._maps: list[mmap.mmap] = []
         self._places: dict[str, tuple[mmap.mmap, int, int]] = {}
-        for file in files:
-            self._add(file)
+        for path in files:
+            self._add(path)
 
     def _add(self, path: Path) -> None:
         check_special(path)

@@ -73,7 +73,12 @@ def remove_left() -> int:
     except OSError:
         return 0
     for folder in map(Path, names):
-        if not _is_left(folder):
+        # A folder of this user's that was made here and not kept; a link is none.
+        try:
+            mine = own_user() in (None, folder.lstat().st_uid)
+        except OSError:
+            continue
+        if not (mine and folder.is_dir() and not folder.is_symlink() and (folder / LOCK).is_file()):
             continue
         lock = FolderLock(folder, LOCK)
         try:
@@ -85,13 +90,3 @@ def remove_left() -> int:
             shutil.rmtree(folder, ignore_errors=True)
             count += 1
     return count
-
-
-def _is_left(folder: Path) -> bool:
-    """Whether a path is a folder of this user's that was made here and not kept; a link is none."""
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    mine = own_user() in (None, found.st_uid)
-    return mine and folder.is_dir() and not folder.is_symlink() and (folder / LOCK).is_file()

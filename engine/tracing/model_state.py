@@ -2,6 +2,7 @@
 
 Buffers, tensors and arrays in attributes, counters, lists and dictionaries, random generators, modes, flags, hooks, and
 the objects of the model's own code that hold such. The objects stay the same ones; their content is that of before.
+`ForwardState` does not restore: it names what a forward has changed.
 """
 
 import random
@@ -127,7 +128,10 @@ class ModelState:
     def restore(self) -> None:
         """Put everything back; what has not changed is not touched."""
         for mapping, held in self._mappings:
-            if len(mapping) != len(held) or not all(map(_is, mapping.items(), held.items())):
+            # In order and by identity: values may be tensors, which `==` compares one by one.
+            pairs = zip(mapping.items(), held.items(), strict=False)
+            same = all(key is old_key and one is old for (key, one), (old_key, old) in pairs)
+            if len(mapping) != len(held) or not same:
                 mapping.clear()
                 mapping.update(held)
         for mapping in self._empty:
@@ -163,10 +167,6 @@ def model_state_restored(*models: nn.Module) -> Generator[None]:
 
 def _package(kind: type) -> str:
     return kind.__module__.partition(".")[0]
-
-
-def _is(now: tuple[Any, Any], before: tuple[Any, Any]) -> bool:
-    return now[0] is before[0] and now[1] is before[1]
 
 
 def _put_back(tensor: torch.Tensor, alias: torch.Tensor, values: torch.Tensor | None) -> None:
