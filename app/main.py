@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secateur.engine.cli.commands import COMMANDS
-from secateur.engine.operating_system import has_display, holds_engines_for_others
+from secateur.engine.machine.operating_system import has_display, holds_engines_for_others
 
 if TYPE_CHECKING:
     from secateur.engine.process.client import EngineClient

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .device_list import CPU, available, kind_of
 from .errors import SecateurError
+from .machine.device_list import CPU, available, kind_of
 
 if TYPE_CHECKING:
     import numpy as np

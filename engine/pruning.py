@@ -15,15 +15,15 @@ from typing import Any
 from torch import nn
 
 from .adapters.torchvision_detection import with_maps, with_own_class
-from .devices import CPU
 from .distributed import LEADER, launched
 from .errors import DataError, Message, PlanError, SecateurError, TaskError
 from .export.original_trial import export_or_compare
 from .export.protocol import ExportRequest, Predictor
 from .export.staged_output import require_free
 from .export.table import exporter_named
+from .inference.model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
 from .jobs import CancelToken, Job, NeverCancelled, Progress, check, finish
-from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
+from .machine.devices import CPU
 from .planning.goal import reached
 from .planning.infeasibility import goal_text
 from .planning.protocol import (
@@ -54,7 +54,7 @@ from .surgery.cut.cut import copy_model
 from .surgery.cut.edits import Edits, Verification
 from .surgery.cut.repair_report import explain
 from .surgery.repair.config_fit import with_fitting_config
-from .tasks.metric_text import metric_value
+from .tasks.metric_values import metric_value
 from .tasks.open import task_at
 from .tasks.protocol import Metric, Split, TaskSpec
 from .text.format import percent, size, thousands

@@ -19,8 +19,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from secateur.engine import device_list
-from secateur.engine.device_list import CPU, CpuBackend, Device
+from secateur.engine.machine import device_list
+from secateur.engine.machine.device_list import CPU, CpuBackend, Device
 
 ATEN: Any = torch.ops.aten
 INDEXED = {

@@ -3,7 +3,7 @@
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLayout, QVBoxLayout
 
-from secateur.engine.installation import how_to_update, version
+from secateur.engine.machine.installation import how_to_update, version
 
 from ..text.translate import sentence
 from ..widgets.buttons import button

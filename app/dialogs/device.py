@@ -5,7 +5,7 @@ from itertools import pairwise
 from PySide6.QtCore import QCoreApplication, QTimer, Slot
 from PySide6.QtWidgets import QButtonGroup, QVBoxLayout, QWidget
 
-from secateur.engine.device_list import CPU, Device
+from secateur.engine.machine.device_list import CPU, Device
 
 from ..storage import settings
 from ..text.format import percent, size

@@ -12,7 +12,7 @@ from PySide6.QtCore import QLibraryInfo, QLocale, Qt, qVersion
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout
 
-from secateur.engine.operating_system import free_memory, resident_memory
+from secateur.engine.machine.operating_system import free_memory, resident_memory
 
 from ..document.message_log import Level
 from ..storage import settings

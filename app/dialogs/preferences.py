@@ -4,7 +4,7 @@ from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QSizePolicy
 from shiboken6 import isValid
 
-from secateur.engine.devices import THREADS
+from secateur.engine.machine.devices import THREADS
 from secateur.engine.session.measurement_cache import clear_cache, size_of_cache, user_cache
 
 from ..storage import settings

@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import Slot
 
-from secateur.engine.devices import CPU, kind_of
+from secateur.engine.machine.devices import CPU, kind_of
 from secateur.engine.options import setting_of
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS

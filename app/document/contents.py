@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.baselines.protocol import Baseline
-from secateur.engine.devices import CPU
 from secateur.engine.export.protocol import Exported
+from secateur.engine.machine.devices import CPU
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.goal import reached

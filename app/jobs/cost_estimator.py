@@ -13,8 +13,8 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.device_list import CPU
-from secateur.engine.operating_system import free_memory
+from secateur.engine.machine.device_list import CPU
+from secateur.engine.machine.operating_system import free_memory
 from secateur.engine.planning.budget_schedule import rounds_to
 from secateur.engine.planning.protocol import Choose, Goal
 from secateur.engine.recovery.budget import Unit

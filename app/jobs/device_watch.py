@@ -6,7 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from secateur.engine.device_list import Device
+from secateur.engine.machine.device_list import Device
 
 from .engine_supervisor import ASIDE
 from .job_runner import JobRunner

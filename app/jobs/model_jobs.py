@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Signal
 
-from secateur.engine.devices import CPU
+from secateur.engine.machine.devices import CPU
 from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import ModelLayers, layers_of

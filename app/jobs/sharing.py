@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QCoreApplication, Slot
 
-from secateur.engine.devices import CPU
+from secateur.engine.machine.devices import CPU
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State
 from secateur.engine.targets.protocol import TargetSpec, Timing

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.session.states import State, StateKind
-from secateur.engine.tasks.metric_loss import lost
+from secateur.engine.tasks.metric_values import lost
 from secateur.engine.tasks.protocol import Split
 
 from ..document.document import Document

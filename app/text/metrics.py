@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.baselines.protocol import Baseline
-from secateur.engine.devices import CPU
+from secateur.engine.machine.devices import CPU
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split

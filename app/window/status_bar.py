@@ -6,7 +6,7 @@ The left stays as long as the current state does; the right says what just happe
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
-from secateur.engine.device_list import CPU
+from secateur.engine.machine.device_list import CPU
 
 from ..document.aspects import Aspect
 from ..jobs.workbench import Workbench

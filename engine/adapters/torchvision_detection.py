@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..model_inputs import Inputs
+from ..inference.model_inputs import Inputs
 
 IMAGES, MAPS = "images", "maps"
 """Names of the inputs: images [N, 3, H, W] of 0..1 (or a list of [3, H, W]), and the flag that asks for maps."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..devices import CPU
 from ..errors import Message
 from ..foreign_code.consent import NO_CONSENT, Consent
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job
-from ..model_inputs import Inputs
+from ..machine.devices import CPU
 from ..options import Option
 from ..planning.protocol import Goal
 from ..recovery.budget import Budget, Unit

@@ -5,7 +5,7 @@ And where it leaves files for TensorBoard.
 
 import argparse
 
-from ..devices import CPU, available, check_threads
+from ..machine.devices import CPU, available, check_threads
 from ..recovery.training_curve import require_tensorboard
 from ..session.session import Session
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from ..device_list import list_devices
-from ..installation import NAME, command_to_install, how_to_update
+from ..machine.device_list import list_devices
+from ..machine.installation import NAME, command_to_install, how_to_update
 from ..session.measurement_cache import user_cache
 from ..storage.file_limits import parse_json
 from ..targets.bench import processor

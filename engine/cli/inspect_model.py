@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from ..batch_parts import PassLimit
 from ..errors import TaskError
+from ..inference.batch_parts import PassLimit
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..recovery.reference_losses import ReferenceLosses
 from ..tasks.domain_mixture import DomainTask
-from ..tasks.evaluate_on import fitting_domain_losses
+from ..tasks.evaluate import fitting_domain_losses
 from ..tasks.protocol import Split
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..devices import CPU, kind_of
 from ..errors import SecateurError
+from ..machine.devices import CPU, kind_of
 from ..session.session import Session
 from ..session.states import State
 from ..storage.serialization import to_plain

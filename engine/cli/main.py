@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ..distributed import LEADER, joined, launched
 from ..errors import DataError, OpenError, SecateurError
-from ..out_of_memory import lack_of_memory
+from ..machine.out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
 from ..storage.serialization import to_json
 from .arguments import WrongUsage, given, parser

@@ -7,7 +7,7 @@ and what is no setting: what to compute with, and how to answer.
 import argparse
 from pathlib import Path
 
-from ..devices import NUMBER_OF_THREADS
+from ..machine.devices import NUMBER_OF_THREADS
 from ..options import setting_of
 from ..planning.protocol import PLAN, SCORES, Goal
 from ..recovery.budget import Unit

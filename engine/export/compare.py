@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExportError
+from ..inference.model_inputs import Inputs, batch_size, call, read
 from ..jobs import Job, Progress
-from ..model_inputs import Inputs, batch_size, call, read
 
 TOLERANCE, COARSE = 1e-4, 2.0**-5
 """Largest difference that an exported file may show; the second where both compute in bfloat16.

@@ -14,8 +14,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..errors import ExportError
+from ..inference.model_inputs import Inputs, batch_size, call, read
 from ..jobs import Job, Progress
-from ..model_inputs import Inputs, batch_size, call, read
 from ..targets.onnxruntime_target import feed_by
 from ..targets.openvino_target import library
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..adapters.torchvision_detection import in_two_stages
-from ..bfloat16 import widened
 from ..errors import ExportError, Message, SecateurError
+from ..inference.bfloat16 import widened
+from ..inference.model_inputs import Inputs, as_array, call, read, with_arrays
 from ..jobs import CancelToken, Job, Progress
-from ..model_inputs import Inputs, as_array, call, read, with_arrays
 from ..recovery.mixed_precision import in_single
 from ..tracing.tree import as_tensors, named_tensors, tensors_of
 from .compare import largest_difference

@@ -12,10 +12,10 @@ from typing import Any
 from torch import nn
 
 from ..adapters.torchvision_detection import in_two_stages
-from ..bfloat16 import in_bfloat16, widened
 from ..errors import ExportError, Message
+from ..inference.bfloat16 import in_bfloat16, widened
+from ..inference.model_inputs import Inputs, at_batch, read, write
 from ..jobs import CancelToken, Job, Progress, check, staged
-from ..model_inputs import Inputs, at_batch, read, write
 from ..recovery.mixed_precision import in_single
 from ..sources.open import unpack
 from ..sources.protocol import ModelSpec

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..bfloat16 import in_bfloat16
 from ..errors import ExportError, Message, SecateurError
+from ..inference.bfloat16 import in_bfloat16
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..runtime.read_gguf import FAMILY as DECI_FAMILY
 from ..runtime.read_gguf import NAMES, SIZED, read_gguf

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..model_inputs import Inputs
+from ..inference.model_inputs import Inputs
 from ..sources.exported_folder import SHAPES, WEIGHTS, is_export, read_shapes, recorded_source
 from ..sources.named_code import seal
 from ..sources.protocol import DTYPES, PYTHON_FILE, InputSpec, ModelSpec, change_model

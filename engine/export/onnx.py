@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from ..adapters.torchvision_detection import in_two_stages
-from ..bfloat16 import widened
 from ..errors import ExportError, Message
+from ..inference.bfloat16 import widened
+from ..inference.model_inputs import write
 from ..jobs import CancelToken, Job, NeverCancelled
-from ..model_inputs import write
 from ..recovery.mixed_precision import in_single
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable

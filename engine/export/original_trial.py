@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import ExportError, Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
-from ..operating_system import free_memory
+from ..machine.operating_system import free_memory
 from ..storage.temporary_folders import temporary_folder
 from ..surgery.cut.edits import Edits
 from .model_package import bytes_of

@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_map
 
 from ..adapters.torchvision_detection import in_two_stages
 from ..errors import ExportError
+from ..inference.model_inputs import Inputs, batch_size, call, holds_arrays, mapped, parts, read, with_arrays
 from ..jobs import CancelToken, Job, Progress
-from ..model_inputs import Inputs, batch_size, call, holds_arrays, mapped, parts, read, with_arrays
 from ..tracing.model_state import model_state_restored
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs
 from .compare import difference

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import Message, SecateurError
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job
-from ..model_inputs import Inputs
 from ..sources.protocol import InputSpec, ModelSpec
 from ..surgery.cut.edits import Edits
 from ..targets.protocol import Timing

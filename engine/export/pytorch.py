@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import cast
 
 from ..adapters.torchvision_detection import plain, with_maps
-from ..bfloat16 import in_bfloat16
 from ..errors import ExportError, Message
 from ..foreign_code.consent import require_as_read
+from ..inference.bfloat16 import in_bfloat16
+from ..inference.model_inputs import Inputs, named_arrays, write
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
-from ..model_inputs import Inputs, named_arrays, write
 from ..sources.exported_folder import SHAPES, WEIGHTS
 from ..sources.named_code import code_of
 from ..sources.open import factory_code, unpack

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..adapters.torchvision_detection import IMAGES, images_of, resized
 from ..errors import ExportError
-from ..model_inputs import Inputs, as_array, at_batch, batch_size, call, holds_arrays
+from ..inference.model_inputs import Inputs, as_array, at_batch, batch_size, call, holds_arrays
 from ..tasks.model_outputs import evaluating
 from ..tracing.tree import exported_outputs
 from .compare import COARSE, TOLERANCE, ReferenceCase

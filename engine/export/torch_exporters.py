@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from ..errors import ExportError
-from ..model_inputs import Inputs, batch_size, call
+from ..inference.model_inputs import Inputs, batch_size, call
 from ..tracing.model_state import model_state_restored
 from ..tracing.tree import copied_inputs, exported_outputs
 

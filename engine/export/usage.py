@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..model_inputs import Inputs, at_batch, named_arrays
+from ..inference.model_inputs import Inputs, at_batch, named_arrays
 from ..sources.protocol import InputSpec
 from .protocol import Exported
 

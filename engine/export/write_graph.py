@@ -20,8 +20,8 @@ from onnx import helper, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from ..errors import ExportError
+from ..inference.model_inputs import Inputs, at_batch, call, read
 from ..jobs import Job, Progress
-from ..model_inputs import Inputs, at_batch, call, read
 from ..runtime import load_pruned
 from ..runtime.onnx_module import OnnxModule, Step
 from ..sources.exported_folder import read_shapes, recorded_source

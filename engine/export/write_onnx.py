@@ -17,9 +17,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.onnx.operators import shape_as_tensor
 
 from ..adapters.torchvision_detection import IMAGES, images_of
-from ..bfloat16 import widened
 from ..errors import ExportError
-from ..model_inputs import Inputs
+from ..inference.bfloat16 import widened
+from ..inference.model_inputs import Inputs
 from ..recovery.mixed_precision import in_single
 from ..tracing.tree import named_tensors, tensors_of
 from .torch_exporters import (

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..planning.isomorphic_classes import held_by_blocks, isomorphic_class, with_their_blocks
-from ..planning.same_shape import reshaped
+from ..planning.target_shape import reshaped
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
 from .gates import StructureGates

@@ -11,7 +11,7 @@ from math import isfinite
 from ..errors import Message
 from ..messages import Phrase, clauses, title
 from ..structures.analysis import Kind
-from ..tasks.metric_loss import ROUNDING, lost
+from ..tasks.metric_values import ROUNDING, lost
 from ..tasks.protocol import Metric, Split
 from ..text.format import signed
 from .protocol import Cost, Reached, plural

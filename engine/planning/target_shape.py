@@ -5,7 +5,7 @@ and values, and head dimensions are channels. Blocks are counted in the whole mo
 shape that no plan can have is refused with the nearest numbers that one can have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -13,14 +13,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError
-from ..messages import any_of, listed, title
+from ..messages import any_of, listed, of_kind, title
 from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
-from .count_balance import all_bundles
+from .count_balance import all_bundles, balanced, weakest_first
 from .infeasibility import size_text
+from .isomorphic_classes import with_their_blocks
 from .kind_counts import count_of, plan_kinds, with_what_they_hold
+from .marks import check_plan
 from .protocol import Goal, KindLimit, PlanStart, Reached, plural
-from .same_shape import reshaped
 from .scope import in_scope
+
+
+def reshaped(
+    analysis: Analysis, scores: NDArray[np.float64], removed: Mask, kept: Mapping[int, int], locked: Mask
+) -> Mask:
+    """Remove the weakest of each set until it keeps as many as it should.
+
+    Args:
+        analysis: Of the original model.
+        scores: [S] higher is more important, NaN where unknown: such structures go last.
+        removed: [S] what the present state no longer has; stays removed.
+        kept: By number of the set how many structures it keeps; others lose none.
+        locked: [S] what must not be marked.
+
+    Returns:
+        [S] `removed` and the marks on top of it. Sets that must lose as many as others do.
+
+    Raises:
+        PlanError: Locks leave too few to remove, or the plan breaks a constraint.
+    """
+    marked, locked = analysis.empty(), with_their_blocks(analysis, locked)
+    for number, count in kept.items():
+        one = analysis.sets[number]
+        here = one.first + np.flatnonzero(~removed[one.structures])
+        free, lose = here[~locked[here]], len(here) - count
+        if lose > len(free):
+            template = (
+                "{where} cannot keep {count}: {locked} of its structures are locked. Unlock some, or plan for a goal."
+            )
+            where = of_kind(one.module, one.kind)
+            raise PlanError("plan.shape_locked", template, where=where, count=count, locked=len(here) - len(free))
+        marked[weakest_first(free, scores)[: max(lose, 0)]] = True
+    marked = balanced(analysis, marked, removed, scores, locked)
+    check_plan(analysis, removed | marked)
+    return removed | marked
+
 
 SHOWN = 4
 """Sizes of layers that a sentence names."""

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..baselines.protocol import Baseline
-from ..device_list import Device
 from ..errors import Message
 from ..export.protocol import Exported
+from ..machine.device_list import Device
 from ..masks.learned_gates import LearnedGates
 from ..recipes.compatibility import Fit
 from ..recipes.replay_result import Replay

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from ..errors import WireError
-from ..operating_system import no_console
+from ..machine.operating_system import no_console
 from .wire import Wire
 
 SESSION = "secateur.engine.process.window_session:WindowSession"

@@ -22,8 +22,8 @@ from typing import Any, Protocol
 
 from ..errors import SecateurError, WireError, unexpected
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
-from ..operating_system import step_behind
-from ..out_of_memory import lack_of_memory
+from ..machine.operating_system import step_behind
+from ..machine.out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
 from .events import Failed, Finished, Progressed, Ready
 from .messages import Begin, Call, Cancel, Quiet, Request, event_bytes, read_arguments, read_request

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..baselines.protocol import Baseline, change_baseline
-from ..devices import CPU, check_threads
 from ..errors import OpenError, SecateurError
 from ..export.protocol import Exported
 from ..export.table import EXPORTERS
 from ..foreign_code.consent import NO_CONSENT, Consent, consent_by, seal_of
+from ..machine.devices import CPU, check_threads
 from ..recovery.protocol import RecoverySettings, as_recorded, require_possible
 from ..session.measurement_cache import listing
 from ..session.state_history import StateHistory, versions

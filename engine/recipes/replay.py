@@ -21,7 +21,7 @@ from ..planning.goal import solve
 from ..planning.infeasibility import goal_text
 from ..planning.marks import check_plan
 from ..planning.protocol import Cost, Goal, Limit
-from ..planning.same_shape import reshaped
+from ..planning.target_shape import reshaped
 from ..recovery.protocol import require_whole
 from ..session.measurement_cache import listing
 from ..session.session import Session

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..baselines.protocol import change_baseline
-from ..devices import CPU
+from ..machine.devices import CPU
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Goal
 from ..session.states import PlanIntent
@@ -21,7 +21,7 @@ from ..storage.paths import Change, relative_to
 from ..storage.serialization import to_json
 from ..structures.index_ranges import more_ranges_than, ranges_of
 from ..targets.protocol import TargetSpec
-from ..tasks.metric_text import metric_words
+from ..tasks.metric_values import metric_words
 from ..text.format import counted, percent, size, thousands
 from ..text.python_code import comment, quoted
 from .python_spelling import BESIDE, Spelling

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import msgspec
 
 from ..baselines.protocol import BaselineSpec
-from ..devices import CPU
 from ..export.protocol import Exported
+from ..machine.devices import CPU
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices
 from ..session.states import MaskIntent, PlanIntent

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # what all of them share
 from torch.utils.hooks import RemovableHandle
 
-from ..batch_parts import PassLimit, in_fitting_parts, input_parts
+from ..inference.batch_parts import PassLimit, in_fitting_parts, input_parts
+from ..inference.model_inputs import Inputs, batch_size, call
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..model_inputs import Inputs, batch_size, call
 from ..scoring.cancellable_autograd import interruptible
 from ..scoring.samples import own_batches
 from ..structures.transition import KeptIndices
-from ..tasks.evaluate_on import first_inputs
+from ..tasks.evaluate import first_inputs
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import quiet_forward

@@ -11,8 +11,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ..devices import wide_device
 from ..errors import Message
+from ..machine.devices import wide_device
 from ..scoring.input_moments import add_products, whole_products
 from ..structures.transition import KeptIndices
 from ..tracing.weight_products import ProductUnit, WeightProduct, drawn_rows

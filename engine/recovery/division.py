@@ -23,11 +23,11 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from ..device_list import CPU, kind_of
-from ..devices import moving_inputs
 from ..distributed import Group, is_lost, lost
 from ..errors import SecateurError
-from ..model_inputs import read, write
+from ..inference.model_inputs import read, write
+from ..machine.device_list import CPU, kind_of
+from ..machine.devices import moving_inputs
 from ..tracing.shadow_model import of_same_kind, shadow_copy
 from ..tracing.tree import as_tensors, modules_of
 from .features import blocks_of

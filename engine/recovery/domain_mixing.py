@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..devices import placed
 from ..errors import Message
 from ..jobs import Job, Progress, spanning
+from ..machine.devices import placed
 from ..messages import Phrase, listed
 from ..tasks.domain_mixture import DomainMixture, DomainTask
-from ..tasks.evaluate_on import fitting_domain_losses
+from ..tasks.evaluate import fitting_domain_losses
 from ..tasks.protocol import SeekableTask, Split
 from ..text.format import percent
 from ..text.notation import write_amount

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..batch_parts import PassLimit
-from ..devices import CPU, placed
 from ..distributed import ALONE, Group
 from ..errors import NO_NUMBERS, Message, OutOfMemory, SecateurError, TaskError
+from ..inference.batch_parts import PassLimit
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, followed, spanning
-from ..out_of_memory import runs_out_of_memory
+from ..machine.devices import CPU, placed
+from ..machine.out_of_memory import runs_out_of_memory
 from ..structures.transition import KeptIndices
-from ..tasks.evaluate_on import evaluate_on
+from ..tasks.evaluate import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..tasks.sample_tokens import sample_tokens
 from ..tracing.isolated_forward import seed_others, seeded

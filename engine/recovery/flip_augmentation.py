@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from ..batch_parts import PassLimit
 from ..errors import TaskError
+from ..inference.batch_parts import PassLimit
+from ..inference.model_inputs import mapped, named_arrays
 from ..jobs import CancelToken, Job, spanning
-from ..model_inputs import mapped, named_arrays
-from ..tasks.evaluate_on import evaluate_on
+from ..tasks.evaluate import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.tree import tensors_of
 from .side_effects import keep_modes

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..devices import placed
 from ..distributed import Group
 from ..errors import SecateurError
 from ..jobs import NeverCancelled, finish
+from ..machine.devices import placed
 from ..masks.learned_masks import LearnedMasks
 from ..structures.transition import KeptIndices
 from ..tasks.domain_mixture import DomainTask

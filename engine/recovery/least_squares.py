@@ -34,14 +34,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batch_parts import PassLimit, in_fitting_parts, input_parts
-from ..devices import CPU, device_for, placed
 from ..errors import Message
+from ..inference.batch_parts import PassLimit, in_fitting_parts, input_parts
+from ..inference.model_inputs import Inputs, batch_size, call, few, filled, mapped, named_arrays
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..model_inputs import Inputs, batch_size, call, few, filled, mapped, named_arrays
+from ..machine.devices import CPU, device_for, placed
 from ..scoring.cancellable_autograd import interruptible
 from ..structures.transition import KeptIndices
-from ..tasks.evaluate_on import first_inputs
+from ..tasks.evaluate import first_inputs
 from ..tasks.protocol import Split, Task
 from ..tracing.model_state import model_state_restored
 from ..tracing.operator_mode import OperatorMode

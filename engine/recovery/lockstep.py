@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ..inference.model_inputs import Inputs, call, filled
 from ..jobs import CancelToken
-from ..model_inputs import Inputs, call, filled
 from ..scoring.cancellable_autograd import interruptible
 from ..tracing.shadow_model import isolated_copy
 from ..tracing.weight_products import WeightProduct, WeightProducts

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..batch_parts import PassLimit
-from ..devices import CPU, device_for, placed
 from ..distributed import ALONE, Group
 from ..errors import Message
+from ..inference.batch_parts import PassLimit
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, spanning
+from ..machine.devices import CPU, device_for, placed
 from ..masks.learned_masks import LearnedMasks
 from ..structures.analysis import Analysis, Mask, identities
 from ..structures.costs import costs

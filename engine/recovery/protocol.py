@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Any, cast
 
-from ..devices import check_threads
 from ..errors import SecateurError, TaskError
+from ..machine.devices import check_threads
 from ..messages import all_of
 from ..options import DataKind, Option, require_in_range
 from ..tasks.domain_mixture import DomainTask, require_losses

@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ..batch_parts import PassLimit
-from ..devices import CPU, device_for, placed
 from ..distributed import ALONE, Group
 from ..errors import NO_NUMBERS, Message, SecateurError
+from ..inference.batch_parts import PassLimit
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, spanning
+from ..machine.devices import CPU, device_for, placed
 from ..messages import Phrase
 from ..storage.serialization import from_plain, to_plain
 from ..structures.transition import KeptIndices
 from ..surgery.cut.slice_tensors import slice_tensor
-from ..tasks.evaluate_on import evaluate_on
+from ..tasks.evaluate import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..tasks.sample_tokens import sample_tokens
 from ..text.format import counted

@@ -12,18 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import asked_for_maps, family
-from ..batch_parts import PassLimit, can_be_divided, in_parts, release_memory, rows_in, run_in_fitting_parts
-from ..device_list import CPU, backend_of, kind_of
 from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
+from ..inference.batch_parts import PassLimit, can_be_divided, in_parts, release_memory, rows_in, run_in_fitting_parts
+from ..inference.model_inputs import alike, batch_size, call, filled, token_count
 from ..jobs import CancelToken, check
+from ..machine.device_list import CPU, backend_of, kind_of
 from ..masks.learned_masks import LearnedMasks
-from ..model_inputs import alike, batch_size, call, filled, token_count
 from ..scoring.cancellable_autograd import interruptible
-from ..tasks.distillation_batch import DistillationBatch
 from ..tasks.distillation_loss import distillation_loss
 from ..tasks.domain_mixture import DomainMixture
 from ..tasks.portion import EMPTY
-from ..tasks.protocol import Split, Task
+from ..tasks.protocol import DistillationBatch, Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
 from .batchnorm import norms_of

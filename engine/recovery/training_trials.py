@@ -28,12 +28,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from ..batch_parts import run_in_fitting_parts
-from ..device_list import CPU
-from ..devices import placed
 from ..errors import NO_NUMBERS, Message, SecateurError
+from ..inference.batch_parts import run_in_fitting_parts
+from ..inference.model_inputs import call
 from ..jobs import Cancelled, Job, Progress, check
-from ..model_inputs import call
+from ..machine.device_list import CPU
+from ..machine.devices import placed
 from ..tasks.distillation_loss import CLASS_TEMPERATURE
 from ..tasks.model_outputs import main_output, widened
 from ..tasks.protocol import Split

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch_parts import input_parts
 from ..errors import Message
+from ..inference.batch_parts import input_parts
+from ..inference.model_inputs import filled
 from ..jobs import CancelToken, Job
-from ..model_inputs import filled
 from ..structures.analysis import Kind, StandInSpec
 from .gradients import each_batch, forward_cost
 from .protocol import Criterion, Needs, RatedModel, ScoringContext

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from ..model_inputs import rows_of
+from ..inference.model_inputs import rows_of
 from ..structures.analysis import StandInSpec
 from ..structures.removable_blocks import ADDS, KEEPS_ZERO
 from ..surgery.cut.skip_block import argument

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch_parts import PassLimit, in_fitting_parts
-from ..devices import CPU, device_for, placed
 from ..distributed import ALONE, Group
 from ..errors import Message, SecateurError, TaskError
+from ..inference.batch_parts import PassLimit, in_fitting_parts
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled
+from ..machine.devices import CPU, device_for, placed
 from ..messages import title
-from ..model_inputs import Inputs
 from ..planning.protocol import Goal, Ranking
 from ..planning.share_exchange import ShareExchange
 from ..structures.analysis import Analysis, Mask

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..batch_parts import input_parts
 from ..errors import Message
+from ..inference.batch_parts import input_parts
+from ..inference.model_inputs import filled
 from ..jobs import CancelToken, Job
-from ..model_inputs import filled
 from ..tracing.weight_products import ConvolutionUnit, MatrixUnit, WeightProduct, WeightProducts
 from .aggregate import combine
 from .gradients import each_batch

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch_parts import independent, input_parts, rows_in
-from ..device_list import CPU
-from ..devices import wide_device
 from ..errors import Message
+from ..inference.batch_parts import independent, input_parts, rows_in
+from ..inference.model_inputs import batch_size, filled
 from ..jobs import CancelToken, Job, Progress, check
-from ..model_inputs import batch_size, filled
+from ..machine.device_list import CPU
+from ..machine.devices import wide_device
 from ..structures.analysis import Analysis, Kind
 from ..structures.costs import costs
 from ..structures.memory import sample_memory

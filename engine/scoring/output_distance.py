@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..inference.model_inputs import batch_size, few
 from ..jobs import CancelToken
-from ..model_inputs import batch_size, few
 from ..tasks.protocol import Split
 from .gradients import no_batch_error
 from .protocol import RatedModel

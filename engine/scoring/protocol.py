@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch_parts import PassLimit
 from ..distributed import ALONE, Group
 from ..errors import Message
+from ..inference.batch_parts import PassLimit
 from ..jobs import CancelToken, Job, Progress
 from ..messages import Phrase
 from ..planning.protocol import Ranking

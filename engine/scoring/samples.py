@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..model_inputs import Inputs, batch_size
+from ..inference.model_inputs import Inputs, batch_size
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import PortionedTask, SeekableTask, Split, Task
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AnalysisError
+from ..inference.model_inputs import Inputs, call
 from ..jobs import CancelToken
-from ..model_inputs import Inputs, call
 from ..structures.analysis import Analysis
 from ..structures.transition import KeptIndices
 from .protocol import RatedModel

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..batch_parts import PassLimit
-from ..devices import CPU
 from ..errors import Message, SecateurError, of_the_cut
+from ..inference.batch_parts import PassLimit
 from ..jobs import CancelToken, Job, Progress, check, part_of
+from ..machine.devices import CPU
 from ..planning.marks import PlanMasks, keep
 from ..structures.analysis import Analysis, Mask, identities
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
-from ..tasks.evaluate_on import evaluate_on
+from ..tasks.evaluate import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.tree import Inputs
 from .protocol import PointStore, Sensitivity, SensitivityPoint, remaining, removals, trials

@@ -10,8 +10,8 @@ from ..errors import SecateurError
 from ..export.model_package import pack
 from ..export.protocol import Exported, ExportRequest
 from ..export.table import EXPORTERS, exporter_named
+from ..inference.model_inputs import Inputs, at_size
 from ..jobs import CancelToken, Job
-from ..model_inputs import Inputs, at_size
 from ..sources.open import is_own
 from ..storage.atomic_files import staged_write
 from ..targets.protocol import TargetSpec

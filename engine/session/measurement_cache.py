@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from ..errors import SecateurError
-from ..operating_system import cache_base, own_user
+from ..machine.operating_system import cache_base, own_user
 from ..sources.protocol import ModelSpec
 from ..storage.event_log import EventLog
 from ..storage.serialization import from_plain, to_json, to_plain

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..device_list import CPU, Device, device_facts
 from ..errors import Message, OpenError, OutOfMemory
 from ..jobs import Job, Progress
-from ..operating_system import swap_space
+from ..machine.device_list import CPU, Device, device_facts
+from ..machine.operating_system import swap_space
 from ..recovery.protocol import RecoverySettings
 from ..sources.protocol import ModelSpec
 from ..sources.weight_size import weight_bytes

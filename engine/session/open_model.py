@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import analysis_inputs
-from ..batch_parts import PassLimit, in_parts
-from ..bfloat16 import in_bfloat16, narrowed
-from ..devices import CPU, device_for, placed
 from ..errors import AnalysisError, Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import Consent
+from ..inference.batch_parts import PassLimit, in_parts
+from ..inference.bfloat16 import in_bfloat16, narrowed
+from ..inference.model_inputs import Inputs, few, mapped, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
+from ..machine.devices import CPU, device_for, placed
 from ..messages import Phrase, all_of, listed
-from ..model_inputs import Inputs, few, mapped, named_arrays
 from ..sources.build_model import open_module
 from ..sources.hugging_face import folder_of
 from ..sources.nan_check import no_numbers
@@ -39,7 +39,7 @@ from ..surgery.repair.keep_class import keep_own_class
 from ..surgery.repair.keep_uniform import keep_uniform
 from ..tasks.detect_class_order import other_class_order
 from ..tasks.detect_normalisation import better_normalisation
-from ..tasks.evaluate_on import evaluate_on
+from ..tasks.evaluate import evaluate_on
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.model_purpose import purpose_of_model
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task, require_place, with_kind

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ..devices import CPU
 from ..distributed import Group
 from ..errors import OpenError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, NeverCancelled, finish
+from ..machine.devices import CPU
 from ..masks.learned_masks import LearnedMasks
 from ..recovery.gradient_sharing import WITHIN_TRAINING, TrainingOrder
 from ..recovery.gradient_worker import GradientWorker

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..baselines.protocol import Baseline
-from ..bfloat16 import in_bfloat16
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
+from ..inference.bfloat16 import in_bfloat16
 from ..jobs import CancelToken, Job, Progress, part_of
 from ..sources.named_code import require_consent
 from ..sources.protocol import ModelSpec

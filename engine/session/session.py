@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..baselines.protocol import Baseline
-from ..batch_parts import PassLimit
-from ..device_list import Device, list_devices
-from ..devices import CPU, available, check_threads, device_for, device_named, placed
 from ..distributed import ALONE, group
 from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent
+from ..inference.batch_parts import PassLimit
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
+from ..machine.device_list import Device, list_devices
+from ..machine.devices import CPU, available, check_threads, device_for, device_named, placed
 from ..masks.gates import StructureGates
-from ..model_inputs import Inputs
 from ..planning.marks import check_locks
 from ..planning.share_exchange import ShareExchange
 from ..recovery.budget import Budget, Unit

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from ..devices import CPU
 from ..errors import Message
 from ..export.protocol import Exported
 from ..export.table import EXPORTERS
+from ..machine.devices import CPU
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices

@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..adapters.torchvision_detection import classes_of, family, with_maps
-from ..bfloat16 import settled
 from ..errors import Message, OpenError, SecateurError
 from ..foreign_code.network import no_downloads
+from ..inference.bfloat16 import settled
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, check
-from ..model_inputs import Inputs
 from ..runtime import load_pruned
 from ..storage.allocation_budget import SINGLE, allocation_budget
 from ..storage.file_limits import RATIO

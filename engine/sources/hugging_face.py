@@ -25,9 +25,9 @@ from torch import nn
 
 from ..errors import Message, OpenError
 from ..foreign_code.consent import FULL_CONSENT, Consent
+from ..inference.model_inputs import MASK, Inputs
 from ..jobs import CancelToken
 from ..messages import listed
-from ..model_inputs import MASK, Inputs
 from ..storage.allocation_budget import allocation_budget
 from ..storage.file_limits import disk_size, foreign_reader, parse_json, read_whole
 from ..storage.safetensors_io import MappedCheckpoint, weights_on_meta

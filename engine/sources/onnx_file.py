@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
+from ..inference.model_inputs import Inputs, call
 from ..jobs import CancelToken, check
 from ..messages import Phrase
-from ..model_inputs import Inputs, call
 from ..storage.file_limits import UNPACKED, check_special, disk_size
 from ..text.format import byte_size
 from ..text.python_code import quoted

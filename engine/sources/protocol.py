@@ -13,8 +13,8 @@ from typing import Annotated, Any, Protocol
 
 from ..errors import Message
 from ..foreign_code.consent import Consent
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken
-from ..model_inputs import Inputs
 from ..options import Option
 from ..storage.paths import Change
 from ..tasks.preprocessing import Preprocessing

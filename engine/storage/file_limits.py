@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import Message, OpenError, SecateurError
-from ..out_of_memory import runs_out_of_memory
+from ..machine.out_of_memory import runs_out_of_memory
 from ..text.format import byte_size
 
 UNPACKED = 256 << 20

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import Message, OpenError
 from ..jobs import Job, Progress
-from ..operating_system import WINDOWS, runs
+from ..machine.operating_system import WINDOWS, runs
 from .atomic_files import not_written
 
 WINDOW = "window.lock"

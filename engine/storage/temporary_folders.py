@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import SecateurError
-from ..operating_system import own_user
+from ..machine.operating_system import own_user
 from .folder_lock import FolderLock
 
 PREFIX = "secateur-"

@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 
 from ..errors import AnalysisError, Message
-from ..gc_pause import uncollected
 from ..jobs import CancelToken, NeverCancelled, check
+from ..machine.gc_pause import uncollected
 from ..tracing.record import Record
 from ..tracing.recorder import record
 from ..tracing.saved_tensors import saved_tensors

@@ -21,7 +21,7 @@ import msgspec
 from .. import errors
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
-from ..operating_system import group_options, kill_group
+from ..machine.operating_system import group_options, kill_group
 
 POLL = 0.05
 """Seconds between looks at the cancel token."""

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 
 from ..errors import Message, SecateurError
-from ..operating_system import no_console
+from ..machine.operating_system import no_console
 
 SCHEME = "ssh://"
 _ADDRESS = re.compile(

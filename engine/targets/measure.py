@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ..devices import CPU, check_threads, device_named, kind_of
 from ..errors import Message, SecateurError
+from ..inference.model_inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job, NeverCancelled
+from ..machine.devices import CPU, check_threads, device_named, kind_of
 from ..messages import all_of
-from ..model_inputs import Inputs, at_size, write
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
 from .protocol import RUNTIME, Kernel, Latency, TargetSpec, Timing

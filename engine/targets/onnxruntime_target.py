@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from ..devices import CPU
-from ..model_inputs import Inputs, as_array, call, named_arrays
+from ..inference.model_inputs import Inputs, as_array, call, named_arrays
+from ..machine.devices import CPU
 from ..storage.temporary_folders import temporary_folder
 from .bench import profiled_blocks, repeat, session_options
 from .protocol import Kernel, Loaded, Run, TargetSpec

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..devices import CPU
 from ..errors import SecateurError
-from ..model_inputs import Inputs, call
+from ..inference.model_inputs import Inputs, call
+from ..machine.devices import CPU
 from .bench import BlockTimes, repeat
 from .onnxruntime_target import feed_by
 from .protocol import Kernel, Loaded, Run, TargetSpec

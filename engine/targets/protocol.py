@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, Protocol, TypeAlias, TypeVar, cast
 
-from ..devices import CPU, NUMBER_OF_THREADS
-from ..model_inputs import Inputs
+from ..inference.model_inputs import Inputs
+from ..machine.devices import CPU, NUMBER_OF_THREADS
 from ..options import Option
 from ..text.notation import SIZE
 

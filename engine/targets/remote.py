@@ -18,10 +18,10 @@ from typing import IO, Annotated
 import msgspec
 import numpy as np
 
-from ..devices import CPU
 from ..errors import Message, OpenError, SecateurError
+from ..inference.model_inputs import Inputs, at_batch, at_size, call
 from ..jobs import CancelToken, Job, Progress, check
-from ..model_inputs import Inputs, at_batch, at_size, call
+from ..machine.devices import CPU
 from ..storage.file_limits import read_whole
 from ..storage.serialization import from_json
 from ..storage.temporary_folders import temporary_folder

@@ -2,8 +2,8 @@
 
 import os
 
-from ..devices import CPU, title_of
 from ..errors import SecateurError
+from ..machine.devices import CPU, title_of
 from .bench import processor
 from .onnxruntime_target import OnnxRuntime
 from .openvino_target import OpenVino

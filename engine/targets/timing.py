@@ -15,8 +15,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..devices import CPU
 from ..jobs import Job, Progress
+from ..machine.devices import CPU
 from .bench import LEAST, CpuTimedRun, in_turns, turn
 from .protocol import Run
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SecateurError
-from ..model_inputs import Inputs
+from ..inference.model_inputs import Inputs
 from ..tracing.model_state import model_state_restored
 
 IDS, PAST = "input_ids", "past"

@@ -4,8 +4,8 @@ import time
 from functools import partial
 from typing import Any
 
-from ..devices import CPU, kind_of, moved, synchronize
-from ..model_inputs import Inputs, call, named_arrays
+from ..inference.model_inputs import Inputs, call, named_arrays
+from ..machine.devices import CPU, kind_of, moved, synchronize
 from .bench import BlockTimes, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
 

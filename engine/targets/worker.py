@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import SecateurError
+from ..inference.model_inputs import Inputs, at_batch, batch_size, read
 from ..jobs import Job, Progress
-from ..model_inputs import Inputs, at_batch, batch_size, read
 from .bench import warm
 from .protocol import Kernel, Run, TargetSpec
 from .table import target_named

@@ -11,18 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..bfloat16 import narrowed
 from ..errors import Message, TaskError
+from ..inference.bfloat16 import narrowed
+from ..inference.model_inputs import Inputs, call, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
-from ..model_inputs import Inputs, call, inputs_of, named_arrays
 from .data import Data, DomainData, all_rows, shuffled_rows
-from .distillation_batch import DistillationBatch
 from .domain_mixture import DomainMixture, mixture_of, require_judged
 from .evaluate import measure
 from .image_samples import sample
 from .model_outputs import evaluating, main_output, run_model
 from .portion import EMPTY, Portion
-from .protocol import BFLOAT16, DTYPE, Metric, Sample, Split, TaskInfo, TaskSpec, option
+from .protocol import BFLOAT16, DTYPE, DistillationBatch, Metric, Sample, Split, TaskInfo, TaskSpec, option
 from .purposes.protocol import Purpose, Rows
 from .tokens import in_words
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..device_list import CPU
 from ..errors import SecateurError
+from ..machine.device_list import CPU
 from ..tracing.tree import outputs_of
 from .model_outputs import main_output, widened
 

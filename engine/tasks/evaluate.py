@@ -1,12 +1,18 @@
-"""Evaluates a metric over batches as a job, with n and its standard error."""
+"""Evaluates a model, on a device and by domain, in smaller parts of each batch where there is too little memory."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import Message, TaskError
+from ..inference.batch_parts import PassLimit, in_fitting_parts
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job, Progress, check
-from .protocol import Metric, Split
+from ..machine.devices import CPU, device_for, placed
+from .domain_mixture import DomainTask
+from .protocol import Metric, Split, Task
 from .purposes.protocol import Purpose, Rows
 
 
@@ -44,3 +50,53 @@ def measure(
         percent=purpose.percent,
         higher_is_better=purpose.higher_is_better,
     )
+
+
+def evaluate_on(
+    task: Task, model: Any, split: Split, token: CancelToken, *, device: str = CPU, limit: PassLimit | None = None
+) -> Job[Metric]:
+    """The metric of a model, which is lent to a device meanwhile; a model that is there already stays there.
+
+    Args:
+        task: Gives batches and metric.
+        model: A module, or a function that answers as one.
+        split: What is evaluated on.
+        token: Cancels.
+        device: Where the model runs.
+        limit: How many samples run at a time, kept from one job to the next; None to find out.
+
+    Raises:
+        OutOfMemory: One sample at a time is too much.
+    """
+    where = yield from device_for(device, model)
+    limit = PassLimit() if limit is None else limit
+    limit.begin(where)
+    with placed(where, model):
+        job = in_fitting_parts(
+            lambda: task.evaluate(model, split, token), model, lambda: first_inputs(task, split), limit
+        )
+        return (yield from job)
+
+
+def fitting_domain_losses(
+    task: DomainTask, model: Any, split: Split, token: CancelToken, limit: PassLimit
+) -> Job[NDArray[np.float64]]:
+    """[k] losses of a model in the domains of a split, in nats a token.
+
+    Args:
+        task: Names the domains.
+        model: Where it is to run.
+        split: What is evaluated on.
+        token: Cancels.
+        limit: How many samples run at a time; fewer where memory runs out.
+    """
+    job = in_fitting_parts(
+        lambda: task.domain_losses(model, split, token), model, lambda: first_inputs(task, split), limit
+    )
+    return (yield from job)
+
+
+def first_inputs(task: Task, split: Split) -> Inputs | None:
+    """The model's inputs in the first batch of a split; None where it has none."""
+    batch: Any = next(iter(task.batches(split)), None)
+    return None if batch is None else task.inputs(batch)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import Message, SecateurError, TaskError
+from ..inference.model_inputs import Inputs, call, named_arrays
 from ..messages import Phrase
-from ..model_inputs import Inputs, call, named_arrays
 from ..tracing.isolated_forward import random_state_restored, uncompiled
 from ..tracing.model_state import model_state_restored
 

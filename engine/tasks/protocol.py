@@ -13,12 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job
-from ..model_inputs import Inputs
 from ..options import DataKind, Option
 from ..text.notation import COUNT, NUMBERS, SIDES
-from .distillation_batch import DistillationBatch
 from .portion import Portion
+
+NOT_ASKED = -100
+"""What torch's cross entropy leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class DistillationBatch:
+    """What both are asked, and which part of the answer counts.
+
+    Attributes:
+        inputs: The inputs that teacher and student get.
+        counts: Tensor of bool [N, T], which positions of answers [N, T, values] count; None where all do, or where
+            answers have no positions.
+        logits: Whether answers [N, values] are logits, of which only the differences within a sample count; None where
+            nobody has said what the model is for.
+    """
+
+    inputs: Inputs
+    counts: Any = None
+    logits: bool | None = None
 
 
 class Split(StrEnum):

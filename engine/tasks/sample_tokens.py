@@ -1,6 +1,6 @@
 """How many tokens a sample of a task has."""
 
-from ..model_inputs import batch_size, token_count
+from ..inference.model_inputs import batch_size, token_count
 from .protocol import Task
 
 

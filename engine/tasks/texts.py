@@ -20,8 +20,7 @@ from ..errors import DataError, Message, TaskError
 from ..storage.file_limits import check_special, check_unpacked
 from .data_task import DataTask
 from .domain_mixture import UNNAMED
-from .ignore_index import NOT_ASKED
-from .protocol import PACKED, PACKING, Split, Task, TaskSpec, option
+from .protocol import NOT_ASKED, PACKED, PACKING, Split, Task, TaskSpec, option
 from .purposes.table import purpose_of
 from .split_files import domain_of, files_by_split
 from .splitting import divide, seed_of

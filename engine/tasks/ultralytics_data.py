@@ -24,13 +24,12 @@ from ..adapters.ultralytics_yolo import (
     validator_of,
 )
 from ..errors import DataError, Message, SecateurError, TaskError
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job, Progress, check
-from ..model_inputs import Inputs
 from ..storage.temporary_folders import temporary_folder
-from .distillation_batch import DistillationBatch
 from .image_samples import sample
 from .model_outputs import evaluating, run_model
-from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
+from .protocol import DistillationBatch, Metric, Sample, Split, TaskInfo, TaskSpec
 from .splitting import divide, seed_of
 
 METRIC = "mAP50-95"

@@ -6,6 +6,7 @@ metric is top-1 where batches are (inputs, class numbers), and otherwise agreeme
 a dict of names. A split is "train", "val" or "test", or has the names that the file knows (`split_names.py`).
 """
 
+import ast
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
@@ -17,21 +18,107 @@ import torch
 
 from ..errors import Message, TaskError
 from ..foreign_code.consent import Consent
+from ..inference.model_inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
-from ..model_inputs import Inputs, few, inputs_of, named_arrays
 from ..tracing.isolated_forward import seeded
-from .distillation_batch import DistillationBatch
 from .evaluate import measure
-from .ignore_index import NOT_ASKED
 from .image_samples import sample
 from .model_outputs import described_type, evaluating, logits, run_model
-from .protocol import FORMER_NAMES, Metric, Sample, Split, TaskInfo, TaskSpec
+from .protocol import FORMER_NAMES, NOT_ASKED, DistillationBatch, Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.classification import PURPOSE as CLASSIFICATION
 from .purposes.protocol import Rows
-from .split_names import split_names
 from .tokens import in_words
 from .user_file import UserFile
 from .user_metric import StoppableModel, assumed_direction, to_metric
+
+PRESENT_NAMES: Mapping[Split, str] = {split: split.value for split in Split}
+UNMISTAKABLE = {FORMER_NAMES[Split.TRAIN], FORMER_NAMES[Split.VAL]}
+"""Former names that hardly anything but a split is compared with."""
+
+
+def split_names(file: UserFile) -> Mapping[Split, str]:
+    """The name of each split that the functions of a file expect.
+
+    Raises:
+        TaskError: Its `SPLITS` are not three different names, or its strings do not say which names it expects.
+    """
+    declared = file.value("SPLITS", None)
+    if declared is not None:
+        return _declared(declared, file.path)
+    said = set(_selectors(file.path))
+    if not said:
+        said = {name for path in _modules_beside(file.path) for name in _selectors(path)}
+    if said & UNMISTAKABLE:
+        return FORMER_NAMES
+    if FORMER_NAMES[Split.TEST] not in said:
+        return PRESENT_NAMES
+    if said.isdisjoint(PRESENT_NAMES.values()):
+        return FORMER_NAMES
+    template = (
+        "{file} uses both '{former}' and '{present}', so the names of its splits are unclear. Add SPLITS = ('train', "
+        "'val', 'test') into it, or SPLITS = ('calibrate', 'choose', 'report')."
+    )
+    present = next(name for name in PRESENT_NAMES.values() if name in said)
+    raise TaskError(
+        "task_file.split_names", template, file=str(file.path), former=FORMER_NAMES[Split.TEST], present=present
+    )
+
+
+def _declared(given: Any, path: Path) -> Mapping[Split, str]:
+    """The names that a file declares as `SPLITS`."""
+    names = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else ()
+    if len(names) != len(Split) or len(set(map(str, names))) != len(Split):
+        template = "SPLITS in {file} is {given}. Use three different names: for training, validation and test."
+        raise TaskError("task_file.declared_splits", template, file=str(path), given=f"{given!r}")
+    return {split: str(name) for split, name in zip(Split, names, strict=True)}
+
+
+def _selectors(path: Path) -> Iterator[str]:
+    """Names of splits among the strings that a file compares with, uses as keys or matches."""
+    known = {*FORMER_NAMES.values(), *PRESENT_NAMES.values()}
+    for node in ast.walk(_tree(path)):
+        match node:
+            case ast.Compare():
+                parts = [node.left, *node.comparators]
+            case ast.Dict():
+                parts = node.keys
+            case ast.Subscript():
+                parts = [node.slice]
+            case ast.MatchValue():
+                parts = [node.value]
+            case ast.Call(func=ast.Name(id="dict")):
+                yield from (word.arg for word in node.keywords if word.arg in known)
+                continue
+            case _:
+                continue
+        for part in parts:
+            members = part.elts if isinstance(part, ast.Tuple | ast.List | ast.Set) else [part]
+            for one in members:
+                if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value in known:
+                    yield one.value
+
+
+def _modules_beside(path: Path) -> Iterator[Path]:
+    """Files in the folder of a file, or packages there, that it imports."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            continue
+        for name in names:
+            place = path.parent.joinpath(*name.split("."))
+            yield from (one for one in (place.with_suffix(".py"), place / "__init__.py") if name and one.is_file())
+
+
+def _tree(path: Path) -> ast.AST:
+    """The syntax tree of a file; an empty one where it cannot be read: the import of the file says why."""
+    try:
+        return ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module([], [])
+
 
 SHOWN = 5
 FIRST = (Split.TRAIN, Split.VAL)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from ..model_inputs import Inputs as Inputs  # what a run needs from one place
-from ..model_inputs import call as call
-from ..model_inputs import mapped
+from ..inference.model_inputs import Inputs as Inputs  # what a run needs from one place
+from ..inference.model_inputs import call as call
+from ..inference.model_inputs import mapped
 
 ON_THE_WAY = re.compile(
     r"(^|_)(hidden_states|attentions|past_key_values|cache|kv_states|buckets_states|model_output|router_logits)$"

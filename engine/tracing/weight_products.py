@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..model_inputs import rows_of
+from ..inference.model_inputs import rows_of
 from .operator_mode import OperatorMode
 from .tree import tensors_of
 

@@ -25,7 +25,7 @@ from ..session.states import State, StateKind
 from ..sources.named_code import by_hand, seal
 from ..structures.analysis import Analysis, Kind, Mask, from_identities, identities
 from ..targets.protocol import TargetSpec
-from ..tasks.evaluate_on import evaluate_on
+from ..tasks.evaluate import evaluate_on
 from ..tasks.protocol import Metric, Split
 from .comparison import Comparison, Missed
 from .measure import measurable, measure_states

@@ -18,8 +18,8 @@ from ..export.original_trial import export_or_compare
 from ..export.protocol import Exported, ExportRequest
 from ..export.table import EXPORTERS, exporter_named, format_of, require, samples_refusal
 from ..export.usage import opset_of, sample_inputs
+from ..inference.model_inputs import Inputs, batch_size
 from ..jobs import CancelToken, Job, NeverCancelled, spanning
-from ..model_inputs import Inputs, batch_size
 from ..recovery.budget import Budget, Unit
 from ..recovery.expected_result import cut_model, expectation
 from ..session.open_model import run_evaluation
@@ -32,7 +32,7 @@ from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to, without_paths
 from ..surgery.repair.config_fit import is_transformers
 from ..surgery.repair.keep_uniform import nearest_uniform
-from ..tasks.metric_text import metric_value
+from ..tasks.metric_values import metric_value
 from ..tasks.protocol import Split, Task
 from ..text.format import change, size
 

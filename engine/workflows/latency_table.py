@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ..errors import Message, PlanError, VerificationError
 from ..export.export_process import write_several
 from ..export.model_package import pack
+from ..inference.model_inputs import at_size
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of, spanning
-from ..model_inputs import at_size
 from ..planning.sample_plans import SAMPLES, samples, steps
 from ..session.measurement_cache import Stored, named_by
 from ..session.open_model import Prepared

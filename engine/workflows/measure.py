@@ -8,8 +8,8 @@ from torch import nn
 
 from ..baselines.protocol import Baseline
 from ..foreign_code.consent import Consent
+from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, spanning
-from ..model_inputs import Inputs
 from ..session.export_cache import Artifacts
 from ..session.measurement_cache import file_of, fingerprint
 from ..session.session import Session

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Message
+from ..inference.model_inputs import batch_size, token_count
 from ..messages import all_of, title
-from ..model_inputs import batch_size, token_count
 from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
 from ..planning.protocol import Choose, Goal, plural

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, part_of
+from ..machine.out_of_memory import lack_of_memory
 from ..messages import said
-from ..out_of_memory import lack_of_memory
 from ..planning.protocol import Cost, Limit
 from ..planning.scope import outside_scope
 from ..session.states import State

@@ -12,8 +12,8 @@ from secateur.app.document.aspects import Aspect
 from secateur.app.document.document import Document
 from secateur.app.jobs.workbench import Workbench
 from secateur.app.widgets.plot_export import Drawing
-from secateur.engine.devices import CPU
 from secateur.engine.jobs import Cancelled, Progress
+from secateur.engine.machine.devices import CPU
 from secateur.engine.process.events import Progressed
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from secateur.engine.inference.model_inputs import Inputs
 from secateur.engine.jobs import Job, NeverCancelled, finish
-from secateur.engine.model_inputs import Inputs
 from secateur.engine.planning.sample_plans import SAMPLES, drawn, samples
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.inference.model_inputs import filled
 from secateur.engine.jobs import finish
-from secateur.engine.model_inputs import filled
 from secateur.engine.recovery.features import Features
 from secateur.engine.recovery.least_squares import reconstruct
 from secateur.engine.recovery.protocol import Repair

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from secateur.engine.devices import device_for, placed
 from secateur.engine.jobs import finish
+from secateur.engine.machine.devices import device_for, placed
 from secateur.engine.masks.learned_masks import LearnedMasks
 from secateur.engine.recovery.mask_training import learn_masks
 from secateur.engine.recovery.protocol import RecoverySettings, Repair

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import Job, Progress, check
-from secateur.engine.tasks.distillation_batch import DistillationBatch
-from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
+from secateur.engine.tasks.protocol import DistillationBatch, Metric, Split, TaskInfo, TaskSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

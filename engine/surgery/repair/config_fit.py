@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...bfloat16 import in_bfloat16, widened
 from ...errors import Message
+from ...inference.bfloat16 import in_bfloat16, widened
 from ...messages import Phrase, listed, module_named
 from ...runtime.load_pruned import StandIn
 from ...storage.safetensors_io import weights_on_meta

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.utils._pytree import tree_map_only
 
-from ...model_inputs import Inputs, batch_size
+from ...inference.model_inputs import Inputs, batch_size
 from ...tracing.tree import tensors_of
 
 COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64, torch.bfloat16: torch.complex64}

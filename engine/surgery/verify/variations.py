@@ -18,8 +18,8 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from ...errors import Message
+from ...inference.model_inputs import MASK, Inputs, batch_size, holds_arrays
 from ...messages import Phrase, all_of, listed, module_named
-from ...model_inputs import MASK, Inputs, batch_size, holds_arrays
 from ...runtime.load_pruned import StandIn, own_class
 from ...structures.transition import Transition
 from ...tracing.attribute_reads import AttributeReads, is_model_code

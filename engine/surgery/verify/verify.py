@@ -19,10 +19,10 @@ import torch
 from torch import nn
 
 from ...errors import Message, VerificationError
-from ...gc_pause import uncollected
+from ...inference.model_inputs import Inputs, batch_size
 from ...jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
+from ...machine.gc_pause import uncollected
 from ...messages import Phrase, listed, module_named, title
-from ...model_inputs import Inputs, batch_size
 from ...structures.analysis import Analysis, Kind, Mask
 from ...structures.transition import Transition
 from ...tracing.attribute_reads import environment_noted

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...model_inputs import Inputs
+from ...inference.model_inputs import Inputs
 from ..data import Data, all_rows
 from ..model_outputs import logits, require_finite
 from ..protocol import Split

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...adapters.torchvision_detection import FOUND
 from ...errors import Message, TaskError
-from ...model_inputs import Inputs
+from ...inference.model_inputs import Inputs
 from ..boxes import Boxes
 from ..data import Data, all_rows
 from ..packages import require_package

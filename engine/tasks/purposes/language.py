@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...model_inputs import Inputs
+from ...inference.model_inputs import Inputs
 from ..data import Data
-from ..ignore_index import NOT_ASKED
 from ..model_outputs import described_type, main_output
+from ..protocol import NOT_ASKED
 from .protocol import Purpose, Rows, bootstrap
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...model_inputs import Inputs
+from ...inference.model_inputs import Inputs
 from ..data import Data
 
 Rows: TypeAlias = NDArray[Any]

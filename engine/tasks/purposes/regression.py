@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...model_inputs import Inputs
+from ...inference.model_inputs import Inputs
 from ..data import Data, all_rows
 from ..model_outputs import described_type, main_output, require_finite, widened
 from ..protocol import Split

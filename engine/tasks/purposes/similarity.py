@@ -13,7 +13,7 @@ from scipy import stats
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...model_inputs import MASK, Inputs
+from ...inference.model_inputs import MASK, Inputs
 from ..data import Data
 from ..model_outputs import described_type, main_output, require_finite, widened
 from .protocol import Purpose, Rows, bootstrap

@@ -12,9 +12,9 @@ from secateur.app.dialogs.device import DeviceDialog
 from secateur.app.jobs.engine_supervisor import ASIDE
 from secateur.app.storage import settings
 from secateur.app.window.status_bar import StatusBar
-from secateur.engine.device_list import Device
 from secateur.engine.errors import EngineLost
 from secateur.engine.jobs import Cancelled
+from secateur.engine.machine.device_list import Device
 from tests.app.playing import Player, Window
 
 LEFT = Qt.MouseButton.LeftButton

@@ -23,7 +23,7 @@ from secateur.app.document.job_state import ConsentRequest
 from secateur.app.window.top_bar import target_words
 from secateur.engine.baselines.protocol import BaselineKind
 from secateur.engine.errors import Message, OpenError
-from secateur.engine.installation import how_to_update, version
+from secateur.engine.machine.installation import how_to_update, version
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskSpec

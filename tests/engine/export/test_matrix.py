@@ -19,8 +19,8 @@ from secateur.engine.errors import Message, SecateurError
 from secateur.engine.export import export_process, pytorch
 from secateur.engine.export import onnx as onnx_exporter
 from secateur.engine.export.table import EXPORTERS, exporter_named
+from secateur.engine.inference.model_inputs import at_batch, named_arrays
 from secateur.engine.jobs import Job, NeverCancelled, finish
-from secateur.engine.model_inputs import at_batch, named_arrays
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.session.session import Session

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from secateur.engine.inference.model_inputs import call
 from secateur.engine.masks.gates import StructureGates
-from secateur.engine.model_inputs import call
 from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CountRule, Kind, Mask

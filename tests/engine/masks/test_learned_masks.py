@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from secateur.engine.inference.model_inputs import call
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.masks.learned_masks import SETTLING, LearnedMasks, first_logits, groups_of, plan_by
-from secateur.engine.model_inputs import call
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit
 from secateur.engine.process.plain_data import decode, encode

@@ -212,7 +212,7 @@ def test_the_command_line_says_what_was_done(mine: Path, capsys: pytest.CaptureF
 
 
 def test_reshaping_respects_locks_and_says_where_they_leave_too_little() -> None:
-    from secateur.engine.planning.same_shape import reshaped
+    from secateur.engine.planning.target_shape import reshaped
 
     analysis = tiny_analysis()
     scores, locked = tiny_scores(analysis), analysis.empty()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.batch_parts import PassLimit
+from secateur.engine.inference.batch_parts import PassLimit
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import batchnorm
 from secateur.engine.recovery.batchnorm import adjust_batchnorm, adjusting_batchnorm, calibrate_batchnorm

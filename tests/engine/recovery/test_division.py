@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
-from secateur.engine.device_list import CPU
 from secateur.engine.distributed import ALONE, Group, Place
 from secateur.engine.errors import SecateurError
+from secateur.engine.machine.device_list import CPU
 from secateur.engine.recovery.division import Division, blocks_apart, divided_copy
 from secateur.engine.recovery.gradient_sharing import StepOrder
 from secateur.engine.recovery.training import Training

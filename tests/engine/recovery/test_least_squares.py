@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from secateur.engine.inference.model_inputs import batch_size
 from secateur.engine.jobs import Cancelled, finish
-from secateur.engine.model_inputs import batch_size
 from secateur.engine.recovery import least_squares
 from secateur.engine.recovery.batchnorm import adjust_batchnorm
 from secateur.engine.recovery.consumers import RIDGES

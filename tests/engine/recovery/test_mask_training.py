@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from secateur.engine.devices import CPU
 from secateur.engine.distributed import Group, Place
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish, spanning
+from secateur.engine.machine.devices import CPU
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.mask_training import MaskResult, learn_masks

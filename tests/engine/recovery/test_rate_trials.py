@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.batch_parts import PassLimit
 from secateur.engine.errors import TaskError
+from secateur.engine.inference.batch_parts import PassLimit
 from secateur.engine.jobs import Job, finish
 from secateur.engine.recovery import budget, finetune, training, training_trials
 from secateur.engine.recovery.budget import TimeLimit

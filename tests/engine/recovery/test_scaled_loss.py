@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from secateur.engine.device_list import CpuBackend
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.machine.device_list import CpuBackend
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import RecoverySettings

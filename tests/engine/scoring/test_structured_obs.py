@@ -23,8 +23,7 @@ from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.memory import sample_memory
-from secateur.engine.tasks.distillation_batch import DistillationBatch
-from secateur.engine.tasks.protocol import Split
+from secateur.engine.tasks.protocol import DistillationBatch, Split
 from secateur.engine.tracing import resumable_forward
 from secateur.engine.tracing.resumable_forward import ResumableForward
 from tests.engine.nets import Tied

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from secateur.engine.device_list import CPU, Device
 from secateur.engine.errors import OpenError, OutOfMemory
 from secateur.engine.jobs import Job, finish
+from secateur.engine.machine.device_list import CPU, Device
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session import memory_needs
 from secateur.engine.session.memory_needs import room_to_open, room_to_train

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from secateur.engine.device_list import CPU, Device
 from secateur.engine.errors import OpenError, OutOfMemory, PlanError, SecateurError, TaskError, VerificationError
 from secateur.engine.jobs import Cancelled, Job, finish
+from secateur.engine.machine.device_list import CPU, Device
 from secateur.engine.recovery import checkpoint
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session import memory_needs

@@ -16,15 +16,15 @@ import torch
 from PIL import Image
 
 from secateur.engine.errors import DataError, OpenError
-from secateur.engine.model_inputs import named_arrays
+from secateur.engine.inference.model_inputs import named_arrays
 from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.session.state_history import LOG, StateHistory
 from secateur.engine.sources.checkpoint import read_checkpoint
 from secateur.engine.sources.state_dict_match import match
 from secateur.engine.storage import file_limits
 from secateur.engine.storage.file_limits import check_unpacked, parse_json, read_whole, walked
+from secateur.engine.tasks.arrays import load_arrays
 from secateur.engine.tasks.images import ImageReader
-from secateur.engine.tasks.npz_files import load_arrays
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import TaskSpec
 from tests.hostile.zoo import POSTSCRIPT, bomb_member, laughing, npy_head, packed_zeros, pictures, write_idx

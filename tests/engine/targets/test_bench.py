@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.model_inputs import at_size
+from secateur.engine.inference.model_inputs import at_size
 from secateur.engine.targets import bench
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.remote import RESULTS, read_bench, write_bench

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.model_inputs import call
+from secateur.engine.inference.model_inputs import call
 from secateur.engine.targets.token_step import StepModel, TokenStep, step_inputs, tokens_in
 
 IDS = torch.randint(0, 64, (2, 9), generator=torch.Generator().manual_seed(0))

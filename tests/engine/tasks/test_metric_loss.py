@@ -2,7 +2,7 @@
 
 import pytest
 
-from secateur.engine.tasks.metric_loss import lost
+from secateur.engine.tasks.metric_values import lost
 from secateur.engine.tasks.protocol import Metric, Split
 
 

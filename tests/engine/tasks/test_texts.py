@@ -13,9 +13,8 @@ from tokenizers.models import WordLevel
 from secateur.engine.errors import DataError, TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.data_task import DataTask
-from secateur.engine.tasks.ignore_index import NOT_ASKED
 from secateur.engine.tasks.open import open_task
-from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tasks.protocol import NOT_ASKED, Split, Task
 from secateur.engine.tasks.texts import require_known_text
 from secateur.engine.tasks.tokens import Bytes
 

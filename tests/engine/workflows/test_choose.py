@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from secateur.engine.errors import PlanError, SecateurError, TaskError
+from secateur.engine.inference.model_inputs import call
 from secateur.engine.jobs import Cancelled, finish
-from secateur.engine.model_inputs import call
 from secateur.engine.planning.protocol import Choose, Cost, Goal, Limit
 from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recipes.recipe import read_recipe, write_recipe

@@ -8,7 +8,7 @@ from torchmetrics.regression import MeanSquaredError, SpearmanCorrCoef
 from torchmetrics.text import Perplexity
 
 from secateur.engine.errors import Message, TaskError
-from secateur.engine.tasks.ignore_index import NOT_ASKED
+from secateur.engine.tasks.protocol import NOT_ASKED
 from secateur.engine.tasks.purposes.protocol import bootstrap
 from secateur.engine.tasks.purposes.table import PURPOSES, purpose_named
 

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from secateur.engine.model_inputs import alike, at_batch, batch_size, call, few, inputs_of, named_arrays, read, write
+from secateur.engine.inference.model_inputs import (
+    alike,
+    at_batch,
+    batch_size,
+    call,
+    few,
+    inputs_of,
+    named_arrays,
+    read,
+    write,
+)
 
 
 def test_a_model_is_called_with_what_it_is_given() -> None:

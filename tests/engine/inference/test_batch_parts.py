@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from secateur.engine.batch_parts import PassLimit, in_parts, independent, input_parts, joined
 from secateur.engine.errors import OutOfMemory, SecateurError
+from secateur.engine.inference.batch_parts import PassLimit, in_parts, independent, input_parts, joined
 from secateur.engine.jobs import Job, NeverCancelled, Progress, finish
-from secateur.engine.out_of_memory import lack_of_memory, runs_out_of_memory
+from secateur.engine.machine.out_of_memory import lack_of_memory, runs_out_of_memory
 from secateur.engine.recovery import finetune
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
 from secateur.engine.scoring import criteria
 from secateur.engine.scoring.criteria import CRITERIA, score
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.tasks.evaluate_on import evaluate_on
+from secateur.engine.tasks.evaluate import evaluate_on
 from secateur.engine.tasks.protocol import Split
 from tests.engine.builders import tiny_net
 from tests.engine.nets import Transformer, image

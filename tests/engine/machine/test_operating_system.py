@@ -8,8 +8,8 @@ from pathlib import Path, PurePath
 import psutil
 import pytest
 
-from secateur.engine import operating_system
-from secateur.engine.operating_system import MACOS, WINDOWS
+from secateur.engine.machine import operating_system
+from secateur.engine.machine.operating_system import MACOS, WINDOWS
 from tests.waiting import PATIENCE, wait_until
 
 LINUX = "linux"

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from .errors import Message
+from ..errors import Message
 
 NAME = "secateur"
 BILL = "sbom.json"

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
-from secateur.engine.bfloat16 import in_bfloat16
 from secateur.engine.cli.main import main
 from secateur.engine.foreign_code.consent import FULL_CONSENT
+from secateur.engine.inference.bfloat16 import in_bfloat16
+from secateur.engine.inference.model_inputs import read, write
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.model_inputs import read, write
 from secateur.engine.scoring.criteria import CRITERIA, offers, score
 from secateur.engine.session.open_model import opened_task, prepare
 from secateur.engine.session.session import Session

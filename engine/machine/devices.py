@@ -10,12 +10,12 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from ..errors import Message, OutOfMemory, SecateurError
+from ..jobs import Job, Progress
+from ..text.format import byte_size
+from ..text.notation import Notation, read_count
 from .device_list import AUTO, CPU, available, backend_of, best_device, device_facts, kind_of
-from .errors import Message, OutOfMemory, SecateurError
-from .jobs import Job, Progress
 from .out_of_memory import runs_out_of_memory
-from .text.format import byte_size
-from .text.notation import Notation, read_count
 
 THREADS = max(256, 4 * (os.cpu_count() or 1))
 """Threads to compute with at most: with thousands a machine starts threads, and with more it refuses."""

@@ -7,9 +7,9 @@ import psutil
 import pytest
 import torch
 
-from secateur.engine import device_list
-from secateur.engine.device_list import CpuBackend, available, best_device, device_facts, list_devices
-from secateur.engine.devices import device_named, title_of, wide_device
+from secateur.engine.machine import device_list
+from secateur.engine.machine.device_list import CpuBackend, available, best_device, device_facts, list_devices
+from secateur.engine.machine.devices import device_named, title_of, wide_device
 
 GIGABYTE = 1 << 30
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from .errors import OutOfMemory, SecateurError
+from ..errors import OutOfMemory, SecateurError
 
 SIGNS = re.compile(
     r"can't allocate memory|not enough memory|bad[_ ]alloc"

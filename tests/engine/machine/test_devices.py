@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from secateur.engine.devices import available, device_named, moved, placed
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish
+from secateur.engine.machine.devices import available, device_named, moved, placed
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
 from secateur.engine.targets.measure import check_target

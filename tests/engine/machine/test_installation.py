@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine import installation
-from secateur.engine.installation import BILL, PIPX, UV, command_to_install, how_to_update
+from secateur.engine.machine import installation
+from secateur.engine.machine.installation import BILL, PIPX, UV, command_to_install, how_to_update
 
 
 class Told:

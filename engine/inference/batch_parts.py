@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from .device_list import CPU
-from .errors import Message, OutOfMemory, SecateurError
-from .jobs import Job, Progress
+from ..errors import Message, OutOfMemory, SecateurError
+from ..jobs import Job, Progress
+from ..machine.device_list import CPU
+from ..machine.out_of_memory import runs_out_of_memory
 from .model_inputs import Inputs, call
-from .out_of_memory import runs_out_of_memory
 
 Result = TypeVar("Result")
 CLOSE = 1e-3

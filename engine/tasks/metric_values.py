@@ -20,3 +20,15 @@ def metric_words(metric: Metric) -> Message:
     words = {"name": metric.name, "value": metric_value(metric), "split": metric.split.value}
     template = "{name} {value} ({split} split, n = {count})"
     return Message("metric.on_split", template, words | {"count": thousands(metric.count)})
+
+
+ROUNDING = 1e-9
+"""What does not count of a loss."""
+
+
+def lost(original: Metric, now: Metric) -> tuple[float, float]:
+    """What of a metric is lost, and the standard error of that: in points of a fraction, else in shares of it."""
+    loss = original.value - now.value if original.higher_is_better else now.value - original.value
+    error = (original.error**2 + now.error**2) ** 0.5
+    unit = 1.0 if original.percent else max(abs(original.value), 1e-12)
+    return loss / unit, error / unit
