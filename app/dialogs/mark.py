@@ -45,6 +45,7 @@ class MarkDialog(FormDialog):
         # The commands that open this need a model.
         assert window.document.analysis is not None
         self._analysis = window.document.analysis
+        self._found: tuple[Mask, Mask] | None = None
         self.names = self.add_line(self.tr("Layers"), names, self.tr("all, or layer3.*.conv1, or /conv[12]$/"))
         self.kind = ComboBox(self.tr("Kind"))
         self.kind.addItem(self.tr("all kinds except whole blocks"), None)
@@ -152,8 +153,10 @@ class MarkDialog(FormDialog):
         text = self.tr("Keep") if which in KEEPS else words.get(str(self.then.currentData()), self.tr("Mark"))
         self.accept_button.setText(text)
         self.accept_button.setAccessibleName(text)
+        # A preview walks all structures: `problem` makes it once for each key that is pressed.
+        self._found = None
         super().check()
-        self.effect.setText("" if self.missing.text() else self._effect())
+        self.effect.setText("" if self._found is None else self._effect(*self._found))
 
     def problem(self) -> str:  # noqa: PLR0911 - a sentence for each problem
         """What is wrong with the fields, or with what they mean."""
@@ -176,10 +179,13 @@ class MarkDialog(FormDialog):
                 return words.format(", ".join(along[:3]))
             return self.tr("No layer with that name has structures of that kind.")
         try:
-            _, touched = self._preview(rule)
+            after, touched = self._preview(rule)
         except PlanError as error:
             return sentence(error.message)
-        return "" if touched.any() else self.tr("No structure matches. Change the layers, the kind or the rule.")
+        if not touched.any():
+            return self.tr("No structure matches. Change the layers, the kind or the rule.")
+        self._found = after, touched
+        return ""
 
     def _preview(self, rule: SelectionRule) -> tuple[Mask, Mask]:
         """([S] marks, or locks; [S] what it touches)."""
@@ -197,10 +203,9 @@ class MarkDialog(FormDialog):
         """What is done: to keep some is to mark the others."""
         return MARK if rule.which in KEEPS else str(self.then.currentData())
 
-    def _effect(self) -> str:
-        """What the rule would do, in words."""
+    def _effect(self, after: Mask, touched: Mask) -> str:
+        """What the rule would do, in words: marks or locks [S], and what it touches [S]."""
         document = self._document
-        after, touched = self._preview(self.rule())
         layers = len(np.unique(self._analysis.set_numbers()[touched]))
         meant = counted(int(touched.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
         where = counted(layers, self.tr("{count} layer"), self.tr("{count} layers"))

@@ -12,7 +12,8 @@ from torch import nn
 
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.storage.weight_store import WeightStore
+from secateur.engine.storage.paths import DIGEST
+from secateur.engine.storage.weight_store import MemoryStore, WeightStore
 
 
 class Tied(nn.Module):
@@ -132,3 +133,14 @@ def test_what_the_disk_refuses_in_the_midst_of_a_file_is_a_sentence(tmp_path: Pa
     ):
         WeightStore(tmp_path).put({"w": torch.ones(10_000)})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_in_memory_holds_the_first_and_the_last_tensors_without_a_copy() -> None:
+    store, given = MemoryStore(), [{"weight": torch.full((2,), float(number))} for number in range(6)]
+    names = [store.put(one) for one in given]
+    assert len({*names}) == len(given) and all(DIGEST.fullmatch(name) for name in names)
+    for number in (0, 3, 4, 5):
+        assert store.get(names[number])["weight"] is given[number]["weight"]
+    for number in (1, 2):
+        with pytest.raises(KeyError):
+            store.get(names[number])
