@@ -23,7 +23,7 @@ def main() -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     own = _load_engine()
     compare = importlib.import_module(f"{own}.export.compare")
-    stored = importlib.import_module(f"{own}.model_inputs")
+    stored = importlib.import_module(f"{own}.inference.model_inputs")
     sys.modules["secateur"] = None  # type: ignore[assignment]  # importing it fails from here on
     importlib.import_module(f"{own}.foreign_code.sys_path").take_source_only()
     detectors = importlib.import_module(f"{own}.adapters.torchvision_detection")

@@ -180,7 +180,7 @@ def _build(origin: Origin, spec: ModelSpec, seed: int = 0) -> nn.Module:
             "source.not_module",
             "{name} returned {what}, not a torch.nn.Module. Name a function that returns the model.",
             name=origin.name,
-            what="None" if made is None else type(made).__name__,
+            what=repr(made) if made is None else type(made).__name__,
         )
     # What `torch.export` made, or a part of it: such a graph has a `train` of its own, which refuses.
     if any(isinstance(one, torch.fx.GraphModule) and "train" in vars(one) for one in made.modules()):

@@ -376,11 +376,11 @@ def test_a_full_disk_is_told_once_and_tried_again(qapp, qtbot, tmp_path: Path, m
     before = (tmp_path / WINDOW).read_bytes()
     monkeypatch.setattr(session_autosave, "RETRY", 0.05)
 
-    def full(_path: Path) -> None:
+    def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(atomic_files, "_sync", full)
+        patch.setattr(atomic_files.os, "fsync", full)
         for number in range(3):
             desk.document.plan.mark([FIRST + number], True)
             save(desk)

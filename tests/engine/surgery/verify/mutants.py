@@ -25,7 +25,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.runtime import load_pruned
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.structures.transition import Transition
+from secateur.engine.structures.transition import KeptIndices, Transition
 from secateur.engine.surgery.cut import cut as cut_module
 from secateur.engine.surgery.cut.cut import CutModel, cut
 from secateur.engine.surgery.cut.edits import TENSORS, Check, Verification
@@ -674,11 +674,16 @@ def zeros(patch: Patch) -> None:
 
 def places(patch: Patch) -> None:
     """A second cut counts from the original's indices."""
-    patch.setattr("secateur.engine.structures.transition._places", lambda old, kept: _within(old, kept))
+
+    def run(step: Transition) -> KeptIndices:
+        return {name: _within(step.kept_before.get(name), dims) for name, dims in step.kept_after.items()}
+
+    patch.setattr(Transition, "kept_of_before", property(run))
 
 
-def _within(old: Any, kept: Any) -> Any:
-    return kept if old is None or kept is None else kept % len(old)
+def _within(before: Any, after: Any) -> Any:
+    pairs = zip(before, after, strict=False) if before and after else ()
+    return tuple(new if old is None or new is None else new % len(old) for old, new in pairs) or after
 
 
 CUTTERS: dict[str, tuple[str, Callable[[Patch], None]]] = {
