@@ -40,8 +40,9 @@ class BaselineJobs(DocumentJobs):
         if kind is BaselineKind.RANDOM:
             rounds = [(one.macs / whole, s.epochs if epochs is None else epochs) for one, s in self._recoveries()]
         else:
-            share = 1.0 if kind is BaselineKind.MAGNITUDE else share
-            untrained = kind is BaselineKind.MAGNITUDE and not self.trained_epochs() and epochs is None
+            whole_size = kind in (BaselineKind.MAGNITUDE, BaselineKind.UNCUT)
+            share = 1.0 if whole_size else share
+            untrained = whole_size and not self.trained_epochs() and epochs is None
             rounds = [(share, 0 if untrained else self.epochs() if epochs is None else epochs)]
         training = sum(self._runner.estimator.training_seconds(each, part) for part, each in rounds)
         return training + self._runner.estimator.evaluation_seconds(Split.TEST, share)

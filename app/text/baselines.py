@@ -21,6 +21,7 @@ def title_of(kind: BaselineKind) -> str:
         BaselineKind.SCRATCH: say("baselines", "same shape, from scratch"),
         BaselineKind.STOCK: say("baselines", "smaller stock model"),
         BaselineKind.MAGNITUDE: say("baselines", "unstructured magnitude"),
+        BaselineKind.UNCUT: say("baselines", "uncut, same recovery"),
     }[kind]
 
 
@@ -32,6 +33,9 @@ def question_of(kind: BaselineKind) -> str:
         BaselineKind.STOCK: say("baselines", "Would a smaller model of the same family do as well?"),
         BaselineKind.MAGNITUDE: say(
             "baselines", "How good is unstructured pruning at the same number of parameters, and is it faster?"
+        ),
+        BaselineKind.UNCUT: say(
+            "baselines", "How much of the change comes from training on, and how much from the cut?"
         ),
     }[kind]
 
@@ -46,6 +50,7 @@ def needs_of(kind: BaselineKind) -> str:
             "baselines",
             "The original with its smallest weights set to zero, trained with the state's recovery settings.",
         ),
+        BaselineKind.UNCUT: say("baselines", "The original, trained with the state's recovery settings."),
     }[kind]
 
 

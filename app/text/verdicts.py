@@ -52,7 +52,11 @@ def goal_tip(verdict: GoalVerdict | None) -> str:
     if not metric.error:
         return words
     unit = say("goal", "pt") if metric.percent else "%"
-    within = say("goal", "; standard error of the loss {0}{1} {2}, as if measured on different samples")
+    within = (
+        say("goal", "; standard error of the loss {0}{1} {2}, by pairs of the same samples")
+        if metric.paired
+        else say("goal", "; standard error of the loss {0}{1} {2}, as if measured on different samples")
+    )
     return words + within.format(PLUS_MINUS, f"{100 * metric.error:.2f}", unit)
 
 

@@ -39,6 +39,7 @@ class BaselineKind(StrEnum):
     SCRATCH = "scratch"
     STOCK = "stock"
     MAGNITUDE = "magnitude"
+    UNCUT = "uncut"
 
 
 @dataclass(frozen=True, slots=True)

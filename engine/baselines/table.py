@@ -8,5 +8,8 @@ from .magnitude import RULE as MAGNITUDE
 from .protocol import BaselineKind, BaselineRule
 from .random_removal import RULE as RANDOM_REMOVAL
 from .stock import RULE as STOCK
+from .uncut import RULE as UNCUT
 
-RULES: dict[BaselineKind, BaselineRule] = {rule.kind: rule for rule in (RANDOM_REMOVAL, FROM_SCRATCH, STOCK, MAGNITUDE)}
+RULES: dict[BaselineKind, BaselineRule] = {
+    rule.kind: rule for rule in (RANDOM_REMOVAL, FROM_SCRATCH, STOCK, MAGNITUDE, UNCUT)
+}

@@ -1,7 +1,8 @@
 """Decides whether pruning was worth it, by comparing the result with its baselines. Loads no torch.
 
-A baseline is *better* when its metric is better by more than both standard errors together and it costs no more. It is
-*as good* when the metrics are apart by no more than that, at no more cost. Where both were timed at the same place, it
+A baseline is *better* when its metric is better by more than twice the standard error of the difference and it costs no
+more. It is *as good* when the metrics are apart by no more than that, at no more cost. Both were measured on the same
+samples, so that the difference is of pairs (`Metric.difference_error`). Where both were timed at the same place, it
 costs more when even its 10th percentile is above the result's median; else when it has more MACs. Random removal was
 asked for the same budget and comes as near to it as whole steps allow: it may cost `STEP` more.
 """
@@ -11,11 +12,13 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from ..errors import Message
-from ..messages import listed, title
+from ..messages import Phrase, listed, title
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric
 from .protocol import Baseline, BaselineKind, BaselineSpec
 
+CERTAIN = 2.0
+"""Standard errors of a difference, from which on it is one: about 95 % of differences by chance are smaller."""
 STEP = 0.02
 """Of the result's cost, by which random removal may end above it."""
 
@@ -57,20 +60,20 @@ class Verdict:
 BETTER = {
     BaselineKind.STOCK: (
         "baselines.stock_better",
-        "Not worth pruning: the stock model {title} is better ({its}) at {cost}. Pruned model: {own}.",
+        "Not worth pruning: the stock model {title} is better by {lead} ({its}) at {cost}. Pruned model: {own}.",
     ),
     BaselineKind.SCRATCH: (
         "baselines.scratch_better",
-        "The kept weights did not help: the same shape trained from scratch is better ({its}, epochs: {epochs}). "
-        "Pruned model: {own}.",
+        "The kept weights did not help: the same shape trained from scratch is better by {lead} ({its}, epochs: "
+        "{epochs}). Pruned model: {own}.",
     ),
     BaselineKind.RANDOM: (
         "baselines.random_better",
-        "The criterion did not help: random removal is better ({its}) at {cost}. Pruned model: {own}.",
+        "The criterion did not help: random removal is better by {lead} ({its}) at {cost}. Pruned model: {own}.",
     ),
     BaselineKind.MAGNITUDE: (
         "baselines.magnitude_better",
-        "Removing whole structures did not help: unstructured pruning is better ({its}) at {cost}. Pruned "
+        "Removing whole structures did not help: unstructured pruning is better by {lead} ({its}) at {cost}. Pruned "
         "model: {own}.",
     ),
 }
@@ -78,20 +81,19 @@ BETTER = {
 AS_GOOD = {
     BaselineKind.STOCK: (
         "baselines.stock_as_good",
-        "The stock model {title} is as good within the standard errors ({its}) at {cost}. Pruned model: {own}.",
+        "The stock model {title} is as good, {lead} apart ({its}) at {cost}. Pruned model: {own}.",
     ),
     BaselineKind.SCRATCH: (
         "baselines.scratch_as_good",
-        "The same shape trained from scratch is as good within the standard errors ({its}, epochs: {epochs}). Pruned "
-        "model: {own}.",
+        "The same shape trained from scratch is as good, {lead} apart ({its}, epochs: {epochs}). Pruned model: {own}.",
     ),
     BaselineKind.RANDOM: (
         "baselines.random_as_good",
-        "Random removal is as good within the standard errors ({its}) at {cost}. Pruned model: {own}.",
+        "Random removal is as good, {lead} apart ({its}) at {cost}. Pruned model: {own}.",
     ),
     BaselineKind.MAGNITUDE: (
         "baselines.magnitude_as_good",
-        "Unstructured pruning is as good within the standard errors ({its}) at {cost}. Pruned model: {own}.",
+        "Unstructured pruning is as good, {lead} apart ({its}) at {cost}. Pruned model: {own}.",
     ),
 }
 """Code and template for a baseline that is as good as the pruned model."""
@@ -112,14 +114,18 @@ def verdict(result: PrunedResult, baselines: Sequence[Baseline]) -> Verdict:
             "samples, or return 'standard_error' from evaluate in a task.py."
         )
         return Verdict(None, (), (), (Message("baselines.no_error", template, name),))
-    better, as_good = list[Baseline](), list[Baseline]()
-    for one in _medians_of_seeds([one for one in baselines if costs_no_more(one, result)]):
-        lead, margin = gain(one.metric, own), one.metric.error + own.error
+    better, as_good, behind = list[Baseline](), list[Baseline](), list[Baseline]()
+    uncut = [one for one in baselines if one.asked.kind is BaselineKind.UNCUT]
+    rivals = [one for one in baselines if one.asked.kind is not BaselineKind.UNCUT and costs_no_more(one, result)]
+    for one in _medians_of_seeds(rivals):
+        lead, margin = gain(one.metric, own), CERTAIN * own.difference_error(one.metric)
         if lead > margin:
             better.append(one)
         elif not abs(lead) > margin:  # also where the error is NaN: nothing shows that the result is better
             as_good.append(one)
-    missing = set(BaselineKind) - {one.asked.kind for one in baselines}
+        else:
+            behind.append(one)
+    missing = {*BaselineKind} - {one.asked.kind for one in baselines} - {BaselineKind.UNCUT}
     sentences = [_sentence(*BETTER[one.asked.kind], one, result) for one in better]
     sentences += [_sentence(*AS_GOOD[one.asked.kind], one, result) for one in as_good]
     if not sentences and missing:
@@ -129,6 +135,18 @@ def verdict(result: PrunedResult, baselines: Sequence[Baseline]) -> Verdict:
     elif not sentences:
         template = "Worth pruning: no baseline is as good at the same or lower cost ({own})."
         sentences = [Message("baselines.worth", template, {"own": _in_words(own)})]
+    if behind:
+        said = [
+            Message(
+                "baselines.lead_of", "{title} by {lead}", {"title": title(one.title), "lead": _lead(own, one.metric)}
+            )
+            for one in behind
+        ]
+        sentences.append(Message("baselines.behind", "Behind it: {baselines}.", {"baselines": listed(said)}))
+    for one in _medians_of_seeds(uncut):
+        words = {"its": _in_words(one.metric), "lead": _lead(one.metric, own), "own": _in_words(own)}
+        template = "Uncut with the same recovery: {its}. Pruned model: {own}, a difference of {lead}."
+        sentences.append(Message("baselines.uncut", template, words))
     worth = False if better else None if as_good or missing else True
     return Verdict(worth, tuple(one.id for one in better), tuple(one.id for one in as_good), tuple(sentences))
 
@@ -181,9 +199,19 @@ def _sentence(code: str, template: str, one: Baseline, result: PrunedResult) -> 
         "its": _in_words(one.metric),
         "own": _in_words(result.metric),
         "epochs": one.epochs,
+        "lead": _lead(result.metric, one.metric),
         "cost": cost,
     }
     return Message(code, template, words)
+
+
+def _lead(own: Metric, other: Metric) -> Phrase:
+    """How far two metrics are apart, with the standard error of that: 1.10 ± 0.18 points."""
+    apart, error = abs(gain(own, other)), own.difference_error(other)
+    if own.percent:
+        words = {"apart": f"{100 * apart:.2f} ± {100 * error:.2f}"}
+        return Message("baselines.points", "{apart} points", words)
+    return f"{apart:.3g} ± {error:.2g}"
 
 
 def _in_words(metric: Metric) -> str:

@@ -165,7 +165,8 @@ def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:
 def metric_of(metric: Metric) -> dict[str, Any]:
     """A metric for JSON, with its n."""
     plain: dict[str, Any] = to_plain(metric)
-    return {"n" if key == "count" else key: value for key, value in plain.items()}
+    # Replicates only serve differences, which are printed by themselves.
+    return {"n" if key == "count" else key: value for key, value in plain.items() if key != "replicates"}
 
 
 def goal_of(verdict: GoalVerdict | None) -> dict[str, Any] | None:

@@ -39,7 +39,8 @@ class MetricVerdict:
         count: n of the result, 0 unknown.
         percent: Losses are points of a fraction; else shares of the original's value.
         loss: What is lost, as `LossLimit.loss` counts; None where it was not measured, NaN where it is no number.
-        error: Standard error of the loss, as if the two values were of different samples; 0 unknown.
+        error: Standard error of the loss, by pairs where both values are of the same samples; 0 unknown.
+        paired: Whether it is by pairs.
         allowed: What may be lost, None for no limit.
         met: The loss is at most what is allowed; None where it was not measured or has no limit.
         clause: The same in words: "−1.3 pt, allowed −0.5".
@@ -54,6 +55,7 @@ class MetricVerdict:
     allowed: float | None
     met: bool | None
     clause: Message
+    paired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ def _metric(original: Metric | None, result: Metric | None, allowed: float | Non
         allowed=allowed,
         met=met,
         clause=clause,
+        paired=original.paired_with(result),
     )
 
 

@@ -13,7 +13,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..machine.devices import CPU, device_for, placed
 from .domain_mixture import DomainTask
 from .protocol import Metric, Split, Task
-from .purposes.protocol import Purpose, Rows
+from .purposes.protocol import Purpose, Rows, written_replicates
 
 
 def measure(
@@ -41,14 +41,20 @@ def measure(
     if not parts:
         raise TaskError("task.no_batches", "The {split} split has no batches. Add data to it.", split=split.value)
     rows = np.concatenate(parts)
+    replicates = purpose.replicates(rows, purpose.statistic)
+    if purpose.error is not None:
+        error = purpose.error(rows)
+    else:
+        error = float(np.nanstd(replicates, ddof=1)) if len(replicates) > 1 else 0.0
     return Metric(
         name=purpose.agreement if agreement else purpose.metric,
         value=purpose.statistic(rows),
         count=purpose.count(rows),
-        error=purpose.error(rows, purpose.statistic),
+        error=error,
         split=split,
         percent=purpose.percent,
         higher_is_better=purpose.higher_is_better,
+        replicates=written_replicates(replicates),
     )
 
 

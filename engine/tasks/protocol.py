@@ -1,6 +1,8 @@
 """Plain data of tasks: specification, splits, samples and metrics, and the protocol of tasks (no torch)."""
 
+import math
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -300,6 +302,7 @@ class Metric:
         split: Which split.
         percent: True when shown as per cent.
         higher_is_better: Direction.
+        replicates: The metric on samples drawn again, by the same draws for every model; () where it has no such draws.
         when: Seconds since 1970 at which it was measured, 0 unknown; two metrics that differ in it alone are equal.
     """
 
@@ -310,12 +313,27 @@ class Metric:
     split: Split
     percent: bool = True
     higher_is_better: bool = True
+    replicates: tuple[float, ...] = field(default=(), compare=False, repr=False)
     when: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def certain(self) -> bool:
         """Its standard error is known; that of a share is 0 at its ends."""
         return self.error > 0 or (self.percent and self.count > 0 and self.value in (0, 1))
+
+    def difference_error(self, other: "Metric") -> float:
+        """Standard error of the difference from another model's, of pairs where both were measured on the same samples.
+
+        With the same draws for both, the deviation of the differences is the paired bootstrap's (Efron and Tibshirani
+        1993); for shares of right answers it estimates what McNemar's test does.
+        """
+        if self.paired_with(other):
+            return statistics.stdev(a - b for a, b in zip(self.replicates, other.replicates, strict=True))
+        return math.hypot(self.error, other.error)
+
+    def paired_with(self, other: "Metric") -> bool:
+        """Whether the difference of two models was measured by pairs, on the same samples."""
+        return self.like(other) and self.count == other.count and len(self.replicates) == len(other.replicates) > 1
 
     def measured_now(self) -> "Metric":
         """The same with the present time."""

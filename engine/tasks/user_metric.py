@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..errors import Message, TaskError
 from ..jobs import CancelToken, check
 from .protocol import Metric, Split
+from .purposes.protocol import bootstrap, written_replicates
 
 SMALLER_IS_BETTER = {
     "logloss", "err", "ppl", "bce", "ce", "kl", "divergence", "bits", "bpb", "bpc", "bpd", "nmse", "nrmse", "msle",
@@ -30,7 +32,7 @@ OF_SAMPLES = re.compile(
     "(calibrate|train|choose|val|valid|validation|eval|report|test)?(top[0-9]+|(top1)?(acc|accuracy))"
 )
 """Names, by their letters, of shares of samples each of which is right or wrong."""
-DESCRIBING = ("n", "count", "standard_error", "higher_is_better", "percent")
+DESCRIBING = ("n", "count", "standard_error", "higher_is_better", "percent", "samples")
 """Entries that say more about the first one instead of being a metric."""
 
 
@@ -61,8 +63,9 @@ class StoppableModel(nn.Module):
 def to_metric(given: Any, split: Split, file: str) -> Metric:
     """The first number of the dict as a metric.
 
-    "n", "standard_error", "higher_is_better" and "percent" beside it say more about it; where they are absent, the last
-    two are read off its name, and an accuracy on n samples has the standard error of a binomial share.
+    "n", "standard_error", "higher_is_better" and "percent" say more about it; where they are absent, the last two are
+    read off its name, and an accuracy on n samples has the standard error of a binomial share. "samples", [n] values of
+    which the metric is the mean, give n, the standard error, and comparisons with other models by pairs.
     """
     if isinstance(given, Real | torch.Tensor):
         given = {"metric": given}
@@ -88,18 +91,33 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
             name=name,
         )
     is_share = 0 <= value <= 1 and _any(words, PERCENT, PERCENT_AT_END)
-    count = int(numbers.get("n", numbers.get("count", 0)))
+    samples = np.empty(0)
+    if "samples" in entries:
+        samples = np.asarray(torch.as_tensor(entries["samples"]).detach().cpu().double()).reshape(-1)
+        # A metric that is no mean of these values would be given the error of another one.
+        if not len(samples) or not np.isfinite(samples).all() or not math.isclose(samples.mean(), value, rel_tol=1e-3):
+            template = (
+                "evaluate in {file} returned samples whose mean is not {name}. Return one number for each sample, so "
+                "that their mean is the metric, or leave samples out."
+            )
+            raise TaskError("task_file.samples", template, file=file, name=name)
+    count = len(samples) or int(numbers.get("n", numbers.get("count", 0)))
     counted = is_share and count > 0 and OF_SAMPLES.fullmatch(re.sub(r"[\W_]", "", name.lower()))
-    error = numbers.get("standard_error", math.sqrt(value * (1 - value) / count) if counted else 0.0)
+    error = math.sqrt(value * (1 - value) / count) if counted else 0.0
+    if len(samples) > 1:
+        error = float(samples.std(ddof=1)) / math.sqrt(count)
     smaller = _any(words, SMALLER_IS_BETTER, SMALLER_AT_END)
     return Metric(
         name=name,
         value=value,
         count=count,
-        error=error,
+        error=numbers.get("standard_error", error),
         split=split,
         percent=bool(entries.get("percent", is_share)),
         higher_is_better=bool(entries.get("higher_is_better", not smaller)),
+        replicates=written_replicates(bootstrap(samples, lambda drawn: float(drawn.mean())))
+        if len(samples) > 1
+        else (),
     )
 
 

@@ -101,7 +101,7 @@ class Trial:
         share: Of the cost, as asked.
         state: What it ended in, "" where it could not be made.
         loss: Of the metric on the val split, as `LossLimit.loss` counts.
-        error: Standard error of the loss, as if the two metrics had been measured on different samples.
+        error: Standard error of the loss, by pairs where both metrics are of the same samples.
         holds: Whether the loss is at most what was asked, and the latency too where that is limited.
         note: Why there is no state, or why it is too slow; else None.
         final: Made with all epochs, to be the result; else briefly.

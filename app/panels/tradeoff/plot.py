@@ -23,7 +23,16 @@ LEAST = QSize(160, 110)
 ARROWS = {"down": "t", "up": "t1", "right": "t2", "left": "t3"}
 """Triangles that point beyond a border."""
 SYMBOLS = {StateKind.ORIGINAL: "s", None: "t"}
-MARKS = {"random": "x", "scratch": "d", "stock": "star", "magnitude": "+", TRIAL: "o", "fp16": "p", "int8": "h"}
+MARKS = {
+    "random": "x",
+    "scratch": "d",
+    "stock": "star",
+    "magnitude": "+",
+    "uncut": "t",
+    TRIAL: "o",
+    "fp16": "p",
+    "int8": "h",
+}
 """Of baselines by their kind, of exported files by their precision, and of trials: as round as states, and hollow."""
 
 

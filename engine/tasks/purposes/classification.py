@@ -1,7 +1,6 @@
 """Classification: cross entropy and top-1, with its binomial standard error."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,8 +49,8 @@ def _mean(rows: Rows) -> float:
     return float(rows.mean())
 
 
-def _binomial(rows: Rows, statistic: Callable[[Rows], float]) -> float:
-    share = statistic(rows)
+def _binomial(rows: Rows) -> float:
+    share = _mean(rows)
     return math.sqrt(share * (1 - share) / len(rows))
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...adapters.torchvision_detection import FOUND
@@ -83,14 +84,14 @@ def _mean_average_precision(rows: Rows) -> float:
     return value if value >= 0 else math.nan
 
 
-def jackknife(rows: Rows, statistic: Callable[[Rows], float]) -> float:
-    """Standard error of a statistic over samples, by leaving out each of at most `GROUPS` groups of them in turn."""
+def jackknife(rows: Rows, statistic: Callable[[Rows], float]) -> NDArray[np.float64]:
+    """[n] a statistic without each of at most `GROUPS` groups of samples, spread to deviate by its standard error."""
     groups = min(GROUPS, len(rows))
     if groups < 2:
-        return 0.0
+        return np.empty(0)
     group = np.random.default_rng(0).permutation(len(rows)) % groups
-    values = [statistic(rows[group != left]) for left in range(groups)]
-    return math.sqrt((groups - 1) * float(np.nanvar(values)))
+    values = np.array([statistic(rows[group != left]) for left in range(groups)])
+    return values.mean() + (groups - 1) / math.sqrt(groups) * (values - values.mean())
 
 
 PURPOSE = Purpose(
@@ -101,7 +102,7 @@ PURPOSE = Purpose(
     loss=_loss,
     rows=_rows,
     statistic=_mean_average_precision,
-    error=jackknife,
+    replicates=jackknife,
     percent=True,
 )
 

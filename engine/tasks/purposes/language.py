@@ -15,7 +15,7 @@ from ...inference.model_inputs import Inputs
 from ..data import Data
 from ..model_outputs import described_type, main_output
 from ..protocol import NOT_ASKED
-from .protocol import Purpose, Rows, bootstrap
+from .protocol import Purpose, Rows
 
 
 def _check(_data: Data) -> int:
@@ -89,7 +89,6 @@ PERPLEXITY = Purpose(
     loss=_loss,
     rows=_rows,
     statistic=_perplexity,
-    error=bootstrap,
     count=_tokens,
     counts=lambda _inputs, targets: _asked(targets),
     logits=True,

@@ -22,6 +22,17 @@ DRAWS = 200
 """Bootstrap draws: the standard error is then known within about 5 %."""
 
 
+def bootstrap(rows: Rows, statistic: Callable[[Rows], float]) -> NDArray[np.float64]:
+    """[DRAWS] a statistic on as many samples drawn with replacement (Efron 1979), always by the same draws."""
+    random = np.random.default_rng(0)
+    return np.array([statistic(rows[random.integers(0, len(rows), len(rows))]) for _ in range(DRAWS)])
+
+
+def written_replicates(replicates: NDArray[np.float64]) -> tuple[float, ...]:
+    """Replicates as they are kept: six digits, enough for a difference of models; none where one is no number."""
+    return tuple(float(f"{one:.6g}") for one in replicates) if np.isfinite(replicates).all() else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Purpose:
     """What a model is for.
@@ -34,7 +45,9 @@ class Purpose:
         loss: Scalar loss of outputs, inputs and targets.
         rows: Rows of outputs, inputs and targets.
         statistic: The metric of all rows.
-        error: Its standard error.
+        replicates: The metric on samples drawn again, always by the same draws: their standard deviation is its
+            standard error, and that of the differences between two models the standard error of the difference.
+        error: Its standard error by a closed formula; None to take the replicates'.
         count: Its n.
         counts: Which positions count [N, T] of answers [N, T, values], by inputs and targets; None where answers have
             none, also as what it gives.
@@ -51,17 +64,11 @@ class Purpose:
     loss: Callable[[Any, Inputs, Any], torch.Tensor]
     rows: Callable[[Any, Inputs, Any], Rows]
     statistic: Callable[[Rows], float]
-    error: Callable[[Rows, Callable[[Rows], float]], float]
+    replicates: Callable[[Rows, Callable[[Rows], float]], NDArray[np.float64]] = bootstrap
+    error: Callable[[Rows], float] | None = None
     count: Callable[[Rows], int] = len
     counts: Callable[[Inputs, Any], Any] | None = None
     logits: bool = False
     percent: bool = False
     higher_is_better: bool = True
     together: bool = False
-
-
-def bootstrap(rows: Rows, statistic: Callable[[Rows], float]) -> float:
-    """Standard error of a statistic over samples (Efron 1979), always by the same draws."""
-    random = np.random.default_rng(0)
-    values = [statistic(rows[random.integers(0, len(rows), len(rows))]) for _ in range(DRAWS)]
-    return float(np.nanstd(values, ddof=1))

@@ -12,7 +12,7 @@ from ...inference.model_inputs import Inputs
 from ..data import Data, all_rows
 from ..model_outputs import described_type, main_output, require_finite, widened
 from ..protocol import Split
-from .protocol import Purpose, Rows, bootstrap
+from .protocol import Purpose, Rows
 
 
 def _check(data: Data) -> int:
@@ -74,6 +74,5 @@ PURPOSE = Purpose(
     loss=_loss,
     rows=_rows,
     statistic=_root,
-    error=bootstrap,
     higher_is_better=False,
 )

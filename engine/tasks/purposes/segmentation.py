@@ -17,7 +17,7 @@ from ...inference.model_inputs import Inputs
 from ..data import Data, all_rows
 from ..model_outputs import described_type, main_output, require_finite
 from ..protocol import Split
-from .protocol import Purpose, Rows, bootstrap
+from .protocol import Purpose, Rows
 
 IGNORED = 255
 """Class of a mask's pixels that do not count."""
@@ -128,7 +128,6 @@ PURPOSE = Purpose(
     loss=_loss,
     rows=_rows,
     statistic=_mean_iou,
-    error=bootstrap,
     logits=True,
     percent=True,
 )

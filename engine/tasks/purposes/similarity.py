@@ -16,7 +16,7 @@ from ...errors import TaskError
 from ...inference.model_inputs import MASK, Inputs
 from ..data import Data
 from ..model_outputs import described_type, main_output, require_finite, widened
-from .protocol import Purpose, Rows, bootstrap
+from .protocol import Purpose, Rows
 from .regression import PURPOSE as REGRESSION
 
 
@@ -92,7 +92,6 @@ PURPOSE = Purpose(
     loss=_loss,
     rows=_rows,
     statistic=_spearman,
-    error=bootstrap,
     counts=_counts,
     together=True,
 )

@@ -1,14 +1,21 @@
 """The verdict: a baseline counts where it is better beyond both standard errors and costs no more."""
 
 import math
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from secateur.engine.baselines.verdict import PrunedResult, verdict
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.evaluate import measure
 from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.tasks.purposes.classification import PURPOSE
 
 
 def metric(value: float, error: float = 0.01, higher: bool = True) -> Metric:
@@ -32,7 +39,8 @@ def test_a_stock_model_that_is_better_at_no_more_macs_says_not_worth_pruning() -
     assert said.sentences[0].code == "baselines.stock_better"
     text = str(said.sentences[0])
     assert text.startswith(
-        "Not worth pruning: the stock model resnet18 is better (83.0 ± 1.0 % top-1) at 90 % of the pruned model's MACs"
+        "Not worth pruning: the stock model resnet18 is better by 3.00 ± 1.41 points (83.0 ± 1.0 % top-1) "
+        "at 90 % of the pruned model's MACs"
     )
 
 
@@ -125,3 +133,43 @@ def test_nothing_is_said_of_a_metric_whose_error_nobody_knows() -> None:
     assert "return 'standard_error' from evaluate" in str(said.sentences[0])
     perfect = replace(RESULT, metric=metric(1.0, error=0.0))
     assert verdict(perfect, [baseline(BaselineKind.STOCK, 0.83)]).sentences[0].code == "baselines.incomplete"
+
+
+def answers(right: NDArray[np.bool_]) -> Metric:
+    """Top-1 of a model that is right there, as it is measured."""
+    rows = right[:, None].astype(float)
+    return finish(measure([rows], PURPOSE, len(rows), Split.TEST, False, NeverCancelled()))
+
+
+def test_models_of_the_same_samples_are_compared_by_pairs_as_mcnemar_does() -> None:
+    """Of 2,000 samples the two are right at the same ones but for 60 and 20: 2 points, by pairs 0.45, else 1.2."""
+    order = np.random.default_rng(0).permutation(2000)
+    own, other = np.zeros((2, 2000), bool)
+    own[order[:1600]] = other[order[60:1600]] = other[order[1600:1620]] = True
+    mine, its = answers(own), answers(other)
+    mcnemar = math.sqrt(60 + 20 - (60 - 20) ** 2 / 2000) / 2000
+    assert mine.difference_error(its) == pytest.approx(mcnemar, rel=0.15)
+    result = PrunedResult(mine, 100)
+    said = verdict(result, [replace(baseline(BaselineKind.RANDOM, 0), metric=its)])
+    assert said.as_good == said.better == ()
+    assert re.search(r"resnet18 by 2[.]00 ± 0[.](4|5)\d points", str(said.sentences[-1]))
+    unpaired = replace(its, replicates=())
+    assert not mine.paired_with(unpaired) and not mine.paired_with(replace(its, count=1999))
+    assert mine.difference_error(unpaired) == pytest.approx(math.hypot(mine.error, its.error))
+    assert verdict(result, [replace(baseline(BaselineKind.RANDOM, 0), metric=unpaired)]).as_good == ("b0",)
+
+
+def test_pairs_outlive_a_project() -> None:
+    """What is written and read again compares as before."""
+    mine, its = (answers(np.random.default_rng(seed).random(300) < 0.7) for seed in (1, 2))
+    read = from_json(to_json(its), Metric)
+    assert read == its and mine.difference_error(read) == mine.difference_error(its)
+
+
+def test_the_uncut_network_is_named_and_no_rival() -> None:
+    """It costs more than the result by its nature, and only says what of a gain is training."""
+    rivals = [baseline(kind, 0.70, name=f"b{n}") for n, kind in enumerate(BaselineKind) if kind != "uncut"]
+    uncut = baseline(BaselineKind.UNCUT, 0.90, macs=90, name="b9")
+    said = verdict(RESULT, [*rivals, uncut])
+    assert said.worth is True and said.better == ()
+    assert "Uncut with the same recovery: 90.0 ± 1.0 % top-1" in str(said.sentences[-1])

@@ -30,11 +30,11 @@ def test_all_kinds_as_json_and_as_steps_of_the_recipe(project: Path, capsys: Cap
     stock = ["--stock", f"{project.parent / 'stock.py'}:small", "--epochs", "1", "--no-timing"]
     assert main(["baselines", str(project), *stock, "--threads", "1", "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    assert {one["kind"] for one in done["baselines"]} == {"random", "scratch", "stock", "magnitude"}
+    assert {one["kind"] for one in done["baselines"]} == {"random", "scratch", "stock", "magnitude", "uncut"}
     assert all(one["metric"]["n"] == 48 and one["macs"] > 0 for one in done["baselines"])
     assert done["comparison"]["worth"] in (True, False, None) and done["comparison"]["sentences"][0]["code"]
     steps = json.loads((project / "recipe.json").read_text())["steps"]
-    assert [one["step"] for one in steps if one["step"] == "baseline"] == ["baseline"] * 4
+    assert [one["step"] for one in steps if one["step"] == "baseline"] == ["baseline"] * 5
 
 
 def test_one_kind_reads_well_and_what_cannot_be_made_is_no_success(project: Path, capsys: Capture) -> None:

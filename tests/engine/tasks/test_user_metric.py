@@ -1,7 +1,11 @@
 """What a user's metric is taken for by its name, where nothing else is said."""
 
+import math
+
+import numpy as np
 import pytest
 
+from secateur.engine.errors import TaskError
 from secateur.engine.tasks.protocol import Metric, Split
 from secateur.engine.tasks.user_metric import assumed_direction, to_metric
 
@@ -13,8 +17,8 @@ COMPOUND_SHARES = "valacc testacc rocauc dicescore accuracies terrain_iou"
 NO_SHARES = "mape power landmarks stop bleu heatmap valloss"
 
 
-def metric(name: str, **beside: object) -> Metric:
-    return to_metric({name: 0.5, **beside}, Split.TEST, "task.py")
+def metric(name: str, value: float = 0.5, **beside: object) -> Metric:
+    return to_metric({name: value, **beside}, Split.TEST, "task.py")
 
 
 @pytest.mark.parametrize("name", [*LOWER.split(), *COMPOUND.split(), "word error rate"])
@@ -55,3 +59,19 @@ def test_an_accuracy_on_n_samples_has_the_error_of_a_share(name: str) -> None:
 def test_other_metrics_have_an_error_where_it_is_said(name: str) -> None:
     assert metric(name, n=400).error == 0 and not metric(name, n=400).certain
     assert metric(name, n=400, standard_error=0.1).certain
+
+
+def test_values_of_each_sample_give_the_error_and_pairs() -> None:
+    """Two models that differ at four of 400 samples: one point apart, by pairs half a point, else two."""
+    right = np.arange(400) % 2
+    other = np.where(np.arange(400) < 8, 0, right)
+    mine, its = (metric("accuracy", rows.mean(), samples=rows) for rows in (right, other))
+    assert (mine.count, mine.error) == (400, pytest.approx(right.std(ddof=1) / 20))
+    assert mine.difference_error(its) == pytest.approx((right - other).std() / 20, rel=0.2)
+    assert mine.difference_error(its) < mine.error / 4
+
+
+@pytest.mark.parametrize("samples", [[], [1.0, 0.0], [math.nan, 1.0]])
+def test_samples_whose_mean_is_another_number_are_refused(samples: list[float]) -> None:
+    with pytest.raises(TaskError, match="samples whose mean is not accuracy"):
+        metric("accuracy", 0.8, samples=samples)
