@@ -54,9 +54,8 @@ from .surgery.cut.cut import copy_model
 from .surgery.cut.edits import Edits, Verification
 from .surgery.cut.repair_report import explain
 from .surgery.repair.config_fit import with_fitting_config
-from .tasks.metric_values import metric_value
 from .tasks.open import task_at
-from .tasks.protocol import Metric, Split, TaskSpec
+from .tasks.protocol import Metric, Split, TaskSpec, metric_value
 from .text.format import percent, size, thousands
 from .tracing.tree import as_tensors, modules_of
 from .workflows.prune import PruneRequest, plan_prune, prune_state

@@ -183,7 +183,7 @@ def titles() -> Iterator[str]:
     from secateur.engine.session.project_file import Role
     from secateur.engine.structures.analysis import Kind
     from secateur.engine.surgery.cut.edits import CHECKS
-    from secateur.engine.tasks.detect_normalisation import WAYS
+    from secateur.engine.tasks.data_hints import WAYS
     from secateur.engine.tasks.purposes.table import PURPOSES
     from secateur.engine.tasks.tables.protocol import ColumnKind as Cells
 

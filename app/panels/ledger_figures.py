@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.session.states import State, StateKind
-from secateur.engine.tasks.metric_values import lost
-from secateur.engine.tasks.protocol import Split
+from secateur.engine.tasks.protocol import Split, lost
 
 from ..document.document import Document
 from ..text.format import change, milliseconds, scaled, size, three_digits

@@ -15,7 +15,7 @@ from ..session.structures_file import analysis_to_json
 from ..sharing.bundle import write_bundle
 from ..sharing.read_shared import Handed, handed
 from ..sources.protocol import ModelSpec
-from ..tasks.metric_values import metric_value
+from ..tasks.protocol import metric_value
 from ..text.format import byte_size, percent, size, thousands
 from .output import Outcome, Reporter
 from .tables import columns, costs_of

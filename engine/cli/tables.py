@@ -16,8 +16,8 @@ from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis
 from ..structures.outputs import outputs_in_words
 from ..surgery.cut.edits import Verification
-from ..tasks.metric_values import metric_value as metric_value
 from ..tasks.protocol import Metric, Split
+from ..tasks.protocol import metric_value as metric_value
 from ..text.format import byte_size as byte_size
 from ..text.format import percent
 from ..text.format import size as size

@@ -11,8 +11,7 @@ from math import isfinite
 from ..errors import Message
 from ..messages import Phrase, clauses, title
 from ..structures.analysis import Kind
-from ..tasks.metric_values import ROUNDING, lost
-from ..tasks.protocol import Metric, Split
+from ..tasks.protocol import ROUNDING, Metric, Split, lost
 from ..text.format import signed
 from .protocol import Cost, Reached, plural
 

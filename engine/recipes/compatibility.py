@@ -16,8 +16,7 @@ from ..messages import Phrase, listed, of_kind
 from ..session.state_history import versions
 from ..session.states import OpenedModel, PlanIntent
 from ..structures.analysis import Analysis, matching_keys
-from ..tasks.metric_values import metric_words
-from ..tasks.protocol import Metric
+from ..tasks.protocol import Metric, metric_words
 from ..text.format import thousands
 from .steps import LearnMasks, Open, Plan, Recipe
 

@@ -21,7 +21,7 @@ from ..storage.paths import Change, relative_to
 from ..storage.serialization import to_json
 from ..structures.index_ranges import more_ranges_than, ranges_of
 from ..targets.protocol import TargetSpec
-from ..tasks.metric_values import metric_words
+from ..tasks.protocol import metric_words
 from ..text.format import counted, percent, size, thousands
 from ..text.python_code import comment, quoted
 from .python_spelling import BESIDE, Spelling

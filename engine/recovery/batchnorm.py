@@ -24,8 +24,7 @@ from ..scoring.cancellable_autograd import interruptible
 from ..scoring.samples import own_batches
 from ..structures.transition import KeptIndices
 from ..tasks.evaluate import first_inputs
-from ..tasks.portion import EMPTY, Portion
-from ..tasks.protocol import Split, Task
+from ..tasks.protocol import EMPTY, Portion, Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.operator_mode import FlopCounter
 from ..tracing.tree import copied_inputs, modules_of

@@ -22,9 +22,8 @@ from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check,
 from ..machine.devices import CPU, placed
 from ..machine.out_of_memory import runs_out_of_memory
 from ..structures.transition import KeptIndices
-from ..tasks.evaluate import evaluate_on
+from ..tasks.evaluate import evaluate_on, sample_tokens
 from ..tasks.protocol import Metric, Split, Task
-from ..tasks.sample_tokens import sample_tokens
 from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import adjust_batchnorm, calibrate_batchnorm, norms_of, trainable_batches
 from .budget import Budget, TimeLimit, TrainingTime, Unit

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from ..distributed import Group
 from ..masks.learned_masks import LearnedMasks
 from ..scoring.samples import own_batches
-from ..tasks.portion import Portion
-from ..tasks.protocol import Task
+from ..tasks.protocol import Portion, Task
 from ..tracing.isolated_forward import seeded
 from .batchnorm import norms_of
 from .flip_augmentation import Sides

@@ -25,9 +25,8 @@ from ..messages import Phrase
 from ..storage.serialization import from_plain, to_plain
 from ..structures.transition import KeptIndices
 from ..surgery.cut.slice_tensors import slice_tensor
-from ..tasks.evaluate import evaluate_on
+from ..tasks.evaluate import evaluate_on, sample_tokens
 from ..tasks.protocol import Metric, Split, Task
-from ..tasks.sample_tokens import sample_tokens
 from ..text.format import counted
 from .budget import TimeLimit, Unit
 from .checkpoint import Checkpoint, KeptTeacher

@@ -21,8 +21,7 @@ from ..masks.learned_masks import LearnedMasks
 from ..scoring.cancellable_autograd import interruptible
 from ..tasks.distillation_loss import distillation_loss
 from ..tasks.domain_mixture import DomainMixture
-from ..tasks.portion import EMPTY
-from ..tasks.protocol import DistillationBatch, Split, Task
+from ..tasks.protocol import EMPTY, DistillationBatch, Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
 from .batchnorm import norms_of

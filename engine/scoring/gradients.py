@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
-from ..tasks.portion import EMPTY, Portion
-from ..tasks.protocol import Split
+from ..tasks.protocol import EMPTY, Portion, Split
 from .protocol import PassCost, RatedModel, ScoringContext, Step, no_loss, with_partial_scores
 from .samples import own_batches, samples_of
 from .score_options import Choices

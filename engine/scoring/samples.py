@@ -12,8 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..inference.model_inputs import Inputs, batch_size
-from ..tasks.portion import EMPTY, Portion
-from ..tasks.protocol import PortionedTask, SeekableTask, Split, Task
+from ..tasks.protocol import EMPTY, Portion, PortionedTask, SeekableTask, Split, Task
 
 
 def samples_of(batch: Any, inputs: Inputs) -> Iterator[Any]:

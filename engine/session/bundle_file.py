@@ -25,8 +25,7 @@ from ..storage.paths import DIGEST, absolute_to
 from ..storage.serialization import from_json
 from ..structures.analysis import Analysis
 from ..targets.protocol import without_addresses
-from ..tasks.protocol import TaskSpec
-from ..tasks.spec_paths import change_task
+from ..tasks.protocol import TaskSpec, change_task
 from .state_history import StateHistory
 from .states import IDENTITY, OpenedModel, State, StateKind
 from .structures_file import STRUCTURES, analysis_from_json

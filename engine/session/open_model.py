@@ -37,11 +37,9 @@ from ..structures.analysis import Analysis
 from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import keep_own_class
 from ..surgery.repair.keep_uniform import keep_uniform
-from ..tasks.detect_class_order import other_class_order
-from ..tasks.detect_normalisation import better_normalisation
-from ..tasks.evaluate import evaluate_on
+from ..tasks.data_hints import better_normalisation, other_class_order
+from ..tasks.evaluate import evaluate_on, sample_tokens
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
-from ..tasks.model_purpose import purpose_of_model
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task, require_place, with_kind
 from ..tasks.preprocessing import Preprocessing, of_hugging_face, preprocessed_as, remark_on_found, without_found
 from ..tasks.protocol import (
@@ -60,7 +58,7 @@ from ..tasks.protocol import (
     one_mean,
     option,
 )
-from ..tasks.sample_tokens import sample_tokens
+from ..tasks.purposes.table import purpose_of_model
 from ..tasks.tokens import LENGTH, WITH_TEXT, beside_data
 from ..tasks.user_task import UserTask
 from ..text.format import thousands

@@ -21,8 +21,7 @@ from ..storage.atomic_files import read_through, write
 from ..storage.file_limits import FOLDERS, check_special, read_whole
 from ..storage.paths import Change, absolute_to, relative_to
 from ..storage.serialization import from_json, to_json
-from ..tasks.protocol import BYTES, TaskSpec, option
-from ..tasks.spec_paths import change_task
+from ..tasks.protocol import BYTES, TaskSpec, change_task, option
 
 SCHEMA = 1
 PROJECT = "project.json"

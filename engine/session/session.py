@@ -60,9 +60,8 @@ from ..surgery.cut.edits import Edits
 from ..surgery.cut.repair_report import explain
 from ..surgery.repair.keep_class import require_own_class
 from ..surgery.verify.verify import require_verified, verify
-from ..tasks.detect_normalisation import better_normalisation
-from ..tasks.protocol import DataHint, Metric, Split, Task, TaskInfo, TaskSpec
-from ..tasks.spec_paths import change_task
+from ..tasks.data_hints import better_normalisation
+from ..tasks.protocol import DataHint, Metric, Split, Task, TaskInfo, TaskSpec, change_task
 from ..tasks.texts import require_known_text
 from .bundle_file import Bundle, is_bundle, read_bundle, take_weights
 from .export_cache import Artifacts

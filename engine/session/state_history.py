@@ -25,8 +25,7 @@ from ..storage.event_log import EventLog
 from ..storage.paths import DIGEST, Change, absolute_to, relative_to, require_no_links
 from ..storage.serialization import from_plain, to_json, to_plain
 from ..targets.protocol import Timing, addresses_in, without_addresses
-from ..tasks.protocol import Metric, TaskSpec
-from ..tasks.spec_paths import change_task
+from ..tasks.protocol import Metric, TaskSpec, change_task
 from .project_file import located
 from .project_request import Request
 from .states import EXPORT_MARK, IDENTITY, State, StateKind

@@ -7,8 +7,7 @@ from ..planning.infeasibility import goal_text
 from ..recovery.protocol import RecoverySettings
 from ..storage.paths import base_name
 from ..targets.protocol import Timing
-from ..tasks.metric_values import metric_value
-from ..tasks.protocol import Metric, Split, TaskSpec
+from ..tasks.protocol import Metric, Split, TaskSpec, metric_value
 from ..text.format import counted, percent, size, thousands
 from .state_history import StateHistory
 from .states import PlanIntent, State, StateKind

@@ -16,7 +16,7 @@ from ..sources.protocol import ModelSpec, change_model
 from ..storage.paths import Change, base_name, without_paths
 from ..surgery.cut.edits import Verification
 from ..targets.protocol import without_addresses
-from ..tasks.spec_paths import change_task
+from ..tasks.protocol import change_task
 
 
 def stripped(recipe: Recipe) -> Recipe:

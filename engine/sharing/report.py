@@ -26,8 +26,7 @@ from ..storage.paths import base_name
 from ..storage.serialization import to_json
 from ..structures.analysis import matching_keys
 from ..targets.protocol import Timing
-from ..tasks.metric_values import metric_value
-from ..tasks.protocol import Metric, Split
+from ..tasks.protocol import Metric, Split, metric_value
 from ..text.format import byte_size, change, counted, percent, size, thousands
 from .anonymise import stripped, stripped_history
 from .plots import SMALL, WIDE, Given, Plot, curve, curves, scatter

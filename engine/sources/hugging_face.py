@@ -31,7 +31,7 @@ from ..messages import listed
 from ..storage.allocation_budget import allocation_budget
 from ..storage.file_limits import disk_size, foreign_reader, parse_json, read_whole
 from ..storage.safetensors_io import MappedCheckpoint, weights_on_meta
-from ..tasks.model_purpose import described_purpose
+from ..tasks.purposes.table import described_purpose
 from ..text.format import byte_size
 from ..text.python_code import quoted
 from .build_model import Origin, factory_of, open_origin

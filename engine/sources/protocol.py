@@ -18,8 +18,7 @@ from ..jobs import CancelToken
 from ..options import Option
 from ..storage.paths import Change
 from ..tasks.preprocessing import Preprocessing
-from ..tasks.protocol import TaskSpec
-from ..tasks.spec_paths import change_task
+from ..tasks.protocol import TaskSpec, change_task
 from ..text.notation import MOVED, Notation
 from .pretrained import PretrainedWeights
 

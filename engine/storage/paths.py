@@ -1,6 +1,6 @@
 """Paths in what is written down: absolute while the program runs, relative to the file that they are written in.
 
-What has paths changes them with a `Change`: `sources.protocol`, `tasks.spec_paths`, `baselines.protocol`.
+What has paths changes them with a `Change`: `sources.protocol`, `tasks.protocol`, `baselines.protocol`.
 """
 
 import os

@@ -4,6 +4,7 @@ import math
 import tokenize
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from secateur.resources import fashion_mnist
+from secateur.resources.samples import arrays as bundled_arrays
+
 from ..errors import DataError, Message
 from ..storage.file_limits import ARCHIVE_ERRORS, check_archive, check_special
 from .data_task import DataTask
 from .image_samples import channels_first, normalise
 from .protocol import Split, TaskSpec
+from .purposes.classification import PURPOSE as CLASSIFICATION
 from .purposes.table import purpose_of
-from .split_files import files_by_split
-from .splitting import ALIASES, divide, seed_of
+from .splitting import ALIASES, divide, files_by_split, seed_of
 
 BySplit = dict[Split, NDArray[Any]]
 NPY = np.lib.format.MAGIC_PREFIX
@@ -218,3 +222,9 @@ def _plain(y: NDArray[Any]) -> NDArray[Any]:
     if not np.issubdtype(y.dtype, np.floating) and y.ndim in (2, 4) and y.shape[1] == 1:
         y = y[:, 0]
     return next((y.astype(plain) for kind, plain in kinds if np.issubdtype(y.dtype, kind)), y)
+
+
+def open_bundled(spec: TaskSpec) -> DataTask:
+    """The bundled images with the normalisation that the bundled networks were trained with."""
+    spec = replace(spec, mean=spec.mean or (fashion_mnist.MEAN,), std=spec.std or (fashion_mnist.STD,))
+    return DataTask(spec, read_arrays(bundled_arrays(), spec, title="Fashion-MNIST (part)"), CLASSIFICATION)

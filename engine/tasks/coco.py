@@ -27,7 +27,6 @@ from ..adapters.torchvision_detection import (
 )
 from ..errors import DataError, TaskError
 from ..inference.model_inputs import Inputs
-from .boxes import Boxes
 from .coco_files import AnnotatedImage, annotation_files, read_annotations
 from .data import Data
 from .data_task import SHOWN, SHOWN_FROM, DataTask
@@ -35,7 +34,7 @@ from .image_samples import sample
 from .images import ImageReader, image_size
 from .model_outputs import evaluating, run_model
 from .protocol import Sample, Split, TaskInfo, TaskSpec
-from .purposes.detection import numbering
+from .purposes.detection import Boxes, numbering
 from .purposes.protocol import Purpose, Rows
 from .purposes.table import purpose_of
 from .splitting import divide, seed_of

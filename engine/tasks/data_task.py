@@ -20,8 +20,19 @@ from .domain_mixture import DomainMixture, mixture_of, require_judged
 from .evaluate import measure
 from .image_samples import sample
 from .model_outputs import evaluating, main_output, run_model
-from .portion import EMPTY, Portion
-from .protocol import BFLOAT16, DTYPE, DistillationBatch, Metric, Sample, Split, TaskInfo, TaskSpec, option
+from .protocol import (
+    BFLOAT16,
+    DTYPE,
+    EMPTY,
+    DistillationBatch,
+    Metric,
+    Portion,
+    Sample,
+    Split,
+    TaskInfo,
+    TaskSpec,
+    option,
+)
 from .purposes.protocol import Purpose, Rows
 from .tokens import in_words
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..jobs import CancelToken, Job
-from .portion import Portion
-from .protocol import Split, Task
+from .protocol import Portion, Split, Task
 
 Floats = NDArray[np.float64]
 SMOOTHING = 1e-4

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, TaskError
 from ..inference.batch_parts import PassLimit, in_fitting_parts
-from ..inference.model_inputs import Inputs
+from ..inference.model_inputs import Inputs, batch_size, token_count
 from ..jobs import CancelToken, Job, Progress, check
 from ..machine.devices import CPU, device_for, placed
 from .domain_mixture import DomainTask
@@ -106,3 +106,13 @@ def first_inputs(task: Task, split: Split) -> Inputs | None:
     """The model's inputs in the first batch of a split; None where it has none."""
     batch: Any = next(iter(task.batches(split)), None)
     return None if batch is None else task.inputs(batch)
+
+
+def sample_tokens(task: Task) -> int:
+    """Tokens of a sample, padding aside; 0 where it is no text, or where the task gives no example."""
+    # What a user's task lacks is reported where it is needed, not here.
+    try:
+        inputs = task.example_inputs()
+    except Exception:
+        return 0
+    return token_count(inputs) // batch_size(inputs)

@@ -1,7 +1,7 @@
 """Opens a task from its specification: a table from kind to opener. Opening loads torch."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from ..errors import DataError, Message
@@ -52,17 +52,20 @@ def open_task(spec: TaskSpec, consent: Consent | None = None) -> Task:
         raise DataError(
             "task.kind", "Unknown kind of task {kind}. Choose one of {kinds}.", kind=spec.kind, kinds=", ".join(OPENERS)
         )
+    module, name = OPENERS[spec.kind]
     with foreign_reader(spec.path or spec.kind, DataError):
-        return OPENERS[spec.kind](spec, consent_to(spec.code) if consent is None else consent)
+        opener = getattr(import_module(f".{module}", __package__), name)
+        if spec.kind == "file":
+            return opener(spec, consent_to(spec.code) if consent is None else consent)
+        return opener(spec)
 
 
 def kind_of(path: str) -> str:
     """The kind that a path is opened as, by its ending or by what a folder holds; "" is the bundled task."""
     if not path:
         return BUNDLED
+    _require_path(path)
     where = Path(path)
-    if not where.exists():
-        raise _missing(path)
     kind = _kind_of_folder(where) if where.is_dir() else KINDS.get(where.suffix.lower(), "")
     if not kind:
         raise DataError(
@@ -72,20 +75,21 @@ def kind_of(path: str) -> str:
 
 
 def require_place(spec: TaskSpec) -> None:
-    """Raise DataError where no data of its kind can lie, as names of files tell at once: before a model is read.
+    """Raise DataError where the path cannot hold data of its kind, by names of files alone: before a model is read.
 
-    A folder is taken for one of images where it holds nothing else: those are looked for.
+    A folder that holds nothing else counts as one of images, so images are looked for.
     """
-    if spec.path and not Path(spec.path).exists():
-        raise _missing(spec.path)
+    if spec.path:
+        _require_path(spec.path)
     if spec.kind == "folder":
         from .folder import require_images
 
         require_images(spec.path)
 
 
-def _missing(path: str) -> DataError:
-    return DataError("task.missing", "{path} does not exist. Name {forms}.", path=path, forms=FORMS)
+def _require_path(path: str) -> None:
+    if not Path(path).exists():
+        raise DataError("task.missing", "{path} does not exist. Name {forms}.", path=path, forms=FORMS)
 
 
 def task_at(path: str, size: tuple[int, int] | None = None) -> TaskSpec:
@@ -101,7 +105,7 @@ def task_at(path: str, size: tuple[int, int] | None = None) -> TaskSpec:
 
 
 def with_kind(spec: TaskSpec) -> TaskSpec:
-    """A specification, its kind found where it was left open; raises DataError where nothing usable lies there."""
+    """A specification, its kind found where it was left open; raises DataError where nothing usable is there."""
     if spec.kind:
         return spec
     found = task_at(spec.path, spec.size)
@@ -114,7 +118,7 @@ def _kind_of_folder(folder: Path) -> str:
     Names that end in splits (reviews_train.csv) count where there is no folder: beside those of images they are others.
     """
     from .coco_files import annotation_files
-    from .split_files import ending_splits, folders_in, named_splits
+    from .splitting import ending_splits, folders_in, named_splits
 
     tables = [(kind, suffix) for suffix, kind in KINDS.items() if kind in ("parquet", "csv", "text", "arrays")]
     found = next((kind for kind, suffix in tables if named_splits(folder, (suffix,))), "")
@@ -133,89 +137,18 @@ def _kind_of_folder(folder: Path) -> str:
     return next((kind for kind, suffix in tables if ending_splits(folder, (suffix,))), "folder")
 
 
-def _bundled(spec: TaskSpec, consent: Consent) -> Task:
-    from .bundled import open_bundled
-
-    return open_bundled(spec)
-
-
-def _arrays(spec: TaskSpec, consent: Consent) -> Task:
-    from .arrays import open_arrays
-
-    return open_arrays(spec)
-
-
-def _folder(spec: TaskSpec, consent: Consent) -> Task:
-    from .folder import open_folder
-
-    return open_folder(spec)
-
-
-def _file(spec: TaskSpec, consent: Consent) -> Task:
-    from .user_task import open_file
-
-    return open_file(spec, consent)
-
-
-def _parquet(spec: TaskSpec, consent: Consent) -> Task:
-    from .tables.open import open_parquet
-
-    return open_parquet(spec)
-
-
-def _csv(spec: TaskSpec, consent: Consent) -> Task:
-    from .tables.open import open_csv
-
-    return open_csv(spec)
-
-
-def _text(spec: TaskSpec, consent: Consent) -> Task:
-    from .texts import open_text
-
-    return open_text(spec)
-
-
-def _idx(spec: TaskSpec, consent: Consent) -> Task:
-    from .binary_images import open_idx
-
-    return open_idx(spec)
-
-
-def _masks(spec: TaskSpec, consent: Consent) -> Task:
-    from .masks import open_masks
-
-    return open_masks(spec)
-
-
-def _coco(spec: TaskSpec, consent: Consent) -> Task:
-    from .coco import open_coco
-
-    return open_coco(spec)
-
-
-def _cifar(spec: TaskSpec, consent: Consent) -> Task:
-    from .binary_images import open_cifar
-
-    return open_cifar(spec)
-
-
-def _ultralytics(spec: TaskSpec, consent: Consent) -> Task:
-    from .ultralytics_data import open_ultralytics
-
-    return open_ultralytics(spec)
-
-
-OPENERS: dict[str, Callable[[TaskSpec, Consent], Task]] = {
-    "bundled": _bundled,
-    "arrays": _arrays,
-    "folder": _folder,
-    "file": _file,
-    "parquet": _parquet,
-    "csv": _csv,
-    "text": _text,
-    "idx": _idx,
-    "cifar": _cifar,
-    "masks": _masks,
-    "coco": _coco,
-    "ultralytics": _ultralytics,
+OPENERS = {
+    "bundled": ("arrays", "open_bundled"),
+    "arrays": ("arrays", "open_arrays"),
+    "folder": ("folder", "open_folder"),
+    "file": ("user_task", "open_file"),
+    "parquet": ("tables.open", "open_parquet"),
+    "csv": ("tables.open", "open_csv"),
+    "text": ("texts", "open_text"),
+    "idx": ("binary_images", "open_idx"),
+    "cifar": ("binary_images", "open_cifar"),
+    "masks": ("masks", "open_masks"),
+    "coco": ("coco", "open_coco"),
+    "ultralytics": ("ultralytics_data", "open_ultralytics"),
 }
+"""Kind to the module and the function that open it. They are imported then, because most of them load torch."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,37 @@ from ..errors import Message
 from ..inference.model_inputs import Inputs
 from ..jobs import CancelToken, Job
 from ..options import DataKind, Option
+from ..storage.paths import Change
+from ..text.format import thousands
 from ..text.notation import COUNT, NUMBERS, SIDES
-from .portion import Portion
+
+EMPTY: Final[Any] = ()
+"""Stands for a batch of which nothing is this process's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A process's part of the batches.
+
+    Attributes:
+        rank: Of the process, from 0.
+        size: Processes in all.
+        turns: Batches of an update, which are dealt out whole; 0: the rows of every batch are.
+        least: Rows of a batch that no process has fewer of: BatchNorm needs two. A batch of fewer is that of rank 0.
+    """
+
+    rank: int
+    size: int
+    turns: int = 0
+    least: int = 1
+
+    def of(self, rows: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+        """Those rows of the batch with this number in its pass, from 0, that are the process's."""
+        parts = 1 if self.turns or len(rows) < self.least else max(min(self.size, len(rows) // self.least), 1)
+        first = number % self.turns % self.size if self.turns and len(rows) >= self.least else 0
+        place = self.rank - first
+        return np.array_split(rows, parts)[place] if 0 <= place < parts else rows[:0]
+
 
 NOT_ASKED = -100
 """What torch's cross entropy leaves out."""
@@ -495,3 +524,40 @@ class PortionedTask(Protocol):
     def portion_batches(self, split: Split, seed: int | None, start: int, portion: Portion) -> Iterator[Any]:
         """That part of each of the task's batches from one on; `EMPTY` for one of which nothing is the process's."""
         ...
+
+
+def change_task(spec: TaskSpec, change: Change) -> TaskSpec:
+    """A task's specification with its paths changed."""
+    options = tuple(
+        (name, change(value) if name == "tokenizer" and value != BYTES else value) for name, value in spec.options
+    )
+    return replace(spec, path=change(spec.path) if spec.path else "", options=options)
+
+
+def metric_value(metric: Metric | None) -> str:
+    """A metric's value with its standard error."""
+    if metric is None:
+        return ""
+    if not metric.percent:
+        return f"{metric.value:.4g}" + (f" ± {metric.error:.2g}" if metric.error else "")
+    error = f" ± {100 * metric.error:.1f}" if metric.error else ""
+    return f"{100 * metric.value:.1f}{error} %"
+
+
+def metric_words(metric: Metric) -> Message:
+    """top-1 91.4 ± 0.6 % (test split, n = 2,000)."""
+    words = {"name": metric.name, "value": metric_value(metric), "split": metric.split.value}
+    template = "{name} {value} ({split} split, n = {count})"
+    return Message("metric.on_split", template, words | {"count": thousands(metric.count)})
+
+
+ROUNDING = 1e-9
+"""What does not count of a loss."""
+
+
+def lost(original: Metric, now: Metric) -> tuple[float, float]:
+    """What of a metric is lost, and the standard error of that: in points of a fraction, else in shares of it."""
+    loss = original.value - now.value if original.higher_is_better else now.value - original.value
+    error = original.difference_error(now)
+    unit = 1.0 if original.percent else max(abs(original.value), 1e-12)
+    return loss / unit, error / unit

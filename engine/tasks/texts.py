@@ -21,16 +21,12 @@ from ..storage.file_limits import check_special, check_unpacked
 from .data_task import DataTask
 from .domain_mixture import UNNAMED
 from .protocol import NOT_ASKED, PACKED, PACKING, Split, Task, TaskSpec, option
-from .purposes.table import purpose_of
-from .split_files import domain_of, files_by_split
-from .splitting import divide, seed_of
+from .purposes.table import LANGUAGE, purpose_of
+from .splitting import divide, domain_of, files_by_split, seed_of
 from .tokens import Tokens, length_of, tokens_of
 
 HIDDEN = 0.15
 """Share of the tokens that are hidden (Devlin et al. 2019)."""
-
-LANGUAGE = ("causal", "masked")
-"""Purposes that take text as it runs."""
 
 MOST_UNKNOWN = 0.5
 """Share of unknown tokens above which the tokenizer is not that of the text."""

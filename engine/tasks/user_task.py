@@ -3,21 +3,28 @@
 Any of them: what the file does not define has a default. Without a loss recovery distils; without `evaluate` the
 metric is top-1 where batches are (inputs, class numbers), and otherwise agreement with the original. A further
 `inputs(batch)` is for batches of another form, and `classes` may hold the names of the classes. Inputs are a tuple, or
-a dict of names. A split is "train", "val" or "test", or has the names that the file knows (`split_names.py`).
+a dict of names. A split is "train", "val" or "test", or has the names that the file knows (`split_names`).
 """
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from contextlib import suppress
+import inspect
+import math
+import re
+import traceback
+from collections.abc import Generator, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager, suppress
+from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
-from ..errors import Message, TaskError
+from ..errors import Message, SecateurError, TaskError
 from ..foreign_code.consent import Consent
+from ..foreign_code.import_file import failing_line, import_file
 from ..inference.model_inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from ..tracing.isolated_forward import seeded
@@ -26,10 +33,81 @@ from .image_samples import sample
 from .model_outputs import described_type, evaluating, logits, run_model
 from .protocol import FORMER_NAMES, NOT_ASKED, DistillationBatch, Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.classification import PURPOSE as CLASSIFICATION
-from .purposes.protocol import Rows
+from .purposes.protocol import Rows, bootstrap, written_replicates
 from .tokens import in_words
-from .user_file import UserFile
-from .user_metric import StoppableModel, assumed_direction, to_metric
+
+FUNCTIONS = ("model", "example_inputs", "batches", "inputs", "loss", "evaluate")
+
+
+class UserFile:
+    """The functions that a task.py defines.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: str, consent: Consent) -> None:
+        """Execute the file, if consent covers it; raises TaskError with its line where that fails."""
+        self.path = Path(path).expanduser().absolute()
+        self._module = import_file(self.path, consent, TaskError)
+        if not any(self.defines(name) for name in FUNCTIONS):
+            template = "{file} defines none of {names}. Define those that your task needs; the others have defaults."
+            names = ", ".join(f"{name}()" for name in FUNCTIONS)
+            raise TaskError("task_file.nothing", template, file=path, names=names)
+
+    def defines(self, name: str) -> bool:
+        """True where the file has a function of this name."""
+        return callable(getattr(self._module, name, None))
+
+    def value(self, name: str, default: Any) -> Any:
+        """A value that the file defines beside its functions."""
+        return getattr(self._module, name, default)
+
+    def accepts(self, name: str, argument: str) -> bool:
+        """True where a function of the file takes an argument of this name."""
+        return argument in inspect.signature(getattr(self._module, name)).parameters
+
+    def call(self, name: str, *arguments: Any, **named: Any) -> Any:
+        """Call a function of the file."""
+        function = self._function(name)
+        with self._located():
+            return function(*arguments, **named)
+
+    def iterate(self, name: str, *arguments: Any, **named: Any) -> Iterator[Any]:
+        """Go through what a function of the file returns, lazily."""
+        given = self.call(name, *arguments, **named)
+        with self._located():
+            items = iter(given)
+        while True:
+            with self._located():
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
+
+    def _function(self, name: str) -> Any:
+        if not self.defines(name):
+            template = "{file} has no function {name}, which is needed here. Define it."
+            raise TaskError("task_file.absent", template, file=str(self.path), name=name)
+        return getattr(self._module, name)
+
+    @contextmanager
+    def _located(self) -> Generator[None]:
+        """Turn an error inside the user's code into a sentence with its line."""
+        try:
+            yield
+        except SecateurError:
+            raise
+        except (Exception, SystemExit) as error:
+            file, line = failing_line(error, self.path.parent)
+            template = "{file}, line {line}: {kind}: {reason}"
+            details = "".join(traceback.format_exception(error))
+            raise TaskError(
+                "task_file.failed", template, details,
+                file=file or str(self.path), line=line, kind=type(error).__name__, reason=str(error),
+            ) from error  # fmt: skip
+
 
 PRESENT_NAMES: Mapping[Split, str] = {split: split.value for split in Split}
 UNMISTAKABLE = {FORMER_NAMES[Split.TRAIN], FORMER_NAMES[Split.VAL]}
@@ -398,3 +476,145 @@ def _words(outputs: Any) -> list[str]:
         return [str(int(number)) for number in logits(outputs).argmax(1)]
     except TaskError:
         return []
+
+
+SMALLER_IS_BETTER = {
+    "logloss", "err", "ppl", "bce", "ce", "kl", "divergence", "bits", "bpb", "bpc", "bpd", "nmse", "nrmse", "msle",
+    "rmsle", "mape", "smape", "wape", "mase", "medae", "crps", "brier", "ece", "chamfer", "hausdorff", "distortion",
+    "wer", "cer", "ter", "der", "eer", "fpr", "fnr", "epe", "ade", "fde", "fid", "kid", "fvd", "lpips",
+}  # fmt: skip
+PERCENT = {
+    "right", "correct", "top", "f1", "jaccard", "precision", "recall", "sensitivity", "specificity", "agreement",
+    "auprc", "ap", "map",
+}  # fmt: skip
+"""Whole words of the names of metrics."""
+SMALLER_AT_END = ("loss", "losses", "error", "errorrate", "perplexity", "nll", "entropy", "mae", "mse", "distance")
+PERCENT_AT_END = ("acc", "accuracy", "auc", "auroc", "iou", "dice", "dicescore")
+"""With what such words may end: "valloss", "rocauc". No usual word ends so, as "power" does in "wer"."""
+OF_SAMPLES = re.compile(
+    "(calibrate|train|choose|val|valid|validation|eval|report|test)?(top[0-9]+|(top1)?(acc|accuracy))"
+)
+"""Names, by their letters, of shares of samples each of which is right or wrong."""
+DESCRIBING = ("n", "count", "standard_error", "higher_is_better", "percent", "samples")
+"""Entries that say more about the first one instead of being a metric."""
+
+
+class StoppableModel(nn.Module):
+    """A module around a model or an exported file's session that raises `Cancelled` when the token is set.
+
+    Attributes:
+        anchor: Says on which device and in which type inputs are expected, as users ask `next(model.parameters())`.
+    """
+
+    def __init__(self, predict: Any, token: CancelToken) -> None:
+        """Call `predict`, and check `token` before every call."""
+        super().__init__()
+        if isinstance(predict, nn.Module):
+            self.model = predict
+        else:
+            self.anchor = nn.Parameter(torch.zeros(()), requires_grad=False)
+        self._answer = predict
+        self._token = token
+        self.eval()
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """The outputs of `predict`."""
+        check(self._token)
+        return self._answer(*inputs, **named)
+
+
+def to_metric(given: Any, split: Split, file: str) -> Metric:
+    """The first number of the dict as a metric.
+
+    "n", "standard_error", "higher_is_better" and "percent" say more about it; where they are absent, the last two are
+    read off its name, and an accuracy on n samples has the standard error of a binomial share. "samples", [n] values of
+    which the metric is the mean, give n, the standard error, and comparisons with other models by pairs.
+    """
+    if isinstance(given, Real | torch.Tensor):
+        given = {"metric": given}
+    if not isinstance(given, Mapping):
+        template = "evaluate in {file} returned {kind}. Return a dict such as {{'accuracy': 0.91, 'n': 1000}}."
+        raise TaskError("task_file.evaluate", template, file=file, kind=type(given).__name__)
+    entries = {str(name): value for name, value in cast("Mapping[Any, Any]", given).items()}
+    numbers = {name: float(value) for name, value in entries.items() if _is_number(value)}
+    name = next((name for name in numbers if name not in DESCRIBING), None)
+    if name is None:
+        raise TaskError(
+            "task_file.no_metric",
+            "The dict that evaluate in {file} returned contains no number. Return a "
+            "metric such as {{'accuracy': 0.91}}.",
+            file=file,
+        )
+    value, words = numbers[name], _words_of_name(name)
+    if value != value:
+        raise TaskError(
+            "task.metric_not_finite",
+            "evaluate in {file} returned NaN or infinity as {name}. Check the model and the data.",
+            file=file,
+            name=name,
+        )
+    is_share = 0 <= value <= 1 and _has_any(words, PERCENT, PERCENT_AT_END)
+    samples = np.empty(0)
+    if "samples" in entries:
+        samples = np.asarray(torch.as_tensor(entries["samples"]).detach().cpu().double()).reshape(-1)
+        # A metric that is no mean of these values would be given the error of another one.
+        if not len(samples) or not np.isfinite(samples).all() or not math.isclose(samples.mean(), value, rel_tol=1e-3):
+            template = (
+                "evaluate in {file} returned samples whose mean is not {name}. Return one number for each sample, so "
+                "that their mean is the metric, or leave samples out."
+            )
+            raise TaskError("task_file.samples", template, file=file, name=name)
+    count = len(samples) or int(numbers.get("n", numbers.get("count", 0)))
+    counted = is_share and count > 0 and OF_SAMPLES.fullmatch(re.sub(r"[\W_]", "", name.lower()))
+    error = math.sqrt(value * (1 - value) / count) if counted else 0.0
+    if len(samples) > 1:
+        error = float(samples.std(ddof=1)) / math.sqrt(count)
+    smaller = _has_any(words, SMALLER_IS_BETTER, SMALLER_AT_END)
+    return Metric(
+        name=name,
+        value=value,
+        count=count,
+        error=numbers.get("standard_error", error),
+        split=split,
+        percent=bool(entries.get("percent", is_share)),
+        higher_is_better=bool(entries.get("higher_is_better", not smaller)),
+        replicates=written_replicates(bootstrap(samples, lambda drawn: float(drawn.mean())))
+        if len(samples) > 1
+        else (),
+    )
+
+
+def assumed_direction(metric: Metric, given: Any, file: str) -> tuple[Message, ...]:
+    """Which direction was read off the name of a metric; nothing where what was `given` says it."""
+    if isinstance(given, Mapping) and "higher_is_better" in given:
+        return ()
+    words = {"name": metric.name, "file": file}
+    if metric.higher_is_better:
+        template = (
+            "A higher {name} counts as better, because its name does not say otherwise. If that is wrong, return "
+            "'higher_is_better': False from evaluate in {file}."
+        )
+        return (Message("task_file.higher_is_better", template, words),)
+    template = (
+        "A lower {name} counts as better, because that is usual for its name. If that is wrong, return "
+        "'higher_is_better': True from evaluate in {file}."
+    )
+    return (Message("task_file.lower_is_better", template, words),)
+
+
+def _words_of_name(name: str) -> set[str]:
+    """Words of a name in lower case, also those in camel case, with and without a plural or numbers at their ends."""
+    parts = re.findall(r"[A-Za-z0-9]+", name.replace("IoU", "Iou"))
+    inner = [word for part in parts for word in re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*", part)]
+    words = {word.lower() for word in (*parts, *inner)}
+    words |= {word.rstrip("0123456789") for word in words}
+    return words | {re.sub("ies$", "y", word).removesuffix("s") for word in words}
+
+
+def _has_any(words: set[str], whole: set[str], ends: tuple[str, ...]) -> bool:
+    """Whether one of the words is one of `whole`, or ends with one of `ends`."""
+    return not words.isdisjoint(whole) or any(word.endswith(ends) for word in words)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1)

@@ -24,8 +24,7 @@ from ..planning.scope import outside_scope
 from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import RecoverySettings
 from ..session.states import State
-from ..tasks.metric_values import ROUNDING, lost
-from ..tasks.protocol import Metric, Split
+from ..tasks.protocol import ROUNDING, Metric, Split, lost
 from ..text.notation import SHARE
 from .latency_limit import latency_in, table_for
 from .prune import PruneRequest

@@ -32,8 +32,7 @@ from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to, without_paths
 from ..surgery.repair.config_fit import is_transformers
 from ..surgery.repair.keep_uniform import nearest_uniform
-from ..tasks.metric_values import metric_value
-from ..tasks.protocol import Split, Task
+from ..tasks.protocol import Split, Task, metric_value
 from ..text.format import change, size
 
 

@@ -21,8 +21,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.training import Training
 from secateur.engine.scoring.samples import own_batches
 from secateur.engine.tasks.arrays import open_arrays
-from secateur.engine.tasks.portion import EMPTY, Portion
-from secateur.engine.tasks.protocol import DistillationBatch, Split
+from secateur.engine.tasks.protocol import EMPTY, DistillationBatch, Portion, Split
 
 from .builders import tiny_net
 from .session.small import write_project

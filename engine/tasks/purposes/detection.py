@@ -7,6 +7,7 @@ together, so that a bootstrap would rank all of them again for each of its draws
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -17,11 +18,28 @@ from torch import Tensor
 from ...adapters.torchvision_detection import FOUND
 from ...errors import Message, TaskError
 from ...inference.model_inputs import Inputs
-from ..boxes import Boxes
 from ..data import Data, all_rows
 from ..packages import require_package
 from ..protocol import Split
 from .protocol import Purpose, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """The boxes in an image; no mapping, so that a list of them is one for each image and nothing else.
+
+    Attributes:
+        boxes: [M, 4] as x1, y1, x2, y2 in pixels.
+        labels: [M] int64, category ids or a model's numbers.
+        crowd: [M] bool, whether a box stands for a crowd.
+        area: [M] of what is in the box, in pixels.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    crowd: Tensor
+    area: Tensor
+
 
 GROUPS = 20
 """Of images, each left out once."""

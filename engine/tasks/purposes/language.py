@@ -81,7 +81,7 @@ def _tokens(rows: Rows) -> int:
     return int(rows[:, 1].sum())
 
 
-PERPLEXITY = Purpose(
+PURPOSE = Purpose(
     metric="perplexity",
     agreement="perplexity of what the original says",
     check=_check,

@@ -1,23 +1,199 @@
-"""CSV and TSV files, with or without a header line."""
+"""CSV and TSV files, with or without a header line.
 
-from collections.abc import Callable, Iterator, Sequence
+Where each record begins is kept in memory; its cells are read when they are used.
+"""
+
+import csv
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...storage.file_limits import check_special, check_unpacked
 from .protocol import Cells, ColumnKind
-from .records import Records
 
+TAB = "\t"
+SEPARATORS = (",", ";", TAB)
+MARK = b"\xef\xbb\xbf"
+"""What some programs write before UTF-8."""
+BLOCK = 8192
+"""Bytes that are read at a time where no line feed ends a line."""
+PIECE = 4096
+"""Records that are read at a time where all are."""
 BYTES, HELD = 8, 2**28
 """Of a number in memory, and of all numbers of a file together at most."""
 MISSING = ("", "na", "n/a", "null", "none", "-", "?")
 """What is written where a number is not known, in lower case; "nan" is a number."""
 LARGEST = 2.0**63
 """Whole numbers of 64 bits are smaller; larger ones, hashes say, are numbers like any other."""
+
+
+class Records:
+    """The records of a file, each a list of as many cells.
+
+    Attributes:
+        first: The first one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Find where each begins; raises DataError where they do not have the same number of cells."""
+        self._path = path
+        self._last: tuple[bytes, list[list[str]]] = b"", []
+        self._quoting: Any = csv.QUOTE_MINIMAL
+        check_special(path, DataError)
+        with _open_csv(path) as file:
+            self._state = _size_and_time(file)
+            check_unpacked(path, self._state[0], error=DataError)
+            # A line ends with a line feed, or in old files, which have none, with a carriage return.
+            begin = file.read(BLOCK)
+            self._ending = b"\r" if b"\r" in begin and b"\n" not in begin else b"\n"
+            file.seek(0)
+            line = next(_lines_of(file, self._ending), b"").decode("utf-8-sig")
+            self._separator = max(SEPARATORS, key=line.count)
+            try:
+                places = self._check_records(file)
+            except csv.Error:
+                if self._separator != TAB:
+                    raise
+                # Quotation marks of many TSV files enclose no cells: they are text like any other.
+                self._quoting = csv.QUOTE_NONE
+                places = self._check_records(file)
+        if not places:
+            raise DataError("csv.nothing", "{path} is empty. Choose another file.", path=str(path))
+        self._places = np.array(places, np.int64)
+        self.first = self.take(np.arange(1))[0]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._places)
+
+    def leave_out_first(self) -> None:
+        """Leave out the first one, which holds names."""
+        self._places, self._last = self._places[1:], (b"", [])
+
+    def take(self, rows: NDArray[np.int64]) -> list[list[str]]:
+        """Some records, in their order; those that were read last are kept, for the next column of them."""
+        key = rows.tobytes()
+        if self._last[0] != key:
+            found: list[list[str]] = []
+            with _open_csv(self._path) as file:
+                self._require_unchanged(file)
+                for place in self._places[rows].tolist():
+                    file.seek(place)
+                    lines = (line.decode("utf-8") for line in _lines_of(file, self._ending))
+                    found.append(next(self._parse(lines)))
+            self._last = key, found
+        return self._last[1]
+
+    def pieces(self) -> Iterator[list[list[str]]]:
+        """All records, some at a time."""
+        for start in range(0, len(self), PIECE):
+            yield self.take(np.arange(start, min(start + PIECE, len(self))))
+
+    def require_unchanged(self) -> None:
+        """Raise DataError where the file was written anew since it was opened."""
+        with _open_csv(self._path) as file:
+            self._require_unchanged(file)
+
+    def _require_unchanged(self, file: IO[bytes]) -> None:
+        if _size_and_time(file) != self._state:
+            template = "{path} has changed since it was opened. Open the data again."
+            raise DataError("csv.changed", template, path=str(self._path))
+
+    def _parse(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """The records of lines. Strict: a lone quotation mark would take the lines behind it into its cell."""
+        return csv.reader(lines, delimiter=self._separator, quoting=self._quoting, strict=True)
+
+    def _check_records(self, file: IO[bytes]) -> list[int]:
+        """Where each record begins; raises an error for records of different lengths, and for lost quotation marks."""
+        lines = _CountedLines(file, self._ending)
+        reader, width, places = self._parse(lines), 0, list[int]()
+        while True:
+            begin = lines.at
+            # Records are counted as a person sees them: without empty lines.
+            number = len(places) + 1
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                raise csv.Error(f"record {number}: {error}") from error
+            if cells is None:
+                return places
+            if not cells:
+                continue
+            width = width or len(cells)
+            if len(cells) != width:
+                template = "Record {number} of {path} has {count} cells, but the first has {first}. Correct the file."
+                named: dict[str, Any] = {"number": number, "path": str(self._path)}
+                raise DataError("csv.ragged", template, count=len(cells), first=width, **named)
+            # A cell with a tab and a line end has swallowed the cells of the next lines.
+            marked = self._separator == TAB and self._quoting != csv.QUOTE_NONE
+            if marked and any(TAB in cell and ("\n" in cell or "\r" in cell) for cell in cells):
+                raise csv.Error(f"record {number}: a cell holds a tab and ends on another line")
+            places.append(begin)
+
+
+@contextmanager
+def _open_csv(path: Path) -> Generator[IO[bytes]]:
+    """An open file; what goes wrong becomes a sentence."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except csv.Error as error:
+        named: dict[str, Any] = {"path": str(path), "error": str(error)}
+        if any(sign in str(error) for sign in ("expected after", "end of data")):
+            template = (
+                "{path} cannot be read as CSV ({error}). Put cells with quotation marks into quotation marks, and "
+                "double the marks inside."
+            )
+            raise DataError("csv.quotes", template, details=str(error), **named) from error
+        template = "{path} cannot be read as CSV ({error}). Correct the file."
+        raise DataError("csv.malformed", template, details=str(error), **named) from error
+    except (OSError, UnicodeDecodeError, StopIteration) as error:
+        template = "{path} is not a readable CSV file in UTF-8. Save it as UTF-8, or choose another file."
+        raise DataError("csv.damaged", template, details=str(error), path=str(path)) from error
+
+
+class _CountedLines:
+    """Decoded lines; `at` is where the next one begins. A reader takes no line before it needs it."""
+
+    def __init__(self, file: IO[bytes], ending: bytes) -> None:
+        file.seek(0)
+        self.at = len(MARK) if file.read(len(MARK)) == MARK else 0
+        file.seek(self.at)
+        self._lines = _lines_of(file, ending)
+
+    def __iter__(self) -> "_CountedLines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.at += len(line)
+        return line.decode("utf-8")
+
+
+def _size_and_time(file: IO[bytes]) -> tuple[int, int]:
+    """Size and time of the last change."""
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
+
+
+def _lines_of(file: IO[bytes], ending: bytes) -> Iterator[bytes]:
+    """Lines from the present position of a file, with their ending."""
+    if ending == b"\n":
+        yield from iter(file.readline, b"")
+        return
+    rest = b""
+    while data := file.read(BLOCK):
+        *whole, rest = (rest + data).split(ending)
+        yield from (line + ending for line in whole)
+    if rest:
+        yield rest
 
 
 class Delimited:
@@ -33,10 +209,10 @@ class Delimited:
         self._path = path
         self._records = Records(path)
         first = self._records.first
-        below, seen = False, [_Seen() for _ in first]
+        below, seen = False, [_ColumnScan() for _ in first]
         for piece in self._records.pieces():
             for one, cells in zip(seen, zip(*piece, strict=True), strict=True):
-                one.look(cells if below else cells[1:])
+                one.scan(cells if below else cells[1:])
             below = True
         kinds = [one.kind for one in seen]
         self.named = header == "yes" if header in ("yes", "no") else _are_names(first, kinds)
@@ -45,7 +221,7 @@ class Delimited:
             self._records.leave_out_first()
         else:
             for one, cell in zip(seen, first, strict=True):
-                one.look([cell])
+                one.scan([cell])
         if not len(self._records) or len(set(names)) < len(names):
             template = "{path} has no rows below its first line, or two columns of the same name. Correct the file."
             raise DataError("csv.empty", template, path=str(path))
@@ -95,7 +271,7 @@ class DelimitedColumn:
         """Cells of some rows, in their order."""
         held = None if self._held is None else self._held()
         if held is not None:
-            self._records.require_same()
+            self._records.require_unchanged()
             return held[rows]
         return self._values(self._records.take(rows))
 
@@ -104,7 +280,7 @@ class DelimitedColumn:
         return map(self._values, self._records.pieces())
 
     def parts(self) -> None:
-        """Every row is as near: the file is read where it lies."""
+        """None: every row is as near."""
         return None
 
     def _values(self, records: Sequence[Sequence[str]]) -> Cells:
@@ -119,16 +295,16 @@ def numbers(cells: Sequence[str], kind: ColumnKind) -> NDArray[Any]:
     return np.array(cells, np.int64 if kind is ColumnKind.WHOLE else np.float64)
 
 
-class _Seen:
-    """What the cells of a column are, as far as they were looked at."""
+class _ColumnScan:
+    """What the cells of a column are, as far as they were read."""
 
     def __init__(self) -> None:
         self.empty = 0
         self._given = False
         self._numbers = self._whole = True
 
-    def look(self, cells: Sequence[str]) -> None:
-        """Look at further cells."""
+    def scan(self, cells: Sequence[str]) -> None:
+        """Go through further cells."""
         given = [cell for cell in cells if cell.strip()]
         self.empty += len(cells) - len(given)
         self._given = self._given or bool(given)

@@ -1,33 +1,176 @@
-"""Opens Parquet and CSV files, datasets saved by Hugging Face's library, or a folder with one for each split."""
+"""Opens tables: assigns roles to columns, and makes a model's inputs and targets of them.
+
+Parquet and CSV files, datasets that Hugging Face's library saved, or a folder with one for each split.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ...errors import DataError
-from ...messages import title
+from ...errors import DataError, Message, TaskError
+from ...messages import all_of, title
 from ..data import RowParts
 from ..data_task import DataTask
+from ..image_samples import standardise
+from ..images import ImageReader
 from ..protocol import CLASSES, Split, TaskSpec, option
-from ..purposes.table import purpose_of
-from ..split_files import domain_of, files_by_split
-from ..splitting import divide, seed_of
-from ..texts import LANGUAGE, language_task
-from .arrow_file import ArrowFile
+from ..purposes.table import LANGUAGE, purpose_of
+from ..splitting import divide, domain_of, files_by_split, seed_of
+from ..texts import language_task
+from ..tokens import length_of, tokens_of
 from .delimited import Delimited
-from .inputs import Encode, check_numbers, encoder
-from .parquet import Parquet
+from .parquet import ArrowFile, Parquet
 from .protocol import Cells, Chained, Column, ColumnKind, Table, whole
-from .roles import ColumnRoles, roles_of
 
 COLUMNAR: dict[str, Callable[[Path], Table]] = {".parquet": Parquet, ".arrow": ArrowFile}
 """What reads files with a schema of their own, by their endings."""
 PURPOSES = ("classification", "regression", "similarity")
-"""What tables are for, beside language."""
+"""Purposes of tables besides language."""
+NUMERIC = frozenset({ColumnKind.WHOLE, ColumnKind.NUMBER})
+
+LABELS = (
+    "label",
+    "labels",
+    "target",
+    "class",
+    "score",
+    "similarity",
+    "similarity_score",
+    "y",
+    "sentiment",
+    "category",
+    "intent",
+    "topic",
+    "emotion",
+    "rating",
+)
+"""What people call the column of labels."""
+
+ROW_NUMBERS = ("id", "idx", "index")
+"""What people call columns that only number the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRoles:
+    """What the columns are for.
+
+    Attributes:
+        purpose: A key of `PURPOSES`.
+        features: Columns that the inputs are made of, all of one kind.
+        labels: Columns that hold what is right, may be none.
+    """
+
+    purpose: str
+    features: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+def assign_roles(table: Table, spec: TaskSpec) -> ColumnRoles:
+    """The roles of a table's columns, as the user says or by names and kinds; raises TaskError where they are open."""
+    kinds, purpose = table.kinds, option(spec, "purpose")
+    features, labels = (_parse_columns(table, option(spec, name)) for name in ("features", "label"))
+    if purpose in LANGUAGE:
+        return ColumnRoles(purpose, _require_texts(table, features or tuple(kinds), 1), ())
+    if not labels:
+        # The column that is called as labels are, or the last one of a table without names.
+        others = [name for name in kinds if name not in features]
+        called = {name.lower(): name for name in others}
+        found = next((called[name] for name in LABELS if name in called), None)
+        if found is None and not table.named and len(kinds) > 1 and others:
+            found = others[-1]
+        labels = () if found is None else (found,)
+    if not features:
+        # The first image, or else all texts, or else all numbers.
+        others = [name for name in kinds if name not in labels and name.lower() not in ROW_NUMBERS]
+        images = [name for name in others if kinds[name] is ColumnKind.IMAGE]
+        texts = [name for name in others if kinds[name] is ColumnKind.TEXT]
+        numbers = [name for name in others if kinds[name] in NUMERIC]
+        features = tuple(images[:1] or texts or numbers)
+    if not features:
+        template = "No column is left for the inputs among {columns}. Choose the feature columns."
+        raise TaskError("table.features", template, columns=", ".join(kinds))
+    found_kinds = {kinds[name] for name in features}
+    if len(features) > 1 and not (found_kinds <= NUMERIC or found_kinds == {ColumnKind.TEXT}):
+        template = "Inputs must be one image, texts or numbers, not {kinds} together. Choose the feature columns."
+        raise TaskError("table.mixed", template, kinds=all_of(map(title, sorted(found_kinds))))
+    is_text = kinds[features[0]] is ColumnKind.TEXT
+    if not purpose and not labels and is_text:
+        template = "No label column found among {columns}. Choose the label column, or the purpose."
+        raise TaskError("table.purpose", template, columns=", ".join(kinds))
+    if not purpose:
+        # Whole numbers are classes, other numbers are quantities; several labels can only be quantities.
+        quantities = len(labels) > 1 or any(kinds[name] is ColumnKind.NUMBER for name in labels)
+        of_quantities = "similarity" if is_text and len(features) == 2 else "regression"
+        purpose = of_quantities if quantities else "classification"
+    if is_text or purpose == "similarity":
+        features = _require_texts(table, features, 2 if purpose == "similarity" else 1)
+    return ColumnRoles(purpose, features, labels)
+
+
+def _parse_columns(table: Table, given: str) -> tuple[str, ...]:
+    """Columns that the user names, commas between them."""
+    names = tuple(name.strip() for name in given.split(",") if name.strip())
+    missing = [name for name in names if name not in table.kinds]
+    if missing:
+        template = "Column {missing} does not exist or cannot be used. Choose from {columns}."
+        raise TaskError("table.column", template, missing=", ".join(missing), columns=", ".join(table.kinds))
+    return names
+
+
+def _require_texts(table: Table, names: Sequence[str], count: int) -> tuple[str, ...]:
+    """The columns of text among some, which must be `count`."""
+    found = tuple(name for name in names if table.kinds[name] is ColumnKind.TEXT)
+    if count == 1 and len(found) == 2:
+        template = (
+            "Two columns contain text: {found}. If the label says how similar they are, choose the purpose "
+            "similarity. Otherwise choose one feature column."
+        )
+        raise TaskError("table.pairs", template, found=all_of(found))
+    if len(found) != count:
+        template = "{count} text columns are needed, but found: {found}. Choose the feature columns."
+        raise TaskError("table.texts", template, count=count, found=", ".join(found) or Message("table.none", "none"))
+    return found
+
+
+Encode: TypeAlias = Callable[[Sequence[Cells]], Any]
+"""Makes a tensor [n, ...] or tensors by name of some rows of the feature columns."""
+
+
+def make_encoder(kind: ColumnKind, spec: TaskSpec) -> Encode:
+    """What makes inputs of columns of a kind: images, texts or numbers."""
+    if kind is ColumnKind.IMAGE:
+        reader = ImageReader(spec)
+        return lambda columns: reader.read(list(columns[0]), "An image of the table")
+    if kind is ColumnKind.TEXT:
+        # The texts of the first column, then those of the second one where there are two.
+        tokens, length = tokens_of(spec), length_of(spec)
+        return lambda columns: tokens.padded([text for column in columns for text in column], length)
+
+    def encode_numbers(columns: Sequence[Cells]) -> torch.Tensor:
+        table = np.concatenate([np.reshape(column, (len(column), -1)) for column in columns], 1)
+        return standardise(torch.from_numpy(table.astype(np.float32)), spec)
+
+    return encode_numbers
+
+
+def check_numbers(names: Sequence[str], columns: Sequence[Column]) -> None:
+    """Refuse features with cells that are no numbers; goes through all of them, some at a time."""
+    before = 0
+    # All columns together, so that a row is read once.
+    for pieces in zip(*(one.pieces() for one in columns), strict=True):
+        for name, piece in zip(names, pieces, strict=True):
+            values: NDArray[Any] = np.asarray(piece)
+            bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
+            if bad.any():
+                template = "Column {name} contains NaN or infinity, first in row {row}. Correct it."
+                raise TaskError("table.not_finite", template, name=name, row=before + int(np.argmax(bad)) + 1)
+        before += len(pieces[0])
 
 
 class TableRows:
@@ -40,11 +183,16 @@ class TableRows:
     """
 
     def __init__(
-        self, spec: TaskSpec, features: dict[Split, list[Column]], labels: dict[Split, NDArray[Any]], encode: Encode
+        self,
+        spec: TaskSpec,
+        features: dict[Split, list[Column]],
+        labels: dict[Split, NDArray[Any]],
+        classes: tuple[str, ...],
+        encode: Encode,
     ) -> None:
         """Take columns by split, divided further by the specification's seed where splits are missing."""
         self.title = Path(spec.path).name
-        self.classes: tuple[str, ...] = ()
+        self.classes = classes
         self.labelled = bool(labels)
         self._features, self._labels, self._encode = features, labels, encode
         self._rows = divide({split: len(columns[0]) for split, columns in features.items()}, seed_of(spec))
@@ -84,37 +232,63 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
     files = files_by_split(spec.path, suffixes)
     tables = {split: [read(file) for file in some] for split, some in files.items()}
     first = next(iter(tables.values()))[0]
-    roles = roles_of(first, spec)
-    _check_columns([one for some in tables.values() for one in some], first, roles)
-    features = {split: [_column(some, name) for name in roles.features] for split, some in tables.items()}
-    if roles.purpose in LANGUAGE:
-        return language_task(spec, {split: _by_domain(spec, files[split], tables[split], roles) for split in tables})
-    kind = first.kinds[roles.features[0]]
-    if kind in (ColumnKind.WHOLE, ColumnKind.NUMBER):
-        for columns in features.values():
-            check_numbers(roles.features, columns)
-    labels = {
-        split: [whole(_column(some, name)) for name in roles.labels] for split, some in tables.items() if roles.labels
-    }
-    targets, names = _targets(labels, roles)
-    names = names or (first.classes(roles.labels[0]) if roles.labels else ())
-    if roles.purpose == "classification":
-        targets, names = _in_order(targets, names, json.loads(option(spec, CLASSES, "[]")))
-    data = TableRows(spec, features, targets, encoder(kind, spec))
-    data.classes = names
-    return DataTask(spec, data, purpose_of(spec, *PURPOSES, default=roles.purpose))
-
-
-def _check_columns(tables: Sequence[Table], first: Table, roles: ColumnRoles) -> None:
-    """Refuse files that lack a column, or hold something else in it."""
+    roles = assign_roles(first, spec)
     for name in (*roles.features, *roles.labels):
-        kinds = {one.kinds.get(name) for one in tables}
-        if len(kinds) > 1 and not kinds <= {ColumnKind.WHOLE, ColumnKind.NUMBER}:
+        kinds = {one.kinds.get(name) for some in tables.values() for one in some}
+        if len(kinds) > 1 and not kinds <= NUMERIC:
             template = (
                 "Column {name} has different kinds of values in the files of the splits ({kind} in the first one). "
                 "Use one kind in all."
             )
             raise DataError("table.splits", template, name=name, kind=title(first.kinds[name]))
+    features = {split: [_column(some, name) for name in roles.features] for split, some in tables.items()}
+    if roles.purpose in LANGUAGE:
+        return language_task(spec, {split: _by_domain(spec, files[split], tables[split], roles) for split in tables})
+    kind = first.kinds[roles.features[0]]
+    if kind in NUMERIC:
+        for columns in features.values():
+            check_numbers(roles.features, columns)
+    labels: dict[Split, list[Cells]] = {}
+    if roles.labels:
+        labels = {split: [whole(_column(some, name)) for name in roles.labels] for split, some in tables.items()}
+    if roles.purpose == "classification":
+        noted = first.classes(roles.labels[0]) if roles.labels else ()
+        single = {split: np.asarray(columns[0]) for split, columns in labels.items()}
+        targets, names = _number_classes(single, noted, json.loads(option(spec, CLASSES, "[]")))
+    else:
+        # [N] of one column, [N, K] of several.
+        targets = {
+            split: np.asarray(columns[0]) if len(columns) == 1 else np.stack(columns, -1)
+            for split, columns in labels.items()
+        }
+        names = first.classes(roles.labels[0]) if roles.labels else ()
+    data = TableRows(spec, features, targets, names, make_encoder(kind, spec))
+    return DataTask(spec, data, purpose_of(spec, *PURPOSES, default=roles.purpose))
+
+
+def _number_classes(
+    labels: dict[Split, NDArray[Any]], noted: tuple[str, ...], order: Sequence[str]
+) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
+    """Class numbers by split, and the names of the classes.
+
+    Args:
+        labels: [N] words or numbers.
+        noted: Names of numbered classes, as the file says.
+        order: The model's order of the names. It counts where it has all of them.
+    """
+    if any(column.dtype.kind == "U" for column in labels.values()):
+        words, numbers = np.unique(np.concatenate(list(labels.values())), return_inverse=True)
+        ends = np.cumsum([len(column) for column in labels.values()])[:-1]
+        targets, names = dict(zip(labels, np.split(numbers, ends), strict=True)), tuple(map(str, words))
+    else:
+        # Whole numbers and flags in the type that losses take; other numbers stay, and the purpose refuses them.
+        targets = {s: one.astype(np.int64) if one.dtype.kind in "biu" else one for s, one in labels.items()}
+        names = noted
+    place = np.array([order.index(name) for name in names if name in order], np.int64)
+    fit = all(column.dtype.kind in "iu" and np.isin(column, range(len(names))).all() for column in targets.values())
+    if not names or len(place) < len(names) or not fit:
+        return targets, names
+    return {split: place[column] for split, column in targets.items()}, tuple(order)
 
 
 def _column(tables: Sequence[Table], name: str) -> Column:
@@ -125,46 +299,12 @@ def _column(tables: Sequence[Table], name: str) -> Column:
 def _by_domain(
     spec: TaskSpec, files: Sequence[Path], tables: Sequence[Table], roles: ColumnRoles
 ) -> dict[str, Iterator[tuple[str, ...]]]:
-    """The documents of each domain that the files of a split name: the cells, one after another."""
+    """The documents of each domain that the files of a split name: each cell is one."""
     named: dict[str, list[Table]] = {}
     for file, one in zip(files, tables, strict=True):
         named.setdefault(domain_of(file, spec.path), []).append(one)
-    return {name: _texts(_column(some, roles.features[0])) for name, some in named.items()}
+    return {name: _documents(_column(some, roles.features[0])) for name, some in named.items()}
 
 
-def _texts(column: Column) -> Iterator[tuple[str, ...]]:
-    """The cells, one after another, each a document."""
+def _documents(column: Column) -> Iterator[tuple[str, ...]]:
     return ((str(cell),) for piece in column.pieces() for cell in piece)
-
-
-def _targets(labels: dict[Split, list[Cells]], roles: ColumnRoles) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
-    """Labels as the purpose takes them, and the names of classes that are written as text."""
-    if roles.purpose != "classification":
-        return {split: _side_by_side(columns) for split, columns in labels.items()}, ()
-    single = {split: np.asarray(columns[0]) for split, columns in labels.items()}
-    if not any(column.dtype.kind == "U" for column in single.values()):
-        return {split: _whole(column) for split, column in single.items()}, ()
-    names, numbers = np.unique(np.concatenate(list(single.values())), return_inverse=True)
-    ends = np.cumsum([len(column) for column in single.values()])[:-1]
-    return dict(zip(single, np.split(numbers, ends), strict=True)), tuple(map(str, names))
-
-
-def _in_order(
-    targets: dict[Split, NDArray[Any]], names: tuple[str, ...], order: Sequence[str]
-) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
-    """Class numbers and names in an order that has all of the names; as they are where it does not."""
-    numbers = np.array([order.index(name) for name in names if name in order], np.int64)
-    fit = all(column.dtype.kind in "iu" and np.isin(column, range(len(names))).all() for column in targets.values())
-    if not names or len(numbers) < len(names) or not fit:
-        return targets, names
-    return {split: numbers[column] for split, column in targets.items()}, tuple(order)
-
-
-def _side_by_side(columns: list[Cells]) -> NDArray[Any]:
-    """[N] of one column, [N, K] of several."""
-    return np.asarray(columns[0]) if len(columns) == 1 else np.stack(columns, -1)
-
-
-def _whole(column: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers and flags in the type that losses take; others stay, and are refused."""
-    return column.astype(np.int64) if column.dtype.kind in "biu" else column

@@ -13,8 +13,7 @@ from secateur.engine.cli.main import main
 from secateur.engine.errors import DataError
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.storage.paths import relative_to
-from secateur.engine.tasks.protocol import TaskSpec
-from secateur.engine.tasks.spec_paths import change_task
+from secateur.engine.tasks.protocol import TaskSpec, change_task
 
 from ..tasks.tables.makers import write_csv
 from ..tasks.test_tokens import write_tokenizer

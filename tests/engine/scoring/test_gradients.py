@@ -14,9 +14,9 @@ from secateur.engine.scoring.samples import samples_of
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.tasks.boxes import Boxes
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec
+from secateur.engine.tasks.purposes.detection import Boxes
 from tests.engine.nets import Transformer
 from tests.engine.scoring.given_task import GivenTask
 from tests.engine.surgery.test_blocks import llama

@@ -17,8 +17,8 @@ from secateur.engine.session.open_model import prepare, with_tokenizer
 from secateur.engine.sources.hugging_face import skeleton
 from secateur.engine.sources.open import factory_code, open_model
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.tasks.model_purpose import described_purpose, purpose_of_model
 from secateur.engine.tasks.protocol import TaskSpec, option
+from secateur.engine.tasks.purposes.table import described_purpose, purpose_of_model
 from tests.hostile.zoo import MARKER, Payload
 
 SIZES: dict[str, Any] = {

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.tasks.detect_class_order import other_class_order
+from secateur.engine.tasks.data_hints import other_class_order
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec, option
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.engine.errors import Message
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.tasks.detect_normalisation import better_normalisation
+from secateur.engine.tasks.data_hints import better_normalisation
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
 

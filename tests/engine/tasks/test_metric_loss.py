@@ -2,8 +2,7 @@
 
 import pytest
 
-from secateur.engine.tasks.metric_values import lost
-from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.tasks.protocol import Metric, Split, lost
 
 
 def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_way_is_better():

@@ -8,8 +8,7 @@ from secateur.engine.errors import TaskError
 from secateur.engine.foreign_code.consent import FULL_CONSENT
 from secateur.engine.storage.serialization import from_plain, to_plain
 from secateur.engine.tasks.protocol import Metric, Split
-from secateur.engine.tasks.user_file import UserFile
-from secateur.engine.tasks.user_task import split_names
+from secateur.engine.tasks.user_task import UserFile, split_names
 
 PRESENT = ("train", "val", "test")
 FORMER = ("calibrate", "choose", "report")

@@ -7,7 +7,7 @@ import pytest
 
 from secateur.engine.errors import TaskError
 from secateur.engine.tasks.protocol import Metric, Split
-from secateur.engine.tasks.user_metric import assumed_direction, to_metric
+from secateur.engine.tasks.user_task import assumed_direction, to_metric
 
 LOWER = "loss val_loss valLoss WER wer cer eer ppl nll mape MAPE fid fid50k bits_per_byte top1-error RMSE mean_error"
 COMPOUND = "valloss testloss mseloss bceloss crossentropyloss pixelerror errorrate distances MAEs perplexities"

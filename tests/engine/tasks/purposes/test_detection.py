@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from secateur.engine.errors import TaskError
-from secateur.engine.tasks.boxes import Boxes
-from secateur.engine.tasks.purposes.detection import PURPOSE, jackknife, numbering
+from secateur.engine.tasks.purposes.detection import PURPOSE, Boxes, jackknife, numbering
 
 FOUR = [[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]]
 

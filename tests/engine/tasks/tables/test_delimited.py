@@ -1,7 +1,7 @@
 """CSV: with and without names, numbers, pairs of sentences, and what is refused."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
-from secateur.engine.tasks.tables import records
-from secateur.engine.tasks.tables.delimited import Delimited
-from secateur.engine.tasks.tables.inputs import check_numbers
+from secateur.engine.tasks.tables import delimited
+from secateur.engine.tasks.tables.delimited import Delimited, Records
+from secateur.engine.tasks.tables.open import check_numbers
 from secateur.engine.tasks.tables.protocol import Chained, ColumnKind, whole
 from secateur.engine.tracing.tree import tensors_of
 
@@ -121,7 +121,7 @@ def test_the_splits_are_the_same_every_time(tmp_path: Path) -> None:
     assert len(np.unique(np.concatenate(rows("3")), axis=0)) == 30
 
 
-def test_records_are_found_where_they_lie(tmp_path: Path) -> None:
+def test_records_are_found_where_they_begin(tmp_path: Path) -> None:
     """Quoted line ends, an empty line, umlauts, a byte order mark, Windows line ends."""
     cells = [f"line {n}\nnext, ä{'ö' * (n % 5)}" for n in range(60)]
     text = "text,label\r\n\r\n" + "".join(f'"{cell}",{n % 2}\r\n' for n, cell in enumerate(cells))
@@ -168,16 +168,17 @@ def test_cells_of_several_files_follow_one_another() -> None:
 
 
 def test_a_look_at_all_columns_reads_each_record_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-    real = records.Records._at
+    read: list[str] = []
+    real = Records._parse
 
-    def noted(self: records.Records, file: IO[bytes], place: int) -> list[str]:
-        read.append(place)
-        return real(self, file, place)
+    def noted(self: Records, lines: Iterator[str]) -> Iterator[list[str]]:
+        for cells in real(self, lines):
+            read.append(cells[0])
+            yield cells
 
-    monkeypatch.setattr(records, "PIECE", 8)
+    monkeypatch.setattr(delimited, "PIECE", 8)
     table = Delimited(Path(write_csv(tmp_path / "a.csv", "a,b,c", *NUMBERS)))
-    monkeypatch.setattr(records.Records, "_at", noted)
+    monkeypatch.setattr(Records, "_parse", noted)
     check_numbers(("a", "b", "c"), [table.column(name) for name in ("a", "b", "c")])
     assert len(read) == len(NUMBERS)
 
@@ -196,7 +197,7 @@ def test_lines_that_end_as_on_old_machines_are_lines(tmp_path: Path) -> None:
 def test_numbers_are_parsed_once_for_all_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = opened(write_csv(tmp_path / "a.csv", "a,b,target", *NUMBERS))
     first = [x.clone() for x, _ in task.batches(Split.TRAIN)]
-    monkeypatch.setattr(records.Records, "take", lambda *_: pytest.fail("a record was parsed again"))
+    monkeypatch.setattr(Records, "take", lambda *_: pytest.fail("a record was parsed again"))
     again = [x for x, _ in task.batches(Split.TRAIN)]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 

@@ -12,7 +12,7 @@ from secateur.engine.errors import DataError
 from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.open import kind_of, open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec
-from secateur.engine.tasks.tables.arrow_file import ArrowFile
+from secateur.engine.tasks.tables.parquet import ArrowFile
 
 TEXTS = {"wiki": "a", "code": "b"}
 COUNTS = {"wiki": 5, "code": 10}

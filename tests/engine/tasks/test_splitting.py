@@ -8,7 +8,7 @@ import pytest
 from secateur.engine.errors import DataError
 from secateur.engine.tasks.open import kind_of
 from secateur.engine.tasks.protocol import Split
-from secateur.engine.tasks.split_files import domain_of, files_by_split
+from secateur.engine.tasks.splitting import domain_of, files_by_split
 
 CSV = (".csv",)
 
