@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print_error(error)
         return USAGE
     arguments.json = arguments.json and launched().rank == LEADER  # of several processes one has the result
-    reporter = Reporter(quiet=arguments.json)
+    reporter = Reporter()
     try:
         with standard_output_kept():
             outcome = led(arguments, lambda: _command(arguments.command)(arguments, reporter))

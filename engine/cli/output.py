@@ -23,7 +23,8 @@ UNWRITABLE = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that move a terminal's cursor, change its colours or its title, or turn the direction of writing."""
 
-
+PATIENCE = 60.0
+"""Seconds after which a text that stays is written again, where its line cannot be rewritten."""
 SCHEMA_VERSION = 1
 """Of `output.schema.json`, which describes what `--json` prints; another one where a reader of this one would fail."""
 INFEASIBLE_CODES = frozenset(
@@ -97,16 +98,16 @@ def error_as_json(message: Message, text: str, details: str) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Reporter:
-    """Runs jobs and shows their progress: one line that is rewritten on a terminal, a line for each new text elsewhere.
+    """Runs jobs and shows their progress: one line that is rewritten on a terminal; elsewhere a line for each new text.
+
+    Where a text stays for long, elsewhere too, a line each minute says how far it is.
 
     Attributes:
         stream: Where to.
-        quiet: Say nothing.
         stays: What of the work is there once Ctrl-C has ended it, "" where nobody has told yet.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
-    quiet: bool = False
     stays: str = ""
     _text: str = ""
     _last: float = 0.0
@@ -121,33 +122,27 @@ class Reporter:
     def note(self, text: str) -> None:
         """Say a sentence that stays."""
         self.clear()
-        if not self.quiet:
-            self.stream.write(printable(text) + "\n")
+        self.stream.write(printable(text) + "\n")
 
     def clear(self) -> None:
         """Remove the line that is rewritten."""
-        if self._text and self.stream.isatty() and not self.quiet:
+        if self._text and self.stream.isatty():
             self.stream.write("\r\x1b[K")
             self.stream.flush()
         self._text = ""
 
     def _show(self, progress: Progress) -> None:
-        if self.quiet:
-            return
-        if self.stream.isatty():
-            self._rewrite(progress)
-        elif (text := one_line(str(progress.message))) != self._text:
-            self.stream.write(text + "\n")
-            self._text = text
-
-    def _rewrite(self, progress: Progress) -> None:
-        now, text = time.monotonic(), one_line(str(progress.message))
-        if text == self._text and now - self._last < 0.1:
+        now, text, terminal = time.monotonic(), one_line(str(progress.message)), self.stream.isatty()
+        fresh = text != self._text
+        if not fresh and now - self._last < (0.1 if terminal else PATIENCE):
             return
         self._last, self._text = now, text
         share = f"  {progress.done}/{progress.total}" if progress.total else ""
-        width = os.get_terminal_size(self.stream.fileno()).columns if self.stream.isatty() else 80
-        self.stream.write(f"\r\x1b[K{(text + share)[: width - 1]}")
+        if terminal:
+            width = os.get_terminal_size(self.stream.fileno()).columns
+            self.stream.write(f"\r\x1b[K{(text + share)[: width - 1]}")
+        else:
+            self.stream.write(f"{text}{'' if fresh else share}\n")
         self.stream.flush()
 
 

@@ -174,7 +174,7 @@ def test_the_result_is_the_present_state_of_its_project_though_another_was_tried
     with closing(Session(tmp_path / "project")) as other:
         finish(other.open(ModelSpec(str(tmp_path / "project")), evaluate=False))
         assert other.present.id == result.id
-        with pytest.raises(KeyboardInterrupt), saved_if_stopped(other, str(tmp_path / "project"), Reporter(quiet=True)):
+        with pytest.raises(KeyboardInterrupt), saved_if_stopped(other, str(tmp_path / "project"), Reporter()):
             raise KeyboardInterrupt  # nothing was made yet
         kept, _ = read_project(tmp_path / "project")
         assert kept is not None and kept.state == result.id
