@@ -47,6 +47,20 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
     return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
 
 
+def untracked_norms(model: nn.Module) -> int:
+    """How many BatchNorm modules keep statistics that training leaves behind the weights.
+
+    With a momentum of 0 they are never written (torchcrepe ships such), with none they are the mean over all of a
+    training, and a norm that a model's own `train` holds in eval mode keeps what it was given.
+    """
+    norms, before = norms_of(model), [module.training for module in model.modules()]
+    model.train()
+    found = sum(not norm.training or not norm.momentum for norm in norms)
+    for module, mode in zip(model.modules(), before, strict=True):
+        module.training = mode
+    return found
+
+
 def calibrate_batchnorm(
     model: nn.Module, task: Task, token: CancelToken | None = None, limit: PassLimit | None = None
 ) -> Job[int]:

@@ -23,9 +23,10 @@ from ..machine.devices import CPU, placed
 from ..machine.out_of_memory import runs_out_of_memory
 from ..structures.transition import KeptIndices
 from ..tasks.evaluate import evaluate_on, sample_tokens
+from ..tasks.metric_values import metric_value
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.isolated_forward import seed_others, seeded
-from .batchnorm import adjust_batchnorm, calibrate_batchnorm, norms_of, trainable_batches
+from .batchnorm import adjust_batchnorm, calibrate_batchnorm, norms_of, trainable_batches, untracked_norms
 from .budget import Budget, TimeLimit, TrainingTime, Unit
 from .checkpoint import (
     Checkpoint,
@@ -213,6 +214,8 @@ def _run(
             rest()
         job = _train(training, best, found or {}, checkpoint, teacher)
         done = yield from spanning(_with_shares(job, training), begin, 1.0)
+        if done.best_epoch and training.division is None:
+            done = yield from _measure_untracked_norms(training, done)
         return replace(done, rate=training.found, temperature=0.0 if settings.temperature else temperature)
 
 
@@ -427,6 +430,29 @@ def _evaluate(training: Training, best: Recovered | None, epoch: int) -> Job[Rec
     assert found is not None
     training.time.reserve = training.time.limit.elapsed - began  # the last evaluation will take as long
     return found
+
+
+def _measure_untracked_norms(training: Training, best: Recovered) -> Job[Recovered]:
+    """Measure BatchNorm's statistics again where training did not keep them; kept if better on the val split."""
+    copy = training.student
+    count = untracked_norms(copy)
+    if not count:
+        return best
+    copy.load_state_dict(best.state_dict)
+    with keep_modes(copy), training.given_back():
+        yield from calibrate_batchnorm(copy, training.task, training.token, training.passes)
+    found = yield from _evaluate(training, best, best.best_epoch)
+    kept = found is not best
+    fields = {"count": count, "before": metric_value(best.metric), "now": metric_value(found.metric)}
+    template = (
+        "Training does not keep the statistics of {count} BatchNorm layers (momentum 0 or none, or frozen). They were "
+        "measured again: {before} before, {now} now on the val split."
+        if kept
+        else "Training does not keep the statistics of {count} BatchNorm layers (momentum 0 or none, or frozen). "
+        "Measured again they were worse on the val split, so they stay."
+    )
+    code = "recovery.norms_measured" if kept else "recovery.norms_stay"
+    return replace(found, epochs=best.epochs, remeasured=Message(code, template, fields))
 
 
 def _is_as_good(metric: Metric, other: Metric) -> bool:

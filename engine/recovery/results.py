@@ -106,6 +106,7 @@ class Recovered:
         divided: That memory did not do for whole batches; None where it did.
         overflow: How many steps were skipped in float16; None where none was.
         rate: The learning rate that trials found; None where none were made.
+        remeasured: That BatchNorm's statistics were measured again after training; None where they were not.
         temperature: That which was found for class logits; 0 where it is the usual one, or was said.
     """
 
@@ -122,6 +123,7 @@ class Recovered:
     divided: Message | None = None
     overflow: Message | None = None
     rate: FoundRate | None = None
+    remeasured: Message | None = None
     temperature: float = 0.0
 
     @property
@@ -131,5 +133,5 @@ class Recovered:
         fields = {"temperature": f"{self.temperature:.3g}"}
         temperature = Message("recovery.temperature_found", template, fields) if self.temperature else None
         rate = None if self.rate is None else self.rate.message
-        others = (one for one in (self.teacher, self.divided, self.overflow, temperature, rate) if one is not None)
-        return (*others, *self.repair.messages)
+        others = (self.teacher, self.divided, self.overflow, temperature, rate, self.remeasured)
+        return (*(one for one in others if one is not None), *self.repair.messages)

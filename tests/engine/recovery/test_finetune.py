@@ -437,3 +437,27 @@ def test_a_gpu_without_memory_is_not_the_fault_of_the_users_loss() -> None:
 
     with pytest.raises(SecateurError, match="not enough memory for a single sample"):
         finish(fine_tune(TEACHER, TEACHER, Full(64), RecoverySettings(epochs=1, threads=1)))
+
+
+@pytest.mark.parametrize("momentum", [0.0, None, 0.1])
+def test_statistics_that_training_does_not_keep_are_measured_after_it(momentum: float | None) -> None:
+    """With a momentum of 0 the statistics stay those of before, and the trained weights do not fit them."""
+    student = _student()
+    for norm in (one for one in student.modules() if isinstance(one, nn.BatchNorm2d)):
+        norm.momentum = momentum
+        norm.running_mean.add_(1.0)
+    settings = _settings(epochs=4, repair=Repair.NONE)
+    result = finish(fine_tune(student, TEACHER, ToyTask(), settings))
+    said = [one.code for one in result.messages if one.code.startswith("recovery.norms")]
+    if momentum == 0.1:
+        assert said == []
+        return
+    assert len(said) == 1
+    assert all(one.momentum == momentum for one in student.modules() if isinstance(one, nn.BatchNorm2d))
+    if said == ["recovery.norms_measured"]:
+        before = student.state_dict()
+        changed = [
+            name for name in before if "running_mean" in name and not torch.equal(before[name], result.state_dict[name])
+        ]
+        assert len(changed) == 5
+    assert (said == ["recovery.norms_measured"]) or momentum is None
