@@ -26,6 +26,7 @@ from ..structures.memory import sample_memory
 from ..tasks.protocol import Split
 from .gradients import no_batch_error
 from .protocol import RatedModel
+from .samples import batches_after
 from .weight_slices import WeightSlice, roles_of
 from .weights import run_rated
 
@@ -33,6 +34,8 @@ BATCHES = 32
 """Calibration batches to look at, at most."""
 ENOUGH, FEWEST = 2, 16384
 """Rows of data for each input of a product, and in all, after which it looks at no more; drawn at random."""
+FEW = 4
+"""Rows for each input below which moments are shrunk: with more, what looks redundant in them is."""
 MEMORY = 1 << 31
 """Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
 CACHED = 1 << 26
@@ -92,12 +95,28 @@ class InputMoments:
         import torch
 
         found = whole_products(self.products) / self.rows
-        return found if self.bias is None else found - torch.outer(self.mean, self.mean)
+        if self.bias is not None:
+            found -= torch.outer(self.mean, self.mean)
+        return shrink_moments(found, self.rows) if self.rows < FEW * len(found) else found
 
     @property
     def mean(self) -> Any:
         """[k] of the inputs."""
         return self.sums / self.rows
+
+
+def shrink_moments(moments: Any, rows: int) -> Any:
+    """[k, k] moments drawn towards a multiple of the identity, in place, the more the fewer rows they are of.
+
+    Few rows leave directions that hardly any of them shows: what lies there would look free, and least squares would
+    put any weight there. The share is that of the oracle approximating shrinkage (Chen et al. 2010), with which the
+    expected square error of normal moments is smallest.
+    """
+    size, trace, square = len(moments), float(moments.trace()), float(moments.square().sum())
+    apart = (rows + 1 - 2 / size) * (square - trace**2 / size)
+    share = min(1.0, ((1 - 2 / size) * square + trace**2) / apart) if apart > 0 else 1.0
+    moments.mul_(1 - share).diagonal().add_(share * trace / size)
+    return moments
 
 
 def add_products(total: Any, columns: Any) -> None:
@@ -266,6 +285,15 @@ def affordable_batches(each: int, samples: int) -> int:
     return int(WORK / (max(each, 1) * max(samples, 1)))
 
 
+def first_batch_size(rated: RatedModel) -> int:
+    """Samples of the first calibration batch; raises where there is none."""
+    assert rated.task is not None
+    first = next(iter(rated.task.batches(Split.TRAIN, seed=rated.seed)), None)
+    if first is None:
+        raise no_batch_error()
+    return batch_size(rated.task.inputs(first))
+
+
 def samples_at_once(rated: RatedModel, token: CancelToken) -> int:
     """Samples that go through a model at a time, so that a CPU's caches hold what they make; 0 for whole batches."""
     import torch
@@ -289,9 +317,18 @@ def samples_at_once(rated: RatedModel, token: CancelToken) -> int:
 
 
 def gather_moments(
-    rated: RatedModel, dims: dict[str, int], found: dict[str, list[InputMoments]], at_once: int, token: CancelToken
+    rated: RatedModel,
+    dims: dict[str, int],
+    found: dict[str, list[InputMoments]],
+    at_once: int,
+    apart: int,
+    token: CancelToken,
 ) -> Job[None]:
-    """Pass over calibration batches until every product of these weights has seen enough rows."""
+    """Pass over calibration batches until every product of these weights has seen enough rows.
+
+    The first `apart` samples are left out: what is measured on samples that the moments have seen looks free where
+    there are fewer of them than inputs.
+    """
     from ..tracing.weight_products import WeightProduct, WeightProducts
 
     assert rated.task is not None
@@ -306,7 +343,8 @@ def gather_moments(
     weights = {name: one for name, one in rated.parameters.items() if name in dims or one.ndim == 1}
     watching = WeightProducts(weights, seen, [*others, *rated.model.buffers()])
     number, affordable, samples, first = 0, batches, 0, 0
-    for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches), 1):
+    shuffled = batches_after(rated.task, rated.task.batches(Split.TRAIN, seed=rated.seed), apart)
+    for number, batch in enumerate(islice(shuffled, batches), 1):
         whole = rated.task.inputs(batch)
         samples += batch_size(whole)
         if number == 1 and not rated.choices.batches:

@@ -47,13 +47,13 @@ class OutputDistance:
     """Calibration samples, and what the model gave for them at first."""
 
     def __init__(self, rated: RatedModel, read: Mapping[str, Any], count: int, seed: int, token: CancelToken) -> None:
-        """Draw samples and run the model as it is.
+        """Take the first samples in the order of the seed and run the model as it is.
 
         Args:
             rated: The model.
             read: Parameters that will change, by name.
             count: Samples.
-            seed: Of the draw.
+            seed: Of their order.
             token: Cancels.
 
         Raises:

@@ -5,7 +5,7 @@ that are no batches themselves (texts, targets of a detector). A batch in which 
 Several processes get their parts of a batch in the same way (`own_batches`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,9 @@ import numpy as np
 
 from ..inference.model_inputs import Inputs, batch_size
 from ..tasks.protocol import EMPTY, Portion, PortionedTask, SeekableTask, Split, Task
+
+APART = 4
+"""Of so many samples one is kept for measurements alone, where there is little data."""
 
 
 def samples_of(batch: Any, inputs: Inputs) -> Iterator[Any]:
@@ -36,6 +39,27 @@ def sample_count(batch: Any, inputs: Inputs) -> int:
 def samples_between(batch: Any, inputs: Inputs, first: int, last: int) -> Any:
     """A batch of some samples of one that can be cut, from `first` to the one before `last`."""
     return _cutting(inputs).part(batch, slice(first, last))
+
+
+def apart_samples(count: int, batches: int, batch: int) -> int:
+    """How many of `count` samples can be kept for measurements alone: up to a quarter of so many batches, 0 unknown."""
+    return min(count, max(max(batches, 1) * batch // APART, 1))
+
+
+def batches_after(task: Task, batches: Iterable[Any], apart: int) -> Iterator[Any]:
+    """Batches of the train split without those of the first `apart` samples.
+
+    Of fewer than `APART` batches the first one goes in part; one that cannot be cut is not left out at all then.
+    """
+    few = task.batch_count(Split.TRAIN) < APART
+    for batch in batches:
+        inputs = task.inputs(batch)
+        count = sample_count(batch, inputs)
+        if apart <= 0:
+            yield batch
+        elif few:
+            yield samples_between(batch, inputs, apart, count) if apart < count else batch
+        apart = 0 if few else apart - batch_size(inputs)
 
 
 def _cutting(inputs: Inputs) -> "_Cutting":

@@ -374,7 +374,7 @@ def search_shares(
     begin = gathered / (gathered + total * samples)
     names = {(one.tensor, one.dim) for some in readings.values() for one in some}
     found = dict[str, list[InputMoments]]()
-    gathering = gather_moments(rated, dict(sorted(names)), found, samples_at_once(rated, token), token)
+    gathering = gather_moments(rated, dict(sorted(names)), found, samples_at_once(rated, token), 0, token)
     yield from spanning(gathering, 0.0, begin)
     readers, movable = readers_of(rated, readings, found, token)
     exchange = exchange.among(movable)

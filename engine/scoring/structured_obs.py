@@ -20,6 +20,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..planning.protocol import Ranking
 from ..structures.analysis import CoupledSet, Kind
 from ..structures.costs import costs
+from ..tasks.protocol import Split
 from .aggregate import has_weights, structure_sums
 from .gradients import batches_of
 from .input_moments import (
@@ -27,6 +28,7 @@ from .input_moments import (
     MEMORY,
     InputMoments,
     affordable_batches,
+    first_batch_size,
     fitting_parts,
     gather_moments,
     moment_sizes,
@@ -36,6 +38,7 @@ from .input_moments import (
 )
 from .output_distance import OutputDistance
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, Step, with_partial_scores
+from .samples import apart_samples
 from .score_options import Choices
 from .weight_slices import WeightSlice, roles_of
 from .weights import Elementwise
@@ -59,9 +62,11 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     parts = fitting_parts(rated, readings)
     points, samples = _measurement_plan(max(costs(rated.analysis, rated.removed).macs, 1), len(readings))
     read = {one.tensor: rated.parameters[one.tensor] for some in readings.values() for one in some}
-    distance, at_once = None, 0
+    distance, at_once, apart = None, 0, 0
     if parts:
-        distance = OutputDistance(rated, read, samples, rated.seed + 1, token)
+        assert rated.task is not None
+        apart = apart_samples(samples, rated.task.batch_count(Split.TRAIN), first_batch_size(rated))
+        distance = OutputDistance(rated, read, apart, rated.seed, token)
         at_once = samples_at_once(rated, token)
     units: list[float] = []
     waiting: list[tuple[NDArray[np.int64], Floats]] = []
@@ -71,7 +76,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     for part in parts:
         names = {(one.tensor, one.dim) for key in part for one in readings[key]}
         found: dict[str, list[InputMoments]] = {}
-        yield from gather_moments(rated, dict(sorted(names)), found, at_once, token)
+        yield from gather_moments(rated, dict(sorted(names)), found, at_once, apart, token)
         for key in part:
             check(token)
             assert distance is not None
@@ -113,6 +118,7 @@ def cost(context: ScoringContext, choices: Choices) -> PassCost:
         for one in analysis.sets
     )
     points, samples = _measurement_plan(each, sets)
+    samples = apart_samples(samples, (context.batches or {}).get(Split.TRAIN, 0), batch)
     return PassCost(batches * parts + math.ceil(samples * (sets * points + RECORDED) / batch))
 
 
