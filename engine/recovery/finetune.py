@@ -23,8 +23,7 @@ from ..machine.devices import CPU, placed
 from ..machine.out_of_memory import runs_out_of_memory
 from ..structures.transition import KeptIndices
 from ..tasks.evaluate import evaluate_on, sample_tokens
-from ..tasks.metric_values import metric_value
-from ..tasks.protocol import Metric, Split, Task
+from ..tasks.protocol import Metric, Split, Task, metric_value
 from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import adjust_batchnorm, calibrate_batchnorm, norms_of, trainable_batches, untracked_norms
 from .budget import Budget, TimeLimit, TrainingTime, Unit
