@@ -45,22 +45,33 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         DataError: There is none, or one that cannot be read.
     """
     if not path.is_dir():
-        return _load(path)
+        return _load_file(path)
     found: dict[str, list[NDArray[Any]]] = {}
     for split, files in files_by_split(str(path), (".npz",)).items():
         for file in files:
-            for name, array in _load(file).items():
-                role, own = _said(name)
+            for name, array in _load_file(file).items():
+                role, own = _parse_name(name)
                 found.setdefault(f"{role}_{own or split}" if role else name, []).append(array)
-    return {name: _joined(path, name, arrays) for name, arrays in found.items()}
+    joined: dict[str, NDArray[Any]] = {}
+    for name, arrays in found.items():
+        # What holds no samples, such as the names of classes, is the same in each file.
+        if not _parse_name(name)[0]:
+            joined[name] = arrays[0]
+            continue
+        try:
+            joined[name] = np.concatenate(arrays)
+        except ValueError as error:
+            template = "The files in {path} contain {name} of different shapes: {error}. Give all one shape."
+            raise DataError("arrays.parts", template, path=str(path), name=name, error=str(error)) from error
+    return joined
 
 
 def samples_and_targets(arrays: Mapping[str, NDArray[Any]]) -> tuple[BySplit, BySplit]:
-    """Samples and targets by split; those of no split stand for TRAIN, which is divided then."""
-    return _named(arrays, SAMPLES), _named(arrays, TARGETS)
+    """Samples and targets by split; those of no split count as TRAIN, which is divided then."""
+    return _arrays_of_role(arrays, SAMPLES), _arrays_of_role(arrays, TARGETS)
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
+def _load_file(path: Path) -> dict[str, NDArray[Any]]:
     check_special(path, DataError)
     if not path.is_file():
         raise DataError("arrays.missing", "{path} does not exist. Name an .npz file.", path=str(path))
@@ -70,59 +81,41 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                 template = "{path} is a single array. Save an .npz with {expected}."
                 raise DataError("arrays.single", template, path=str(path), expected=EXPECTED)
         with zipfile.ZipFile(path) as archive:
-            _check_sizes(path, archive)
+            check_archive(path, archive, DataError)
+            # NumPy would allocate what the header of an array says, however little of it the file holds.
+            for info in archive.infolist():
+                if not info.filename.endswith(".npy"):
+                    continue
+                with archive.open(info) as member:
+                    version = np.lib.format.read_magic(member)
+                    is_first = version == (1, 0)
+                    read = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+                    shape, _, dtype = read(member)
+                if not dtype.hasobject and math.prod(shape) * dtype.itemsize > info.file_size:
+                    raise ValueError(f"{info.filename} is shorter than its shape {shape}")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (*ARCHIVE_ERRORS, *HEADER_ERRORS) as error:
-        if _holds_objects(path, error):
+        # NumPy takes any file that is no array for a pickle; only an archive or array that says so is one.
+        if "Object arrays cannot be loaded" in str(error) and path.stat().st_size > 0:
             template = "{path} contains Python objects, which Secateur never unpickles. Save plain arrays of numbers."
             raise DataError("arrays.pickle", template, path=str(path)) from error
         template = "{path} is damaged or not an .npz file. Save it again with numpy.savez."
         raise DataError("arrays.damaged", template, details=str(error), path=str(path)) from error
 
 
-def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
-    """Raise an error where the file, or an array by its header, has more in it than lies on disk."""
-    check_archive(path, archive, DataError)
-    for info in archive.infolist():
-        if not info.filename.endswith(".npy"):
-            continue
-        with archive.open(info) as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(member)
-        if not dtype.hasobject and math.prod(shape) * dtype.itemsize > info.file_size:
-            raise ValueError(f"{info.filename} is shorter than its shape {shape}")
-
-
-def _holds_objects(path: Path, error: Exception) -> bool:
-    """NumPy takes any file that is no array for a pickle; only an archive or array that says so is one."""
-    return "Object arrays cannot be loaded" in str(error) and path.stat().st_size > 0
-
-
-def _joined(path: Path, name: str, arrays: list[NDArray[Any]]) -> NDArray[Any]:
-    """The arrays of several files of one split behind each other; what holds no samples is taken once."""
-    if not _said(name)[0] or len(arrays) == 1:
-        return arrays[0]
-    try:
-        return np.concatenate(arrays)
-    except ValueError as error:
-        template = "The files in {path} contain {name} of different shapes: {error}. Give all one shape."
-        raise DataError("arrays.parts", template, path=str(path), name=name, error=str(error)) from error
-
-
-def _named(arrays: Mapping[str, NDArray[Any]], roles: tuple[str, ...]) -> BySplit:
+def _arrays_of_role(arrays: Mapping[str, NDArray[Any]], roles: tuple[str, ...]) -> BySplit:
     """The arrays of a role by split, the first of its names; one without a split counts where none has one."""
     found, bare = BySplit(), BySplit()
     for role in roles:
         for name, array in arrays.items():
-            said, split = _said(name)
+            said, split = _parse_name(name)
             if said == role:
                 (bare if split is None else found).setdefault(split or Split.TRAIN, array)
     return found or bare
 
 
-def _said(name: str) -> tuple[str, Split | None]:
+def _parse_name(name: str) -> tuple[str, Split | None]:
     """What an array's name says that it holds, and of which split; ("", None) where it says neither."""
     first, _, second = name.lower().partition("_")
     role, split = (second, first) if first in ALIASES else (first, second)
@@ -172,18 +165,6 @@ def read_arrays(path: Path, spec: TaskSpec, title: str) -> Arrays:
     """Read, check and divide the arrays of a file or folder."""
     arrays = load_arrays(path)
     x, y = samples_and_targets(arrays)
-    _check_names(path, arrays, x, y)
-    for split, samples in x.items():
-        _check_split(split, samples, y.get(split))
-    rows = divide({split: len(array) for split, array in x.items()}, seed_of(spec))
-    classes = tuple(str(name) for name in np.ravel(arrays.get("classes", ())))
-    x_of = {split: x[source][taken] for split, (source, taken) in rows.items()}
-    y_of = {split: _plain(y[source])[taken] for split, (source, taken) in rows.items() if y}
-    return Arrays(title, classes, x_of, y_of, spec)
-
-
-def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) -> None:
-    """Refuse a file without samples, with labels for some splits only, or with samples of different shapes."""
     named: dict[str, Any] = {"path": str(path), "expected": EXPECTED}
     if not x:
         names = ", ".join(arrays) or Message("task.nothing", "nothing")
@@ -193,35 +174,37 @@ def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) 
         raise DataError("arrays.unlabelled", template, **named)
     if len({array.shape[1:] for array in x.values()}) > 1:
         shapes = ", ".join(f"{split.value} {array.shape[1:]}" for split, array in x.items())
-        raise DataError(
-            "arrays.shapes",
-            "The splits have samples of different shapes: {shapes}. Give all samples one shape.",
-            shapes=shapes,
-        )
+        template = "The splits have samples of different shapes: {shapes}. Give all samples one shape."
+        raise DataError("arrays.shapes", template, shapes=shapes)
+    for split, samples in x.items():
+        named = {"split": split.value, "shape": samples.shape}
+        if samples.ndim < 2 or not len(samples):
+            template = (
+                "Samples of the {split} split have the shape {shape}; expected [N, ...] with at least one sample."
+            )
+            raise DataError("arrays.empty", template, **named)
+        if not (np.issubdtype(samples.dtype, np.integer) or np.issubdtype(samples.dtype, np.floating)):
+            template = "Samples of the {split} split are of type {dtype}; expected bytes, integers or floats."
+            raise DataError("arrays.type", template, dtype=str(samples.dtype), **named)
+        if y and y[split].shape[:1] != samples.shape[:1]:
+            template = (
+                "The {split} split has {count} samples but labels of shape {labels}. Give one label for each sample."
+            )
+            raise DataError("arrays.lengths", template, count=len(samples), labels=y[split].shape, **named)
+    rows = divide({split: len(array) for split, array in x.items()}, seed_of(spec))
+    classes = tuple(str(name) for name in np.ravel(arrays.get("classes", ())))
+    x_of = {split: x[source][taken] for split, (source, taken) in rows.items()}
+    y_of = {split: _plain_labels(y[source])[taken] for split, (source, taken) in rows.items() if y}
+    return Arrays(title, classes, x_of, y_of, spec)
 
 
-def _check_split(split: Split, x: NDArray[Any], y: NDArray[Any] | None) -> None:
-    """Refuse arrays that are empty or do not belong together."""
-    named: dict[str, Any] = {"split": split.value, "shape": x.shape}
-    if x.ndim < 2 or not len(x):
-        template = "Samples of the {split} split have the shape {shape}; expected [N, ...] with at least one sample."
-        raise DataError("arrays.empty", template, **named)
-    if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating)):
-        template = "Samples of the {split} split are of type {dtype}; expected bytes, integers or floats."
-        raise DataError("arrays.type", template, dtype=str(x.dtype), **named)
-    if y is None:
-        return
-    if y.shape[:1] != x.shape[:1]:
-        template = "The {split} split has {count} samples but labels of shape {labels}. Give one label for each sample."
-        raise DataError("arrays.lengths", template, count=len(x), labels=y.shape, **named)
-
-
-def _plain(y: NDArray[Any]) -> NDArray[Any]:
+def _plain_labels(y: NDArray[Any]) -> NDArray[Any]:
     """Labels in the types that losses take; whole numbers in a column [N, 1] are class numbers [N], masks likewise."""
-    kinds = ((np.bool_, np.int64), (np.integer, np.int64), (np.floating, np.float32))
     if not np.issubdtype(y.dtype, np.floating) and y.ndim in (2, 4) and y.shape[1] == 1:
         y = y[:, 0]
-    return next((y.astype(plain) for kind, plain in kinds if np.issubdtype(y.dtype, kind)), y)
+    if np.issubdtype(y.dtype, np.floating):
+        return y.astype(np.float32)
+    return y.astype(np.int64) if np.issubdtype(y.dtype, np.integer) or y.dtype == np.bool_ else y
 
 
 def open_bundled(spec: TaskSpec) -> DataTask:

@@ -25,32 +25,47 @@ PIXELS = 3 * 32 * 32
 
 def open_idx(spec: TaskSpec) -> DataTask:
     """Open a folder of idx files, plain or gzipped."""
-    folder = _folder(spec)
+    folder = _data_folder(spec)
     parts: dict[Split, tuple[NDArray[Any], NDArray[Any]]] = {}
     for split, names in IDX.items():
         images, labels = (_find(folder, names, f"-{kind}-ubyte*") for kind in ("images-idx3", "labels-idx1"))
         if images and labels:
-            parts[split] = _idx(images[0]), _idx(labels[0])
-    return _task(spec, parts, (), Message("task.idx", "train-images-idx3-ubyte and train-labels-idx1-ubyte"))
+            parts[split] = _read_idx(images[0]), _read_idx(labels[0])
+    return _make_task(spec, parts, (), Message("task.idx", "train-images-idx3-ubyte and train-labels-idx1-ubyte"))
 
 
 def open_cifar(spec: TaskSpec) -> DataTask:
     """Open a folder of CIFAR-10's or CIFAR-100's binary version."""
-    folder, parts = _folder(spec), dict[Split, tuple[NDArray[Any], NDArray[Any]]]()
+    folder, parts = _data_folder(spec), dict[Split, tuple[NDArray[Any], NDArray[Any]]]()
     for split, patterns in CIFAR.items():
         files = _find(folder, patterns, "")
-        if files:
-            parts[split] = _cifar(files)
-    names = [folder / name for name in NAMES if (folder / name).is_file()]
-    return _task(
+        if not files:
+            continue
+        for file in files:
+            check_special(file, DataError)
+            check_unpacked(file, file.stat().st_size, error=DataError)
+        data = np.concatenate([np.frombuffer(file.read_bytes(), np.uint8) for file in files])
+        # A record is the class and the pixels; CIFAR-100 has the coarse class in front.
+        before = 2 if files[0].name in ("train.bin", "test.bin") else 1
+        if not len(data) or len(data) % (before + PIXELS):
+            raise _damaged(files[0])
+        records = data.reshape(-1, before + PIXELS)
+        parts[split] = records[:, before:].reshape(-1, 3, 32, 32), records[:, before - 1].astype(np.int64)
+    names: list[str] = []
+    if found := [folder / name for name in NAMES if (folder / name).is_file()]:
+        try:
+            names = read_whole(found[0], error=DataError).decode("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise _damaged(found[0], str(error)) from error
+    return _make_task(
         spec,
         parts,
-        _lines(names[0]) if names else (),
+        tuple(name for name in names if name.strip()),
         Message("task.cifar", "data_batch_1.bin (the binary version: pickles are never loaded)"),
     )
 
 
-def _task(
+def _make_task(
     spec: TaskSpec, parts: dict[Split, tuple[NDArray[Any], NDArray[Any]]], names: tuple[str, ...], expected: Message
 ) -> DataTask:
     """A classification of what was found, divided further where splits are missing."""
@@ -68,7 +83,7 @@ def _task(
     return DataTask(spec, Arrays(Path(spec.path).name, names, x, y, spec), purpose_of(spec, "classification"))
 
 
-def _folder(spec: TaskSpec) -> Path:
+def _data_folder(spec: TaskSpec) -> Path:
     """The folder, or `raw` below it, where torchvision keeps the files."""
     folder = Path(spec.path)
     return folder / "raw" if (folder / "raw").is_dir() else folder
@@ -78,7 +93,11 @@ def _find(folder: Path, names: tuple[str, ...], end: str) -> list[Path]:
     return [file for name in names for file in sorted(folder.glob(name + end))]
 
 
-def _idx(file: Path) -> NDArray[Any]:
+def _damaged(file: Path, details: str = "") -> DataError:
+    return DataError("binary.damaged", "{path} is damaged. Download it again.", details=details, path=str(file))
+
+
+def _read_idx(file: Path) -> NDArray[Any]:
     """Bytes of an idx file: two zeros, a type, the number of dimensions, each size as four bytes, then the content."""
     check_special(file, DataError)
     try:
@@ -90,29 +109,5 @@ def _idx(file: Path) -> NDArray[Any]:
         if not size:
             raise ValueError("it is empty")
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
-        template = "{path} is damaged. Download it again."
-        raise DataError("binary.damaged", template, details=str(error), path=str(file)) from error
+        raise _damaged(file, str(error)) from error
     return content.astype(np.int64) if len(shape) == 1 else content
-
-
-def _cifar(files: list[Path]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Images [N, 3, 32, 32] and classes [N]: in a record the class comes last before the pixels."""
-    for file in files:
-        check_special(file, DataError)
-        check_unpacked(file, file.stat().st_size, error=DataError)
-    data = np.concatenate([np.frombuffer(file.read_bytes(), np.uint8) for file in files])
-    before = 2 if files[0].name in ("train.bin", "test.bin") else 1  # CIFAR-100 has the coarse class in front
-    if not len(data) or len(data) % (before + PIXELS):
-        template = "{path} is damaged. Download it again."
-        raise DataError("binary.damaged", template, path=str(files[0]))
-    records = data.reshape(-1, before + PIXELS)
-    return records[:, before:].reshape(-1, 3, 32, 32), records[:, before - 1].astype(np.int64)
-
-
-def _lines(file: Path) -> tuple[str, ...]:
-    try:
-        text = read_whole(file, error=DataError).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        template = "{path} is damaged. Download it again."
-        raise DataError("binary.damaged", template, details=str(error), path=str(file)) from error
-    return tuple(line for line in text.splitlines() if line.strip())

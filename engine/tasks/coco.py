@@ -84,41 +84,41 @@ class DetectionTask(DataTask):
     def loss(self, model: Any, batch: Any) -> Tensor:
         """The detector's own losses; boxes of crowds are left out."""
         numbers = self._numbers(model)
-        targets = [_without_crowds(one, numbers) for one in batch[1]]
+        targets: list[dict[str, Tensor]] = []
+        for one in batch[1]:
+            kept = ~one.crowd
+            targets.append({"boxes": one.boxes[kept], "labels": _renumber(one.labels[kept], numbers)})
         return self.purpose.loss(training_losses(model, batch[0], targets), (batch[0],), targets)
 
     def _batch(self, split: Split, rows: NDArray[np.int64]) -> tuple[Any, Any]:
         """Images and targets, boxes of each."""
         return self._data.read(split, rows), list(self._data.targets(split, rows))
 
-    def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
+    def _evaluate_batches(self, predict: Any, split: Split) -> Iterator[Rows]:
         """What was found in each image of a batch, and what is in it."""
         numbers = self._numbers(predict if isinstance(predict, nn.Module) else self._original)
-        for rows in self._ordered(split, None):
+        for rows in self._rows_of_batches(split, None):
             images, targets = self._batch(split, rows)
-            found = self._found(predict, images)
-            right = [replace(one, labels=_numbered(one.labels, numbers)) for one in targets]
+            if isinstance(predict, nn.Module):
+                found = run_model(predict, (images,))
+            elif in_two_stages(self._original):
+                answers = [run_model(predict, {IMAGES: torch.as_tensor(image)[None]}) for image in images]
+                found = [{name: one[name] for name in FOUND} for one in answers]
+            else:
+                found = self._boxes_of_maps(predict, images)
+            right = [replace(one, labels=_renumber(one.labels, numbers)) for one in targets]
             yield self.purpose.rows(found, (images,), right)
 
-    def _found(self, predict: Any, images: Any) -> Any:
-        """Boxes in each image: what a model or a file answers, or what is made of the maps that a file gives."""
-        if isinstance(predict, nn.Module):
-            return run_model(predict, (images,))
-        if in_two_stages(self._original):
-            found = [run_model(predict, {IMAGES: torch.as_tensor(image)[None]}) for image in images]
-            return [{name: one[name] for name in FOUND} for one in found]
-        size = self._size_of_file()
-        given = torch.cat([resized(image[None], size) for image in images])
-        answer = run_model(predict, {IMAGES: given, MAPS: True})
-        maps = {name: torch.as_tensor(answer[name]) for name in maps_of(self._original)}
-        found = boxes_of(self._original, maps, size)
-        scales = [torch.tensor([image.shape[-1] / size[1], image.shape[-2] / size[0]] * 2) for image in images]
-        return [{**one, "boxes": one["boxes"] * scale} for one, scale in zip(found, scales, strict=True)]
-
-    def _size_of_file(self) -> tuple[int, int]:
-        """(height, width) that a file takes: that of the examples by which the original was analysed."""
+    def _boxes_of_maps(self, predict: Any, images: Any) -> list[dict[str, Tensor]]:
+        """Boxes in each image, made of the maps that an exported file gives for images of one size."""
+        # A file takes the size of the examples by which the original was analysed.
         height, width = images_of(analysis_inputs(self._original, self.example_inputs())).shape[-2:]
-        return height, width
+        given = torch.cat([resized(image[None], (height, width)) for image in images])
+        outputs = run_model(predict, {IMAGES: given, MAPS: True})
+        maps = {name: torch.as_tensor(outputs[name]) for name in maps_of(self._original)}
+        found = boxes_of(self._original, maps, (height, width))
+        scales = [torch.tensor([image.shape[-1] / width, image.shape[-2] / height] * 2) for image in images]
+        return [{**one, "boxes": one["boxes"] * scale} for one, scale in zip(found, scales, strict=True)]
 
     def _numbers(self, model: Any) -> dict[int, int]:
         """Category ids to the model's numbers; a cut one has those of its original."""
@@ -142,7 +142,8 @@ class DetectionTask(DataTask):
             with evaluating(model):
                 found = self.purpose.answer(run_model(model, (images,)), (images,))
             ids = {number: category for category, number in self._numbers(model).items()}
-            said = [self._words([ids.get(n, -1) for n in _sure(one)]) for one in found]
+            sure = [one["labels"][one["scores"] >= SHOWN_SCORE].tolist() for one in found]
+            said = [self._words([ids.get(number, -1) for number in labels]) for labels in sure]
         words = [self._words(one.labels.tolist()) for one in targets]
         return tuple(sample(*one) for one in zip(images, words, said, strict=True))
 
@@ -153,18 +154,8 @@ class DetectionTask(DataTask):
         return ", ".join(f"{count} {name}" for name, count in counted.most_common(SHOWN)) or "nothing"
 
 
-def _sure(found: Mapping[str, Tensor]) -> list[int]:
-    return [int(one) for one in found["labels"][found["scores"] >= SHOWN_SCORE]]
-
-
-def _numbered(labels: Tensor, numbers: Mapping[int, int]) -> Tensor:
+def _renumber(labels: Tensor, numbers: Mapping[int, int]) -> Tensor:
     return torch.tensor([numbers[int(one)] for one in labels], dtype=torch.int64)
-
-
-def _without_crowds(one: Boxes, numbers: Mapping[int, int]) -> dict[str, Tensor]:
-    """What a detector learns of an image."""
-    kept = ~one.crowd
-    return {"boxes": one.boxes[kept], "labels": _numbered(one.labels[kept], numbers)}
 
 
 class CocoImages:
@@ -198,30 +189,27 @@ class CocoImages:
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> Any:
         """Images [n, C, H, W] float32, or a list of [C, H, W] where they differ in size and are not resized."""
-        images = [self._image(self._images[split][row]) for row in map(int, rows)]
+        images: list[Tensor] = []
+        for row in map(int, rows):
+            pixels = self._reader.read([str(self._images[split][row].file)])
+            images.append((pixels if self._spec.size is None else resized(pixels, self._spec.size))[0])
         return torch.stack(images) if len({one.shape for one in images}) == 1 else images
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
         """[n] objects, the `Boxes` of each image, with the ids of categories as labels."""
         found = np.empty(len(rows), dtype=object)
         for place, row in enumerate(map(int, rows)):
-            found[place] = self._target(self._images[split][row])
+            one = self._images[split][row]
+            boxes = torch.tensor(one.boxes, dtype=torch.float32).reshape(-1, 4)
+            boxes[:, 2:] += boxes[:, :2]
+            area = torch.tensor(one.areas, dtype=torch.float32)
+            if self._spec.size is not None:
+                width, height = one.size or image_size(one.file)
+                across, down = self._spec.size[1] / width, self._spec.size[0] / height
+                boxes, area = boxes * torch.tensor([across, down, across, down]), area * across * down
+            labels = torch.tensor(one.categories, dtype=torch.int64)
+            found[place] = Boxes(boxes, labels, torch.tensor(one.crowd, dtype=torch.bool), area)
         return found
-
-    def _image(self, one: AnnotatedImage) -> Tensor:
-        pixels = self._reader.read([str(one.file)])
-        return (pixels if self._spec.size is None else resized(pixels, self._spec.size))[0]
-
-    def _target(self, one: AnnotatedImage) -> Boxes:
-        boxes = torch.tensor(one.boxes, dtype=torch.float32).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        area = torch.tensor(one.areas, dtype=torch.float32)
-        if self._spec.size is not None:
-            width, height = one.size or image_size(one.file)
-            across, down = self._spec.size[1] / width, self._spec.size[0] / height
-            boxes, area = boxes * torch.tensor([across, down, across, down]), area * across * down
-        labels = torch.tensor(one.categories, dtype=torch.int64)
-        return Boxes(boxes, labels, torch.tensor(one.crowd, dtype=torch.bool), area)
 
 
 def open_coco(spec: TaskSpec) -> DetectionTask:

@@ -1,10 +1,10 @@
 """Finds and reads COCO-style annotations: the file of each split, its images, and their boxes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from ..errors import DataError, Message
 from ..storage.file_limits import check_special, check_unpacked, parse_json
@@ -15,7 +15,6 @@ FOLDER, PREFERRED = "annotations", "instances"
 LISTS = ("images", "annotations", "categories")
 BEGINNING = 4096
 """Bytes of a file that tell what it is."""
-CocoEntry: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +41,22 @@ class AnnotatedImage:
 def annotation_files(root: Path) -> dict[Split, Path]:
     """The file of each split; TRAIN alone for a single one, {} where there is none.
 
-    Files lie in the folder, in `annotations` or in the folders of the splits. The split is named by the folder
+    Files are in the folder, in `annotations` or in the folders of the splits. The split is named by the folder
     (`train/_annotations.coco.json`) or by a part of the name (`instances_train2017.json`); of several files of a split
     the one that is called `instances` counts.
     """
     if root.is_file():
         return {Split.TRAIN: root}
     places = [root, root / FOLDER, *(one for one in sorted(root.iterdir()) if one.name.lower() in ALIASES)]
-    files = [file for place in places if place.is_dir() for file in sorted(place.glob("*.json")) if _begins_so(file)]
+    files = [
+        file for place in places if place.is_dir() for file in sorted(place.glob("*.json")) if _has_annotations(file)
+    ]
     by_split: dict[Split, list[Path]] = {}
     for file in files:
-        split = _split_of(file, root)
+        # By the folder, or by a word of the name without its year.
+        words = re.split(r"[^a-z]+", file.stem.lower())
+        folder = file.parent.name.lower() if file.parent != root else ""
+        split = next((ALIASES[word] for word in (folder, *words) if word in ALIASES), None)
         if split is not None:
             by_split.setdefault(split, []).append(file)
     if by_split:
@@ -66,43 +70,6 @@ def read_annotations(file: Path, root: Path) -> tuple[list[AnnotatedImage], dict
     Raises:
         DataError: The file is damaged or no such file, or an image is not there.
     """
-    content = _content(file)
-    try:
-        names = {int(one["id"]): str(one.get("name", one["id"])) for one in content["categories"]}
-        listed = {one["id"]: str(one["file_name"]) for one in content["images"]}
-        folder = _folder_of(list(listed.values()), file, root)
-        sizes = {one["id"]: _size(one) for one in content["images"]}
-        images = {number: AnnotatedImage(folder / name, size=sizes[number]) for number, name in listed.items()}
-        for one in content["annotations"]:
-            _add(images[one["image_id"]], one)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        template = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
-        reason = f"{type(error).__name__} at {error}"
-        raise DataError("coco.damaged", template, details=repr(error), path=str(file), reason=reason) from error
-    unnamed = {category for one in images.values() for category in one.categories} - names.keys()
-    if unnamed:
-        template = "{path} has boxes of the category {category}, which its list of categories lacks. Correct the file."
-        raise DataError("coco.category", template, path=str(file), category=min(unnamed))
-    return list(images.values()), names
-
-
-def _size(one: CocoEntry) -> tuple[int, int] | None:
-    """Width and height of an entry of the list of images, where it has them."""
-    width, height = int(one.get("width") or 0), int(one.get("height") or 0)
-    return (width, height) if width > 0 and height > 0 else None
-
-
-def _add(image: AnnotatedImage, one: CocoEntry) -> None:
-    """A box to its image; one without an area holds nothing."""
-    x, y, width, height = (float(number) for number in one["bbox"])
-    if width > 0 and height > 0:
-        image.boxes.append((x, y, width, height))
-        image.categories.append(int(one["category_id"]))
-        image.crowd.append(bool(one.get("iscrowd", 0)))
-        image.areas.append(float(one.get("area", width * height)))
-
-
-def _content(file: Path) -> dict[str, Any]:
     try:
         check_special(file, DataError)
         check_unpacked(file, file.stat().st_size, error=DataError)
@@ -110,16 +77,42 @@ def _content(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         template = "{path} is not readable JSON. Choose another file."
         raise DataError("coco.not_json", template, details=str(error), path=str(file)) from error
+    damaged = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
     missing = [name for name in LISTS if not isinstance(content, dict) or name not in content]
     if missing:
         reason = Message("coco.lacks", "it lacks {names}", {"names": ", ".join(missing)})
-        template = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
-        raise DataError("coco.damaged", template, path=str(file), reason=reason)
-    return cast("dict[str, Any]", content)
+        raise DataError("coco.damaged", damaged, path=str(file), reason=reason)
+    content = cast("dict[str, Any]", content)
+    try:
+        names = {int(one["id"]): str(one.get("name", one["id"])) for one in content["categories"]}
+        listed = {one["id"]: str(one["file_name"]) for one in content["images"]}
+        folder = _folder_of_images(list(listed.values()), file, root)
+        sizes = {one["id"]: (int(one.get("width") or 0), int(one.get("height") or 0)) for one in content["images"]}
+        images: dict[Any, AnnotatedImage] = {}
+        for number, name in listed.items():
+            size = sizes[number]
+            images[number] = AnnotatedImage(folder / name, size=size if min(size) > 0 else None)
+        for one in content["annotations"]:
+            image = images[one["image_id"]]
+            x, y, width, height = (float(number) for number in one["bbox"])
+            # A box without an area holds nothing.
+            if width > 0 and height > 0:
+                image.boxes.append((x, y, width, height))
+                image.categories.append(int(one["category_id"]))
+                image.crowd.append(bool(one.get("iscrowd", 0)))
+                image.areas.append(float(one.get("area", width * height)))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__} at {error}"
+        raise DataError("coco.damaged", damaged, details=repr(error), path=str(file), reason=reason) from error
+    unnamed = {category for one in images.values() for category in one.categories} - names.keys()
+    if unnamed:
+        template = "{path} has boxes of the category {category}, which its list of categories lacks. Correct the file."
+        raise DataError("coco.category", template, path=str(file), category=min(unnamed))
+    return list(images.values()), names
 
 
-def _begins_so(file: Path) -> bool:
-    """Whether the beginning of a JSON is that of annotations: other files may lie beside images too."""
+def _has_annotations(file: Path) -> bool:
+    """Whether a JSON begins as annotations do: folders of images may hold other files too."""
     if not file.is_file():
         return False
     try:
@@ -130,19 +123,12 @@ def _begins_so(file: Path) -> bool:
     return re.search(rf'"({"|".join((*LISTS, "licenses"))})"\s*:\s*\['.encode(), begin) is not None
 
 
-def _split_of(file: Path, root: Path) -> Split | None:
-    """By the folder, or by a word of the name without its year."""
-    words = re.split(r"[^a-z]+", file.stem.lower())
-    folder = file.parent.name.lower() if file.parent != root else ""
-    return next((ALIASES[word] for word in (folder, *words) if word in ALIASES), None)
-
-
 def _preferred(files: Sequence[Path]) -> Path:
     return next((one for one in files if one.stem.lower().startswith(PREFERRED)), files[0])
 
 
-def _folder_of(names: Sequence[str], file: Path, root: Path) -> Path:
-    """Where the images lie: beside the file, in `images`, or in a folder that is called as the file's split is."""
+def _folder_of_images(names: Sequence[str], file: Path, root: Path) -> Path:
+    """Where the images are: beside the file, in `images`, or in a folder that is called as the file's split is."""
     here, base = file.parent, root if root.is_dir() else root.parent
     named = re.split(r"[^A-Za-z0-9]+", file.stem)
     inner = [Path(), Path("images"), *(Path(word) for word in named), *(Path("images") / word for word in named)]

@@ -84,7 +84,7 @@ class DataTask:
     def example_inputs(self) -> Inputs:
         """Two training samples (one twice where there is only one)."""
         rows = np.arange(2) % self._data.size(Split.TRAIN)
-        return self._taken(self._data.read(Split.TRAIN, rows))
+        return self._as_inputs(self._data.read(Split.TRAIN, rows))
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Any, torch.Tensor]]:
         """Inputs and targets, in order or shuffled by `seed`; targets are -1 where nothing is known."""
@@ -92,12 +92,12 @@ class DataTask:
 
     def batches_from(self, split: Split, seed: int | None, start: int) -> Iterator[tuple[Any, torch.Tensor]]:
         """The same from a batch on; none before it is read."""
-        for rows in self._ordered(split, seed, start):
+        for rows in self._rows_of_batches(split, seed, start):
             yield self._batch(split, rows)
 
     def portion_batches(self, split: Split, seed: int | None, start: int, portion: Portion) -> Iterator[Any]:
         """A process's part of each batch from one on; no other row is read."""
-        for number, rows in enumerate(self._ordered(split, seed, start), start):
+        for number, rows in enumerate(self._rows_of_batches(split, seed, start), start):
             own = portion.of(rows, number)
             yield self._batch(split, own) if len(own) else EMPTY
 
@@ -107,7 +107,7 @@ class DataTask:
 
     def inputs(self, batch: Any) -> Inputs:
         """The model's inputs in a batch."""
-        return self._taken(batch[0])
+        return self._as_inputs(batch[0])
 
     def distillation_batch(self, batch: Any) -> DistillationBatch:
         """The outputs for the inputs of a batch, of models of tokens at those that count."""
@@ -133,7 +133,7 @@ class DataTask:
             )
             raise TaskError("task.no_original", template)
         with evaluating(predict), evaluating(None if labelled else self._original):
-            judged = self._judged(predict, split)
+            judged = self._evaluate_batches(predict, split)
             return (yield from measure(judged, self.purpose, self._data.size(split), split, not labelled, token))
 
     def mixture(self) -> DomainMixture | None:
@@ -172,7 +172,7 @@ class DataTask:
         assert isinstance(self._data, DomainData)
         parts, total = list[Rows](), self._data.size(split)
         with evaluating(predict):
-            for rows in self._judged(predict, split):
+            for rows in self._evaluate_batches(predict, split):
                 check(token)
                 parts.append(rows)
                 yield Progress("Measuring the loss of each domain", sum(map(len, parts)), total)
@@ -190,13 +190,13 @@ class DataTask:
         """Inputs and targets of some rows."""
         return self._data.read(split, rows), torch.from_numpy(self._targets(split, rows))
 
-    def _ordered(self, split: Split, seed: int | None, start: int = 0) -> Iterator[NDArray[np.int64]]:
+    def _rows_of_batches(self, split: Split, seed: int | None, start: int = 0) -> Iterator[NDArray[np.int64]]:
         """The rows of each batch, from one on."""
         order = all_rows(self._data, split) if seed is None else shuffled_rows(self._data, split, seed)
         for first in range(start * self.spec.batch, len(order), self.spec.batch):
             yield order[first : first + self.spec.batch]
 
-    def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
+    def _evaluate_batches(self, predict: Any, split: Split) -> Iterator[Rows]:
         """The rows of each batch."""
         for batch in self.batches(split):
             inputs, targets = self.inputs(batch), batch[1]
@@ -207,7 +207,7 @@ class DataTask:
                 targets = self.purpose.answer(run_model(self._original, inputs), inputs)
             yield self.purpose.rows(outputs, inputs, targets)
 
-    def _taken(self, given: Any) -> Inputs:
+    def _as_inputs(self, given: Any) -> Inputs:
         """Inputs of the type that the model takes."""
         inputs = inputs_of(given)
         return narrowed(inputs) if option(self.spec, DTYPE) == BFLOAT16 else inputs
@@ -227,12 +227,12 @@ class DataTask:
 
     def _samples(self, model: Any | None) -> tuple[Sample, ...]:
         size = self._data.size(SHOWN_FROM)
-        rows = _different(self._targets(SHOWN_FROM, np.arange(size if self._classes else min(size, SHOWN))))
+        rows = _varied_rows(self._targets(SHOWN_FROM, np.arange(size if self._classes else min(size, SHOWN))))
         inputs, targets = inputs_of(self._data.read(SHOWN_FROM, rows)), self._targets(SHOWN_FROM, rows)
         said = [""] * len(rows)
         if model is not None:
             with evaluating(model):
-                outputs = run_model(model, self._taken(inputs))
+                outputs = run_model(model, self._as_inputs(inputs))
             if self._data.labelled:
                 self._check_classes(outputs)
             said = [self._word(one) for one in self.purpose.answer(outputs, inputs).cpu().numpy()]
@@ -252,7 +252,7 @@ class DataTask:
         return self._data.classes[number] if number < len(self._data.classes) else str(number)
 
 
-def _different(targets: NDArray[Any]) -> NDArray[np.int64]:
+def _varied_rows(targets: NDArray[Any]) -> NDArray[np.int64]:
     """Rows of up to five samples, of different classes spread over all of them where there are enough."""
     if targets.ndim != 1:
         return np.arange(min(len(targets), SHOWN))

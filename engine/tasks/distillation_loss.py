@@ -1,6 +1,6 @@
 """The distillation loss between the outputs of student and teacher. Loads torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from ..tracing.tree import outputs_of
 from .model_outputs import main_output, widened
 
 TOKEN_TEMPERATURE, CLASS_TEMPERATURE = 1.0, 2.0
-"""For the logits of each token of a text, and for those of a sample, where nobody has said another."""
+"""For the logits of each token of a text, and for those of a sample, where no other is given."""
 CACHED = 1 << 18
 """Logits that are compared at a time on a CPU: more of them leave its caches."""
 
@@ -38,7 +38,7 @@ def distillation_loss(
     vectors of tokens [N, T, H] at the positions that count.
 
     Whether answers [N, values] are `logits` is for the task to say: distributions forget what is added to all values of
-    a sample, which is nothing to a class and everything to a regression. Where nobody has said it (a `task.py` with a
+    a sample, which is nothing to a class and everything to a regression. Where it is open (a `task.py` with a
     metric of its own and no class numbers), both distances are added up: no answer but the teacher's own brings both to
     zero.
 
@@ -48,10 +48,10 @@ def distillation_loss(
         temperature: What softens logits; 0 for automatic: 1 for those of tokens, else 2.
         chosen: Paths of the outputs that count, () for all.
         counts: [N, T] bool, which positions count; None where there are none.
-        logits: Whether outputs [N, values] are logits, None where nobody has said it.
+        logits: Whether outputs [N, values] are logits, None where it is open.
     """
     main, distances = main_output(teacher), list[Tensor]()
-    for s, t in _pairs(student, teacher, chosen):
+    for s, t in _pair_outputs(student, teacher, chosen):
         by_token = (t is main or logits is False) and _has_positions(t, counts)
         softening = temperature or (TOKEN_TEMPERATURE if by_token else CLASS_TEMPERATURE)
         pair = (at(s, counts), at(t, counts)) if by_token else (s, t)
@@ -59,7 +59,7 @@ def distillation_loss(
     return torch.stack(distances).mean()
 
 
-def _pairs(student: Any, teacher: Any, chosen: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
+def _pair_outputs(student: Any, teacher: Any, chosen: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
     """Each output of the student's with the teacher's of the same name; raises SecateurError where there is none."""
     learned, taught = (
         [one for one in outputs_of(given, chosen) if one.tensor.is_floating_point()] for given in (student, teacher)
@@ -67,10 +67,18 @@ def _pairs(student: Any, teacher: Any, chosen: Sequence[str]) -> list[tuple[Tens
     kept = [[one for one in every if one.preserved] for every in (learned, taught)]
     if kept[1] and [one.path for one in kept[0]] == [one.path for one in kept[1]]:
         return [(one.tensor, other.tensor) for one, other in zip(*kept, strict=True)]
-    answers = {one.path: one.tensor for one in learned}
-    for every in (kept[1], taught):  # of outputs that have another form in training, what they were computed from
-        found = ((_counterpart(one.path, answers), one.tensor) for one in every)
-        pairs = [(own, other) for own, other in found if own is not None and own.shape == other.shape]
+    # Outputs that have another form in training: those at the same path, or at the end of it from a name on, such as
+    # "boxes" for "1.boxes". Where none fits, the tensors that the teacher's outputs were computed from.
+    own = {one.path: one.tensor for one in learned}
+    for every in (kept[1], taught):
+        pairs: list[tuple[Tensor, Tensor]] = []
+        for one in every:
+            parts = one.path.split(".")
+            ends = (parts[start:] for start in range(len(parts)))
+            names = (".".join(end) for end in ends if end == parts or not end[0].isdecimal())
+            found = next((own[name] for name in names if name in own), None)
+            if found is not None and found.shape == one.tensor.shape:
+                pairs.append((found, one.tensor))
         if pairs:
             return pairs
     main = main_output(student), main_output(teacher)
@@ -89,14 +97,6 @@ def _pairs(student: Any, teacher: Any, chosen: Sequence[str]) -> list[tuple[Tens
     raise SecateurError("recovery.training_outputs", template, outputs=", ".join(one.path for one in taught))
 
 
-def _counterpart(path: str, answers: Mapping[str, Tensor]) -> Tensor | None:
-    """The output at a path, or at the end of it from a name on: "boxes" for "1.boxes"."""
-    parts = path.split(".")
-    ends = (parts[start:] for start in range(len(parts)))
-    named = (".".join(end) for end in ends if end == parts or not end[0].isdecimal())
-    return next((answers[one] for one in named if one in answers), None)
-
-
 def at(answer: Tensor, counts: Tensor | None) -> Tensor:
     """[n, V] of [N, T, V], at the positions [N, T] that count; what has no such positions stays."""
     if counts is None or not _has_positions(answer, counts):
@@ -110,24 +110,23 @@ def _has_positions(output: Tensor, counts: Tensor | None) -> bool:
 
 
 def _distance(student: Tensor, teacher: Tensor, temperature: float, logits: bool | None) -> Tensor:
-    student = widened(student)  # in eight bits the softened distributions of two like models are the same
-    teacher = teacher.to(student.dtype)  # a student that is trained in single precision has one in half
+    """The distance of two tensors: of distributions where they are or may be `logits`, else of numbers."""
+    # With eight bits of mantissa the softened distributions of two similar models are the same. The teacher may be in
+    # half precision where the student is trained in single precision.
+    student = widened(student)
+    teacher = teacher.to(student.dtype)
     distributions = logits is not False and student.ndim == 2 and student.shape[1] > 1
     if not distributions:
         return _error(student, teacher)
     rows = max(CACHED // student.shape[1], 1) if student.device.type == CPU else max(len(student), 1)
-    parts = zip(torch.split(student, rows), torch.split(teacher, rows), strict=True)
-    distance = torch.stack([_divergence(*part, temperature) for part in parts]).sum()
+    divergences: list[Tensor] = []
+    for own, right in zip(torch.split(student, rows), torch.split(teacher, rows), strict=True):
+        guess = F.log_softmax(own if temperature == 1 else own / temperature, dim=1)
+        soft = F.log_softmax(right if temperature == 1 else right / temperature, dim=1)
+        divergences.append(F.kl_div(guess, soft, reduction="sum", log_target=True))
+    distance = torch.stack(divergences).sum()
     distance = distance / max(len(student), 1) * temperature**2
     return distance if logits else distance + _error(student, teacher)
-
-
-def _divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Sum over answers [N, C] of the Kullback-Leibler divergence of what is guessed from what is taught."""
-    if temperature != 1:
-        student, teacher = student / temperature, teacher / temperature
-    soft, guess = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
-    return F.kl_div(guess, soft, reduction="sum", log_target=True)
 
 
 def _error(student: Tensor, teacher: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def updated_proportions(
 
     Args:
         proportions: [k] until now, above 0, with the sum 1.
-        losses: [k] of the model, in nats a token; NaN where nobody measured one.
+        losses: [k] of the model, in nats a token; NaN where none was measured.
         references: [k] what they should be; NaN where that is unknown.
         clamped: Losses below their reference count as equal to it, as in the paper; not in its code.
         smoothing: Share c of (1 - c) w + c / k.
@@ -82,19 +82,22 @@ class DomainMixture:
             size: Of a batch.
             start: How many of them come before the first batch.
         """
-        drawn = self._drawn(count)
+        drawn = self._draw_domains(count)
         cursors = self.cursors + np.bincount(drawn[:start], minlength=len(self.names))
         for first in range(start, count, size):
             batch: list[int] = []
             domains: list[int] = drawn[first : first + size].tolist()
             for domain in domains:
-                batch.append(_row(rows[domain], int(cursors[domain]), (self.seed, domain)))
+                # Every pass over a domain has an order of its own.
+                turn, place = divmod(int(cursors[domain]), len(rows[domain]))
+                order = _shuffled(len(rows[domain]), (self.seed, domain, turn))
+                batch.append(int(rows[domain][order[place]]))
                 cursors[domain] += 1
             yield np.array(batch, np.int64)
 
     def after(self, count: int) -> "DomainMixture":
         """With the cursors behind a pass of so many sequences."""
-        return replace(self, cursors=self.cursors + np.bincount(self._drawn(count), minlength=len(self.names)))
+        return replace(self, cursors=self.cursors + np.bincount(self._draw_domains(count), minlength=len(self.names)))
 
     def begun(self) -> "DomainMixture":
         """The same at the begin of a pass."""
@@ -119,7 +122,7 @@ class DomainMixture:
             passed=int(found.get("passed", 0)),
         )
 
-    def _drawn(self, count: int) -> NDArray[np.int64]:
+    def _draw_domains(self, count: int) -> NDArray[np.int64]:
         """[count] the domain of each sequence: the one that is furthest behind its proportion."""
         owed, found = np.zeros(len(self.names)), np.empty(count, np.int64)
         for number in range(count):
@@ -191,12 +194,6 @@ def require_losses(names: Sequence[str], given: Sequence[str]) -> None:
         raise DataError("text.no_reference", template, missing=", ".join(missing))
 
 
-def _row(rows: NDArray[np.int64], cursor: int, seed: tuple[int, int]) -> int:
-    """The row at a cursor of a domain, of which every pass has an order of its own."""
-    turn, place = divmod(cursor, len(rows))
-    return int(rows[_order(len(rows), (*seed, turn))[place]])
-
-
 @lru_cache(maxsize=64)
-def _order(count: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
+def _shuffled(count: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(count)

@@ -47,15 +47,14 @@ class Images:
     def __init__(self, title: str, found: dict[Split, ClassFolders], spec: TaskSpec) -> None:
         """Divide the images that were found."""
         self.title = title
-        names = _names(next(iter(found.values())))
+        names = next(iter(found.values())).classes
         order: list[str] = json.loads(option(spec, CLASSES, "[]"))
         self.classes = tuple(order if set(names) <= set(order) else names)
         self._numbers = np.array([self.classes.index(name) for name in names], np.int64)
-        listed: dict[Split, list[tuple[str, int]]] = {split: images.samples for split, images in found.items()}
-        divided = divide({split: len(files) for split, files in listed.items()}, seed_of(spec))
+        divided = divide({split: len(images.samples) for split, images in found.items()}, seed_of(spec))
         self._files: dict[Split, list[tuple[str, int]]] = {}
         for split, (source, rows) in divided.items():
-            self._files[split] = [listed[source][row] for row in rows.tolist()]
+            self._files[split] = [found[source].samples[row] for row in rows.tolist()]
         self._images = ImageReader(spec)
 
     def size(self, split: Split) -> int:
@@ -74,34 +73,37 @@ class Images:
 def open_folder(spec: TaskSpec) -> DataTask:
     """Open an image folder as a classification task."""
     root = Path(spec.path)
-    found = {split: _images(folder) for split, folder in _splits(root).items()}
-    _check_classes(root, found)
+    found = {split: _list_images(folder) for split, folder in _split_folders(root).items()}
+    # Class numbers come from the order of the names: every split must have the same ones.
+    every = [set(images.classes) for images in found.values()]
+    odd = set[str]().union(*every) - every[0].intersection(*every)
+    if odd:
+        template = "The splits in {path} have different classes. Give all splits the same; not in all of them: {names}."
+        raise DataError("folder.classes", template, path=str(root), names=", ".join(sorted(odd)[:5]))
     return DataTask(spec, Images(root.name, found, spec), purpose_of(spec, "classification"))
 
 
 def require_images(path: str) -> None:
-    """Raise DataError for no folder of images, by its first class: the others are looked at when it is opened."""
-    for folder in _splits(Path(path)).values():
+    """Raise DataError for no folder of images, by its first class; the others are checked when it is opened."""
+    for folder in _split_folders(Path(path)).values():
         first = _classes(folder)[:1]
         names = (file for one in first for _, files in walked(folder / one, DataError) for file in files)
         if not any(map(_is_image, names)):
             raise _without_images(folder, first)
 
 
-def _splits(root: Path) -> dict[Split, Path]:
+def _split_folders(root: Path) -> dict[Split, Path]:
     """The folders of classes by split; TRAIN alone where `root` names none."""
     if not root.is_dir():
         template = "{path} is not a folder. Name a folder of images with one sub-folder for each class."
         raise DataError("folder.missing", template, path=str(root))
-    return split_folders(root, filter(_is_split, root.iterdir())) or {Split.TRAIN: root}
+    # Only a folder that holds classes itself is a split: a class may be called "test" too.
+    named = (one for one in root.iterdir() if one.is_dir() and one.name.lower() in ALIASES)
+    splits = [one for one in named if any(inner.is_dir() for inner in one.iterdir())]
+    return split_folders(root, splits) or {Split.TRAIN: root}
 
 
-def _is_split(folder: Path) -> bool:
-    """True for `train`, `val` ... that hold classes themselves; a class may be called "test" too."""
-    return folder.is_dir() and folder.name.lower() in ALIASES and any(inner.is_dir() for inner in folder.iterdir())
-
-
-def _images(folder: Path) -> ClassFolders:
+def _list_images(folder: Path) -> ClassFolders:
     """In the order of torchvision's `ImageFolder`, which follows links without an end."""
     classes = _classes(folder)
     samples: list[tuple[str, int]] = []
@@ -131,16 +133,3 @@ def _without_images(folder: Path, empty: list[str]) -> DataError:
 
 def _is_image(file: str) -> bool:
     return file.lower().endswith(IMG_EXTENSIONS)
-
-
-def _check_classes(root: Path, found: dict[Split, ClassFolders]) -> None:
-    """Class numbers come from the order of the names: every split must have the same ones."""
-    every = [set(_names(images)) for images in found.values()]
-    odd = set[str]().union(*every) - every[0].intersection(*every)
-    if odd:
-        template = "The splits in {path} have different classes. Give all splits the same; not in all of them: {names}."
-        raise DataError("folder.classes", template, path=str(root), names=", ".join(sorted(odd)[:5]))
-
-
-def _names(images: ClassFolders) -> list[str]:
-    return images.classes

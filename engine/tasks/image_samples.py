@@ -52,11 +52,8 @@ def per_channel(values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
 def sample(x: torch.Tensor, label: str, predicted: str, text: str = "") -> Sample:
     """A preprocessed input [C, H, W] to look at; anything else has no picture, but what a person reads of it."""
     low, high = float(x.min()), float(x.max())
-    return Sample(_picture(x, low, high), label, predicted, tuple(x.shape), low, high, text)
-
-
-def _picture(x: torch.Tensor, low: float, high: float) -> NDArray[np.uint8] | None:
-    if x.ndim != 3 or x.shape[0] not in (1, 3):
-        return None
-    stretched = ((x - low) / max(high - low, 1e-12) * 255).round().to(torch.uint8).numpy()
-    return stretched[0] if len(stretched) == 1 else np.ascontiguousarray(stretched.transpose(1, 2, 0))
+    picture: NDArray[np.uint8] | None = None
+    if x.ndim == 3 and x.shape[0] in (1, 3):
+        stretched = ((x - low) / max(high - low, 1e-12) * 255).round().to(torch.uint8).numpy()
+        picture = stretched[0] if len(stretched) == 1 else np.ascontiguousarray(stretched.transpose(1, 2, 0))
+    return Sample(picture, label, predicted, tuple(x.shape), low, high, text)

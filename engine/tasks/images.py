@@ -42,7 +42,7 @@ class ImageReader:
 
     def read(self, images: Sequence[str | bytes], name: str = "An image") -> torch.Tensor:
         """Preprocessed images [n, C, H, W] float32 of files, or of the bytes of files, which are called `name`."""
-        pixels = [self._pixels(image, name) for image in images]
+        pixels = [self._read_pixels(image, name) for image in images]
         shapes = {tuple(one.shape) for one in pixels}
         if len(shapes) > 1:
             sizes = " and ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:3])
@@ -50,14 +50,15 @@ class ImageReader:
             raise DataError("folder.sizes", template, sizes=sizes)
         return standardise(torch.stack(pixels).float() / 255, self._spec)
 
-    def _pixels(self, image: str | bytes, name: str = "An image") -> torch.Tensor:
+    def _read_pixels(self, image: str | bytes, name: str) -> torch.Tensor:
         """Pixels [C, H, W] uint8."""
         if image in self._cache:
             return self._cache[image]
         file = image if isinstance(image, str) else name
         try:
             with opened_image(Path(image) if isinstance(image, str) else image, file) as opened:
-                pixels = self._decoded(opened.convert("L" if self._grey else "RGB"))
+                decoded: torch.Tensor = functional.pil_to_tensor(opened.convert("L" if self._grey else "RGB"))
+                pixels = fitted(decoded, self._spec)
         except UNREADABLE as error:
             template = "{file} is not a readable image. Remove or replace it."
             raise DataError("folder.unreadable", template, details=str(error), file=file) from error
@@ -65,11 +66,6 @@ class ImageReader:
             self._room -= pixels.numel()
             self._cache[image] = pixels
         return pixels
-
-    def _decoded(self, image: Image.Image) -> torch.Tensor:
-        """[C, H, W] uint8, fitted into the size where one is given."""
-        pixels: torch.Tensor = functional.pil_to_tensor(image)
-        return fitted(pixels, self._spec)
 
 
 def opened_image(image: Path | bytes, name: str) -> Image.Image:

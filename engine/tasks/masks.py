@@ -53,14 +53,14 @@ class MaskedImages:
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Classes [n, H, W]."""
-        masks = [self._mask(self._pairs[split][row][1]) for row in map(int, rows)]
+        masks = [self._read_mask(self._pairs[split][row][1]) for row in map(int, rows)]
         sizes = sorted({f"{height} x {width}" for height, width in (mask.shape for mask in masks)})
         if len(sizes) > 1:
             template = "The masks have different sizes ({sizes}). Enter the size that the model takes."
             raise DataError("masks.sizes", template, sizes=all_of(sizes[:3]))
         return np.stack(masks)
 
-    def _mask(self, file: Path) -> NDArray[np.int64]:
+    def _read_mask(self, file: Path) -> NDArray[np.int64]:
         """Classes [H, W], resized and cropped as the images are, without values between classes."""
         try:
             with opened_image(file, str(file)) as opened:
@@ -79,16 +79,12 @@ def open_masks(spec: TaskSpec) -> DataTask:
     """Open a folder of images and masks."""
     root = Path(spec.path)
     purpose = purpose_of(spec, "segmentation")
-    named = split_folders(root, _folders(root))
-    found = {split: _pairs(folder) for split, folder in (named or {Split.TRAIN: root}).items()}
+    named = split_folders(root, filter(Path.is_dir, root.iterdir()) if root.is_dir() else ())
+    found = {split: _pair_files(folder) for split, folder in (named or {Split.TRAIN: root}).items()}
     return DataTask(spec, MaskedImages(spec, found), purpose)
 
 
-def _folders(root: Path) -> list[Path]:
-    return [one for one in root.iterdir() if one.is_dir()] if root.is_dir() else []
-
-
-def _pairs(folder: Path) -> Pairs:
+def _pair_files(folder: Path) -> Pairs:
     """Images and masks of the same name, whatever their endings; raises DataError where one is missing."""
     images, masks = ({one.stem: one for one in sorted((folder / name).glob("*.*"))} for name in (IMAGES, MASKS))
     alone = sorted(images.keys() ^ masks.keys())

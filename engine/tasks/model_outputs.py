@@ -83,10 +83,10 @@ def run_model(predict: Any, inputs: Inputs) -> Any:
         except SecateurError:
             raise
         except Exception as error:
-            raise _refused(predict, inputs, error) from error
+            raise explain_refusal(predict, inputs, error) from error
 
 
-def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
+def explain_refusal(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
     """Say why a model could not take a batch: in words where the channels differ, otherwise in the framework's own."""
     shapes = [tuple(x.shape) for _, x in named_arrays(inputs)]
     wanted = channels_taken(predict)
@@ -97,9 +97,13 @@ def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
         return TaskError("task.channels", template, details=str(error), channels=shapes[0][1], wanted=wanted)
     shape = ", ".join(str(list(s)) for s in shapes)
     whole = (not torch.as_tensor(x).is_floating_point() for _, x in named_arrays(inputs))
-    if shapes and all(len(one) == 2 for one in shapes) and all(whole):  # tokens, and their masks
+    # Tokens and their masks.
+    if shapes and all(len(one) == 2 for one in shapes) and all(whole):
         arrays = (torch.as_tensor(x) for _, x in named_arrays(inputs))
-        highest, rows = max((int(x.max()) for x in arrays if x.numel()), default=0), _longest_table(predict)
+        highest = max((int(x.max()) for x in arrays if x.numel()), default=0)
+        # The longest embedding has a row for each token at least.
+        modules = predict.modules() if isinstance(predict, nn.Module) else ()
+        rows = max((one.num_embeddings for one in modules if isinstance(one, nn.Embedding)), default=0)
         if 0 < rows <= highest:
             template = (
                 "The data holds token {highest}, but the model knows only {rows} tokens. Choose the tokenizer that "
@@ -114,12 +118,6 @@ def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
         return TaskError("task.tokens", template, details=repr(error), length=length, error=words)
     template = "The model cannot take a batch of shape {shape}: {error}. Check the size, channels and type of the data."
     return TaskError("task.batch", template, details=repr(error), shape=shape, error=str(error).strip().rstrip("."))
-
-
-def _longest_table(predict: Any) -> int:
-    """Rows of the longest embedding, 0 where there is none: at least as many as there are tokens."""
-    modules = predict.modules() if isinstance(predict, nn.Module) else ()
-    return max((module.num_embeddings for module in modules if isinstance(module, nn.Embedding)), default=0)
 
 
 def channels_taken(predict: Any) -> int | None:

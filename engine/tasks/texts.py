@@ -88,13 +88,13 @@ class Sequences:
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
         """Tokens [n, T] int64."""
-        return torch.from_numpy(self._asked(split, rows)[0])
+        return torch.from_numpy(self._inputs_and_targets(split, rows)[0])
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Right tokens [n, T]."""
-        return self._asked(split, rows)[1]
+        return self._inputs_and_targets(split, rows)[1]
 
-    def _asked(self, split: Split, rows: NDArray[np.int64]) -> TokensAndTargets:
+    def _inputs_and_targets(self, split: Split, rows: NDArray[np.int64]) -> TokensAndTargets:
         source, taken = self._rows[split]
         numbers = taken[rows]
         return self._ask[source](self._stored[source].take(numbers), numbers)
@@ -102,16 +102,13 @@ class Sequences:
 
 def open_text(spec: TaskSpec) -> DataTask:
     """Open plain text; the next token is asked for, unless the specification says else."""
-    found = files_by_split(spec.path, (".txt",)).items()
-    return language_task(spec, {split: _by_domain(files, spec.path) for split, files in found})
-
-
-def _by_domain(files: Sequence[Path], path: str) -> dict[str, Iterable[Document]]:
-    """The documents of each domain that files of a task at a path name, one a file."""
-    named: dict[str, list[Path]] = {}
-    for file in files:
-        named.setdefault(domain_of(file, path), []).append(file)
-    return {name: map(_read, some) for name, some in named.items()}
+    texts: dict[Split, dict[str, Iterable[Document]]] = {}
+    for split, files in files_by_split(spec.path, (".txt",)).items():
+        named: dict[str, list[Path]] = {}
+        for file in files:
+            named.setdefault(domain_of(file, spec.path), []).append(file)
+        texts[split] = {name: map(_read_file, some) for name, some in named.items()}
+    return language_task(spec, texts)
 
 
 def language_task(spec: TaskSpec, texts: Mapping[Split, Mapping[str, Iterable[Document]]]) -> DataTask:
@@ -119,12 +116,13 @@ def language_task(spec: TaskSpec, texts: Mapping[Split, Mapping[str, Iterable[Do
     purpose = purpose_of(spec, *LANGUAGE)
     tokens, length, seed = tokens_of(spec), length_of(spec), seed_of(spec)
     masked = option(spec, "purpose") == "masked"
-    end = None if masked or tokens.after else tokens.end  # those around sequences divide documents where there are any
+    # Tokens around each sequence divide documents already, where there are any.
+    end = None if masked or tokens.after else tokens.end
     packing = () if end is None else ((PACKING, PACKED),)
     spec = replace(spec, options=(*(one for one in spec.options if one[0] != PACKING), *packing))
     stored = {split: store(some, tokens, length, end) for split, some in texts.items()}
     ask: dict[Split, MakeTargets] = {
-        split: TokenMasking(tokens, seed, place) if masked else _next for place, split in enumerate(stored)
+        split: TokenMasking(tokens, seed, place) if masked else _next_tokens for place, split in enumerate(stored)
     }
     data = Sequences(Path(spec.path).name, stored, ask, seed)
     return DataTask(spec, data, purpose, remarks_on(max(one.unknown for one in stored.values())))
@@ -217,7 +215,7 @@ def store(
     return StoredSequences(stored, tokens.before, tokens.after, counts, unknown / max(seen, 1))
 
 
-def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> TokensAndTargets:
+def _next_tokens(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> TokensAndTargets:
     """The tokens, and at each position the one that follows."""
     last = np.full((len(rows), 1), NOT_ASKED)
     return rows, np.concatenate([rows[:, 1:], last], 1)
@@ -244,7 +242,7 @@ class TokenMasking:
         return np.where(hidden, self._mask, rows), np.where(hidden, rows, NOT_ASKED)
 
 
-def _read(file: Path) -> Iterator[str]:
+def _read_file(file: Path) -> Iterator[str]:
     """A text in parts, divided behind the ends of lines; raises DataError where it is none."""
     check_special(file, DataError)
     try:

@@ -143,7 +143,7 @@ def tokens_of(spec: TaskSpec) -> Tokens:
             "reads text byte by byte."
         )
         raise DataError("tokenizer.missing", template, path=str(file), bytes=BYTES)
-    return _read(file)
+    return _read_tokenizer(file)
 
 
 def in_words(samples: Sequence[torch.Tensor], spec: TaskSpec) -> list[str]:
@@ -152,22 +152,19 @@ def in_words(samples: Sequence[torch.Tensor], spec: TaskSpec) -> list[str]:
         return [""] * len(samples)
     if spec.kind in WITH_TEXT and not samples[0].is_floating_point():
         tokens = tokens_of(spec)
-        return ["\n".join(_shortened(tokens.text(row)) for row in _array(one)[:, :TEXT].tolist()) for one in samples]
-    return [_first(_array(one).flatten()) for one in samples]
+        words: list[str] = []
+        for one in samples:
+            texts = [tokens.text(row) for row in _array(one)[:, :TEXT].tolist()]
+            words.append("\n".join(t if len(t) <= TEXT else f"{t[:TEXT].rstrip()}\u2026" for t in texts))
+        return words
+    rows = [[f"{number:.3g}" for number in _array(one).flatten().tolist()] for one in samples]
+    return [", ".join([*row[:NUMBERS], "\u2026"] if len(row) > NUMBERS else row) for row in rows]
 
 
 def _array(x: torch.Tensor) -> NDArray[Any]:
-    plain = x.float() if x.is_floating_point() else x  # numpy knows no bfloat16
+    # NumPy knows no bfloat16.
+    plain = x.float() if x.is_floating_point() else x
     return plain.detach().cpu().numpy()
-
-
-def _first(numbers: NDArray[Any]) -> str:
-    words = [f"{number:.3g}" for number in numbers[:NUMBERS].tolist()]
-    return ", ".join([*words, "\u2026"] if len(numbers) > NUMBERS else words)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= TEXT else f"{text[:TEXT].rstrip()}\u2026"
 
 
 def tokenizer_in(where: Path) -> Path:
@@ -190,33 +187,31 @@ def length_of(spec: TaskSpec) -> int:
     return int(given)
 
 
-def _read(file: Path) -> HuggingFace:
+def _read_tokenizer(file: Path) -> HuggingFace:
     tokenizers = require_package("tokenizers", "text", Message("task.tokenizers", "Tokenizers"))
     try:
         with foreign_reader(str(file), DataError):
             tokenizer = tokenizers.Tokenizer.from_file(str(file))
             tokenizer.no_padding()
             tokenizer.no_truncation()
-            around = _around(tokenizer)
+            # The special tokens before and behind a text are what encoding adds to it.
+            bare: list[int] = tokenizer.encode("a", add_special_tokens=False).ids
+            whole: list[int] = tokenizer.encode("a").ids
+            start = next((i for i in range(len(whole)) if bare and whole[i : i + len(bare)] == bare), 0)
+            around = tuple(whole[:start]), tuple(whole[start + len(bare) :])
     except DataError as error:
         template = "{path} is not a readable tokenizer.json. Choose another file."
         raise DataError("tokenizer.damaged", template, details=error.details, path=str(file)) from error
-    mask = _special(tokenizer, file.parent, "mask_token", MASKS)
-    end = _special(tokenizer, file.parent, "eos_token", ENDS)
-    padding = _special(tokenizer, file.parent, "pad_token", PADDINGS)
-    unknown = _special(tokenizer, file.parent, "unk_token", UNKNOWNS)
+    mask = _number_of_special(tokenizer, file.parent, "mask_token", MASKS)
+    end = _number_of_special(tokenizer, file.parent, "eos_token", ENDS)
+    padding = _number_of_special(tokenizer, file.parent, "pad_token", PADDINGS)
+    unknown = _number_of_special(tokenizer, file.parent, "unk_token", UNKNOWNS)
     return HuggingFace(tokenizer, mask, end, *around, padding or 0, unknown)
 
 
-def _special(tokenizer: Any, folder: Path, role: str, usual: tuple[str, ...]) -> int | None:
+def _number_of_special(tokenizer: Any, folder: Path, role: str, usual: tuple[str, ...]) -> int | None:
     """Number of a special token, by what the files beside say or by what is usual."""
-    names = (*_said(folder, role), *usual)
-    return next((number for name in names if (number := tokenizer.token_to_id(name)) is not None), None)
-
-
-def _said(folder: Path, role: str) -> list[str]:
-    """What the files of a Hugging Face model call a special token."""
-    said: list[str] = []
+    names: list[str] = []
     for file in (folder / name for name in TOKENIZER_NOTES):
         try:
             content = parse_json(read_whole(file, error=DataError))
@@ -224,13 +219,6 @@ def _said(folder: Path, role: str) -> list[str]:
             continue
         given = cast("dict[str, Any]", content).get(role) if isinstance(content, dict) else None
         name = cast("dict[str, Any]", given).get("content") if isinstance(given, dict) else given
-        said += [name] if isinstance(name, str) else []
-    return said
-
-
-def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The special tokens that the tokenizer puts before and behind a text."""
-    bare: list[int] = tokenizer.encode("a", add_special_tokens=False).ids
-    whole: list[int] = tokenizer.encode("a").ids
-    start = next((i for i in range(len(whole)) if bare and whole[i : i + len(bare)] == bare), 0)
-    return tuple(whole[:start]), tuple(whole[start + len(bare) :])
+        names += [name] if isinstance(name, str) else []
+    names += usual
+    return next((number for name in names if (number := tokenizer.token_to_id(name)) is not None), None)

@@ -48,11 +48,12 @@ def open_ultralytics(spec: TaskSpec) -> "UltralyticsTask":
     try:
         with temporary_folder() as folder:
             file = folder / Path(spec.path).name
-            library("utils").YAML.save(file, _located(Path(spec.path)))
+            library("utils").YAML.save(file, _read_yaml(Path(spec.path)))
             data = library("data.utils").check_det_dataset(file, autodownload=False)
     except SecateurError:
         raise
-    except Exception as error:  # the package raises many kinds, with many lines of advice
+    # The package raises many kinds, with many lines of advice.
+    except Exception as error:
         template = (
             "{path} is not a data set of Ultralytics' form. Name a .yaml with train, val and names, whose images are "
             "there: nothing is downloaded."
@@ -61,7 +62,7 @@ def open_ultralytics(spec: TaskSpec) -> "UltralyticsTask":
     return UltralyticsTask(spec, data)
 
 
-def _located(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     """What a .yaml says, with its folders absolute, all of them in its own or in the user's folder of data sets.
 
     Raises:
@@ -118,7 +119,19 @@ class UltralyticsTask:
     def info(self, model: Any | None) -> TaskInfo:
         """Title, sizes and samples; the first model given says what the labels mean."""
         if model is not None and self._model is None:
-            _require_fitting(model, self.spec.path, len(self._data["names"]))
+            if not is_yolo(model) or task_of(model) not in VALIDATORS:
+                template = (
+                    "Data of Ultralytics' form ({path}) evaluates Ultralytics models that find boxes, masks or key "
+                    "points, and {kind} is not one. Describe the task in a task.py."
+                )
+                raise TaskError("yolo.model", template, path=self.spec.path, kind=type(model).__name__)
+            classes, own = len(self._data["names"]), len(cast("Mapping[int, str]", model.names))
+            if own != classes:
+                template = (
+                    "The data has {classes} classes, but the model finds {own}. Open the data that it was trained on, "
+                    "or write nc: {classes} into its .yaml."
+                )
+                raise TaskError("yolo.classes", template, classes=classes, own=own)
             self._model = model
         known = self._model is not None
         return TaskInfo(
@@ -197,27 +210,26 @@ class UltralyticsTask:
             raise TaskError("yolo.no_model", "Data of Ultralytics' form needs a model. Open one with it.")
         if (source, changed) not in self._read:
             settings = settings_for(self._model, imgsz=self._size(), mosaic=0.0, workers=0)
-            self._read[source, changed] = self._scanned(source, changed, settings)
+            try:
+                with reading_only():
+                    found = library("data").build_yolo_dataset(
+                        settings,
+                        self._data[source.value],
+                        self.spec.batch,
+                        dict(self._data),
+                        mode="train" if changed else "val",
+                        rect=False,
+                        stride=STRIDE,
+                        fraction=1.0,
+                    )
+            # What the package raises where images or labels cannot be read.
+            except (OSError, RuntimeError, ValueError) as error:
+                template = "The {split} images of {path} or their labels cannot be read. Look at them."
+                raise DataError("yolo.images", template, str(error), split=source.value, path=self.spec.path) from error
+            # The package would rewrite or remove arrays beside the images.
+            found.npy_files = [NOWHERE] * len(found.im_files)
+            self._read[source, changed] = found
         return self._read[source, changed]
-
-    def _scanned(self, source: Split, changed: bool, settings: Any) -> Any:
-        try:
-            with reading_only():
-                found = library("data").build_yolo_dataset(
-                    settings,
-                    self._data[source.value],
-                    self.spec.batch,
-                    dict(self._data),
-                    mode="train" if changed else "val",
-                    rect=False,
-                    stride=STRIDE,
-                    fraction=1.0,
-                )
-        except (OSError, RuntimeError, ValueError) as error:  # as the package says that images or labels are none
-            template = "The {split} images of {path} or their labels cannot be read. Look at them."
-            raise DataError("yolo.images", template, str(error), split=source.value, path=self.spec.path) from error
-        found.npy_files = [NOWHERE] * len(found.im_files)  # arrays beside images, that it would rewrite or remove
-        return found
 
     def _samples(self) -> tuple[Sample, ...]:
         """The first validation images, with the names of what is in them."""
@@ -230,19 +242,3 @@ class UltralyticsTask:
             words = ", ".join(f"{classes.count(name)} {name}" for name in dict.fromkeys(classes))
             found.append(sample(one["img"].float() / 255, words or "nothing", ""))
         return tuple(found)
-
-
-def _require_fitting(model: Any, path: str, classes: int) -> None:
-    if not is_yolo(model) or task_of(model) not in VALIDATORS:
-        template = (
-            "Data of Ultralytics' form ({path}) evaluates Ultralytics models that find boxes, masks or key points, and "
-            "{kind} is not one. Describe the task in a task.py."
-        )
-        raise TaskError("yolo.model", template, path=path, kind=type(model).__name__)
-    own = len(cast("Mapping[int, str]", model.names))
-    if own != classes:
-        template = (
-            "The data has {classes} classes, but the model finds {own}. Open the data that it was trained on, or write "
-            "nc: {classes} into its .yaml."
-        )
-        raise TaskError("yolo.classes", template, classes=classes, own=own)

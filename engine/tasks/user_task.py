@@ -69,31 +69,27 @@ class UserFile:
 
     def call(self, name: str, *arguments: Any, **named: Any) -> Any:
         """Call a function of the file."""
-        function = self._function(name)
-        with self._located():
-            return function(*arguments, **named)
+        if not self.defines(name):
+            template = "{file} has no function {name}, which is needed here. Define it."
+            raise TaskError("task_file.absent", template, file=str(self.path), name=name)
+        with self._explain_errors():
+            return getattr(self._module, name)(*arguments, **named)
 
     def iterate(self, name: str, *arguments: Any, **named: Any) -> Iterator[Any]:
         """Go through what a function of the file returns, lazily."""
         given = self.call(name, *arguments, **named)
-        with self._located():
+        with self._explain_errors():
             items = iter(given)
         while True:
-            with self._located():
+            with self._explain_errors():
                 try:
                     item = next(items)
                 except StopIteration:
                     return
             yield item
 
-    def _function(self, name: str) -> Any:
-        if not self.defines(name):
-            template = "{file} has no function {name}, which is needed here. Define it."
-            raise TaskError("task_file.absent", template, file=str(self.path), name=name)
-        return getattr(self._module, name)
-
     @contextmanager
-    def _located(self) -> Generator[None]:
+    def _explain_errors(self) -> Generator[None]:
         """Turn an error inside the user's code into a sentence with its line."""
         try:
             yield
@@ -122,10 +118,14 @@ def split_names(file: UserFile) -> Mapping[Split, str]:
     """
     declared = file.value("SPLITS", None)
     if declared is not None:
-        return _declared(declared, file.path)
-    said = set(_selectors(file.path))
+        names = cast("Sequence[Any]", declared) if isinstance(declared, list | tuple) else ()
+        if len(names) != len(Split) or len(set(map(str, names))) != len(Split):
+            template = "SPLITS in {file} is {given}. Use three different names: for training, validation and test."
+            raise TaskError("task_file.declared_splits", template, file=str(file.path), given=f"{declared!r}")
+        return {split: str(name) for split, name in zip(Split, names, strict=True)}
+    said = set(_names_of_splits(file.path))
     if not said:
-        said = {name for path in _modules_beside(file.path) for name in _selectors(path)}
+        said = {name for path in _imported_files(file.path) for name in _names_of_splits(path)}
     if said & UNMISTAKABLE:
         return FORMER_NAMES
     if FORMER_NAMES[Split.TEST] not in said:
@@ -142,19 +142,10 @@ def split_names(file: UserFile) -> Mapping[Split, str]:
     )
 
 
-def _declared(given: Any, path: Path) -> Mapping[Split, str]:
-    """The names that a file declares as `SPLITS`."""
-    names = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else ()
-    if len(names) != len(Split) or len(set(map(str, names))) != len(Split):
-        template = "SPLITS in {file} is {given}. Use three different names: for training, validation and test."
-        raise TaskError("task_file.declared_splits", template, file=str(path), given=f"{given!r}")
-    return {split: str(name) for split, name in zip(Split, names, strict=True)}
-
-
-def _selectors(path: Path) -> Iterator[str]:
+def _names_of_splits(path: Path) -> Iterator[str]:
     """Names of splits among the strings that a file compares with, uses as keys or matches."""
     known = {*FORMER_NAMES.values(), *PRESENT_NAMES.values()}
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(_parse_file(path)):
         match node:
             case ast.Compare():
                 parts = [node.left, *node.comparators]
@@ -176,9 +167,9 @@ def _selectors(path: Path) -> Iterator[str]:
                     yield one.value
 
 
-def _modules_beside(path: Path) -> Iterator[Path]:
+def _imported_files(path: Path) -> Iterator[Path]:
     """Files in the folder of a file, or packages there, that it imports."""
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(_parse_file(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -190,7 +181,7 @@ def _modules_beside(path: Path) -> Iterator[Path]:
             yield from (one for one in (place.with_suffix(".py"), place / "__init__.py") if name and one.is_file())
 
 
-def _tree(path: Path) -> ast.AST:
+def _parse_file(path: Path) -> ast.AST:
     """The syntax tree of a file; an empty one where it cannot be read: the import of the file says why."""
     try:
         return ast.parse(path.read_bytes())
@@ -256,7 +247,8 @@ class UserTask:
     def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
         """The file's batches; `seed` reaches it where its function takes one, otherwise the order is its own."""
         count = 0
-        for batch in self.file.iterate("batches", self._names[split], **self._seed(seed)):
+        named = {"seed": seed} if seed is not None and self.file.accepts("batches", "seed") else {}
+        for batch in self.file.iterate("batches", self._names[split], **named):
             count += 1
             yield batch
         self._counts[split] = count
@@ -266,7 +258,8 @@ class UserTask:
         if split not in self._counts and self.file.defines("batches"):
             given = self.file.call("batches", self._names[split])
             if isinstance(given, Sized):
-                with suppress(TypeError):  # a loader over a stream has a length, and refuses to say it
+                # A loader over a stream has a length, and refuses to say it.
+                with suppress(TypeError):
                     self._counts[split] = len(given)
         return self._counts.get(split, 0)
 
@@ -287,7 +280,7 @@ class UserTask:
     def _content(self) -> bytes:
         """sha256 of the first batches of the splits that measurements are of, as far as there are any.
 
-        The former names of the splits stand in it, so that what version 0.1 has measured is still found.
+        It holds the former names of the splits, so that what version 0.1 has measured is still found.
         """
         digest = hashlib.sha256()
         for split in FIRST if self.file.defines("batches") else ():
@@ -314,8 +307,8 @@ class UserTask:
 
         They are logits where the batch or the metric says so: by class numbers, tokens, or what the largest answer is.
         """
-        inputs, right = self.inputs(batch), _right(batch)
-        tokens = right is not None and right.ndim == 2 and _reads(inputs, right)
+        inputs, right = self.inputs(batch), _whole_targets(batch)
+        tokens = right is not None and right.ndim == 2 and _reads_tokens(inputs, right)
         chosen = tokens or (right is not None and right.ndim == 1) or not self.file.defines("evaluate")
         return DistillationBatch(inputs, right != NOT_ASKED if tokens else None, chosen or None)
 
@@ -337,32 +330,29 @@ class UserTask:
                 yield Progress(
                     Message("progress.own_metric", "Evaluating by {file}", {"file": Path(self.spec.path).name})
                 )
-                given = self._own(predict, split, token)
+                takes_split, name = self.file.accepts("evaluate", "split"), Path(self.spec.path).name
+                # The model looks at the token at every call, so that a long evaluation can be stopped.
+                with torch.no_grad():
+                    given = self.file.call(
+                        "evaluate",
+                        StoppableModel(predict, token),
+                        **({"split": self._names[split]} if takes_split else {}),
+                    )
                 metric = to_metric(given, split, self.spec.path)
-                self.remarks = (*assumed_direction(metric, given, Path(self.spec.path).name), *self._one_split())
+                self.remarks = assumed_direction(metric, given, name)
+                if not takes_split:
+                    template = (
+                        "evaluate in {file} takes no split, so the reported samples also chose the weights, which "
+                        "flatters them. Define evaluate(model, split), where split is 'val' or 'test'."
+                    )
+                    self.remarks += (Message("task_file.split", template, {"file": name}),)
                 return metric
             with evaluating(self._original):
-                judged, agreement = self._judged(predict, split), not self._has_labels()
-                return (yield from measure(judged, CLASSIFICATION, 0, split, agreement, token))
+                rows, agreement = self._evaluate_batches(predict, split), not self._has_labels()
+                return (yield from measure(rows, CLASSIFICATION, 0, split, agreement, token))
 
-    def _own(self, predict: Any, split: Split, token: CancelToken) -> Any:
-        """What the file's `evaluate` returns; its model looks at the token at every call, so that it can be stopped."""
-        model = StoppableModel(predict, token)
-        accepted = {"split": self._names[split]} if self.file.accepts("evaluate", "split") else {}
-        with torch.no_grad():
-            return self.file.call("evaluate", model, **accepted)
-
-    def _one_split(self) -> tuple[Message, ...]:
-        """What chooses is reported too, where the file does not let itself be told what to evaluate."""
-        if self.file.accepts("evaluate", "split"):
-            return ()
-        template = (
-            "evaluate in {file} takes no split, so the reported samples also chose the weights, which flatters them. "
-            "Define evaluate(model, split), where split is 'val' or 'test'."
-        )
-        return (Message("task_file.split", template, {"file": Path(self.spec.path).name}),)
-
-    def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
+    def _evaluate_batches(self, predict: Any, split: Split) -> Iterator[Rows]:
+        """Rows of each batch, by its class numbers or by what the original says."""
         labelled = self._has_labels()
         for batch in self.batches(split):
             inputs = self.inputs(batch)
@@ -373,29 +363,23 @@ class UserTask:
                 )
                 raise TaskError("task_file.no_original", template, file=self.spec.path)
             answers = logits(run_model(predict, inputs))
-            if labelled:
-                self._check_labels(batch[1], answers)
+            highest, outputs = int(batch[1].max()) if labelled and len(batch[1]) else 0, answers.shape[1]
+            # The metric would silently count class numbers without an output as wrong.
+            if labelled and highest >= outputs:
+                template = (
+                    "{file} has the label {label}, but the model has {outputs} outputs (0 to {last}). Open the data "
+                    "of this model."
+                )
+                words: dict[str, Any] = {"file": self.spec.path, "label": highest}
+                raise TaskError("task_file.classes", template, outputs=outputs, last=outputs - 1, **words)
             right = batch[1] if labelled else CLASSIFICATION.answer(run_model(self._original, inputs), inputs)
             yield CLASSIFICATION.rows(answers, inputs, right)
-
-    def _check_labels(self, labels: torch.Tensor, answers: torch.Tensor) -> None:
-        """Refuse class numbers that the model has no output for: its metric would silently count them as wrong."""
-        highest = int(labels.max()) if len(labels) else 0
-        if highest >= answers.shape[1]:
-            template = (
-                "{file} has the label {label}, but the model has {outputs} outputs (0 to {last}). Open the data "
-                "of this model."
-            )
-            outputs = answers.shape[1]
-            raise TaskError(
-                "task_file.classes", template, file=self.spec.path, label=highest, outputs=outputs, last=outputs - 1
-            )
 
     def _has_labels(self) -> bool:
         """True where a batch is (inputs, class numbers [N])."""
         if not self.file.defines("batches"):
             return False
-        return _labels(self._first(Split.TRAIN)) is not None
+        return _class_numbers(self._first(Split.TRAIN)) is not None
 
     def _first(self, split: Split) -> Any:
         for batch in self.file.iterate("batches", self._names[split]):
@@ -407,18 +391,17 @@ class UserTask:
             file=self.spec.path,
         )
 
-    def _seed(self, seed: int | None) -> dict[str, int]:
-        return {"seed": seed} if seed is not None and self.file.accepts("batches", "seed") else {}
-
     def _samples(self, model: Any | None) -> tuple[Sample, ...]:
         """The first samples of the first batch of the val split, with what the model says of them."""
         batch = self._first(Split.VAL)
-        inputs, labels = self.inputs(batch), _labels(batch)
+        inputs, labels = self.inputs(batch), _class_numbers(batch)
         predicted: list[str] = []
         if model is not None:
             with evaluating(model):
                 outputs = run_model(model, inputs)
-            predicted = _words(outputs)
+            # Outputs that are no classification have no words.
+            with suppress(TaskError):
+                predicted = [str(int(number)) for number in logits(outputs).argmax(1)]
         x = next((x for _, x in named_arrays(inputs) if x.ndim), None)
         if x is None:
             return ()
@@ -447,7 +430,7 @@ def _several(given: Any) -> tuple[Any, ...]:
     return tuple(cast("Sequence[Any]", given)) if isinstance(given, list | tuple) else (given,)
 
 
-def _right(batch: Any) -> torch.Tensor | None:
+def _whole_targets(batch: Any) -> torch.Tensor | None:
     """Whole numbers of a batch (inputs, numbers), or under "labels" or "label" of its names; None for other batches."""
     if isinstance(batch, Mapping):
         named = cast("Mapping[Any, Any]", batch)
@@ -458,24 +441,16 @@ def _right(batch: Any) -> torch.Tensor | None:
     return right if isinstance(right, torch.Tensor) and not right.is_floating_point() else None
 
 
-def _reads(inputs: Inputs, right: torch.Tensor) -> bool:
+def _reads_tokens(inputs: Inputs, right: torch.Tensor) -> bool:
     """Whether inputs hold whole numbers of the shape of what is right: several classes [N, C] are no tokens."""
     given = (one for _, one in named_arrays(inputs) if isinstance(one, torch.Tensor) and one is not right)
     return any(one.shape == right.shape and not one.is_floating_point() for one in given)
 
 
-def _labels(batch: Any) -> torch.Tensor | None:
+def _class_numbers(batch: Any) -> torch.Tensor | None:
     """Class numbers [N] of a batch (inputs, class numbers), None for other batches."""
-    right = None if isinstance(batch, Mapping) else _right(batch)
+    right = None if isinstance(batch, Mapping) else _whole_targets(batch)
     return right if right is not None and right.ndim == 1 else None
-
-
-def _words(outputs: Any) -> list[str]:
-    """The most likely class of each sample; nothing for outputs that are no classification."""
-    try:
-        return [str(int(number)) for number in logits(outputs).argmax(1)]
-    except TaskError:
-        return []
 
 
 SMALLER_IS_BETTER = {
@@ -545,7 +520,7 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
             "metric such as {{'accuracy': 0.91}}.",
             file=file,
         )
-    value, words = numbers[name], _words_of_name(name)
+    value, words = numbers[name], _words_of(name)
     if value != value:
         raise TaskError(
             "task.metric_not_finite",
@@ -602,7 +577,7 @@ def assumed_direction(metric: Metric, given: Any, file: str) -> tuple[Message, .
     return (Message("task_file.lower_is_better", template, words),)
 
 
-def _words_of_name(name: str) -> set[str]:
+def _words_of(name: str) -> set[str]:
     """Words of a name in lower case, also those in camel case, with and without a plural or numbers at their ends."""
     parts = re.findall(r"[A-Za-z0-9]+", name.replace("IoU", "Iou"))
     inner = [word for part in parts for word in re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*", part)]

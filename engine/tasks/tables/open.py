@@ -74,7 +74,8 @@ class ColumnRoles:
 def assign_roles(table: Table, spec: TaskSpec) -> ColumnRoles:
     """The roles of a table's columns, as the user says or by names and kinds; raises TaskError where they are open."""
     kinds, purpose = table.kinds, option(spec, "purpose")
-    features, labels = (_parse_columns(table, option(spec, name)) for name in ("features", "label"))
+    features = _parse_columns(table, option(spec, "features"))
+    labels = _parse_columns(table, option(spec, "label"))
     if purpose in LANGUAGE:
         return ColumnRoles(purpose, _require_texts(table, features or tuple(kinds), 1), ())
     if not labels:
@@ -92,14 +93,14 @@ def assign_roles(table: Table, spec: TaskSpec) -> ColumnRoles:
         texts = [name for name in others if kinds[name] is ColumnKind.TEXT]
         numbers = [name for name in others if kinds[name] in NUMERIC]
         features = tuple(images[:1] or texts or numbers)
-    if not features:
-        template = "No column is left for the inputs among {columns}. Choose the feature columns."
-        raise TaskError("table.features", template, columns=", ".join(kinds))
+        if not features:
+            template = "No column is left for the inputs among {columns}. Choose the feature columns."
+            raise TaskError("table.features", template, columns=", ".join(kinds))
     found_kinds = {kinds[name] for name in features}
     if len(features) > 1 and not (found_kinds <= NUMERIC or found_kinds == {ColumnKind.TEXT}):
         template = "Inputs must be one image, texts or numbers, not {kinds} together. Choose the feature columns."
         raise TaskError("table.mixed", template, kinds=all_of(map(title, sorted(found_kinds))))
-    is_text = kinds[features[0]] is ColumnKind.TEXT
+    is_text = ColumnKind.TEXT in found_kinds
     if not purpose and not labels and is_text:
         template = "No label column found among {columns}. Choose the label column, or the purpose."
         raise TaskError("table.purpose", template, columns=", ".join(kinds))

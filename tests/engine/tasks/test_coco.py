@@ -158,11 +158,11 @@ def test_a_file_is_judged_by_the_boxes_that_follow_from_its_maps(tmp_path: Path)
         return model(images, maps=maps)
 
     images = torch.rand(2, 3, 64, 64)
-    for image, one in zip(images, task._found(file, images), strict=True):
+    for image, one in zip(images, task._boxes_of_maps(file, images), strict=True):
         (expected,) = run_model(model, ([image],))
         assert len(expected["boxes"]) > 5 and torch.allclose(one["boxes"], expected["boxes"], atol=1e-4)
     wide = resized(images[:1], (64, 128))  # the file takes one size: boxes go back to the image's own
-    (one,), (narrow,) = task._found(file, wide), task._found(file, resized(wide, (64, 64)))
+    (one,), (narrow,) = task._boxes_of_maps(file, wide), task._boxes_of_maps(file, resized(wide, (64, 64)))
     assert torch.allclose(one["boxes"], narrow["boxes"] * torch.tensor([2.0, 1, 2, 1]))
 
 
