@@ -77,11 +77,11 @@ def read_annotations(file: Path, root: Path) -> tuple[list[AnnotatedImage], dict
     except (OSError, ValueError) as error:
         template = "{path} is not readable JSON. Choose another file."
         raise DataError("coco.not_json", template, details=str(error), path=str(file)) from error
-    damaged = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
     missing = [name for name in LISTS if not isinstance(content, dict) or name not in content]
     if missing:
         reason = Message("coco.lacks", "it lacks {names}", {"names": ", ".join(missing)})
-        raise DataError("coco.damaged", damaged, path=str(file), reason=reason)
+        template = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
+        raise DataError("coco.damaged", template, path=str(file), reason=reason)
     content = cast("dict[str, Any]", content)
     try:
         names = {int(one["id"]): str(one.get("name", one["id"])) for one in content["categories"]}
@@ -103,7 +103,8 @@ def read_annotations(file: Path, root: Path) -> tuple[list[AnnotatedImage], dict
                 image.areas.append(float(one.get("area", width * height)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__} at {error}"
-        raise DataError("coco.damaged", damaged, details=repr(error), path=str(file), reason=reason) from error
+        template = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
+        raise DataError("coco.damaged", template, details=repr(error), path=str(file), reason=reason) from error
     unnamed = {category for one in images.values() for category in one.categories} - names.keys()
     if unnamed:
         template = "{path} has boxes of the category {category}, which its list of categories lacks. Correct the file."
