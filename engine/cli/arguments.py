@@ -92,7 +92,17 @@ def parser() -> argparse.ArgumentParser:
 def commands(top: Parser) -> Any:
     """Add all commands to a parser; returns the action that has their parsers, by name, as its `choices`."""
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
-    _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
+    command = commands.add_parser("inspect", help="what can be removed from a model, and what cannot")
+    add_setting(command, MODEL)
+    command.add_argument(
+        "--latency", action="store_true", help="measure on the target what removal buys there (minutes, then kept)"
+    )
+    command.add_argument("--again", action="store_true", help="measure anew what was kept, on a quieter machine say")
+    words = "measure the loss of each domain of the data, as --references of other commands takes it"
+    command.add_argument("--losses", action="store_true", help=words)
+    about_target(command)
+    about_model(command)
+    about_run(command)
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
     _shear(commands.add_parser("shear", help="make a model smaller to a target shape: one number a kind in all layers"))
     _sensitivity(commands.add_parser("sensitivity", help="how the metric falls as each layer loses a share"))
@@ -166,19 +176,6 @@ def _words(name: str, value: Any) -> list[str]:
             return [f"{option}={value}"]
         case _:
             raise WrongUsage(f"argument {option}: {value!r} cannot be typed")
-
-
-def _inspect(command: argparse.ArgumentParser) -> None:
-    add_setting(command, MODEL)
-    command.add_argument(
-        "--latency", action="store_true", help="measure on the target what removal buys there (minutes, then kept)"
-    )
-    command.add_argument("--again", action="store_true", help="measure anew what was kept, on a quieter machine say")
-    words = "measure the loss of each domain of the data, as --references of other commands takes it"
-    command.add_argument("--losses", action="store_true", help=words)
-    about_target(command)
-    about_model(command)
-    about_run(command)
 
 
 def _prune(command: argparse.ArgumentParser) -> None:

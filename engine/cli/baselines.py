@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..baselines.protocol import Baseline, BaselineKind, BaselineSpec
+from ..baselines.protocol import BaselineKind, BaselineSpec
 from ..errors import SecateurError
 from ..recipes.recipe import RECIPE, write_recipe
 from ..recipes.script import SCRIPT, write_script
@@ -19,7 +19,6 @@ from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
 from ..targets.protocol import Timing
 from ..workflows.baselines import compare_with_baselines
-from ..workflows.comparison import Comparison
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import measured_target, where
@@ -40,70 +39,59 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         state = arguments.state or session.present.id
         try:
             target = None if arguments.no_timing else measured_target(arguments)
-            done = reporter.finish(compare_with_baselines(session, state, _asked(arguments), target))
+            change = absolute_to(Path.cwd())
+            kinds = [BaselineKind(kind) for kind in dict.fromkeys(arguments.kind or map(str, BaselineKind))]
+            asked = read_settings(BaselineSpec, arguments, kind=BaselineKind.STOCK)
+            stock = replace(
+                asked,
+                source=change_source(asked.source, change) if asked.source else "",
+                weights=change(asked.weights) if asked.weights else "",
+            )
+            if (stock.source or stock.weights) and BaselineKind.STOCK not in kinds:
+                raise SecateurError("cli.no_stock", "--stock needs the stock baseline. Add --kind stock.")
+            done = reporter.finish(
+                compare_with_baselines(
+                    session,
+                    state,
+                    [
+                        stock if kind is stock.kind else replace(stock, kind=kind, source="", weights="")
+                        for kind in kinds
+                    ],
+                    target,
+                )
+            )
         finally:
             write_recipe(folder / RECIPE, session_recipe(session, state))
             write_script(folder / SCRIPT, session_recipe(session, state))
         original = session.states()[0]
+    said = done.verdict
+    sentences = [{"code": m.code, "text": str(m), "arguments": dict(m.arguments)} for m in said.sentences]
     content = {
         "command": "baselines",
         "project": str(folder),
         "original": _state(original),
         "result": _state(done.state),
-        "baselines": [_baseline(one) for one in done.baselines],
+        "baselines": [
+            {
+                "id": one.id,
+                "kind": str(one.asked.kind),
+                "title": one.title,
+                "parameters": one.parameters,
+                "macs": one.macs,
+                "epochs": one.epochs,
+                "seed": one.asked.seed,
+                "metric": metric_of(one.metric),
+                "timings": [to_plain(timing) for timing in one.timings],
+                "notes": [str(note) for note in one.notes],
+            }
+            for one in done.baselines
+        ],
         "missed": [{"kind": str(one.asked.kind), "reason": with_hint(one.reason)} for one in done.missed],
-        "comparison": _compared(done),
+        "comparison": {"worth": said.worth, "better": said.better, "as_good": said.as_good, "sentences": sentences},
         "recipe": str(folder / RECIPE),
     }
     shortfall = "\n".join(f"Baseline {one.asked.kind} not made: {with_hint(one.reason)}" for one in done.missed)
     beaten = Verdict.REGRESSION if done.verdict.worth is False else None
-    return Outcome(content, _text(original, done), shortfall, beaten)
-
-
-def _asked(arguments: argparse.Namespace) -> list[BaselineSpec]:
-    change = absolute_to(Path.cwd())
-    kinds = [BaselineKind(kind) for kind in dict.fromkeys(arguments.kind or map(str, BaselineKind))]
-    asked = read_settings(BaselineSpec, arguments, kind=BaselineKind.STOCK)
-    stock = replace(
-        asked,
-        source=change_source(asked.source, change) if asked.source else "",
-        weights=change(asked.weights) if asked.weights else "",
-    )
-    if (stock.source or stock.weights) and BaselineKind.STOCK not in kinds:
-        raise SecateurError("cli.no_stock", "--stock needs the stock baseline. Add --kind stock.")
-    return [stock if kind is stock.kind else replace(stock, kind=kind, source="", weights="") for kind in kinds]
-
-
-def _state(state: State) -> dict[str, Any]:
-    metric = reported(state)
-    timings = [to_plain(one) for one in state.timings]
-    return {"id": state.id, "metric": None if metric is None else metric_of(metric), "timings": timings} | costs_of(
-        state
-    )
-
-
-def _baseline(one: Baseline) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "kind": str(one.asked.kind),
-        "title": one.title,
-        "parameters": one.parameters,
-        "macs": one.macs,
-        "epochs": one.epochs,
-        "seed": one.asked.seed,
-        "metric": metric_of(one.metric),
-        "timings": [to_plain(timing) for timing in one.timings],
-        "notes": [str(note) for note in one.notes],
-    }
-
-
-def _compared(done: Comparison) -> dict[str, Any]:
-    said = done.verdict
-    sentences = [{"code": m.code, "text": str(m), "arguments": dict(m.arguments)} for m in said.sentences]
-    return {"worth": said.worth, "better": said.better, "as_good": said.as_good, "sentences": sentences}
-
-
-def _text(original: State, done: Comparison) -> str:
     metric = reported(done.state)
     head = f"{metric.name} (n = {metric.count:,})" if metric else ""
     time = _timed_alike([original.timings, done.state.timings, *(one.timings for one in done.baselines)])
@@ -116,7 +104,20 @@ def _text(original: State, done: Comparison) -> str:
         rows.append([one.id, one.title, *cells, metric_value(one.metric)])
     notes = [f"time: {where(time.target)}; {time.machine}"] if time else []
     notes += [f"{one.id}: {with_hint(note)}" for one in done.baselines for note in one.notes]
-    return "\n".join([columns(rows, left=2), *notes, *(str(one) for one in done.verdict.sentences)])
+    return Outcome(
+        content,
+        "\n".join([columns(rows, left=2), *notes, *(str(one) for one in done.verdict.sentences)]),
+        shortfall,
+        beaten,
+    )
+
+
+def _state(state: State) -> dict[str, Any]:
+    metric = reported(state)
+    timings = [to_plain(one) for one in state.timings]
+    return {"id": state.id, "metric": None if metric is None else metric_of(metric), "timings": timings} | costs_of(
+        state
+    )
 
 
 def _share(macs: int, original: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import SecateurError
 from ..export.staged_output import check_destination
 from ..recipes.find_recipe import recipe_in
-from ..session.bundle_file import Bundle, is_bundle, read_bundle
+from ..session.bundle_file import is_bundle, read_bundle
 from ..session.session import Session
 from ..session.state_history import is_project
 from ..session.state_text import metric_of
@@ -28,7 +28,32 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     if is_bundle(path) and not arguments.out:
         found = read_bundle(path)
         recipe_in(found)  # one that cannot be run is refused here already
-        return _shown(found)
+        made, states = found.manifest, tuple(found.history.states.values())
+        original = states[0]
+        rows = [["", "", "parameters", "MACs", "", "metric", "n"]]
+        for one in states:
+            metric = metric_of(one)
+            cells = [size(one.parameters), size(one.macs), percent(one.macs / max(original.macs, 1))]
+            words = [f"{metric_value(metric)} {metric.name}", thousands(metric.count)] if metric else ["", ""]
+            rows.append([one.id, str(one.kind) + (", result" if one.id == made.state else ""), *cells, *words])
+        lines = [made.title, columns(rows, left=2), f"{made.written}, {made.machine}"]
+        lines += [str(found.absent or "It contains the weights of all states.")]
+        content = {
+            "command": "bundle",
+            "title": made.title,
+            "state": made.state,
+            "written": made.written,
+            "machine": made.machine,
+            "versions": made.versions,
+            "weights": found.absent is None,
+            "states": [
+                {"id": one.id, "kind": str(one.kind), "parent": one.parent}
+                | costs_of(one)
+                | {"metrics": [metric_content(metric) for metric in one.metrics]}
+                for one in states
+            ],
+        }
+        return Outcome(content, "\n".join(lines))
     if not arguments.out and not is_project(str(path)):
         handed(path)  # says that it is neither
     if not arguments.out:
@@ -62,32 +87,3 @@ def _wrote(out: Path, found: Handed, weights: bool) -> Outcome:
     content = {"command": "bundle", "files": [str(out)], "state": found.state, "weights": weights, "bytes": bytes_}
     held = "with weights" if weights else "without weights"
     return Outcome(content, f"wrote {out} ({byte_size(bytes_)}, {held}, no data)")
-
-
-def _shown(found: Bundle) -> Outcome:
-    made, states = found.manifest, tuple(found.history.states.values())
-    original = states[0]
-    rows = [["", "", "parameters", "MACs", "", "metric", "n"]]
-    for one in states:
-        metric = metric_of(one)
-        cells = [size(one.parameters), size(one.macs), percent(one.macs / max(original.macs, 1))]
-        words = [f"{metric_value(metric)} {metric.name}", thousands(metric.count)] if metric else ["", ""]
-        rows.append([one.id, str(one.kind) + (", result" if one.id == made.state else ""), *cells, *words])
-    lines = [made.title, columns(rows, left=2), f"{made.written}, {made.machine}"]
-    lines += [str(found.absent or "It contains the weights of all states.")]
-    content = {
-        "command": "bundle",
-        "title": made.title,
-        "state": made.state,
-        "written": made.written,
-        "machine": made.machine,
-        "versions": made.versions,
-        "weights": found.absent is None,
-        "states": [
-            {"id": one.id, "kind": str(one.kind), "parent": one.parent}
-            | costs_of(one)
-            | {"metrics": [metric_content(metric) for metric in one.metrics]}
-            for one in states
-        ],
-    }
-    return Outcome(content, "\n".join(lines))

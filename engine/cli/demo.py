@@ -54,13 +54,19 @@ def _write(
         "timings": to_plain(timings),
         "export": export_of(exported),
     }
+    before, after = timings
+    target = before.target
+    speed = before.median / after.median
+    times = f"{before.median:.3g} ms -> {after.median:.3g} ms a batch of {BATCH}, {speed:.2f} times as fast"
     text = "\n".join(
         [
             "# The bundled ResNet with half of its multiply-accumulates",
             "",
             "```",
             comparison(*states),
-            *_times(timings),
+            "",
+            times,
+            f"({target.runtime}, {target.threads} thread, median of {before.runs} runs, {before.machine})",
             "```",
             "",
             f"{verified(done.cut.verification)}.",
@@ -73,14 +79,3 @@ def _write(
     write(report, text.encode())
     write(data, to_json(content, indent=2) + b"\n")
     return report, data, *(Path(file) for file in exported.files)
-
-
-def _times(timings: tuple[Timing, ...]) -> list[str]:
-    before, after = timings
-    speed = before.median / after.median
-    times = f"{before.median:.3g} ms -> {after.median:.3g} ms a batch of {BATCH}, {speed:.2f} times as fast"
-    return [
-        "",
-        times,
-        f"({before.target.runtime}, {before.target.threads} thread, median of {before.runs} runs, {before.machine})",
-    ]

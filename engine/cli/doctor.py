@@ -96,7 +96,24 @@ def doctor(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "update": str(how_to_update()),
     }
     shortfall = "\n".join(f"{one.name}: {one.fault}. Install it: {command_for(one)}" for one in needed)
-    return Outcome(content, _text(content, packages), shortfall)
+    # The same for a person, in sections.
+    machine = [
+        [NAME, content["version"]],
+        ["Python", content["python"]],
+        ["system", content["platform"]],
+        ["processor", f"{content['processor']}, {content['cores']} cores"],
+        ["cache", f"{content['cache']}, {content['free_disk'] / 1e9:.3g} GB free on its disk"],
+    ]
+    needed = [[f"  {one.name}", one.version or "-", one.fault] for one in packages if not one.extra]
+    wanted = [[f"  {use}", _state([one for one in packages if one.extra == extra])] for extra, use in EXTRAS.items()]
+    devices = [[f"  {one['name']}", *_device(one)] for one in content["devices"]] or [["  unknown"]]
+    sections = (
+        ("", columns(machine, left=2)),
+        ("Computes with\n", columns(devices, left=4)),
+        ("Needed\n", columns(needed, left=3)),
+        ("For\n", columns(wanted, left=2)),
+    )
+    return Outcome(content, "\n\n".join([*(title + rows for title, rows in sections), content["update"]]), shortfall)
 
 
 def examined(requirements: Sequence[str]) -> list[Package]:
@@ -153,27 +170,6 @@ def _asked_for(requirements: Sequence[str]) -> Iterator[Package]:
                 continue
             fault = "" if one.specifier.contains(version, prereleases=True) else f"{version} is not {one.specifier}"
             yield Package(one.name, extra, version, str(one.specifier), fault)
-
-
-def _text(content: dict[str, Any], packages: Sequence[Package]) -> str:
-    """The same for a person, in sections."""
-    machine = [
-        [NAME, content["version"]],
-        ["Python", content["python"]],
-        ["system", content["platform"]],
-        ["processor", f"{content['processor']}, {content['cores']} cores"],
-        ["cache", f"{content['cache']}, {content['free_disk'] / 1e9:.3g} GB free on its disk"],
-    ]
-    needed = [[f"  {one.name}", one.version or "-", one.fault] for one in packages if not one.extra]
-    wanted = [[f"  {use}", _state([one for one in packages if one.extra == extra])] for extra, use in EXTRAS.items()]
-    devices = [[f"  {one['name']}", *_device(one)] for one in content["devices"]] or [["  unknown"]]
-    sections = (
-        ("", columns(machine, left=2)),
-        ("Computes with\n", columns(devices, left=4)),
-        ("Needed\n", columns(needed, left=3)),
-        ("For\n", columns(wanted, left=2)),
-    )
-    return "\n\n".join([*(title + rows for title, rows in sections), content["update"]])
 
 
 def _device(one: dict[str, Any]) -> list[str]:

@@ -154,7 +154,9 @@ def _text(name: str, analysis: Analysis, total: Costs, held: Memory, found: tupl
 
 def _sets(analysis: Analysis) -> str:
     rows = [["can be removed", "", "removed with"]]
-    rows += [[one.module or "(model)", _plural(one.count, str(one.kind)), _along(one)] for one in analysis.sets]
+    rows += [
+        [one.module or "(model)", _plural(one.count, str(one.kind)), _shortened(one.along)] for one in analysis.sets
+    ]
     return columns(rows, left=3) if len(rows) > 1 else ""
 
 
@@ -175,10 +177,6 @@ def _criteria(found: tuple[CriterionOffer, ...]) -> str:
     rows += [[one.criterion.name, str(one.cost.message)] for one in found if one.reason is None]
     rows += [[one.criterion.name, f"not available: {one.reason}"] for one in found if one.reason is not None]
     return columns(rows, left=2)
-
-
-def _along(one: CoupledSet) -> str:
-    return _shortened(one.along)
 
 
 def _shortened(names: Sequence[str]) -> str:

@@ -45,13 +45,9 @@ def _there(arguments: argparse.Namespace, spec: TargetSpec) -> TargetSpec:
     address: str | None = getattr(arguments, "over_ssh", None)
     if address:
         return target_over_ssh(spec, read_address(address), arguments.provider, arguments.provider_option)
-    return replace(spec, device=_device(arguments, spec.runtime))
-
-
-def _device(arguments: argparse.Namespace, runtime: str) -> str:
-    """Where a runtime computes: where everything does, if it can."""
+    # Where a runtime computes: where everything does, if it can.
     device: str = arguments.device or CPU
-    return device if kind_of(device) in target_named(runtime).devices else CPU
+    return replace(spec, device=device if kind_of(device) in target_named(spec.runtime).devices else CPU)
 
 
 def multiple_for(session: Session, target: TargetSpec, reporter: Reporter) -> int:

@@ -66,16 +66,13 @@ def _outcome(timings: Mapping[str, Timing]) -> Outcome:
     """The timings that were taken last by state or export, the original first."""
     first = next(iter(timings.values()))
     content = {"command": "measure", "timings": {state: to_plain(one) for state, one in timings.items()}}
-    rows = [[state, *_words_of(first, "prompt"), *_cells(one, first)] for state, one in timings.items()]
+    rows = [
+        [state, *(["prompt"] if first.step is not None else []), *_cells(one, first)] for state, one in timings.items()
+    ]
     for state, one in timings.items():
         if one.step is not None and first.step is not None:
             rows.append([state, "next token", *_cells(one.step, first.step)])
     return Outcome(content, "\n".join([columns(rows), f"{where(first.target)}; {first.machine}"]))
-
-
-def _words_of(first: Timing, part: str) -> list[str]:
-    """What a row is of, where there are several."""
-    return [part] if first.step is not None else []
 
 
 def _cells(timing: Timing | Latency, first: Timing | Latency) -> list[Any]:

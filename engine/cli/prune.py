@@ -300,31 +300,16 @@ def score_start(
         if data:
             template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
         notes += [template.format(criterion=criterion, best=best)] if criterion == DEFAULTS[-1] else []
-        _note_other_cuts(session, start, criterion, reporter)
+        # Say that a default criterion is not the one that all cuts of this state so far were made by.
+        plans = [one.plan for one in session.states() if one.parent == start.id and one.plan is not None]
+        known = {plan.criterion for plan in plans if plan.criterion}
+        if known and criterion not in known:
+            other = sorted(known)[0]
+            reporter.note(
+                f"Earlier cuts of {start.id} were chosen by {other}; this run chooses by {criterion}, the default "
+                f"here. Add --criterion {other} to choose as before."
+            )
     return reporter.finish(session.score(start.id, criterion, asked.choices, asked.seed)), criterion
-
-
-def _note_other_cuts(session: Session, start: State, criterion: str, reporter: Reporter) -> None:
-    """Say that a default criterion is not the one that all cuts of this state so far were made by."""
-    plans = [one.plan for one in session.states() if one.parent == start.id and one.plan is not None]
-    known = {plan.criterion for plan in plans if plan.criterion}
-    if known and criterion not in known:
-        other = sorted(known)[0]
-        reporter.note(
-            f"Earlier cuts of {start.id} were chosen by {other}; this run chooses by {criterion}, the default here. "
-            f"Add --criterion {other} to choose as before."
-        )
-
-
-def _judged(done: PruneOutcome, result: State, asked: PruneRequest) -> GoalVerdict | None:
-    """The verdict on the goal, with the latency as measured."""
-    costs = tuple(
-        replace(one, got=ceil(done.latency.measured.undisturbed * 1e6))
-        if one.cost is Cost.LATENCY and done.latency is not None
-        else one
-        for one in done.reached
-    )
-    return goal_verdict(costs, reported(done.opened.state), reported(result), asked.lose)
 
 
 def regression(judged: GoalVerdict | None) -> bool:
@@ -343,7 +328,14 @@ def _outcome(
     original = done.opened.state
     got = result.macs / max(original.macs, 1)
     removed = {key: len(indices) for key, indices in result.removed.items()}
-    judged = _judged(done, result, asked)
+    # The verdict on the goal, with the latency as measured.
+    costs = tuple(
+        replace(one, got=ceil(done.latency.measured.undisturbed * 1e6))
+        if one.cost is Cost.LATENCY and done.latency is not None
+        else one
+        for one in done.reached
+    )
+    judged = goal_verdict(costs, reported(done.opened.state), reported(result), asked.lose)
     lost = f"{judged.sentence}." if judged is not None and regression(judged) else ""
     content = {
         "command": arguments.command,
@@ -375,14 +367,13 @@ def _outcome(
             *stops_of(done.states),
         ],
     }
-    short = [lost or _shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states)]
+    short = [
+        lost or _shortfall(done.reached),
+        ("" if done.latency is None else str(done.latency.shortfall or "")),
+        *stops_of(done.states),
+    ]
     notes = exported.notes if exported else ()
     short += [str(one) for one in notes if isinstance(one, Message) and one.code == BROKEN_PROMISE]
-    text = _text(done, result, exported, saved)
-    return Outcome(content, text, " ".join(filter(None, short)), Verdict.REGRESSION if lost else None)
-
-
-def _text(done: PruneOutcome, result: State, exported: Exported | None, saved: str) -> str:
     exact = [one for one in done.reached if one.cost is not Cost.LATENCY]
     lines = [done.opened.name, comparison(done.opened.state, result), *asked_and_got(exact)]
     lines += shape_lines(done.shape) if done.shape else []
@@ -394,11 +385,8 @@ def _text(done: PruneOutcome, result: State, exported: Exported | None, saved: s
     lines += layer_repairs_of(done.states)
     lines += [export_line(exported)] if exported else []
     lines += [f"saved {saved}"] if saved else []
-    return "\n".join(lines)
-
-
-def _too_slow(latency: LatencyOutcome | None) -> str:
-    return "" if latency is None else str(latency.shortfall or "")
+    text = "\n".join(lines)
+    return Outcome(content, text, " ".join(filter(None, short)), Verdict.REGRESSION if lost else None)
 
 
 def _shortfall(reached: tuple[Reached, ...]) -> str:

@@ -29,7 +29,10 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Pr
     loss = getattr(arguments, "max_loss", None) or 0.0
     timed = any(limit.cost is Cost.LATENCY for limit in limits)
     fastest = bool(loss and (arguments.runtime or arguments.over_ssh) and not timed)
-    goal = _goal(arguments, limits)
+    multiple = arguments.multiple or USUAL
+    finer = not arguments.multiple
+    goal = read_settings(Goal, arguments, limits=limits, multiple=multiple, finer=finer, kinds=kinds_of(arguments))
+    goal = replace(goal, multiples=SERVED | goal.multiples) if arguments.uniform else goal
     goal = replace(goal, target=target_of(arguments) if timed or fastest else None)
     usual = RecoverySettings()
     recovery = read_settings(RecoverySettings, arguments, epochs=usual.epochs, seed=usual.seed, threads=usual.threads)
@@ -77,10 +80,3 @@ def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
     """Kinds that the criterion rates, or () for the default."""
     only = CRITERIA[arguments.criterion].kinds if arguments.criterion else ()
     return tuple(only) or (KINDS_WITH_BLOCKS if arguments.depth else ())
-
-
-def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
-    multiple = arguments.multiple or USUAL
-    finer = not arguments.multiple
-    goal = read_settings(Goal, arguments, limits=limits, multiple=multiple, finer=finer, kinds=kinds_of(arguments))
-    return replace(goal, multiples=SERVED | goal.multiples) if arguments.uniform else goal

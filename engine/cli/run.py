@@ -13,8 +13,7 @@ from ..recipes.compatibility import Mode
 from ..recipes.find_recipe import consent_at, recipe_at
 from ..recipes.recipe import code_in, recipe_bytes, with_model
 from ..recipes.replay import default_destination, replay
-from ..recipes.replay_result import Replay
-from ..recipes.steps import Export, Open, OpenIntent, Recipe
+from ..recipes.steps import Export, Open
 from ..session.measurement_cache import user_cache
 from ..session.project_file import followed
 from ..session.project_request import Request
@@ -59,7 +58,10 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             template = "{folder} already holds a project, and not your own run of this recipe. Save to another folder."
             raise ExportError("cli.other_run", template, folder=arguments.save)
         check_save(arguments.save, there, arguments.overwrite)
-    first = _first(recipe)
+    # What the recipe opens, with what its numbers depend on.
+    opening = recipe.steps[0]
+    assert isinstance(opening, Open)
+    first = opening.intent
     use_threads(arguments.threads or first.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments, first.device)
@@ -71,30 +73,6 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             done = kept(session, arguments.save, reporter, job, asked)
         session.history.ask(replace(asked, result=done.states[-1].id))
         project = saved(session, arguments.save, done.states[-1].id, reporter)
-    return _outcome(done, path, project)
-
-
-def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
-    recorded = change_model(recorded, followed(arguments.moved or ()))
-    given = given_settings(ModelSpec, arguments, apart=("trust_pickle", "moved", "inputs"))
-    changed = {name: value for name, value in given.items() if value is not False}
-    changed |= {"trust_code": arguments.trust_code, "download": arguments.download}
-    if arguments.model:
-        changed["weights"] = arguments.weights or ""
-    if (task := task_spec(arguments)) is not None:
-        changed["task"] = task
-    spec = replace(recorded, **changed)
-    return change_model(spec.with_inputs(inputs_of(arguments)) if arguments.input else spec, absolute_to(Path.cwd()))
-
-
-def _first(recipe: Recipe) -> OpenIntent:
-    """What the recipe opens, with what its numbers depend on."""
-    first = recipe.steps[0]
-    assert isinstance(first, Open)
-    return first.intent
-
-
-def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
     original, result = done.states[0], done.states[-1]
     cuts = [state for state in done.states if state.kind is StateKind.CUT]
     content = {
@@ -111,7 +89,7 @@ def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
         "verification": [verification_of(state.verification) for state in cuts],
         "metrics": metrics_of((("original", original), ("result", result))),
         "exports": [export_of(one) for one in done.exported],
-        "files": [file for one in done.exported for file in one.files] + ([saved] if saved else []),
+        "files": [file for one in done.exported for file in one.files] + ([project] if project else []),
         "notes": [str(note) for note in (*done.opened.notes, *done.notes)],
     }
     lines = [done.opened.name, comparison(original, result), *(verified(state.verification) for state in cuts)]
@@ -120,3 +98,16 @@ def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
     lines += [f"not in this model: {name}" for name in done.missing]
     shortfall = "" if done.complete else "Part of the recipe was left out. The notes say which steps."
     return Outcome(content, "\n".join(lines), shortfall)
+
+
+def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
+    recorded = change_model(recorded, followed(arguments.moved or ()))
+    given = given_settings(ModelSpec, arguments, apart=("trust_pickle", "moved", "inputs"))
+    changed = {name: value for name, value in given.items() if value is not False}
+    changed |= {"trust_code": arguments.trust_code, "download": arguments.download}
+    if arguments.model:
+        changed["weights"] = arguments.weights or ""
+    if (task := task_spec(arguments)) is not None:
+        changed["task"] = task
+    spec = replace(recorded, **changed)
+    return change_model(spec.with_inputs(inputs_of(arguments)) if arguments.input else spec, absolute_to(Path.cwd()))

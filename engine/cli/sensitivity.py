@@ -53,7 +53,15 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "sets": [_set(opened.analysis, found, row) for row in range(len(found.keys))],
         "notes": [str(note) for note in (*opened.notes, *found.notes)],
     }
-    return Outcome(content, "\n".join([opened.name, _table(opened.analysis, found), *map(str, found.notes)]))
+    # A row for each set, in the order of the model.
+    metric, sets = found.metric, {one.key: one for one in opened.analysis.sets}
+    head = f"{metric.name} on the {metric.split} split (n = {metric.count}): {metric_value(metric)}"
+    rows = [[f"removed, by {found.criterion}", "", *(percent(share) for share in found.shares)]]
+    for key, values in zip(found.keys, found.values.tolist(), strict=True):
+        one = sets[key]
+        words = (f"{100 * value:.1f}" if metric.percent else f"{value:.4g}" for value in values)
+        rows.append([one.module or "(model)", f"{one.count} {one.kind}", *words])
+    return Outcome(content, "\n".join([opened.name, f"{head}\n\n{columns(rows, left=2)}", *map(str, found.notes)]))
 
 
 def _set(analysis: Analysis, found: Sensitivity, row: int) -> dict[str, Any]:
@@ -67,15 +75,3 @@ def _set(analysis: Analysis, found: Sensitivity, row: int) -> dict[str, Any]:
         "values": found.values[row].tolist(),
         "errors": found.errors[row].tolist(),
     }
-
-
-def _table(analysis: Analysis, found: Sensitivity) -> str:
-    """A row for each set, in the order of the model."""
-    metric, sets = found.metric, {one.key: one for one in analysis.sets}
-    head = f"{metric.name} on the {metric.split} split (n = {metric.count}): {metric_value(metric)}"
-    rows = [[f"removed, by {found.criterion}", "", *(percent(share) for share in found.shares)]]
-    for key, values in zip(found.keys, found.values.tolist(), strict=True):
-        one = sets[key]
-        words = (f"{100 * value:.1f}" if metric.percent else f"{value:.4g}" for value in values)
-        rows.append([one.module or "(model)", f"{one.count} {one.kind}", *words])
-    return f"{head}\n\n{columns(rows, left=2)}"

@@ -102,7 +102,12 @@ def add_setting(
     elif option.repeated or repeated:
         details["action"] = "append"
         text += ", once for each"
-    default = _written(setting)
+    # The default as it is typed, "" where there is none, or nothing.
+    value = setting.default
+    if setting.optional or value is None or value == "" or value == () or value == {}:
+        default = ""
+    else:
+        default = value.replace(" ", "-") if isinstance(value, StrEnum) else setting.words(value)
     if option.automatic:
         text += f" (default: {option.automatic.replace('%', '%%')})"
     elif default:
@@ -142,7 +147,7 @@ def given_settings(
     """
     values = dict[str, Any]()
     for one in settings_of(cls):
-        destination = _destination(flags[one.name]) if one.name in flags else one.destination
+        destination = (flags[one.name]).removeprefix("--").replace("-", "_") if one.name in flags else one.destination
         value = getattr(arguments, destination, None)
         if value is None or one.name in apart or not one.option.on_command_line:
             continue
@@ -172,18 +177,6 @@ def read_settings(
         given: Fields whose values are known otherwise.
     """
     return cls(**given_settings(cls, arguments, flags, apart=given), **given)
-
-
-def _destination(flag: str) -> str:
-    return flag.removeprefix("--").replace("-", "_")
-
-
-def _written(setting: Setting) -> str:
-    """The default as it is typed, "" where there is none, or nothing."""
-    value = setting.default
-    if setting.optional or value is None or value == "" or value == () or value == {}:
-        return ""
-    return value.replace(" ", "-") if isinstance(value, StrEnum) else setting.words(value)
 
 
 def _parser_of(setting: Setting) -> Callable[[str], Any]:

@@ -17,7 +17,6 @@ from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
 from ..text.format import byte_size, counted, percent, size
-from ..workflows.prune import PruneRequest
 from ..workflows.shape_plan import ShapePlan, planned_shape
 from ..workflows.stage_plan import StagePlanner
 from ..workflows.stages import Devices, Stage
@@ -76,11 +75,11 @@ def _row(one: Stage, device_tflops: float) -> list[str]:
     seconds = one.seconds(device_tflops)
     macs = "not counted" if one.macs is None else size(one.macs)
     row = [str(one.name), *map(byte_size, (one.held, one.activations, one.memory)), macs, str(one.processes)]
-    return row + ([] if not device_tflops else ["" if seconds is None else _time(seconds)])
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < HOUR else f"{seconds / HOUR:,.1f} h"
+    return row + (
+        []
+        if not device_tflops
+        else ["" if seconds is None else (f"{seconds:.0f} s" if seconds < HOUR else f"{seconds / HOUR:,.1f} h")]
+    )
 
 
 def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -95,7 +94,7 @@ def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         _require_no_devices(arguments)
     if arguments.stream:
         _require_stream_only(arguments)
-    spec = model_spec(_without_batch(arguments) if arguments.plan else arguments)
+    spec = model_spec(argparse.Namespace(**vars(arguments) | {"batch": None}) if arguments.plan else arguments)
     arguments.uniform = arguments.uniform or names_configuration(spec)
     if not (arguments.plan or arguments.stream):
         return prune(arguments, reporter)
@@ -104,12 +103,25 @@ def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         raise PlanError("cli.plan_source", template, name="--plan" if arguments.plan else "--stream")
     asked = request_from(arguments, given.get("limits", ()))
     if arguments.stream:
-        return _streamed(spec, asked, arguments, reporter)
-    return _planned(spec, asked, arguments)
+        # Cut from file to file.
+        from ..workflows.shear_checkpoint import CRITERION, shear_checkpoint  # brings torch
 
-
-def _planned(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespace) -> Outcome:
-    """What the shape comes to, and what the stages take where there is data."""
+        job = shear_checkpoint(
+            spec,
+            asked.goal,
+            Path(arguments.export),
+            named_by_hand(spec),
+            criterion=asked.criterion or CRITERION,
+            choices=asked.choices,
+            locks=asked.lock,
+            seed=asked.seed,
+            overwrite=arguments.overwrite,
+        )
+        done: ShearedFolder = reporter.finish(job)
+        written = {"verification": verification_of(done.verification), "export": export_of(done.exported)}
+        text = "\n".join([_text(done.plan), verified(done.verification), export_line(done.exported)])
+        return Outcome(_content(done.plan) | written | {"files": list(done.exported.files)}, text)
+    # What the shape comes to, and what the stages take where there is data.
     plan = planned_shape(spec, asked.goal, named_by_hand(spec), asked.lock, choose=asked.choose, rounds=asked.rounds)
     devices, batch = read_settings(Devices, arguments), arguments.batch or setting_of(TaskSpec, "batch").default
     known = ScoringContext(plan.analysis, plan.analysis.empty(), {}, batch)
@@ -119,27 +131,6 @@ def _planned(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespace
     stages = planner.stages(plan.plans, replace(asked, criterion=criterion))
     content = _content(plan.shape) | stages_content(planner, stages, devices)
     return Outcome(content, "\n".join([_text(plan.shape), *stage_lines(planner, stages, devices)]))
-
-
-def _streamed(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
-    """Cut from file to file."""
-    from ..workflows.shear_checkpoint import CRITERION, shear_checkpoint  # brings torch
-
-    job = shear_checkpoint(
-        spec,
-        asked.goal,
-        Path(arguments.export),
-        named_by_hand(spec),
-        criterion=asked.criterion or CRITERION,
-        choices=asked.choices,
-        locks=asked.lock,
-        seed=asked.seed,
-        overwrite=arguments.overwrite,
-    )
-    done: ShearedFolder = reporter.finish(job)
-    written = {"verification": verification_of(done.verification), "export": export_of(done.exported)}
-    text = "\n".join([_text(done.plan), verified(done.verification), export_line(done.exported)])
-    return Outcome(_content(done.plan) | written | {"files": list(done.exported.files)}, text)
 
 
 def _text(plan: ShapePlan) -> str:
@@ -178,11 +169,6 @@ def _require_no_devices(arguments: argparse.Namespace) -> None:
         template = "--processes and --device-tflops belong to --plan. To compute in several processes, start the "
         template += "command with torchrun."
         raise PlanError("cli.devices_plan", template)
-
-
-def _without_batch(arguments: argparse.Namespace) -> argparse.Namespace:
-    """The arguments of a plan, whose batches are those of no data yet."""
-    return argparse.Namespace(**vars(arguments) | {"batch": None})
 
 
 def _require_stream_only(arguments: argparse.Namespace) -> None:

@@ -81,7 +81,18 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "files": [arguments.save] if arguments.save else [],
         "notes": [*map(str, opened.notes), *notes],
     }
-    text = "\n".join([opened.name, _table(states[start.id], rows), *notes])
+    original = states[start.id]
+    first = reported(original)
+    lines = [["keep", "parameters", "MACs", first.name if first else "", ""]]
+    for point, state in [(None, original), *rows]:
+        keep = percent(1.0) if point is None else percent(point.share)
+        if state is None:
+            lines.append([keep, str(point.note or "") if point else ""])
+        else:
+            share = percent(state.macs / max(original.macs, 1))
+            cells = [size(state.parameters), f"{size(state.macs)} ({share})", metric_value(reported(state))]
+            lines.append([keep, *cells, str(point.note or "") if point else ""])
+    text = "\n".join([opened.name, columns(lines), *notes])
     missed = [point for point in done.points if point.note is not None and point.note != MET]
     shortfall = f"{len(missed)} of {len(rows)} budgets were missed." if missed else ""
     none = all(_judged(point) is Verdict.INFEASIBLE for point in done.points)
@@ -104,17 +115,3 @@ def _point(point: SweepPoint, state: State | None) -> dict[str, Any]:
 def _metric(state: State) -> dict[str, Any]:
     metric = reported(state)
     return {"metric": None if metric is None else metric_of(metric)}
-
-
-def _table(original: State, rows: list[tuple[SweepPoint, State | None]]) -> str:
-    first = reported(original)
-    lines = [["keep", "parameters", "MACs", first.name if first else "", ""]]
-    for point, state in [(None, original), *rows]:
-        kept = percent(1.0) if point is None else percent(point.share)
-        if state is None:
-            lines.append([kept, str(point.note or "") if point else ""])
-        else:
-            share = percent(state.macs / max(original.macs, 1))
-            cells = [size(state.parameters), f"{size(state.macs)} ({share})", metric_value(reported(state))]
-            lines.append([kept, *cells, str(point.note or "") if point else ""])
-    return columns(lines)

@@ -163,7 +163,27 @@ def is_sealed(carried: str, expected: str) -> bool:
 
 
 def _keyed_hash(content: Any) -> str:
-    key = _key()
+    # This user's key, made when it is first needed; empty where it can be neither read nor written.
+    state = os.environ.get("XDG_STATE_HOME")
+    try:
+        path = (Path(state) if state else Path.home() / ".local" / "state") / "secateur" / "key"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Whole or not at all, for this user's eyes; where another process was first, its key stays.
+            key = secrets.token_bytes(32)
+            made, name = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(made, "wb") as file:
+                file.write(key)
+            try:
+                os.link(name, path)
+            except FileExistsError:
+                pass
+            except OSError:  # a disk without hard links
+                os.replace(name, path)
+            Path(name).unlink(missing_ok=True)
+        key = path.read_bytes()
+    except (OSError, RuntimeError):
+        key = b""
     return hmac.new(key, json.dumps(content, default=str).encode(), hashlib.sha256).hexdigest() if key else ""
 
 
@@ -178,30 +198,3 @@ def _seen_from(first: str, path: str) -> str:
 def real_path(file: str | Path) -> str:
     """Absolute, symbolic links resolved."""
     return os.path.realpath(Path(file).expanduser())
-
-
-def _key() -> bytes:
-    """This user's key, made when it is first needed; empty where it can be neither read nor written."""
-    state = os.environ.get("XDG_STATE_HOME")
-    try:
-        path = (Path(state) if state else Path.home() / ".local" / "state") / "secateur" / "key"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _put(secrets.token_bytes(32), path)
-        return path.read_bytes()
-    except (OSError, RuntimeError):
-        return b""
-
-
-def _put(key: bytes, path: Path) -> None:
-    """Whole or not at all, for this user's eyes; where another process was first, its key stays."""
-    made, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(made, "wb") as file:
-        file.write(key)
-    try:
-        os.link(name, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a disk without hard links
-        os.replace(name, path)
-    Path(name).unlink(missing_ok=True)

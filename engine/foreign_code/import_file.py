@@ -52,11 +52,45 @@ def import_file(
     enter(file, afresh)
     try:
         with importing(real_path(file), consent.contents), no_downloads(file.name, download):
-            return _execute(file, root)
+            *folders, stem = file.relative_to(root).with_suffix("").parts
+            if folders and "." not in stem:
+                name = ".".join(folders if stem == "__init__" else (*folders, stem))
+                sys.modules.pop(name, None)  # executed anew, also when it was imported before
+                module = importlib.import_module(name)
+                if origin(module) != file:
+                    raise ImportError(
+                        f"{name} is an installed package ({origin(module)}): rename the folder {folders[0]}"
+                    )
+                return module
+            if folders:  # a.b.py in a package: its relative imports are those of a module of that package
+                importlib.import_module(".".join(folders))
+            name = ".".join((*folders, stem.replace(".", "_")))
+            name = name if folders or name not in sys.modules else f"user_{name}"
+            spec = importlib.util.spec_from_file_location(name, file, loader=SourceLoader(name, str(file)))
+            if spec is None or spec.loader is None:
+                raise ImportError(f"{file.name} is not a Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module  # so that its classes can be found again by name
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                sys.modules.pop(name, None)
+                raise
+            return module
     except SecateurError:
         raise
     except (Exception, SystemExit) as cause:
-        raise _failure(error, file, root, cause) from cause
+        place, line = failing_line(cause, root)
+        reason = cause.msg if isinstance(cause, SyntaxError) else str(cause)
+        raise error(
+            "source.python",
+            "{file}, line {line}: {kind}: {reason}",
+            "".join(traceback.format_exception(cause)),
+            file=place or str(file),
+            line=line,
+            kind=type(cause).__name__,
+            reason=reason,
+        ) from cause
 
 
 def failing_line(cause: BaseException, root: Path) -> tuple[str, int]:
@@ -65,43 +99,3 @@ def failing_line(cause: BaseException, root: Path) -> tuple[str, int]:
         return cause.filename, cause.lineno or 0
     frames = [f for f in traceback.extract_tb(cause.__traceback__) if Path(f.filename).is_relative_to(root)]
     return (frames[-1].filename, frames[-1].lineno or 0) if frames else ("", 0)
-
-
-def _execute(file: Path, root: Path) -> ModuleType:
-    *folders, stem = file.relative_to(root).with_suffix("").parts
-    if folders and "." not in stem:
-        name = ".".join(folders if stem == "__init__" else (*folders, stem))
-        sys.modules.pop(name, None)  # executed anew, also when it was imported before
-        module = importlib.import_module(name)
-        if origin(module) != file:
-            raise ImportError(f"{name} is an installed package ({origin(module)}): rename the folder {folders[0]}")
-        return module
-    if folders:  # a.b.py in a package: its relative imports are those of a module of that package
-        importlib.import_module(".".join(folders))
-    name = ".".join((*folders, stem.replace(".", "_")))
-    name = name if folders or name not in sys.modules else f"user_{name}"
-    spec = importlib.util.spec_from_file_location(name, file, loader=SourceLoader(name, str(file)))
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file.name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # so that its classes can be found again by name
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-    return module
-
-
-def _failure(error: type[SecateurError], file: Path, root: Path, cause: BaseException) -> SecateurError:
-    place, line = failing_line(cause, root)
-    reason = cause.msg if isinstance(cause, SyntaxError) else str(cause)
-    return error(
-        "source.python",
-        "{file}, line {line}: {kind}: {reason}",
-        "".join(traceback.format_exception(cause)),
-        file=place or str(file),
-        line=line,
-        kind=type(cause).__name__,
-        reason=reason,
-    )

@@ -37,7 +37,25 @@ def no_downloads(name: str, allowed: bool) -> Generator[None]:
     with _lock:
         _guards.append(refused)
         if len(_guards) == 1:
-            _close()
+            # Put functions that refuse in the place of those that every Python library connects through.
+            _before.update(
+                getaddrinfo=socket.getaddrinfo, connect=socket.socket.connect, connect_ex=socket.socket.connect_ex
+            )
+
+            def getaddrinfo(host: Any, *arguments: Any, **named: Any) -> Any:
+                _refuse(host)
+                return _before["getaddrinfo"](host, *arguments, **named)
+
+            def connect(self: socket.socket, address: Any) -> Any:
+                _refuse(address[0] if isinstance(address, tuple) else "")
+                return _before["connect"](self, address)
+
+            def connect_ex(self: socket.socket, address: Any) -> Any:
+                _refuse(address[0] if isinstance(address, tuple) else "")
+                return _before["connect_ex"](self, address)
+
+            socket.getaddrinfo = getaddrinfo
+            socket.socket.connect, socket.socket.connect_ex = connect, connect_ex
     try:
         yield
     except Exception as error:
@@ -54,35 +72,11 @@ def no_downloads(name: str, allowed: bool) -> Generator[None]:
         with _lock:
             _guards.pop(next(i for i, one in enumerate(_guards) if one is refused))
             if not _guards:
-                _open()
+                socket.getaddrinfo = _before["getaddrinfo"]
+                socket.socket.connect, socket.socket.connect_ex = _before["connect"], _before["connect_ex"]
 
 
 _before: dict[str, Any] = {}
-
-
-def _close() -> None:
-    """Put functions that refuse in the place of those that every Python library connects through."""
-    _before.update(getaddrinfo=socket.getaddrinfo, connect=socket.socket.connect, connect_ex=socket.socket.connect_ex)
-
-    def getaddrinfo(host: Any, *arguments: Any, **named: Any) -> Any:
-        _refuse(host)
-        return _before["getaddrinfo"](host, *arguments, **named)
-
-    def connect(self: socket.socket, address: Any) -> Any:
-        _refuse(address[0] if isinstance(address, tuple) else "")
-        return _before["connect"](self, address)
-
-    def connect_ex(self: socket.socket, address: Any) -> Any:
-        _refuse(address[0] if isinstance(address, tuple) else "")
-        return _before["connect_ex"](self, address)
-
-    socket.getaddrinfo = getaddrinfo
-    socket.socket.connect, socket.socket.connect_ex = connect, connect_ex
-
-
-def _open() -> None:
-    socket.getaddrinfo = _before["getaddrinfo"]
-    socket.socket.connect, socket.socket.connect_ex = _before["connect"], _before["connect_ex"]
 
 
 def _refuse(host: Any) -> None:

@@ -85,7 +85,17 @@ def enter(file: Path, afresh: bool) -> None:
     take_source_only()
     importlib.invalidate_caches()
     for entry in first:
-        _claim(Path(entry))
+        # Let the project's folders without `__init__.py` win over packages elsewhere, which Python prefers.
+        folder = Path(entry)
+        for inner in folder.iterdir():
+            if not inner.is_dir() or (inner / "__init__.py").exists() or not any(inner.glob("*.py")):
+                continue
+            found = PathFinder.find_spec(inner.name, sys.path)
+            if found is None or found.origin is None or is_installed(Path(found.origin)):
+                continue
+            spec = ModuleSpec(inner.name, None, is_package=True)
+            spec.submodule_search_locations = [str(inner)]
+            sys.modules[inner.name] = importlib.util.module_from_spec(spec)
 
 
 def take_source_only() -> None:
@@ -165,22 +175,6 @@ def _take_off(entries: list[str]) -> None:
         _inserted.remove(entry)
         if entry in sys.path:
             sys.path.remove(entry)
-
-
-def _claim(folder: Path) -> None:
-    """Let the project's folders without `__init__.py` win over packages elsewhere, which Python prefers.
-
-    Started from a clone of Secateur, `import app` would otherwise find Secateur's own folder.
-    """
-    for inner in folder.iterdir():
-        if not inner.is_dir() or (inner / "__init__.py").exists() or not any(inner.glob("*.py")):
-            continue
-        found = PathFinder.find_spec(inner.name, sys.path)
-        if found is None or found.origin is None or is_installed(Path(found.origin)):
-            continue
-        spec = ModuleSpec(inner.name, None, is_package=True)
-        spec.submodule_search_locations = [str(inner)]
-        sys.modules[inner.name] = importlib.util.module_from_spec(spec)
 
 
 def _is_users(entry: str) -> bool:

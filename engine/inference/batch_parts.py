@@ -246,14 +246,10 @@ def _divided(given: Any, most: int) -> Iterator[Any]:
     if rows <= most:
         yield given
         return
-    for first, last in _even_parts(rows, most):
-        yield cut_rows(given, rows, first, last)
-
-
-def _even_parts(rows: int, most: int) -> Iterator[tuple[int, int]]:
-    """Where parts of at most so many samples begin and end: none is much smaller, since BatchNorm sees the parts."""
+    # Where parts of at most so many samples begin and end: none is much smaller, since BatchNorm sees the parts.
     count = -(-rows // most)
-    return ((rows * n // count, rows * (n + 1) // count) for n in range(count))
+    for first, last in ((rows * n // count, rows * (n + 1) // count) for n in range(count)):
+        yield cut_rows(given, rows, first, last)
 
 
 def rows_in(given: Any) -> int:
@@ -310,7 +306,13 @@ def joined(parts: Sequence[Any], rows: Sequence[int]) -> Any:
     first: Any = parts[0]
     kind = cast("Any", type(first))
     if _is(first, torch.Tensor):
-        return _joined_tensors(parts, rows)
+        import torch
+
+        if all(one.ndim and one.shape[0] == count for one, count in zip(parts, rows, strict=True)):
+            return torch.cat(list(parts))
+        if any(one.shape != parts[0].shape or not torch.equal(one, parts[0]) for one in parts):
+            raise _not_joined(f"a tensor {list(parts[0].shape)} of a part of {rows[0]} samples")
+        return parts[0]
     if _is(first, Mapping):
         made = {key: joined([one[key] for one in parts], rows) for key in first}
         return made if kind is dict else kind(made)
@@ -327,16 +329,6 @@ def joined(parts: Sequence[Any], rows: Sequence[int]) -> Any:
 def _is(value: Any, kind: Any) -> bool:
     """Whether a value is of a kind; what it holds stays unknown."""
     return isinstance(value, kind)
-
-
-def _joined_tensors(parts: Sequence[Any], rows: Sequence[int]) -> Any:
-    import torch
-
-    if all(one.ndim and one.shape[0] == count for one, count in zip(parts, rows, strict=True)):
-        return torch.cat(list(parts))
-    if any(one.shape != parts[0].shape or not torch.equal(one, parts[0]) for one in parts):
-        raise _not_joined(f"a tensor {list(parts[0].shape)} of a part of {rows[0]} samples")
-    return parts[0]
 
 
 def _joined_rows(parts: Sequence[Any], rows: Sequence[int]) -> Any:

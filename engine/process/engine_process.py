@@ -50,7 +50,11 @@ class EngineProcess:
         """Start it; `session` is "module:name" of what makes its session from a folder."""
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            _command(session), stdin=pipe, stdout=pipe, stderr=pipe, creationflags=no_console()
+            [sys.executable, "-P", "-m", "secateur.engine.process.worker", session],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            creationflags=no_console(),
         )
         self._wire = Wire(cast("BinaryIO", self.process.stdout), cast("BinaryIO", self.process.stdin))
         self._log = _Log(cast("BinaryIO", self.process.stderr), listener)
@@ -124,8 +128,3 @@ class _Log:
             omitted = [f"({self._left_out} lines left out)"] if self._left_out else []
             self._left_out = 0
             self._listener.log("\n".join(omitted + texts))
-
-
-def _command(session: str) -> list[str]:
-    """-P: the folder that the window was started from is not searched for modules, it may hold another `secateur`."""
-    return [sys.executable, "-P", "-m", "secateur.engine.process.worker", session]

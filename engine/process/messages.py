@@ -171,7 +171,17 @@ def read_event(data: bytes | bytearray, result: Callable[[int], Any]) -> Ready |
             case _Failed():
                 return Failed(event.call, _error(event))
             case _Progressed():
-                return _progressed(event)
+                if isinstance(event.text, Message):
+                    _check_fields(event.text)
+                progress = Progress(
+                    text=event.text,
+                    done=event.done,
+                    total=event.total,
+                    values=event.values,
+                    so_far=None if event.so_far is None else _read(event.so_far),
+                    share=event.share,
+                )
+                return Progressed(event.call, progress, event.points, tuple(map(_read, event.made)))
     except (KeyError, TypeError) as error:
         raise not_understood(f"nothing is known of {error}") from error
 
@@ -181,20 +191,6 @@ def _finished(event: _Finished, kind: Any) -> Finished | Failed:
         return Finished(event.call, _said_by(event.result, kind))
     except SecateurError as error:
         return Failed(event.call, error)
-
-
-def _progressed(event: _Progressed) -> Progressed:
-    if isinstance(event.text, Message):
-        _check_fields(event.text)
-    progress = Progress(
-        text=event.text,
-        done=event.done,
-        total=event.total,
-        values=event.values,
-        so_far=None if event.so_far is None else _read(event.so_far),
-        share=event.share,
-    )
-    return Progressed(event.call, progress, event.points, tuple(map(_read, event.made)))
 
 
 def _read(one: _Told) -> Any:

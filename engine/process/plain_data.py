@@ -53,7 +53,9 @@ def decode(data: bytes | bytearray | msgspec.Raw, kind: Any) -> Any:
     """A value of a declared kind; raises `WireError` for any other bytes."""
     _unpacked.left = ROOM
     try:
-        if _has_names(data):
+        head = memoryview(data)[:6]
+        at = _CODE_AT.get(head[0], 6) if head else 6
+        if at < len(head) and head[at] == NAMES:
             builtins = _INSIDE.decode(_EXTENSION.decode(data).data)
             return msgspec.convert(builtins, kind, builtin_types=BYTES, dec_hook=_declared)
         return _decoder(kind).decode(data)
@@ -138,12 +140,6 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_encodable(one) for one in cast("list[Any]", value)]
     return value
-
-
-def _has_names(data: bytes | bytearray | msgspec.Raw) -> bool:
-    head = memoryview(data)[:6]
-    at = _CODE_AT.get(head[0], 6) if head else 6
-    return at < len(head) and head[at] == NAMES
 
 
 _CODE_AT = {0xC7: 2, 0xC8: 3, 0xC9: 5, **dict.fromkeys(range(0xD4, 0xD9), 1)}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import SecateurError, WireError, unexpected
-from ..jobs import Cancelled, CancelToken, Job, Progress, check
+from ..jobs import Cancelled, Progress, check
 from ..machine.operating_system import step_behind
 from ..machine.out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
@@ -47,7 +47,14 @@ class Outbox:
     def progress(self, call: int, progress: Progress) -> None:
         """Leave a job's progress to be posted within `INTERVAL`."""
         with self._news:
-            self._waiting = _merged(self._waiting, call, progress)
+            before = self._waiting
+            points, made = (before.points, before.made) if before is not None else ((), ())
+            if before is not None and progress.so_far is None:
+                progress = replace(progress, so_far=before.progress.so_far)
+            points = (*points, progress.values) if progress.values else points
+            self._waiting = Progressed(
+                call, progress, points, made if progress.made is None else (*made, progress.made)
+            )
             self._news.notify()
 
     def quiet(self, on: bool) -> None:
@@ -83,14 +90,6 @@ class Outbox:
                 sys.stderr.write(f"Progress of call {event.call} cannot be told: {error}\n")
             else:
                 self._wire.send(data)
-
-
-def _merged(before: Progressed | None, call: int, progress: Progress) -> Progressed:
-    points, made = (before.points, before.made) if before is not None else ((), ())
-    if before is not None and progress.so_far is None:
-        progress = replace(progress, so_far=before.progress.so_far)
-    points = (*points, progress.values) if progress.values else points
-    return Progressed(call, progress, points, made if progress.made is None else (*made, progress.made))
 
 
 BEHIND = 5
@@ -220,18 +219,15 @@ def run(session: Served, asked: Asked, outbox: Outbox) -> Any:
     arguments = read_arguments(method, call.arguments)
     if not inspect.isgeneratorfunction(method):
         return method(*arguments)
-    return _run_job(method(*arguments, token=asked.token), asked.token, call.number, outbox)
-
-
-def _run_job(job: Job[Any], token: CancelToken, number: int, outbox: Outbox) -> Any:
+    job = method(*arguments, token=asked.token)
     with contextlib.closing(job):
         while True:
             try:
                 progress = next(job)
             except StopIteration as stop:
                 return stop.value
-            outbox.progress(number, progress)
-            if token.is_set():
+            outbox.progress(call.number, progress)
+            if asked.token.is_set():
                 raise Cancelled
 
 
@@ -251,12 +247,6 @@ def connect() -> Wire:
     return Wire(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
 
 
-def _threads() -> int:
-    """The number of torch, without loading torch for a session that does not use it."""
-    torch: Any = sys.modules.get("torch")
-    return torch.get_num_threads() if torch is not None else 0
-
-
 def main() -> None:
     """Serve until the window closes the pipe or says goodbye."""
     faulthandler.enable()
@@ -265,22 +255,19 @@ def main() -> None:
     wire = connect()
     outbox = Outbox(wire)
     inbox = Inbox(wire, outbox)
-    make = _load(sys.argv[1])
+    # What makes a session, "module:name"; nothing that is made meanwhile is ever garbage, so none is looked for.
+    module, _, name = (sys.argv[1]).partition(":")
+    gc.disable()
+    make = getattr(importlib.import_module(module), name)
+    gc.freeze()
+    gc.enable()
     if (folder := inbox.folder.get()) is not None:
         session = make(folder)
         inbox.at_once = answering_at_once(session, outbox)
-        outbox.send(Ready(_threads()))
+        # The number of torch, without loading torch for a session that does not use it.
+        torch: Any = sys.modules.get("torch")
+        outbox.send(Ready(torch.get_num_threads() if torch is not None else 0))
         serve(session, inbox, outbox)
-
-
-def _load(session: str) -> Callable[[Path], Served]:
-    """What makes a session, "module:name"; nothing that is made meanwhile is ever garbage, so none is looked for."""
-    module, _, name = session.partition(":")
-    gc.disable()
-    made = getattr(importlib.import_module(module), name)
-    gc.freeze()
-    gc.enable()
-    return made
 
 
 if __name__ == "__main__":

@@ -152,7 +152,13 @@ def _refusals(
             "Layer sizes differ, so the same indices mean other structures: {layers}. Keep the same shape, or plan "
             "for the same goal."
         )
-        layers = listed((_sized(key, was, now) for key, (was, now) in sizes.items()), SHOWN)
+        layers = listed(
+            (
+                Message("fit.sized", "{layer} ({was} > {now})", {"layer": shown(key), "was": was, "now": now})
+                for key, (was, now) in sizes.items()
+            ),
+            SHOWN,
+        )
         yield Mode.SAME_INDICES, Message("recipe.sizes", template, {"layers": layers})
     if not any(isinstance(step, Plan) for step in recipe.steps):
         nothing = Message("recipe.no_cut", "The recipe has no cut, so there is nothing to plan again.")
@@ -176,10 +182,6 @@ def shown(key: str) -> Message:
     """A set's key for a person: layer1.0.conv1 (filter)."""
     kind, _, rest = key.partition("|")
     return of_kind(rest.split("|")[0].removesuffix(".weight"), kind)
-
-
-def _sized(key: str, was: int, now: int) -> Message:
-    return Message("fit.sized", "{layer} ({was} > {now})", {"layer": shown(key), "was": was, "now": now})
 
 
 def _measured_as(metric: Metric) -> tuple[object, ...]:

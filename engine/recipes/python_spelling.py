@@ -70,7 +70,13 @@ class Spelling:
             case bool() | int() | float() | None:
                 text = literal(value)
             case tuple() | list():
-                text = self._row(cast("Iterable[Any]", value), isinstance(value, tuple))
+                values = cast("Iterable[Any]", value)
+                is_tuple = isinstance(value, tuple)
+                parts = [self._flat(one) for one in values]
+                if is_tuple:
+                    text = f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
+                else:
+                    text = f"[{', '.join(parts)}]"
             case dict():
                 text = self._dict(cast("dict[Any, Any]", value))
             case _ if is_dataclass(value):
@@ -94,12 +100,6 @@ class Spelling:
             left, right = "()" if isinstance(value, tuple) else "[]"
             return f"{left}{inner}{f',{inner}'.join(parts)},{end}{right}"
         return self._flat(value)
-
-    def _row(self, values: Iterable[Any], is_tuple: bool) -> str:
-        parts = [self._flat(one) for one in values]
-        if is_tuple:
-            return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
-        return f"[{', '.join(parts)}]"
 
     def _dict(self, value: dict[Any, Any]) -> str:
         if is_identities(value):

@@ -46,9 +46,10 @@ from .steps import Attach, Compare, Cut, Export, LearnMasks, Open, Plan, Recipe,
 def require_here(recipe: Recipe, mode: Mode | None) -> None:
     """Refuse steps that certainly measure on another machine. Raises OpenError."""
     for step in recipe.steps:
-        again = mode is Mode.SAME_GOAL or (mode is None and isinstance(step, LearnMasks))
-        if again and (plan := _plan_of(step)) is not None:
-            require_goal_here(plan.goal)
+        if isinstance(step, Plan) and mode is Mode.SAME_GOAL:
+            require_goal_here(step.intent.goal)
+        elif isinstance(step, LearnMasks) and (mode is None or mode is Mode.SAME_GOAL):
+            require_goal_here(step.intent.plan.goal)
 
 
 def require_goal_here(goal: Goal | None) -> None:
@@ -59,10 +60,6 @@ def require_goal_here(goal: Goal | None) -> None:
             "Allow that only if you trust the recipe."
         )
         raise OpenError("source.machine", template, address=goal.target.address)
-
-
-def _plan_of(step: Step) -> PlanIntent | None:
-    return step.intent if isinstance(step, Plan) else step.intent.plan if isinstance(step, LearnMasks) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,23 +346,16 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
             marks = _same_indices(step, run)
             check_plan(run.opened.analysis, marks | run.session.removed(run.state))
             return marks
-        case None:
-            return (yield from _best(step, run, token))
-
-
-def _best(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
-    """The recorded indices, or the recorded goal planned again."""
-    recorded, missing = from_identities(run.opened.analysis, step.outcome.removed)
-    goal = step.intent.asked
-    if recorded.any() and not missing and not (run.again and goal):
-        return recorded
-    if goal is not None:
-        run.missing += missing
-        run.again = True
-        template = "Planned again ({goal}), because the recorded structures do not match."
-        run.notes.append(Message("replay.again", template, {"goal": goal_text(goal)}))
-        return (yield from _planned_again(step.intent, goal, run, token))
-    return _same_indices(step, run)
+        case None:  # the recorded indices, or the recorded goal planned again where they do not match
+            recorded, missing = from_identities(run.opened.analysis, step.outcome.removed)
+            goal = step.intent.asked
+            if goal is None or (recorded.any() and not missing and not run.again):
+                return _same_indices(step, run)
+            run.missing += missing
+            run.again = True
+            template = "Planned again ({goal}), because the recorded structures do not match."
+            run.notes.append(Message("replay.again", template, {"goal": goal_text(goal)}))
+            return (yield from _planned_again(step.intent, goal, run, token))
 
 
 def _same_indices(step: Plan, run: _Run) -> Mask:

@@ -108,7 +108,12 @@ def _parts(recipe: Recipe, writer: _Writer) -> Iterator[str]:
         part = _part(step, writer)
         if part:
             yield part
-    yield _end(writer)
+    recorded = quoted(writer.sha)
+    lines = [f"same = state.weights == {recorded}"]
+    lines += ['print(f"{state.parameters:,} parameters, {state.macs:,} MACs, weights {state.weights[:12]}")']
+    lines += ['print("the same weights as recorded" if same else "other weights than recorded")']
+    lines += ["if FOLDER:", "    finish(save_project(session, FOLDER, state.id))", "session.close()"]
+    yield "\n".join(lines)
 
 
 def _part(step: Step, writer: _Writer) -> str:
@@ -122,16 +127,30 @@ def _part(step: Step, writer: _Writer) -> str:
             writer.cuts += 1
             writer.plan = step, f"cut {writer.cuts}"
         case LearnMasks():
-            lines = _masks(step, writer)
+            writer.masked = True
+            writer.spelling.use("masked_state")
+            lines = ["# Learn which structures stay, together with the weights."]
+            lines += [f"masks = {writer.spelling.of(step.intent, 8)}"]
+            lines = [*lines, "state = finish(masked_state(session, state.id, masks))", *_came_out(step.outcome, writer)]
         case Cut():
-            lines = _cut(step, writer)
+            lines = _cut_lines(step, writer)
         case Recover():
-            lines = _recovery(step, writer)
+            settings = writer.spelling.of(step.intent, 8)
+            split = f"{writer.spelling.use('Split')}.TEST"
+            words = (
+                "Recover: fine-tune with the original as teacher." if step.intent.trains else "Repair without training."
+            )
+            lines = [f"# {words}", f"settings = {settings}"]
+            lines += ["state = finish(session.recover(state.id, settings))"]
+            lines = [*lines, f"print(finish(session.evaluate(state.id, {split})))", *_came_out(step.outcome, writer)]
         case Attach():
             weights = writer.spelling.of(writer.change(step.intent.weights))
             lines = ["# Weights that were trained elsewhere.", f"state = finish(session.attach(state.id, {weights}))"]
         case Compare():
-            lines = _baseline(step, writer)
+            asked = writer.spelling.of(change_baseline(step.intent, writer.change), 8)
+            writer.spelling.use("make_baseline")
+            lines = ["# Was it worth it? A baseline to compare with this state.", f"asked = {asked}"]
+            lines = [*lines, "print(finish(make_baseline(session, state.id, asked)).metric)", *_metrics(step.outcome)]
         case Export():
             path = writer.spelling.of(writer.change(step.intent.path))
             writer.spelling.use("export_state")
@@ -141,11 +160,25 @@ def _part(step: Step, writer: _Writer) -> str:
     return "\n".join(lines)
 
 
-def _baseline(step: Compare, writer: _Writer) -> list[str]:
-    asked = writer.spelling.of(change_baseline(step.intent, writer.change), 8)
-    writer.spelling.use("make_baseline")
-    lines = ["# Was it worth it? A baseline to compare with this state.", f"asked = {asked}"]
-    return [*lines, "print(finish(make_baseline(session, state.id, asked)).metric)", *_metrics(step.outcome)]
+def _cut_lines(step: Cut, writer: _Writer) -> list[str]:
+    """The plan before the cut and the cut; with `PLAN_AGAIN` the plan is made anew."""
+    assert writer.plan is not None
+    plan, name = writer.plan
+    intent, goal = plan.intent, plan.intent.asked
+    spelling = writer.spelling
+    spelling.use("marks_of", "PlanIntent")
+    found = f"MARKS[{quoted(name)}]" if writer.outside else spelling.marks(writer.marks[name])
+    count = sum(len(indices) for indices in plan.outcome.removed.values())
+    by = f", by {intent.criterion} scores" if intent.criterion else ""
+    how = f"planned for {goal_text(goal)}{by}" if goal is not None else "marked by hand"
+    lines = [f"# Cut {counted(count, 'structure')}, {comment(how)}."]
+    lines += [f"marks = marks_of(opened.analysis, {found})"]
+    lines += [f"plan = {spelling.of(replace(intent, keep_macs=0.0, multiple=1, kinds=(), goal=goal), 11)}"]
+    if goal is not None and not writer.masked:
+        writer.again = True
+        lines += _planned_again(intent, goal, spelling)
+    writer.masked = False
+    return [*lines, "state = finish(session.cut(state.id, marks, plan))", *_came_out(step.outcome, writer)]
 
 
 def _opening(step: Open, writer: _Writer) -> list[str]:
@@ -173,24 +206,6 @@ def _opening(step: Open, writer: _Writer) -> list[str]:
     return [*lines, "opened = finish(session.open(spec))", "state = opened.state"]
 
 
-def _cut(step: Cut, writer: _Writer) -> list[str]:
-    assert writer.plan is not None
-    plan, name = writer.plan
-    intent, goal = plan.intent, plan.intent.asked
-    spelling = writer.spelling
-    spelling.use("marks_of", "PlanIntent")
-    found = f"MARKS[{quoted(name)}]" if writer.outside else spelling.marks(writer.marks[name])
-    count = sum(len(indices) for indices in plan.outcome.removed.values())
-    lines = [_plan_words(intent, goal, count)]
-    lines += [f"marks = marks_of(opened.analysis, {found})"]
-    lines += [f"plan = {spelling.of(replace(intent, keep_macs=0.0, multiple=1, kinds=(), goal=goal), 11)}"]
-    if goal is not None and not writer.masked:
-        writer.again = True
-        lines += _planned_again(intent, goal, spelling)
-    writer.masked = False
-    return [*lines, "state = finish(session.cut(state.id, marks, plan))", *_came_out(step.outcome, writer)]
-
-
 def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[str]:
     """Lines that make the plan anew from scores."""
     choices = "" if intent.choices == type(intent.choices)() else ", plan.choices"
@@ -216,32 +231,6 @@ def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[s
     return [*lines, f"    marks = solve(opened.analysis, scores, plan.goal, gone, locked{table}).removed"]
 
 
-def _masks(step: LearnMasks, writer: _Writer) -> list[str]:
-    writer.masked = True
-    writer.spelling.use("masked_state")
-    lines = ["# Learn which structures stay, together with the weights."]
-    lines += [f"masks = {writer.spelling.of(step.intent, 8)}"]
-    return [*lines, "state = finish(masked_state(session, state.id, masks))", *_came_out(step.outcome, writer)]
-
-
-def _recovery(step: Recover, writer: _Writer) -> list[str]:
-    settings = writer.spelling.of(step.intent, 8)
-    split = f"{writer.spelling.use('Split')}.TEST"
-    words = "Recover: fine-tune with the original as teacher." if step.intent.trains else "Repair without training."
-    lines = [f"# {words}", f"settings = {settings}"]
-    lines += ["state = finish(session.recover(state.id, settings))"]
-    return [*lines, f"print(finish(session.evaluate(state.id, {split})))", *_came_out(step.outcome, writer)]
-
-
-def _end(writer: _Writer) -> str:
-    recorded = quoted(writer.sha)
-    lines = [f"same = state.weights == {recorded}"]
-    lines += ['print(f"{state.parameters:,} parameters, {state.macs:,} MACs, weights {state.weights[:12]}")']
-    lines += ['print("the same weights as recorded" if same else "other weights than recorded")']
-    lines += ["if FOLDER:", "    finish(save_project(session, FOLDER, state.id))", "session.close()"]
-    return "\n".join(lines)
-
-
 def _head(recipe: Recipe, writer: _Writer) -> str:
     first = recipe.steps[0]
     assert isinstance(first, Open)
@@ -259,23 +248,15 @@ def _head(recipe: Recipe, writer: _Writer) -> str:
         '"""',
         "",
     ]
-    return "\n".join([*lines, *_imports(writer), *_constants(writer)])
-
-
-def _imports(writer: _Writer) -> list[str]:
     names = sorted(writer.spelling.names - {"replace"}, key=lambda name: (not name[0].isupper(), name))
-    lines = ["import json"] if writer.outside else []
+    lines += ["import json"] if writer.outside else []
     lines += ["import sys"]
     lines += ["from dataclasses import replace"] if "replace" in writer.spelling.names else []
     lines += ["from pathlib import Path"] if writer.spelling.beside or writer.outside else []
     flat = f"from secateur.engine import {', '.join(names)}"
     if len(flat) > 118:
         flat = "from secateur.engine import (\n" + "".join(f"    {name},\n" for name in names) + ")"
-    return [*lines, "", "import torch", "", flat, ""]
-
-
-def _constants(writer: _Writer) -> list[str]:
-    lines: list[str] = []
+    lines += ["", "import torch", "", flat, ""]
     if writer.spelling.beside or writer.outside:
         lines += ["HERE = Path(__file__).resolve().parent"]
     lines += ['FOLDER = next((one for one in sys.argv[1:] if not one.startswith("--")), "")']
@@ -283,13 +264,7 @@ def _constants(writer: _Writer) -> list[str]:
         lines += [f'PLAN_AGAIN = "{AGAIN}" in sys.argv  # score and plan for the goals again, e.g. for other weights']
     if writer.outside:
         lines += [f"MARKS = json.loads((HERE / {quoted(writer.outside)}).read_text())"]
-    return [*lines, ""]
-
-
-def _plan_words(intent: PlanIntent, goal: Goal | None, count: int) -> str:
-    by = f", by {intent.criterion} scores" if intent.criterion else ""
-    how = f"planned for {goal_text(goal)}{by}" if goal is not None else "marked by hand"
-    return f"# Cut {counted(count, 'structure')}, {comment(how)}."
+    return "\n".join([*lines, ""])
 
 
 def _came_out(outcome: Numbers, writer: _Writer) -> list[str]:

@@ -151,7 +151,7 @@ class Bundle:
 def read_bundle(path: Path) -> Bundle:
     """Read a bundle; raises OpenError with a sentence for everything that it should not be."""
     with _opened(path) as archive:
-        infos = _checked(archive, path)
+        infos = _check_members(archive, path)
         manifest = _read_json(archive, infos, MANIFEST, Manifest, path)
         if manifest.schema > SCHEMA:
             template = "{path} was written by a newer version of Secateur. Update Secateur to open it."
@@ -161,12 +161,64 @@ def read_bundle(path: Path) -> Bundle:
         _read_json(archive, infos, RECIPE, dict[str, Any], path)  # what its steps mean is read where they are run
         recipe = _bytes(archive, infos[RECIPE], path)
         analysis = analysis_from_json(_bytes(archive, infos[STRUCTURES], path)) if STRUCTURES in infos else None
-    history = _history(written, path)
-    _without_data(history, analysis)
+    history = _read_history(written, path)
+    # Where the data is not at hand, the history opens the model with an input of the shape that it had.
+    assert history.spec is not None
+    shapes = analysis.input_shapes if analysis is not None else ()
+    if history.task is None and not history.spec.input_shape and len(shapes) == 1:
+        history.spec = replace(history.spec, input_shape=shapes[0])
     if manifest.state not in history.states:
         raise _damaged(path, Message("bundle.no_state", "its result state is missing"))
     weights = frozenset(match[1] for name in infos if (match := WEIGHTS.fullmatch(name)))
     return Bundle(path, manifest, recipe, history, analysis, weights)
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The members by name; raises OpenError for what a bundle may not have."""
+    members = archive.infolist()
+    infos = {info.filename: info for info in members}
+    if len(members) > MEMBERS or len(infos) < len(members):
+        raise _damaged(path, Message("bundle.too_many", "it has too many files, or one of them twice"))
+    for name, info in infos.items():
+        stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
+        if name not in LIMITS and not WEIGHTS.fullmatch(name):
+            raise _damaged(
+                path,
+                Message("bundle.odd_file", "the file {name!r} does not belong in a bundle", {"name": name[:80]}),
+            )
+        if info.flag_bits & 1 or (name not in LIMITS and not stored):
+            raise _damaged(path, Message("bundle.stored", "{name} is not stored as it should be", {"name": name}))
+    missing = [name for name in NEEDED if name not in infos]
+    if missing:
+        raise _damaged(path, Message("bundle.missing", "{name} is missing", {"name": missing[0]}))
+    return infos
+
+
+def _read_history(written: Written, path: Path) -> StateHistory:
+    """The history in memory; raises OpenError for states without their parent or with names that are none."""
+    history = StateHistory(path.parent)
+    here = absolute_to(path.parent)
+    history.spec, history.versions = change_model(written.spec, here), written.versions
+    history.task = None if written.task is None else change_task(written.task, here)
+    if history.task is not None and history.task.path and not Path(history.task.path).exists():
+        history.task = None  # It is opened without its data; metrics that were measured stay.
+    for one in written.states:
+        original = one.kind is StateKind.ORIGINAL
+        sound = DIGEST.fullmatch(one.weights) and IDENTITY.fullmatch(one.id) and one.id not in history.states
+        if not sound or original != (not one.parent) or (original and history.states):
+            raise _damaged(path, Message("bundle.state", "state {id!r} is invalid", {"id": one.id[:20]}))
+        if one.parent and one.parent not in history.states:
+            raise _damaged(path, Message("bundle.parent", "the parent of state {id!r} is missing", {"id": one.id[:20]}))
+        history.states[one.id] = without_addresses(one)
+    for beside in written.baselines:
+        if beside.against not in history.states or not (
+            DIGEST.fullmatch(beside.weights) and IDENTITY.fullmatch(beside.id)
+        ):
+            raise _damaged(path, Message("bundle.baseline", "baseline {id!r} is invalid", {"id": beside.id[:20]}))
+        history.baselines[beside.id] = without_addresses(beside)
+    if not history.states:
+        raise _damaged(path, Message("bundle.empty", "it has no states"))
+    return history
 
 
 def weights_progress(number: int, count: int) -> Progress:
@@ -214,26 +266,6 @@ def _opened(path: Path) -> zipfile.ZipFile:
         ) from error
 
 
-def _checked(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The members by name, when all of them are what a bundle may have."""
-    infos = archive.infolist()
-    found = {info.filename: info for info in infos}
-    if len(infos) > MEMBERS or len(found) < len(infos):
-        raise _damaged(path, Message("bundle.too_many", "it has too many files, or one of them twice"))
-    for name, info in found.items():
-        stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
-        if name not in LIMITS and not WEIGHTS.fullmatch(name):
-            raise _damaged(
-                path, Message("bundle.odd_file", "the file {name!r} does not belong in a bundle", {"name": name[:80]})
-            )
-        if info.flag_bits & 1 or (name not in LIMITS and not stored):
-            raise _damaged(path, Message("bundle.stored", "{name} is not stored as it should be", {"name": name}))
-    missing = [name for name in NEEDED if name not in found]
-    if missing:
-        raise _damaged(path, Message("bundle.missing", "{name} is missing", {"name": missing[0]}))
-    return found
-
-
 def _check_hashes(
     archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], manifest: Manifest, path: Path
 ) -> None:
@@ -277,41 +309,6 @@ def _read_json(
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, ValueError) as error:
         template = "{name} has a format that this version does not know"
         raise _damaged(path, Message("bundle.shape", template, {"name": name}), str(error)) from error
-
-
-def _history(written: Written, path: Path) -> StateHistory:
-    """The history in memory; states that stand on what is not there are refused."""
-    history = StateHistory(path.parent)
-    here = absolute_to(path.parent)
-    history.spec, history.versions = change_model(written.spec, here), written.versions
-    history.task = None if written.task is None else change_task(written.task, here)
-    if history.task is not None and history.task.path and not Path(history.task.path).exists():
-        history.task = None  # It is opened without its data; metrics that were measured stay.
-    for one in written.states:
-        original = one.kind is StateKind.ORIGINAL
-        sound = DIGEST.fullmatch(one.weights) and IDENTITY.fullmatch(one.id) and one.id not in history.states
-        if not sound or original != (not one.parent) or (original and history.states):
-            raise _damaged(path, Message("bundle.state", "state {id!r} is invalid", {"id": one.id[:20]}))
-        if one.parent and one.parent not in history.states:
-            raise _damaged(path, Message("bundle.parent", "the parent of state {id!r} is missing", {"id": one.id[:20]}))
-        history.states[one.id] = without_addresses(one)
-    for beside in written.baselines:
-        if beside.against not in history.states or not (
-            DIGEST.fullmatch(beside.weights) and IDENTITY.fullmatch(beside.id)
-        ):
-            raise _damaged(path, Message("bundle.baseline", "baseline {id!r} is invalid", {"id": beside.id[:20]}))
-        history.baselines[beside.id] = without_addresses(beside)
-    if not history.states:
-        raise _damaged(path, Message("bundle.empty", "it has no states"))
-    return history
-
-
-def _without_data(history: StateHistory, analysis: Analysis | None) -> None:
-    """Where the data is not at hand, the history opens the model with an input of the shape that it had."""
-    assert history.spec is not None
-    shapes = analysis.input_shapes if analysis is not None else ()
-    if history.task is None and not history.spec.input_shape and len(shapes) == 1:
-        history.spec = replace(history.spec, input_shape=shapes[0])
 
 
 def _damaged(path: Path, what: Message, details: str = "") -> OpenError:

@@ -118,22 +118,18 @@ def points_of(folder: Path, state: State, live: "LoadedModel", task: TaskSpec, h
     """
     spec, opened = live.prepared.spec, live.opened
     code, data = fingerprint(file_of(spec)), fingerprint(task.path)
+    # What tells the data of a task apart that no files tell apart; "" where files do.
+    tell = getattr(live.task, "given", None)
     content = {
         "weights": state.weights,
         "removed": state.removed,
         "edits": to_plain(state.edits),
         "source": [spec.source, code, live.analysis.recorded],
-        "task": [to_plain(task), data, _given(live)],
+        "task": [to_plain(task), data, ("" if tell is None else str(tell()))],
         "before": opened if max(code[1], data[1]) > opened else 0.0,
         "how": how,
     }
     return named_by(folder, content)
-
-
-def _given(live: "LoadedModel") -> str:
-    """What tells the data of a task apart that no files tell apart; "" where files do."""
-    tell = getattr(live.task, "given", None)
-    return "" if tell is None else str(tell())
 
 
 def file_of(spec: ModelSpec) -> str:

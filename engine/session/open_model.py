@@ -221,23 +221,18 @@ def prepare(
             notes = (*wide.opened.notes, Message("open.float32", template))
             return replace(wide, opened=replace(wide.opened, notes=notes))
         inputs = found
-    opened = _with_numbers(opened, inputs)
+    # Weights may be NaN or infinity where no output shows it (a mask in a buffer): that is a remark, not an error.
+    if named := no_numbers(opened.model):
+        with evaluating(opened.model):
+            outputs = [one.tensor for one in outputs_of(run_model(opened.model, inputs))]
+        if not all(bool(one.isfinite().all()) for one in outputs if one.is_floating_point()):
+            template = "The weights contain NaN or infinity, so the outputs do too: {weights}. Open another checkpoint."
+            raise OpenError("open.no_numbers", template, weights=named)
+        template = "The weights contain NaN or infinity, but the outputs do not: {weights}."
+        opened = replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
     if task is not None:
         check_outputs(opened.model, inputs, task)
     return Prepared(as_opened, opened, task, inputs)
-
-
-def _with_numbers(opened: SourceModel, inputs: Inputs) -> SourceModel:
-    """The model with a remark on weights that are no numbers; raises OpenError where its answers are none for them."""
-    if not (named := no_numbers(opened.model)):
-        return opened
-    with evaluating(opened.model):
-        answers = [one.tensor for one in outputs_of(run_model(opened.model, inputs)) if one.tensor.is_floating_point()]
-    if not all(bool(one.isfinite().all()) for one in answers):
-        template = "The weights contain NaN or infinity, so the outputs do too: {weights}. Open another checkpoint."
-        raise OpenError("open.no_numbers", template, weights=named)
-    template = "The weights contain NaN or infinity, but the outputs do not: {weights}."
-    return replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
 
 
 def as_found(spec: ModelSpec) -> ModelSpec:
@@ -390,43 +385,35 @@ def first_look(
     """
     where = yield from device_for(device, model)
     with placed(where, model):
-        return (yield from _first_look(task, model, token, untrained, where, limit))
-
-
-def _first_look(
-    task: Task, model: Any, token: CancelToken, untrained: bool, device: str, limit: PassLimit | None
-) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
-    info = described(task, model)  # First: data without labels is compared with what the original says.
-    began = time.monotonic()
-    shown = Message("progress.original", "Evaluating the original")
-    metric = yield from run_evaluation(task, model, Split.TEST, token, shown, device, limit)
-    samples = info.sizes.get(Split.TEST, 0) or metric.count  # of a language model it counts tokens
-    seconds = (time.monotonic() - began) / max(samples, 1)
-    prepared = remark_on_found(task.spec)
-    notes = (*_numbering(info, model), *getattr(task, "remarks", ()), *([prepared] if prepared else []))
-    info = replace(info, seconds=seconds, notes=notes)
-    if untrained:
-        return (metric,), info
-    with in_parts(model, PassLimit() if limit is None else limit):
-        order = yield from other_class_order(task, model, info.classes, token)
-    if order is not None:
-        return (metric,), replace(info, notes=(*info.notes, order.message), reordered=order.spec)
-    with in_parts(model, PassLimit() if limit is None else limit):
-        remark = yield from better_normalisation(task, model, token)
-    if remark is None:
-        return (metric,), info
-    return (metric,), replace(info, notes=(*info.notes, remark.message), better=remark.spec)
-
-
-def _numbering(info: TaskInfo, model: Any) -> tuple[Message, ...]:
-    """Which class has which number, where a table has names for them and the model does not say its own numbers."""
-    if info.spec is None or info.spec.kind not in TABLES or not info.classes or info.classes == classes_of(model):
-        return ()
-    template = (
-        "Class numbers: {classes}. If the model numbers its classes differently, use a column that holds the model's "
-        "output numbers."
-    )
-    return (Message("open.numbering", template, {"classes": numbered(info.classes)}),)
+        info = described(task, model)  # First: data without labels is compared with what the original says.
+        began = time.monotonic()
+        shown = Message("progress.original", "Evaluating the original")
+        metric = yield from run_evaluation(task, model, Split.TEST, token, shown, where, limit)
+        samples = info.sizes.get(Split.TEST, 0) or metric.count  # of a language model it counts tokens
+        seconds = (time.monotonic() - began) / max(samples, 1)
+        prepared = remark_on_found(task.spec)
+        # Which class has which number, where a table has names for them and the model does not say its own numbers.
+        if info.spec is None or info.spec.kind not in TABLES or not info.classes or info.classes == classes_of(model):
+            numbering = ()
+        else:
+            template = (
+                "Class numbers: {classes}. If the model numbers its classes differently, use a column that holds the "
+                "model's output numbers."
+            )
+            numbering = (Message("open.numbering", template, {"classes": numbered(info.classes)}),)
+        notes = (*numbering, *getattr(task, "remarks", ()), *([prepared] if prepared else []))
+        info = replace(info, seconds=seconds, notes=notes)
+        if untrained:
+            return (metric,), info
+        with in_parts(model, PassLimit() if limit is None else limit):
+            order = yield from other_class_order(task, model, info.classes, token)
+        if order is not None:
+            return (metric,), replace(info, notes=(*info.notes, order.message), reordered=order.spec)
+        with in_parts(model, PassLimit() if limit is None else limit):
+            remark = yield from better_normalisation(task, model, token)
+        if remark is None:
+            return (metric,), info
+        return (metric,), replace(info, notes=(*info.notes, remark.message), better=remark.spec)
 
 
 def numbered(classes: tuple[str, ...]) -> Phrase:
@@ -520,11 +507,10 @@ def _in_words(shapes: dict[str, tuple[int, ...]]) -> Phrase:
     """Shapes, each with its name where it has one: "1x8x8", "ids 12"."""
     number = Message("open.number", "a number")
     sizes = {path: "x".join(map(str, shape)) or number for path, shape in shapes.items()}
-    return listed(size if path[:1].isdigit() else _named(path, size) for path, size in sizes.items())
-
-
-def _named(path: str, size: Phrase) -> Message:
-    return Message("open.named_input", "{name} {size}", {"name": path, "size": size})
+    return listed(
+        size if path[:1].isdigit() else Message("open.named_input", "{name} {size}", {"name": path, "size": size})
+        for path, size in sizes.items()
+    )
 
 
 def _failed(error: Exception) -> TaskError:

@@ -126,18 +126,30 @@ class Follower:
                 order = self._train(order)
                 continue
             if isinstance(order, OpenOrder):
-                self._open(order)
+                # Open what rank 0 has opened; no weights are fetched, for they are given.
+                prepared = finish(prepare(replace(order.spec, pretrained=""), self._token, order.consent))
+                self._group.share(prepared.opened.model.state_dict().values())
+                self._prepared, self._analysis = prepared, finish(analysed(prepared, self._token))
             elif isinstance(order, StateOrder):
                 self._state = order
             elif isinstance(order, ScoreOrder):
-                self._score(order)
+                _, analysis, task = self._opened
+                model, removed = self._fresh(self._state)
+                self._group.share(model.state_dict().values())
+                job = score(
+                    model,
+                    analysis,
+                    removed,
+                    order.criterion,
+                    task,
+                    choices=order.choices,
+                    seed=order.seed,
+                    device=self._group.device(order.device),
+                    group=self._group,
+                    token=self._token,
+                )
+                finish(job)
             order = self._group.next_order(ORDERS)
-
-    def _open(self, order: OpenOrder) -> None:
-        """Open what rank 0 has opened; no weights are fetched, for they are given."""
-        prepared = finish(prepare(replace(order.spec, pretrained=""), self._token, order.consent))
-        self._group.share(prepared.opened.model.state_dict().values())
-        self._prepared, self._analysis = prepared, finish(analysed(prepared, self._token))
 
     @property
     def _opened(self) -> tuple[Prepared, Analysis, Task]:
@@ -155,24 +167,6 @@ class Follower:
             )
             raise OpenError("distributed.model", template, rank=self._group.place.rank, name=missing[0])
         return rebuild(prepared.opened.factory, analysis, removed, state.edits, {}), removed
-
-    def _score(self, order: ScoreOrder) -> None:
-        _, analysis, task = self._opened
-        model, removed = self._fresh(self._state)
-        self._group.share(model.state_dict().values())
-        job = score(
-            model,
-            analysis,
-            removed,
-            order.criterion,
-            task,
-            choices=order.choices,
-            seed=order.seed,
-            device=self._group.device(order.device),
-            group=self._group,
-            token=self._token,
-        )
-        finish(job)
 
     def _train(self, order: TrainingOrder) -> Any | None:
         """Train with rank 0 until another order than one for that comes, which is returned."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..baselines.protocol import Baseline
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
 from ..inference.bfloat16 import in_bfloat16
@@ -17,7 +16,7 @@ from ..sources.named_code import require_consent
 from ..sources.protocol import ModelSpec
 from ..storage.weight_store import WeightStore
 from ..structures.analysis import Analysis, from_identities
-from ..tasks.protocol import CLASSES, PACKING, TaskInfo, option
+from ..tasks.protocol import CLASSES, PACKING, option
 from ..tracing.tree import same_bits
 from .loaded_model import LoadedModel
 from .open_model import Prepared, analysed, described, numbered, prepare
@@ -123,19 +122,36 @@ def reopened(
         prepared = replace(prepared, spec=replace(prepared.spec, ignore_unused=True))
         analysis = yield from analysed(prepared, token)
     check_structures(analysis, history)
-    lost = [one for one in (*history.states.values(), *history.baselines.values()) if not _is_there(one, store)]
+    lost = [
+        one
+        for one in (*history.states.values(), *history.baselines.values())
+        if not (not one.weights or store.path(one.weights).exists())
+    ]
     if lost:
         template = "The weights of {names} are missing. Restore them from a backup; everything else can still be used."
         names = ", ".join(one.id for one in lost)
         history.notes = (*history.notes, Message("session.missing_weights", template, {"names": names}))
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
     if info is not None:
-        info = replace(info, notes=(*info.notes, *_read_otherwise(history, info)))
+        # Where data is read otherwise than when states were judged: do so, and mark what was measured as stale.
+        before, now, notes = history.task, info.spec, list[Message]()
+        if before is not None and now is not None and option(now, CLASSES) != option(before, CLASSES):
+            template = (
+                "Classes now have the model's numbers: {classes}. Earlier measurements and training used other numbers "
+                "and are marked as stale. Evaluate again."
+            )
+            notes.append(Message("session.renumbered", template, {"classes": numbered(info.classes)}))
+        if before is not None and now is not None and option(now, PACKING) != option(before, PACKING):
+            template = (
+                "Documents are now packed with the token that ends them between. Earlier measurements and training "
+                "used other sequences and are marked as stale. Evaluate again."
+            )
+            notes.append(Message("session.repacked", template))
+        if notes:
+            history.task = now
+            history.mark_stale()
+        info = replace(info, notes=(*info.notes, *notes))
     return LoadedModel(prepared, analysis, prepared.task, info, opened, consent)
-
-
-def _is_there(one: State | Baseline, store: WeightStore) -> bool:
-    return not one.weights or store.path(one.weights).exists()
 
 
 def _with_kept_weights(prepared: Prepared, pretrained: str) -> Prepared:
@@ -144,33 +160,6 @@ def _with_kept_weights(prepared: Prepared, pretrained: str) -> Prepared:
     notes = tuple(note for note in opened.notes if note.code not in told)
     opened = replace(opened, untrained=opened.untrained and not pretrained, notes=notes)
     return replace(prepared, opened=opened, spec=replace(prepared.spec, pretrained=pretrained))
-
-
-def _read_otherwise(history: StateHistory, info: TaskInfo) -> tuple[Message, ...]:
-    """Where data is read otherwise than when states were judged: do so, and mark what was measured as stale.
-
-    Versions before numbered words by the alphabet, whatever the model's configuration says, and packed documents
-    without the token that ends them.
-    """
-    before, now, notes = history.task, info.spec, list[Message]()
-    if before is None or now is None:
-        return ()
-    if option(now, CLASSES) != option(before, CLASSES):
-        template = (
-            "Classes now have the model's numbers: {classes}. Earlier measurements and training used other numbers and "
-            "are marked as stale. Evaluate again."
-        )
-        notes.append(Message("session.renumbered", template, {"classes": numbered(info.classes)}))
-    if option(now, PACKING) != option(before, PACKING):
-        template = (
-            "Documents are now packed with the token that ends them between. Earlier measurements and training used "
-            "other sequences and are marked as stale. Evaluate again."
-        )
-        notes.append(Message("session.repacked", template))
-    if notes:
-        history.task = now
-        history.mark_stale()
-    return tuple(notes)
 
 
 def check_kept(asked: ModelSpec, made: ModelSpec) -> None:

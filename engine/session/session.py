@@ -331,7 +331,31 @@ class Session:
             yield from self.location.alone()
             spec = as_found(spec)
             if is_project(spec.source):
-                return replace((yield from self._open_project(spec, token, same_weights)), has_history=True)
+                # Open a project, then copy its states into this session's folder; another task may judge it.
+                if self.location.exclusive:
+                    # Hold a project that is to be worked on; one that cannot be written may be read all the same.
+                    folder = Path(spec.source)
+                    try:
+                        yield from self.location.hold(folder)
+                    except SecateurError as error:
+                        if error.message.code != "session.not_written":
+                            raise
+                saved = yield from saved_project(spec, token, same_weights)
+                project = saved.history
+                if project.folder.resolve() != self.folder.resolve():
+                    yield from self.store.take(project.weights, saved.store, token)
+                    project.write_to(self.folder)
+                    self.history.read()
+                else:
+                    self.history = project
+                    if spec.trust_code:  # what was allowed is not asked about again
+                        project.write_to(self.folder)
+                self.history.notes = project.notes
+                self.history.leave(saved.left)
+                self._loaded, self._shown = saved.loaded, None
+                if spec.task is not None and not asks_for(spec.task, self.history.task):
+                    yield from self.attach_task(spec.task, token)
+                return replace((self.opened()), has_history=True)
             return (yield from self._open(spec, evaluate, token, named_by_hand(spec) if consent is None else consent))
 
     def open_live(
@@ -439,35 +463,6 @@ class Session:
         self._loaded, self._shown = LoadedModel(prepared, analysis, prepared.task, info, began, consent), None
         return self.opened()
 
-    def _open_project(self, spec: ModelSpec, token: CancelToken, same_weights: bool) -> Job[OpenedModel]:
-        """Open a project, then copy its states into this session's folder; another task may judge it."""
-        if self.location.exclusive:
-            yield from self._hold_to_write(Path(spec.source))
-        saved = yield from saved_project(spec, token, same_weights)
-        project = saved.history
-        if project.folder.resolve() != self.folder.resolve():
-            yield from self.store.take(project.weights, saved.store, token)
-            project.write_to(self.folder)
-            self.history.read()
-        else:
-            self.history = project
-            if spec.trust_code:  # what was allowed is not asked about again
-                project.write_to(self.folder)
-        self.history.notes = project.notes
-        self.history.leave(saved.left)
-        self._loaded, self._shown = saved.loaded, None
-        if spec.task is not None and not asks_for(spec.task, self.history.task):
-            yield from self.attach_task(spec.task, token)
-        return self.opened()
-
-    def _hold_to_write(self, folder: Path) -> Job[None]:
-        """Hold a project that is to be worked on; one that cannot be written may be read all the same."""
-        try:
-            yield from self.location.hold(folder)
-        except SecateurError as error:
-            if error.message.code != "session.not_written":
-                raise
-
     def _open_bundle(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         """Open a bundle with its states where their weights and the model's code are at hand, else only its numbers."""
         yield Progress("Reading the bundle")
@@ -476,7 +471,17 @@ class Session:
         absent = bundle.absent
         try:
             if absent is None:
-                return (yield from self._open_whole(bundle, spec, token))
+                history = bundle.history
+                assert history.spec is not None
+                bundle.check_code()
+                consent = require_consent(replace(history.spec, task=history.task), "", bundle.path, spec.trust_code)
+                yield from take_weights(bundle, self.store.folder, token)
+                loaded = yield from reopened(history, self.store, spec, token, consent)
+                history.write_to(self.folder)
+                self.history.read()
+                self.history.leave(bundle.manifest.state)
+                self._loaded, self._shown = loaded, None
+                return self.opened()
         except OpenError as error:
             if error.message.code in ("source.code", "source.changed_code", "checkpoint.pickle", "source.download"):
                 raise
@@ -484,19 +489,6 @@ class Session:
         shown = bundle.opened(absent)
         self._loaded, self._shown = None, bundle
         return shown
-
-    def _open_whole(self, bundle: Bundle, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
-        history = bundle.history
-        assert history.spec is not None
-        bundle.check_code()
-        consent = require_consent(replace(history.spec, task=history.task), "", bundle.path, spec.trust_code)
-        yield from take_weights(bundle, self.store.folder, token)
-        loaded = yield from reopened(history, self.store, spec, token, consent)
-        history.write_to(self.folder)
-        self.history.read()
-        self.history.leave(bundle.manifest.state)
-        self._loaded, self._shown = loaded, None
-        return self.opened()
 
     # Data and metrics.
 

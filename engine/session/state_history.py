@@ -185,7 +185,20 @@ class StateHistory:
                 raise OpenError("session.weights_name", template, folder=str(self.folder), **names)
         if damaged:
             self._leave_out(damaged)
-        self._check_tree()
+        # Raise OpenError where the states do not come of the original, each by way of others.
+        sound = set[str]()
+        for state in self.states.values():
+            way, one = set[str](), state
+            while one.parent and one.id not in sound:
+                if one.id in way or one.parent not in self.states:
+                    template = (
+                        "The history in {folder} is damaged: state {state} does not descend from the original. Restore "
+                        "it from a backup, or open the model again."
+                    )
+                    raise OpenError("session.no_way", template, folder=str(self.folder), state=state.id)
+                way.add(one.id)
+                one = self.states[one.parent]
+            sound |= way
 
     def mend(self) -> None:
         """Where `read` found damaged lines: set the damaged log aside and write what was read in its place."""
@@ -227,22 +240,6 @@ class StateHistory:
             timings = () if code and not former else one.timings
             self.states[key] = replace(one, stale=bool(one.metrics), former=former, timings=timings)
         self.baselines = {}
-
-    def _check_tree(self) -> None:
-        """Raise OpenError where the states do not come of the original, each by way of others."""
-        sound = set[str]()
-        for state in self.states.values():
-            way, one = set[str](), state
-            while one.parent and one.id not in sound:
-                if one.id in way or one.parent not in self.states:
-                    template = (
-                        "The history in {folder} is damaged: state {state} does not descend from the original. Restore "
-                        "it from a backup, or open the model again."
-                    )
-                    raise OpenError("session.no_way", template, folder=str(self.folder), state=state.id)
-                way.add(one.id)
-                one = self.states[one.parent]
-            sound |= way
 
     def _leave_out(self, damaged: list[int]) -> None:
         """Forget states whose way to the original is lost, and say what was damaged."""
@@ -298,7 +295,16 @@ class StateHistory:
         record = as_recorded(written)
         match record["event"]:
             case "opened":
-                self._begin(record)
+                if record["schema"] > SCHEMA:
+                    template = "{folder} was written by a newer version of Secateur. Update Secateur to open it."
+                    raise OpenError("session.later", template, folder=str(self.folder))
+                spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
+                original = without_addresses(from_plain(record["state"], State))
+                self.spec, self.task, self.states = spec, spec.task, {original.id: original}
+                self.baselines, self.request, self.owns_request, self._asking = {}, None, False, False
+                self.notes, self._damaged = (), False
+                self.versions = from_plain(record["versions"], dict[str, str])
+                self.seal = str(record.get("seal", ""))
             case "task":
                 before = self.task
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
@@ -356,18 +362,6 @@ class StateHistory:
             former = bool(one.parent) and before is not None
             self.states[key] = replace(one, metrics=(), stale=False, former=former)
         self.baselines = {}  # they were trained on the data before, and judged by it
-
-    def _begin(self, record: dict[str, Any]) -> None:
-        if record["schema"] > SCHEMA:
-            template = "{folder} was written by a newer version of Secateur. Update Secateur to open it."
-            raise OpenError("session.later", template, folder=str(self.folder))
-        spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
-        original = without_addresses(from_plain(record["state"], State))
-        self.spec, self.task, self.states = spec, spec.task, {original.id: original}
-        self.baselines, self.request, self.owns_request, self._asking = {}, None, False, False
-        self.notes, self._damaged = (), False
-        self.versions = from_plain(record["versions"], dict[str, str])
-        self.seal = str(record.get("seal", ""))
 
 
 def is_project(path: str) -> bool:

@@ -58,7 +58,16 @@ def write_bundle(
         token: Cancels.
     """
     yield Progress("Writing the bundle")
-    members = _members(history, recipe, state, structures)
+    bare, plain = stripped_history(history), stripped(recipe)
+    assert bare.spec is not None
+    written = Written(bare.spec, bare.task, tuple(bare.states.values()), tuple(bare.baselines.values()), bare.versions)
+    members = {
+        RECIPE: recipe_bytes(plain),
+        SCRIPT: script_of(plain).encode(),
+        HISTORY: to_json(written),
+        REPORT: report_of(history, recipe, state).encode(),
+    }
+    members = members | ({STRUCTURES: structures} if structures else {})
     files = {}
     if weights is not None:
         files = {f"weights/{one}.safetensors": weights / f"{one}.safetensors" for one in sorted(history.weights)}
@@ -86,19 +95,6 @@ def write_bundle(
     except OSError as error:
         raise not_written(path, error) from error
     return path
-
-
-def _members(history: StateHistory, recipe: Recipe, state: str, structures: bytes) -> dict[str, bytes]:
-    bare, plain = stripped_history(history), stripped(recipe)
-    assert bare.spec is not None
-    written = Written(bare.spec, bare.task, tuple(bare.states.values()), tuple(bare.baselines.values()), bare.versions)
-    members = {
-        RECIPE: recipe_bytes(plain),
-        SCRIPT: script_of(plain).encode(),
-        HISTORY: to_json(written),
-        REPORT: report_of(history, recipe, state).encode(),
-    }
-    return members | ({STRUCTURES: structures} if structures else {})
 
 
 def _stored(name: str, file: Path) -> zipfile.ZipInfo:

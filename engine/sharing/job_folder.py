@@ -32,7 +32,6 @@ from ..session.states import PlanIntent, State, StateKind
 from ..sources.protocol import ModelSpec, change_model
 from ..storage.checked_weights import checked_weights
 from ..storage.file_limits import read_whole
-from ..storage.paths import Change
 from ..storage.serialization import from_json, to_json
 from ..tasks.protocol import TOKENIZER, TOKENIZER_NOTES, TaskSpec
 
@@ -113,12 +112,44 @@ def write_job(
         suited = settings.suited_to(history.path_to(state)[0].macs, task.batch)
         recipe = Recipe(SCHEMA, (opening, *_steps(base, cuts, place), Recover(suited)))
         recipe = with_model(recipe, lambda _: moved)
-        (place / RECIPE).write_bytes(recipe_bytes(with_paths(recipe, _relative_to(place))))
+
+        # Paths in the folder become relative to it; all others stay as they are: they mean the same for a shared
+        # disk.
+        def change(path: str) -> str:
+            return Path(path).relative_to(place).as_posix() if Path(path).is_relative_to(place) else path
+
+        (place / RECIPE).write_bytes(recipe_bytes(with_paths(recipe, change)))
         (place / JOB).write_bytes(to_json(JobFile(one.id, one.weights, task), indent=2) + b"\n")
         name = model_name(history)
+        gpu = [] if device == "cpu" else ["#SBATCH --gres=gpu:1"]
+        more = (
+            [] if device == "cpu" else [f"# Several GPUs: sbatch --gres=gpu:4 {SLURM}, on two machines --nodes=2 too."]
+        )
+        lines = [
+            "#!/bin/bash",
+            f"#SBATCH --job-name=secateur-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40]}",
+            "#SBATCH --output=slurm-%j.log",
+            "#SBATCH --time=08:00:00",
+            "#SBATCH --cpus-per-task=8",
+            "#SBATCH --mem=32G",
+            "#SBATCH --ntasks-per-node=1",
+            *gpu,
+            *more,
+            "# Before the time is over, the recovery is asked to stop: submit the same file again, and it goes on.",
+            "#SBATCH --signal=B:INT@120",
+            'cd "$SLURM_SUBMIT_DIR" || exit 1',
+            "export PROCESSES=${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}",
+            'if [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ]; then',
+            '    first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+            '    each="--nnodes $SLURM_JOB_NUM_NODES --nproc-per-node $PROCESSES"',
+            '    meeting="--rdzv-backend c10d --rdzv-id $SLURM_JOB_ID --rdzv-endpoint $first:29500"',
+            '    export LAUNCH="srun torchrun $each $meeting --no-python"',
+            "fi",
+            f'exec sh {START} "$@"',
+        ]
         texts = {
             START: _start(recipe, history.spec or model, device),
-            SLURM: _slurm(name, device),
+            SLURM: "".join(f"{line}\n" for line in lines),
             CONSTRAINTS: "".join(f"{line}\n" for line in _versions()),
             README: _readme(name, one, left, has_code=bool(code_in(recipe)), divides=settings.shard),
         }
@@ -232,15 +263,6 @@ def _copy_code(file: Path, copies: Path, bases: dict[Path, Path]) -> Path:
     return folder / file.relative_to(base)
 
 
-def _relative_to(place: Path) -> Change:
-    """Paths in the folder become relative to it; all others stay as they are: they mean the same for a shared disk."""
-
-    def change(path: str) -> str:
-        return Path(path).relative_to(place).as_posix() if Path(path).is_relative_to(place) else path
-
-    return change
-
-
 def _start(recipe: Recipe, model: ModelSpec, device: str) -> str:
     flags = ["--trust-code"] if code_in(recipe) else []
     flags += ["--trust-pickle"] if model.trust_pickle else []
@@ -258,34 +280,6 @@ def _start(recipe: Recipe, model: ModelSpec, device: str) -> str:
         "fi\n"
         f"exec $LAUNCH $SECATEUR {words}\n"
     )
-
-
-def _slurm(name: str, device: str) -> str:
-    gpu = [] if device == "cpu" else ["#SBATCH --gres=gpu:1"]
-    more = [] if device == "cpu" else [f"# Several GPUs: sbatch --gres=gpu:4 {SLURM}, on two machines --nodes=2 too."]
-    lines = [
-        "#!/bin/bash",
-        f"#SBATCH --job-name=secateur-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40]}",
-        "#SBATCH --output=slurm-%j.log",
-        "#SBATCH --time=08:00:00",
-        "#SBATCH --cpus-per-task=8",
-        "#SBATCH --mem=32G",
-        "#SBATCH --ntasks-per-node=1",
-        *gpu,
-        *more,
-        "# Before the time is over, the recovery is asked to stop: submit the same file again, and it goes on.",
-        "#SBATCH --signal=B:INT@120",
-        'cd "$SLURM_SUBMIT_DIR" || exit 1',
-        "export PROCESSES=${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}",
-        'if [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ]; then',
-        '    first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
-        '    each="--nnodes $SLURM_JOB_NUM_NODES --nproc-per-node $PROCESSES"',
-        '    meeting="--rdzv-backend c10d --rdzv-id $SLURM_JOB_ID --rdzv-endpoint $first:29500"',
-        '    export LAUNCH="srun torchrun $each $meeting --no-python"',
-        "fi",
-        f'exec sh {START} "$@"',
-    ]
-    return "".join(f"{line}\n" for line in lines)
 
 
 def _readme(name: str, state: State, left: Iterable[str], has_code: bool, divides: bool) -> str:

@@ -60,7 +60,11 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
         raise OpenError("job.no_results", template, folder=str(place))
     there = StateHistory(place / RESULTS)
     there.read()
-    found = [one for one in there.states.values() if one.kind is StateKind.RECOVERED and _same(one, here)]
+    found = [
+        one
+        for one in there.states.values()
+        if one.kind is StateKind.RECOVERED and (_sets(one.removed) == _sets(here.removed))
+    ]
     if not found:
         template = "The job in {folder} has not recovered the state yet. Start it again there; it goes on."
         raise OpenError("job.unfinished", template, folder=str(place))
@@ -77,11 +81,6 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
             known = yield from session.take_recovered(here.id, told, str(path), token)
         made.append(known)
     return tuple(made)
-
-
-def _same(one: State, other: State) -> bool:
-    """Whether the same structures are removed in two states."""
-    return _sets(one.removed) == _sets(other.removed)
 
 
 def _is_read(there: State, mine: State, parent: State) -> bool:

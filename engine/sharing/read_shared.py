@@ -68,7 +68,10 @@ def _recipe(folder: Path, history: StateHistory) -> tuple[Recipe, str]:
     """The recipe with all that was measured since it was saved, and the state that it leads to."""
     file = folder / RECIPE
     known = read_recipe(file) if file.is_file() else None
-    last = _end(known)
+    # sha256 of the weights that a recipe ends in.
+    steps = known.steps if known is not None else ()
+    made = [step.outcome.weights for step in steps if isinstance(step, Open | Cut | Recover | Attach)]
+    last = made[-1] if made else ""
     ends = [one.id for one in history.states.values() if one.weights == last]
     state = ends[-1] if ends else next(reversed(history.states))
     return _of(history, state, known), state
@@ -86,10 +89,3 @@ def _of(history: StateHistory, state: str, known: Recipe | None) -> Recipe:
     path: list[State] = history.path_to(state)
     recipe = recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
     return sealed(recipe, history, history.consent or NO_CONSENT)
-
-
-def _end(recipe: Recipe | None) -> str:
-    """sha256 of the weights that a recipe ends in."""
-    steps = recipe.steps if recipe is not None else ()
-    made = [step.outcome.weights for step in steps if isinstance(step, Open | Cut | Recover | Attach)]
-    return made[-1] if made else ""

@@ -160,10 +160,28 @@ def facts_of(
     layers = [one for one in layers if one.before != one.after] + [one for one in layers if one.before == one.after]
     goal = goal_of(path, metric)
     said = verdict(PrunedResult(metric[1], last.macs, last.timings), beside) if metric and beside else None
+    if last is original:
+        summary = ["Nothing was cut: this is the original."]
+    else:
+        macs, parameters = (last.macs / max(original.macs, 1), last.parameters / max(original.parameters, 1))
+        sentences = [f"Keeps {percent(macs)} of the MACs and {percent(parameters)} of the parameters."]
+        if metric is not None:
+            sentences.append(_lost(*metric))
+        checked = [one.verification for one in path if one.verification is not None]
+        if checked:
+            worst = max(one.difference for one in checked)
+            what = "Each cut equals its masked original" if len(checked) > 1 else "The cut equals its masked original"
+            sentences.append(f"{what} (largest difference {worst:.0e}). This does not measure accuracy.")
+        repaired = [one for one in path if one.repaired]
+        if len(repaired) == 1:
+            sentences += map(str, repaired[0].repaired)
+        elif repaired:
+            sentences.append(f"The repairs of {len(repaired)} recoveries are listed with their steps.")
+        summary = sentences + [str(one.stopped) for one in path if one.stopped is not None]
     return Facts(
         title=model_name(history),
         written=time.strftime("%Y-%m-%d %H:%M"),
-        summary=tuple(_summary(path, metric)),
+        summary=tuple(summary),
         goal=str(goal.sentence) if goal is not None else "",
         goal_met=goal.met if goal is not None else None,
         figures=tuple(_figures(original, last, metric)),
@@ -203,27 +221,6 @@ def goal_of(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> Goal
     first, now = metric if metric is not None else (metric_of(original), None)
     open_costs = [one.cost for one in limits if one.cost not in known]
     return goal_verdict(found, first, now, intent.lose, unmeasured=open_costs)
-
-
-def _summary(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> list[str]:
-    original, last = path[0], path[-1]
-    if last is original:
-        return ["Nothing was cut: this is the original."]
-    macs, parameters = (last.macs / max(original.macs, 1), last.parameters / max(original.parameters, 1))
-    said = [f"Keeps {percent(macs)} of the MACs and {percent(parameters)} of the parameters."]
-    if metric is not None:
-        said.append(_lost(*metric))
-    checked = [one.verification for one in path if one.verification is not None]
-    if checked:
-        worst = max(one.difference for one in checked)
-        what = "Each cut equals its masked original" if len(checked) > 1 else "The cut equals its masked original"
-        said.append(f"{what} (largest difference {worst:.0e}). This does not measure accuracy.")
-    repaired = [one for one in path if one.repaired]
-    if len(repaired) == 1:
-        said += map(str, repaired[0].repaired)
-    elif repaired:
-        said.append(f"The repairs of {len(repaired)} recoveries are listed with their steps.")
-    return said + [str(one.stopped) for one in path if one.stopped is not None]
 
 
 def _lost(first: Metric, last: Metric) -> str:

@@ -79,26 +79,22 @@ def save_project(session: Session, folder: str, state: str, token: CancelToken =
     assert session.history.spec is not None
     yield from location.hold(target)
     try:
-        yield from _save(session, target, state, token)
+        history = session.history
+        assert history.spec is not None
+        history.require_room(target)
+        parts = yield from compared(parts_of(history.spec, history.task), token)
+        store, digests = WeightStore(target / "weights"), history.weights
+        files = (target / name for name in (UNFINISHED, *FILES))
+        with removed_unless_finished(target, store.folder, *map(store.path, digests), *files), first_save(target):
+            yield from store.take(digests, session.store, token)
+            recipe = session_recipe(session, state)
+            write_recipe(target / RECIPE, recipe)
+            write_script(target / SCRIPT, recipe)
+            write(target / STRUCTURES, analysis_to_json(session.analysis))
+            write_project(target, parts, state)
+            take_window(session.folder, target)
+            history.write_to(target)
     finally:
         if not held:
             location.release(target)
     return str(target)
-
-
-def _save(session: Session, target: Path, state: str, token: CancelToken) -> Job[None]:
-    history = session.history
-    assert history.spec is not None
-    history.require_room(target)
-    parts = yield from compared(parts_of(history.spec, history.task), token)
-    store, digests = WeightStore(target / "weights"), history.weights
-    files = (target / name for name in (UNFINISHED, *FILES))
-    with removed_unless_finished(target, store.folder, *map(store.path, digests), *files), first_save(target):
-        yield from store.take(digests, session.store, token)
-        recipe = session_recipe(session, state)
-        write_recipe(target / RECIPE, recipe)
-        write_script(target / SCRIPT, recipe)
-        write(target / STRUCTURES, analysis_to_json(session.analysis))
-        write_project(target, parts, state)
-        take_window(session.folder, target)
-        history.write_to(target)

@@ -66,7 +66,16 @@ class _Budget(TorchDispatchMode):
         kwargs = kwargs or {}
         given: list[torch.Tensor] = [one for one in (*args, *kwargs.values()) if isinstance(one, torch.Tensor)]
         if not given:
-            self._take(_made(func, args, kwargs))
+            # Sizes of what a factory makes: of its argument of that name, else (`arange`, `eye`) its largest numbers.
+            named = dict(zip((one.name for one in func._schema.arguments), args)) | kwargs
+            if "size" in named:
+                made = [int(one) for one in named["size"]]
+            else:
+                numbers = [
+                    abs(one) for one in named.values() if isinstance(one, int | float) and not isinstance(one, bool)
+                ]
+                made = [int(min(max(numbers, default=0), 1 << 62))]
+            self._take(made)
         elif len(given) > 1 and torch.Tag.pointwise in func.tags:
             sizes = cast("torch.Size", torch.broadcast_shapes(*(one.shape for one in given)))
             if math.prod(sizes) > 2 * max(one.numel() for one in given):
@@ -81,12 +90,3 @@ class _Budget(TorchDispatchMode):
             size = byte_size(min(self._asked, 1 << 62))
             self.exceeded = OpenError("file.described", template, name=self._name, size=size)
             raise self.exceeded
-
-
-def _made(func: Any, args: Any, kwargs: Any) -> list[int]:
-    """Sizes of what a factory makes: of its argument of that name, else (`arange`, `eye`) its largest numbers."""
-    named = dict(zip((one.name for one in func._schema.arguments), args)) | kwargs
-    if "size" in named:
-        return [int(one) for one in named["size"]]
-    numbers = [abs(one) for one in named.values() if isinstance(one, int | float) and not isinstance(one, bool)]
-    return [int(min(max(numbers, default=0), 1 << 62))]

@@ -69,37 +69,36 @@ class MappedCheckpoint:
         self._maps: list[mmap.mmap] = []
         self._places: dict[str, tuple[mmap.mmap, int, int]] = {}
         for path in files:
-            self._add(path)
-
-    def _add(self, path: Path) -> None:
-        check_special(path)
-        try:
-            checked: Any = safe_open(path, framework="pt")
-            with checked, path.open("rb") as file:
-                size = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(min(size, LARGEST_HEADER)))
-                found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        except (OSError, ValueError, SafetensorError) as error:
-            template = "{path} is not a whole safetensors file. Get it again."
-            raise OpenError("checkpoint.mapped", template, details=str(error), path=str(path)) from error
-        self._maps.append(found)
-        header.pop("__metadata__", None)
-        for name, one in header.items():
-            if name in self.tensors:
-                template = "{name} is in {path} and in another of the model's files. Save the model again."
-                raise OpenError("checkpoint.mapped_twice", template, name=name, path=str(path))
-            kind = TYPES.get(one["dtype"])
-            if kind is None:
-                template = "{name} in {path} has the type {type}, which cannot be cut. Choose another checkpoint."
-                words = {"name": name, "path": str(path), "type": one["dtype"]}
-                raise OpenError("checkpoint.mapped_type", template, **words)
-            start, end = (8 + size + offset for offset in one["data_offsets"])
-            count = math.prod(one["shape"])
-            flat = (
-                torch.frombuffer(found, dtype=kind, count=count, offset=start) if count else torch.empty(0, dtype=kind)
-            )
-            self.tensors[name] = flat.reshape(one["shape"])
-            self._places[name] = found, start, end - start
+            check_special(path)
+            try:
+                checked: Any = safe_open(path, framework="pt")
+                with checked, path.open("rb") as file:
+                    size = int.from_bytes(file.read(8), "little")
+                    header = json.loads(file.read(min(size, LARGEST_HEADER)))
+                    found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            except (OSError, ValueError, SafetensorError) as error:
+                template = "{path} is not a whole safetensors file. Get it again."
+                raise OpenError("checkpoint.mapped", template, details=str(error), path=str(path)) from error
+            self._maps.append(found)
+            header.pop("__metadata__", None)
+            for name, one in header.items():
+                if name in self.tensors:
+                    template = "{name} is in {path} and in another of the model's files. Save the model again."
+                    raise OpenError("checkpoint.mapped_twice", template, name=name, path=str(path))
+                kind = TYPES.get(one["dtype"])
+                if kind is None:
+                    template = "{name} in {path} has the type {type}, which cannot be cut. Choose another checkpoint."
+                    words = {"name": name, "path": str(path), "type": one["dtype"]}
+                    raise OpenError("checkpoint.mapped_type", template, **words)
+                start, end = (8 + size + offset for offset in one["data_offsets"])
+                count = math.prod(one["shape"])
+                flat = (
+                    torch.frombuffer(found, dtype=kind, count=count, offset=start)
+                    if count
+                    else torch.empty(0, dtype=kind)
+                )
+                self.tensors[name] = flat.reshape(one["shape"])
+                self._places[name] = found, start, end - start
 
     def expect(self, name: str) -> None:
         """Let the system read a tensor ahead, as far as it can."""

@@ -70,7 +70,11 @@ class WeightStore:
         path = checked_weights(self.path(digest), owner)
         try:
             tensors = load_file(path)
-            aliases = _aliases(path)
+            # What `put` left out: alias -> the name that has its tensor.
+            opened: Any = safe_open(path, framework="pt")
+            with opened as file:
+                metadata = cast("dict[str, str] | None", file.metadata())
+            aliases = json.loads((metadata or {}).get(_ALIASES, "{}"))
         except (OSError, SafetensorError) as error:
             raise damaged_weights(path, owner, str(error)) from error
         return tensors | {alias: tensors[name] for alias, name in aliases.items()}
@@ -134,14 +138,6 @@ class MemoryStore(WeightStore):
     def collect(self, needed: set[str]) -> int:
         """Nothing is on disk."""
         return 0
-
-
-def _aliases(path: Path) -> dict[str, str]:
-    """What `put` left out: alias -> the name that has its tensor."""
-    opened: Any = safe_open(path, framework="pt")
-    with opened as file:
-        metadata = cast("dict[str, str] | None", file.metadata())
-    return json.loads((metadata or {}).get(_ALIASES, "{}"))
 
 
 def _once_each(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -19,31 +19,22 @@ from ..jobs import Job
 
 def main(name: str) -> None:
     """Run the function `name` on the job that comes in."""
-    output = _take_output()
+    # Keep standard output for the protocol and point its number at the error output.
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     job: dict[str, Any] = json.loads(sys.stdin.readline())
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
-        _run(_resolve(name), job, output)
+        module, _, function = name.partition(":")
+        _run(getattr(importlib.import_module(module), function), job, output)
     except SecateurError as error:
-        _write(output, {"error": _described(error)})
-
-
-def _take_output() -> IO[str]:
-    """Keep standard output for the protocol and point its number at the error output."""
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return output
+        _write(output, {"error": {"kind": type(error).__name__, "message": error.message, "details": error.details}})
 
 
 def _exit_with_parent() -> None:
     """Standard input ends when the parent is gone: nobody would read the result."""
     sys.stdin.read()
     os._exit(1)
-
-
-def _resolve(name: str) -> Callable[[dict[str, Any]], Job[Any]]:
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def _run(function: Callable[[dict[str, Any]], Job[Any]], job: dict[str, Any], output: IO[str]) -> None:
@@ -55,10 +46,6 @@ def _run(function: Callable[[dict[str, Any]], Job[Any]], job: dict[str, Any], ou
             _write(output, {"result": stop.value})
             return
         _write(output, {"progress": asdict(progress)})
-
-
-def _described(error: SecateurError) -> dict[str, Any]:
-    return {"kind": type(error).__name__, "message": error.message, "details": error.details}
 
 
 def _write(output: IO[str], message: dict[str, Any]) -> None:

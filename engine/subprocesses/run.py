@@ -64,60 +64,49 @@ def run_command(
     """The same for any program that reads a line of JSON and answers in lines {"progress": ...} and {"result": ...}."""
     check(token)
     with tempfile.TemporaryFile() as complaints:
-        process = _start(command, threads, complaints)
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "PYTHONIOENCODING": "utf-8"}
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=environment,
+            encoding="utf-8",
+            **group_options(),
+        )
         lines: queue.Queue[str | None] = queue.Queue()
         reader = threading.Thread(target=_read, args=(process.stdout, lines), name="worker output", daemon=True)
         reader.start()
         try:
-            _send(process, job)
-            return (yield from _follow(process, lines, token, complaints, what, error))
+            # Hand over the job; standard input stays open, so that the child notices when this process is gone.
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it died at once: following its output says why
+                process.stdin.write(json.dumps(dict(job)) + "\n")
+                process.stdin.flush()
+            for line in _lines(lines, token):
+                message: dict[str, Any] = json.loads(line)
+                if "result" in message:
+                    return message["result"]
+                if "error" in message:
+                    raise _error(message["error"])
+                yield msgspec.convert(message["progress"], Progress)
+            raise _died(process.wait(), complaints, what, error)
         finally:
-            _end(process, reader)
-
-
-def _start(command: Sequence[str], threads: int, complaints: IO[bytes]) -> subprocess.Popen[str]:
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=complaints,
-        env=environment,
-        encoding="utf-8",
-        **group_options(),
-    )
+            # Kill what still runs, with its own children, and close the pipes.
+            if process.poll() is None:
+                kill_group(process)
+            process.wait()
+            reader.join(timeout=1)
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        stream.close()
 
 
 def _read(stream: IO[str], lines: "queue.Queue[str | None]") -> None:
     for line in stream:
         lines.put(line)
     lines.put(None)
-
-
-def _send(process: subprocess.Popen[str], job: Mapping[str, Any]) -> None:
-    """Hand over the job; standard input stays open, so that the child notices when this process is gone."""
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it died at once: following its output says why
-        process.stdin.write(json.dumps(dict(job)) + "\n")
-        process.stdin.flush()
-
-
-def _follow(
-    process: subprocess.Popen[str],
-    lines: "queue.Queue[str | None]",
-    token: CancelToken,
-    complaints: IO[bytes],
-    what: Message,
-    error: type[SecateurError],
-) -> Job[dict[str, Any]]:
-    for line in _lines(lines, token):
-        message: dict[str, Any] = json.loads(line)
-        if "result" in message:
-            return message["result"]
-        if "error" in message:
-            raise _error(message["error"])
-        yield msgspec.convert(message["progress"], Progress)
-    raise _died(process.wait(), complaints, what, error)
 
 
 def _lines(lines: "queue.Queue[str | None]", token: CancelToken) -> Iterator[str]:
@@ -156,15 +145,3 @@ def _died(code: int, complaints: IO[bytes], what: Message, error: type[SecateurE
     if not last:
         return error("process.silent", "{what} failed with exit code {number}", tail, what=what, number=code)
     return error("process.died", "{what} failed: {last}", tail, what=what, last=last)
-
-
-def _end(process: subprocess.Popen[str], reader: threading.Thread) -> None:
-    """Kill what still runs, with its own children, and close the pipes."""
-    if process.poll() is None:
-        kill_group(process)
-    process.wait()
-    reader.join(timeout=1)
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()

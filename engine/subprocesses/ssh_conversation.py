@@ -52,7 +52,10 @@ class SshConversation:
                 check(token)
                 yield tell(self)
         finally:
-            exitcode = self._end()
+            # End the process if it has not; returns its exit code.
+            if self._process.poll() is None:
+                self._process.kill()
+            exitcode = self._process.wait()
         return exitcode
 
     def _goes_on(self) -> bool:
@@ -64,12 +67,6 @@ class SshConversation:
             listening.join(GRACE)
             return False
         return True
-
-    def _end(self) -> int:
-        """End the process if it has not; returns its exit code."""
-        if self._process.poll() is None:
-            self._process.kill()
-        return self._process.wait()
 
     def _send(self, send: Callable[[IO[bytes]], None]) -> None:
         sink = cast("IO[bytes]", self._process.stdin)

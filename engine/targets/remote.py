@@ -320,7 +320,38 @@ def _run_there(
     exitcode = yield from talk.follow(progress, token)
     _, marked, results = bytes(talk.answer).partition(b"\n" + MARK + b"\n")
     if exitcode or not marked or len(talk.answer) > MOST:
-        raise _failure(address, python, exitcode, talk.log)
+        # Why there are no results.
+        log = talk.log
+        host = address.title
+        if (said := ssh_refusal(host, exitcode, log)) is not None:
+            failure = SecateurError(said.code, said.template, log, **said.arguments)
+        elif exitcode == NOT_FOUND:
+            template = "There is no {python} on {host}. Name its path: ssh://{host}/path/of/python3."
+            failure = SecateurError("target.no_python_there", template, log, python=python, host=host)
+        elif (found := re.search(r"No module named '(numpy|onnxruntime)'", log)) is not None:
+            template = "{python} on {host} has no {module}. Run {command} there."
+            command = f"{python} -m pip install numpy onnxruntime"
+            failure = SecateurError(
+                "target.no_module_there",
+                template,
+                log,
+                python=python,
+                host=host,
+                module=found[1],
+                command=command,
+            )
+        elif not exitcode:
+            failure = _no_results(host)
+        else:
+            lines = [
+                line.strip()
+                for line in re.split(r"[\r\n]", log)
+                if line.strip() and not PERCENT.fullmatch(line.strip())
+            ]
+            template = "The measurement on {host} failed: {reason}"
+            reason = lines[-1][:300] if lines else f"exit code {exitcode}"
+            failure = SecateurError("target.failed_there", template, log, host=host, reason=reason)
+        raise failure
     path = folder / RESULTS
     path.write_bytes(results)
     return path
@@ -330,25 +361,3 @@ def _no_results(host: str) -> SecateurError:
     """The other machine has answered, but not with what `bench.py` writes."""
     template = "{host} sent no results of bench.py. Write a benchmark folder and run it there by hand to see why."
     return SecateurError("target.no_results_there", template, host=host)
-
-
-def _failure(address: Address, python: str, exitcode: int, log: str) -> SecateurError:
-    """Why there are no results."""
-    host = address.title
-    if (said := ssh_refusal(host, exitcode, log)) is not None:
-        return SecateurError(said.code, said.template, log, **said.arguments)
-    if exitcode == NOT_FOUND:
-        template = "There is no {python} on {host}. Name its path: ssh://{host}/path/of/python3."
-        return SecateurError("target.no_python_there", template, log, python=python, host=host)
-    if (found := re.search(r"No module named '(numpy|onnxruntime)'", log)) is not None:
-        template = "{python} on {host} has no {module}. Run {command} there."
-        command = f"{python} -m pip install numpy onnxruntime"
-        return SecateurError(
-            "target.no_module_there", template, log, python=python, host=host, module=found[1], command=command
-        )
-    if not exitcode:
-        return _no_results(host)
-    lines = [line.strip() for line in re.split(r"[\r\n]", log) if line.strip() and not PERCENT.fullmatch(line.strip())]
-    template = "The measurement on {host} failed: {reason}"
-    reason = lines[-1][:300] if lines else f"exit code {exitcode}"
-    return SecateurError("target.failed_there", template, log, host=host, reason=reason)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from ..baselines.protocol import Baseline, BaselineModel, BaselineSpec, ComparedState, PruningRound
+from ..baselines.protocol import Baseline, BaselineSpec, ComparedState, PruningRound
 from ..baselines.table import RULES
 from ..baselines.verdict import PrunedResult, verdict
 from ..errors import Message, SecateurError
@@ -161,7 +161,29 @@ def make_baseline(
     metric = (yield from job).measured_now()
     check(token)
     session.trust(allowed)
-    kept = session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
+    # All but the id and the weights, which the session gives.
+    removed = {} if made.removed is None else identities(standing.analysis, made.removed)
+    kept = session.keep_baseline(
+        (
+            Baseline(
+                id="",
+                against=state,
+                asked=asked,
+                title=made.title,
+                weights="",
+                parameters=made.parameters,
+                macs=made.macs,
+                epochs=made.epochs,
+                metric=metric,
+                removed=removed,
+                edits=made.edits,
+                source=made.source,
+                seal="" if made.source is None else seal(replace(made.source, task=None)),
+                notes=made.notes,
+            )
+        ),
+        made.model,
+    )
     for one in trainings:
         one.forget()
     return kept
@@ -198,27 +220,6 @@ def rounds_of(session: Session, path: Sequence[State]) -> tuple[PruningRound, ..
             recoveries = (*rounds[-1].recoveries, replace(one.recovery, minutes=0.0))  # as many epochs as those were
             rounds[-1] = replace(rounds[-1], recoveries=recoveries)
     return tuple(rounds)
-
-
-def _record(state: str, asked: BaselineSpec, made: BaselineModel, metric: Metric, standing: ComparedState) -> Baseline:
-    """All but the id and the weights, which the session gives."""
-    removed = {} if made.removed is None else identities(standing.analysis, made.removed)
-    return Baseline(
-        id="",
-        against=state,
-        asked=asked,
-        title=made.title,
-        weights="",
-        parameters=made.parameters,
-        macs=made.macs,
-        epochs=made.epochs,
-        metric=metric,
-        removed=removed,
-        edits=made.edits,
-        source=made.source,
-        seal="" if made.source is None else seal(replace(made.source, task=None)),
-        notes=made.notes,
-    )
 
 
 def _reported(session: Session, state: str, token: CancelToken) -> Job[Metric]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -32,7 +31,7 @@ from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to, without_paths
 from ..surgery.repair.config_fit import is_transformers
 from ..surgery.repair.keep_uniform import nearest_uniform
-from ..tasks.protocol import Split, Task, metric_value
+from ..tasks.protocol import Split, metric_value
 from ..text.format import change, size
 
 
@@ -50,7 +49,13 @@ def model_card(history: StateHistory, state: State, model: nn.Module) -> str:
     fields = {"library_name": "transformers" if is_transformers(model) else "pytorch"} | origin
     header = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
     lines = ["---", *header, "tags:", f"- {MARK}", "- pruning", "---", "", f"# {name}, pruned", ""]
-    lines += [_summary(path[0], state), ""]
+    original = path[0]
+    if state is original:
+        summary = "The original, of which nothing was removed."
+    else:
+        kept = change(original.parameters, state.parameters), change(original.macs, state.macs)
+        summary = f"A smaller dense model, by structured pruning: {kept[0]} parameters, {kept[1]} multiply-accumulates."
+    lines += [summary, ""]
     if is_transformers(model):
         lines += ["```python", "import transformers", ""]
         lines += [f'model = transformers.{auto_class(model)}.from_pretrained("path/to/this/folder")', "```", ""]
@@ -59,16 +64,15 @@ def model_card(history: StateHistory, state: State, model: nn.Module) -> str:
         told = step_told(before, one, path[0])
         lines += [f"{told.title}:", "", *(f"- {title}: {words}" for title, words in told.lines), ""]
     lines += ["## Verification", "", *_verified(path), ""]
-    lines += ["## Data", "", _sentence(data_words(history.task)), "", "## Licence", "", _licence(origin), ""]
+    if "license" not in origin:
+        licence = "The licence of the original is not known. It holds for this model too."
+    else:
+        named = origin.get("license_name", origin["license"])
+        link = f" ({origin['license_link']})" if "license_link" in origin else ""
+        licence = f"That of the original: {named}{link}."
+    lines += ["## Data", "", _sentence(data_words(history.task)), "", "## Licence", "", licence, ""]
     made = ", ".join(f"{library} {version}" for library, version in (history.versions or versions()).items())
     return "\n".join([*lines, f"Made with Secateur ({made}).", ""])
-
-
-def _summary(original: State, state: State) -> str:
-    if state is original:
-        return "The original, of which nothing was removed."
-    kept = change(original.parameters, state.parameters), change(original.macs, state.macs)
-    return f"A smaller dense model, by structured pruning: {kept[0]} parameters, {kept[1]} multiply-accumulates."
 
 
 def _table(original: State, state: State) -> list[str]:
@@ -105,14 +109,6 @@ def _verified(path: Sequence[State]) -> list[str]:
 
 def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
-
-
-def _licence(origin: dict[str, Any]) -> str:
-    if "license" not in origin:
-        return "The licence of the original is not known. It holds for this model too."
-    named = origin.get("license_name", origin["license"])
-    link = f" ({origin['license_link']})" if "license_link" in origin else ""
-    return f"That of the original: {named}{link}."
 
 
 NEVER = NeverCancelled()
@@ -250,18 +246,14 @@ def _request(session: Session, state: State, format: str, path: str, token: Canc
     request = replace(artifacts.request(model, state, path), card=model_card(session.history, state, model))
     if kind.needs_data:
         require(samples_refusal(format, session.has_task))
-        request = replace(request, samples=_samples(session.task))
+        # Batches of inputs of the train split, in an order that is the same each time.
+        found, count = list[Inputs](), 0
+        for batch in session.task.batches(Split.TRAIN, seed=0):
+            found.append(session.task.inputs(batch))
+            count += batch_size(found[-1])
+            if count >= SAMPLES:
+                break
+        request = replace(request, samples=tuple(found))
     if kind.from_onnx:
         request = replace(request, onnx=str((yield from artifacts.onnx(request.model, state, token))))
     return request
-
-
-def _samples(task: Task) -> tuple[Inputs, ...]:
-    """Batches of inputs of the train split, in an order that is the same each time."""
-    found, count = list[Inputs](), 0
-    for batch in task.batches(Split.TRAIN, seed=0):
-        found.append(task.inputs(batch))
-        count += batch_size(found[-1])
-        if count >= SAMPLES:
-            break
-    return tuple(found)

@@ -124,21 +124,19 @@ def latency_of(
     session: "Session", state: State, goal: Goal, table: LatencyTable, token: CancelToken
 ) -> Job[LatencyOutcome]:
     """What became of the limit in a state of that shape; measured unless it has been."""
-    timing = yield from _timing(session, state, target_for(goal), token)
+    # Of a state, in turns with the original unless that is known of the machine: the table is of it too.
+    target = target_for(goal)
+    there = [one for one in session.history.state(state.id).timings if one.target.place == target.place]
+    known = [one for one in there if target.machine or one.machine == machine_of(target)]
+    if known and known[0].beside:
+        timing = known[0]
+    else:
+        from .measure import measure_states  # brings torch
+
+        timing = (yield from measure_states(session, (session.states()[0].id, state.id), target, token))[1]
     predicted = next(
         one for one in reached(session.analysis, goal, session.removed(state.id), table) if one.cost is Cost.LATENCY
     )
     limit = next(limit for limit in goal.limits if limit.cost is Cost.LATENCY)
     asked = limit.amount / 1e6 or limit.share * timing.beside
     return LatencyOutcome(asked, predicted.got / 1e6, timing, table)
-
-
-def _timing(session: "Session", state: State, target: TargetSpec, token: CancelToken) -> Job[Timing]:
-    """Of a state, in turns with the original unless that is known of the machine: the table is of it too."""
-    there = [one for one in session.history.state(state.id).timings if one.target.place == target.place]
-    known = [one for one in there if target.machine or one.machine == machine_of(target)]
-    if known and known[0].beside:  # at most one
-        return known[0]
-    from .measure import measure_states  # brings torch
-
-    return (yield from measure_states(session, (session.states()[0].id, state.id), target, token))[1]

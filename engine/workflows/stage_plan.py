@@ -74,13 +74,25 @@ class StagePlanner:
         for number, plan in enumerate(plans):
             if not masked:
                 found.append(self._scores(before, settings))
-            found += self._cut(plan)
+            # The cut and its verification, which the first process does alone.
+            held = SINGLE * (costs(self.analysis).parameters + costs(self.analysis, plan).parameters)
+            ran = memory(self.analysis).peak + memory(self.analysis, plan).peak
+            found += [Stage(StageName.CUT, held, 0, 0), Stage(StageName.VERIFICATION, held, ran, None)]
             if training is not None and training.trains:
                 if number == 0 and training.tuning is not None:  # it teaches in all rounds
                     found.append(self._training(StageName.TUNING, self.analysis.empty(), training.tuning))
                 found.append(self._training(StageName.RECOVERY, plan, training))
             before = plan
-        return _summed(found)
+        # One stage of each name: the most memory of its rounds, and all of their MACs.
+        stages = found
+        found = list[Stage]()
+        for name in StageName:
+            rounds = [one for one in stages if one.name is name]
+            if rounds:
+                macs = [one.macs for one in rounds if one.macs is not None]
+                largest = max(rounds, key=lambda one: one.memory)
+                found.append(replace(largest, macs=sum(macs) if len(macs) == len(rounds) else None))
+        return tuple(found)
 
     def _scores(self, removed: Mask, settings: PruneRequest) -> Stage:
         """One rating of the model without what is removed."""
@@ -91,12 +103,6 @@ class StagePlanner:
         held = SINGLE * count.parameters * (2 if cost.backwards else 1)
         one = activations.saved if cost.backwards else activations.peak if cost.forwards else 0
         return Stage(StageName.SCORES, held, samples * one, macs, self.processes if rule.parallel else 1)
-
-    def _cut(self, removed: Mask) -> list[Stage]:
-        """The cut and its verification, which the first process does alone."""
-        held = SINGLE * (costs(self.analysis).parameters + costs(self.analysis, removed).parameters)
-        ran = memory(self.analysis).peak + memory(self.analysis, removed).peak
-        return [Stage(StageName.CUT, held, 0, 0), Stage(StageName.VERIFICATION, held, ran, None)]
 
     def _masks(self, settings: PruneRequest) -> Stage:
         """Masks are learned on the whole model, of which each process has a copy."""
@@ -109,26 +115,13 @@ class StagePlanner:
         need = training_memory(self.analysis, removed, self.batch, settings, self.processes, settings.teaches)
         macs = (FORWARD + BACKWARD) * costs(self.analysis, removed).macs
         macs += FORWARD * costs(self.analysis).macs if settings.teaches else 0
-        return Stage(name, need.held, need.activations, self._of_budget(settings, macs), self.processes)
-
-    def _of_budget(self, settings: RecoverySettings, macs: int) -> int | None:
-        """MACs of all samples that a training goes through, by those of one; None where the data or time ends it."""
+        # MACs of all samples that a training goes through, by those of one; None where the data or time ends it.
         budget = settings.budget
         if budget.unit is Unit.STEPS:
-            return int(budget.amount) * settings.accumulate * self.batch * macs
-        if budget.unit is Unit.TOKENS:
+            of_budget = int(budget.amount) * settings.accumulate * self.batch * macs
+        elif budget.unit is Unit.TOKENS:
             require_tokens(settings, self.tokens)
-            return int(budget.amount) * macs // self.tokens
-        return None
-
-
-def _summed(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """One stage of each name: the most memory of its rounds, and all of their MACs."""
-    found = list[Stage]()
-    for name in StageName:
-        rounds = [one for one in stages if one.name is name]
-        if rounds:
-            macs = [one.macs for one in rounds if one.macs is not None]
-            largest = max(rounds, key=lambda one: one.memory)
-            found.append(replace(largest, macs=sum(macs) if len(macs) == len(rounds) else None))
-    return tuple(found)
+            of_budget = int(budget.amount) * macs // self.tokens
+        else:
+            of_budget = None
+        return Stage(name, need.held, need.activations, of_budget, self.processes)

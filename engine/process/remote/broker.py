@@ -142,16 +142,14 @@ class Broker:
         """Whether a window has ever worked with it."""
         return self._patience == FORSAKEN
 
-    def _forsaken(self) -> bool:
-        with self._changing:
-            return not self._links and time.monotonic() - self._heard > self._patience
-
     def watch(self) -> None:
         """Look after it until it is left or forsaken."""
         alive = time.monotonic()
         while not self.left.wait(NAP):
             self._hush()
-            if self._forsaken():
+            with self._changing:
+                forsaken = not self._links and time.monotonic() - self._heard > self._patience
+            if forsaken:
                 break
             if time.monotonic() - alive > ALIVE:
                 alive = time.monotonic()

@@ -224,7 +224,12 @@ class RemoteClient:
                         return ""
                     self._post(lambda data=data: Part(number, data))
                     sent += len(data)
-                    self._let_pass()
+                    # Wait until few messages are on their way; raises SecateurError where none gets through.
+                    until = time.monotonic() + ANSWER
+                    while self._courier.waiting > AHEAD:
+                        if time.monotonic() > until or self._closing.is_set():
+                            raise self._no_answer()
+                        time.sleep(BREATH)
         except OSError as error:
             self._post(lambda: FileDropped(number))
             template = "{path} cannot be read: {reason}. Choose another file."
@@ -235,14 +240,6 @@ class RemoteClient:
             template = "{path} cannot be written on {host}: {reason}. Make room there, or copy it yourself."
             raise SecateurError("remote.not_kept", template, path=path.name, host=self.place, reason=kept.error)
         return kept.path
-
-    def _let_pass(self) -> None:
-        """Wait until few messages are on their way; raises SecateurError where none gets through."""
-        until = time.monotonic() + ANSWER
-        while self._courier.waiting > AHEAD:
-            if time.monotonic() > until or self._closing.is_set():
-                raise self._no_answer()
-            time.sleep(BREATH)
 
     def _asked(self, number: int, what: Look | FileEnds) -> Kept | Seen:
         future = self._answers[number] = Future()
@@ -365,7 +362,12 @@ class RemoteClient:
             wire.send(hello(self._courier.received, self._birth))
             theirs = read_hello(wire.receive())
         except (EOFError, OSError) as error:
-            exitcode = _exitcode(process)
+            # Wait for the end of a process that has said all that is read of it; one that does not end is killed.
+            try:
+                exitcode = process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                exitcode = process.wait()
             reader.join(1.0)
             raise refusal(self.address, exitcode, "\n".join(log)) from error
         if theirs.version != own_version():
@@ -398,7 +400,14 @@ class RemoteClient:
         what: ToWindow = decode(body, ToWindow)
         match what:
             case Said(data):
-                self._hear(self._calls.read(data))
+                event = self._calls.read(data)
+                if isinstance(event, Finished) and event.call in self._coming:
+                    self._written[event.call] = event
+                    self._post(lambda: Fetch(event.call))
+                else:
+                    if isinstance(event, Failed):
+                        self._coming.pop(event.call, None)
+                    self._events.put(self._checked(event))
             case Printed(text):
                 self._events.put(Logged(text))
             case FileBegins() | Part() | Fetched():
@@ -414,14 +423,6 @@ class RemoteClient:
                 self._events.put(
                     lost(what.exitcode, calls, what.log) if error is None else garbled(error, calls, what.log)
                 )
-
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, Finished) and event.call in self._coming:
-            self._written[event.call] = event
-            return self._post(lambda: Fetch(event.call))
-        if isinstance(event, Failed):
-            self._coming.pop(event.call, None)
-        self._events.put(self._checked(event))
 
     def _abandon(self) -> None:
         """What is on its way here never comes."""
@@ -476,15 +477,6 @@ def _marked(source: BinaryIO) -> list[str] | None:
         if line.startswith(MARK):
             return line[len(MARK) :].decode("ascii", "replace").split()[:2] or ["", "?"]
     return None
-
-
-def _exitcode(process: "subprocess.Popen[bytes]") -> int:
-    """Wait for the end of a process that has said all that is read of it; one that does not end is killed."""
-    try:
-        return process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
 
 
 def _read_log(process: "subprocess.Popen[bytes]", log: deque[str]) -> None:

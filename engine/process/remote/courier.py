@@ -133,19 +133,16 @@ class Courier:
                 if frame.number and frame.number > self.received:
                     if frame.number != self.received + 1:
                         raise not_understood("a message is missing")
-                    self._taken(frame.body)
+                    # Take a message; an error of that is none of the line's: the message would only come again.
+                    try:
+                        self._take(frame.body)
+                    except WireError:
+                        raise
+                    except Exception as error:
+                        raise not_understood(f"{type(error).__name__}: {error}") from error
                     with self._news:
                         self.received = frame.number
                         self._news.notify_all()
-
-    def _taken(self, body: Raw) -> None:
-        """Take a message; an error of that is none of the line's: the message would only come again."""
-        try:
-            self._take(body)
-        except WireError:
-            raise
-        except Exception as error:
-            raise not_understood(f"{type(error).__name__}: {error}") from error
 
     def _confirmed(self, received: int) -> None:
         if received > self._posted:

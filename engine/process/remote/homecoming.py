@@ -65,7 +65,23 @@ class Homecoming:
         """Take what came next; raises SecateurError, and leaves nothing then."""
         try:
             if isinstance(what, FileBegins):
-                self._begin(what.name)
+                name = what.name
+                path = PurePosixPath(name)
+                first, stem = path.parts[0] if path.parts else "", PurePosixPath(self.place.name).stem
+                if not stays_inside(name) or (first != self.place.name and not first.startswith(f"{stem}.")):
+                    template = "The engine sent {name}, which nobody asked for."
+                    raise SecateurError("remote.stray_file", template, name=name[:200])
+                if self._file is not None:
+                    self._file.close()
+                staged = self._staged
+                if staged is None:
+                    staged = self._staged = Path(tempfile.mkdtemp(prefix=".secateur-", dir=self.place.parent))
+                target = staged.joinpath(*path.parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._file = target.open("xb")
+                if self._staged is not staged:  # another thread has removed the folder, and it was made again here
+                    self._staged = staged
+                    self.abandon()
             elif self._file is not None:
                 self._file.write(what.data)
         except (OSError, SecateurError) as error:
@@ -80,7 +96,21 @@ class Homecoming:
             if self._file is not None:
                 self._file.close()
             if self._staged is not None:
-                self._put(self._staged)
+                staged = self._staged
+                main = staged / self.place.name
+                if main.is_dir():
+                    came = frozenset(path.relative_to(main) for path in main.rglob("*"))
+                    with staged_folder(
+                        self.place, lambda old: all(path.relative_to(old) in came for path in old.rglob("*"))
+                    ) as folder:
+                        for inner in main.iterdir():
+                            os.replace(inner, folder / inner.name)
+                else:
+                    beside = [path.name.removeprefix(self.place.stem) for path in staged.iterdir() if path != main]
+                    with staged_file(self.place, beside) as temporary:
+                        for one in beside:
+                            os.replace(staged / f"{self.place.stem}{one}", temporary.with_suffix(one))
+                        os.replace(main, temporary)
         except (OSError, SecateurError) as error:
             raise self._failed(error) from error
         finally:
@@ -112,38 +142,6 @@ class Homecoming:
             return replace(value, exports=self._here(value.exports))
         return value
 
-    def _begin(self, name: str) -> None:
-        path = PurePosixPath(name)
-        first, stem = path.parts[0] if path.parts else "", PurePosixPath(self.place.name).stem
-        if not stays_inside(name) or (first != self.place.name and not first.startswith(f"{stem}.")):
-            template = "The engine sent {name}, which nobody asked for."
-            raise SecateurError("remote.stray_file", template, name=name[:200])
-        if self._file is not None:
-            self._file.close()
-        staged = self._staged
-        if staged is None:
-            staged = self._staged = Path(tempfile.mkdtemp(prefix=".secateur-", dir=self.place.parent))
-        target = staged.joinpath(*path.parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._file = target.open("xb")
-        if self._staged is not staged:  # another thread has removed the folder, and it was made again here
-            self._staged = staged
-            self.abandon()
-
-    def _put(self, staged: Path) -> None:
-        main = staged / self.place.name
-        if main.is_dir():
-            came = frozenset(path.relative_to(main) for path in main.rglob("*"))
-            with staged_folder(self.place, lambda old: _lies_in(old, came)) as folder:
-                for inner in main.iterdir():
-                    os.replace(inner, folder / inner.name)
-            return
-        beside = [path.name.removeprefix(self.place.stem) for path in staged.iterdir() if path != main]
-        with staged_file(self.place, beside) as temporary:
-            for one in beside:
-                os.replace(staged / f"{self.place.stem}{one}", temporary.with_suffix(one))
-            os.replace(main, temporary)
-
     def _failed(self, error: OSError | SecateurError) -> SecateurError:
         if isinstance(error, SecateurError):
             return error
@@ -151,8 +149,3 @@ class Homecoming:
         return SecateurError(
             "remote.not_home", template, path=str(self.place), reason=error.strerror or type(error).__name__
         )
-
-
-def _lies_in(folder: Path, names: frozenset[Path]) -> bool:
-    """Whether nothing is lost where a folder of these names takes the place of an older one."""
-    return all(path.relative_to(folder) in names for path in folder.rglob("*"))

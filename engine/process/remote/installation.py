@@ -138,7 +138,34 @@ def install_there(address: Address, token: CancelToken) -> Job[None]:
         talk = SshConversation(process, partial(_send_file, wheel), MOST)
         exitcode = yield from talk.follow(partial(_progress, address.title), token)
     if exitcode:
-        raise _failed(address, exitcode, talk.log)
+        log = talk.log
+        host, python = address.title, python_there(address)
+        if (said := ssh_refusal(host, exitcode, log)) is not None:
+            failed = SecateurError(said.code, said.template, log, **said.arguments)
+        elif (found := re.search(DISK_FULL, log)) is not None:
+            template = "There is no room for Secateur and its packages on {host} ({reason}). Make room there first."
+            failed = SecateurError("install.disk_full", template, log, host=host, reason=found[0])
+        elif exitcode == NOT_FOUND:
+            template = "There is no {python} on {host}. Install Python 3.11 or later there."
+            failed = SecateurError("install.no_python", template, log, python=python, host=host)
+        elif re.search(r"No module named pip|ensurepip is not available|No module named venv", log):
+            template = (
+                "Python on {host} has no pip or cannot make environments. Install python3-pip and python3-venv there."
+            )
+            failed = SecateurError("install.no_pip", template, log, host=host)
+        elif re.search(r"requires a different Python|Requires-Python", log):
+            template = "Python on {host} is too old. Install Python 3.11 or later there."
+            failed = SecateurError("install.old_python", template, log, host=host)
+        else:
+            lines = _lines(log)
+            last = next(
+                (line for line in reversed(lines) if line.startswith("ERROR")),
+                lines[-1] if lines else "",
+            )
+            template = "Secateur could not be installed on {host}: {reason} (exit code {exitcode})."
+            reason = last.removeprefix("ERROR: ").rstrip(".")[:300] or "it said nothing"
+            failed = SecateurError("install.failed", template, log, host=host, reason=reason, exitcode=exitcode)
+        raise failed
 
 
 def _send_file(path: Path, sink: IO[bytes]) -> None:
@@ -158,28 +185,3 @@ def _progress(host: str, talk: SshConversation) -> Progress:
 def _lines(log: str) -> list[str]:
     """What pip said, without what it only mentions."""
     return [line.strip() for line in log.splitlines() if line.strip() and not line.startswith(("WARNING", "[notice]"))]
-
-
-def _failed(address: Address, exitcode: int, log: str) -> SecateurError:
-    host, python = address.title, python_there(address)
-    if (said := ssh_refusal(host, exitcode, log)) is not None:
-        return SecateurError(said.code, said.template, log, **said.arguments)
-    if (found := re.search(DISK_FULL, log)) is not None:
-        template = "There is no room for Secateur and its packages on {host} ({reason}). Make room there first."
-        return SecateurError("install.disk_full", template, log, host=host, reason=found[0])
-    if exitcode == NOT_FOUND:
-        template = "There is no {python} on {host}. Install Python 3.11 or later there."
-        return SecateurError("install.no_python", template, log, python=python, host=host)
-    if re.search(r"No module named pip|ensurepip is not available|No module named venv", log):
-        template = (
-            "Python on {host} has no pip or cannot make environments. Install python3-pip and python3-venv there."
-        )
-        return SecateurError("install.no_pip", template, log, host=host)
-    if re.search(r"requires a different Python|Requires-Python", log):
-        template = "Python on {host} is too old. Install Python 3.11 or later there."
-        return SecateurError("install.old_python", template, log, host=host)
-    lines = _lines(log)
-    last = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "")
-    template = "Secateur could not be installed on {host}: {reason} (exit code {exitcode})."
-    reason = last.removeprefix("ERROR: ").rstrip(".")[:300] or "it said nothing"
-    return SecateurError("install.failed", template, log, host=host, reason=reason, exitcode=exitcode)

@@ -70,18 +70,14 @@ def _out(link: socket.socket) -> None:
     os._exit(0)
 
 
-def _require_room(folder: Path) -> None:
-    """Raise OSError where the disk is full: an engine there could not even say so in its log."""
+def _started(folder: Path, words: list[str]) -> socket.socket:
+    """A connection to an engine that is started now, on its own: the end of this process does not end it."""
+    # Raise OSError where the disk is full: an engine there could not even say so in its log.
     trial = folder / TRIAL
     try:
         trial.write_bytes(bytes(LEAST))
     finally:
         trial.unlink(missing_ok=True)
-
-
-def _started(folder: Path, words: list[str]) -> socket.socket:
-    """A connection to an engine that is started now, on its own: the end of this process does not end it."""
-    _require_room(folder)
     with (folder / LOG).open("ab") as log:
         command = [sys.executable, "-P", "-m", "secateur.engine.process.remote.broker", *words]
         process = subprocess.Popen(
