@@ -4,6 +4,7 @@ And where it leaves files for TensorBoard.
 """
 
 import argparse
+from pathlib import Path
 
 from ..machine.devices import CPU, available, check_threads
 from ..recovery.training_curve import require_tensorboard
@@ -22,15 +23,12 @@ def use_device(session: Session, arguments: argparse.Namespace, recorded: str = 
     """Train and evaluate where the arguments say, else where a recipe did, if this machine has that.
 
     Raises:
-        SecateurError: There is no device as the arguments name it.
+        SecateurError: There is no device as the arguments name it, or no TensorBoard for `--log-dir`.
     """
     device = arguments.device or (recorded if recorded in available() else CPU)
     if device != CPU:
         session.use_device(device)
-
-
-def use_log_folder(session: Session, arguments: argparse.Namespace) -> None:
-    """Write TensorBoard files of recoveries where the arguments say; raises SecateurError where that cannot be."""
-    if arguments.log_dir is not None:
-        require_tensorboard(arguments.log_dir)
-        session.log_folder = arguments.log_dir.absolute()
+    log_folder: Path | None = getattr(arguments, "log_dir", None)
+    if log_folder is not None:
+        require_tensorboard(log_folder)
+        session.log_folder = log_folder.absolute()

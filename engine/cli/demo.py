@@ -13,7 +13,7 @@ from ..targets.protocol import TargetSpec, Timing
 from ..workflows.measure import measure_states
 from ..workflows.prune import PruneRequest
 from .output import Reporter, standard_output_kept
-from .prune import PruneOutcome, check_export, pruned, write_export
+from .prune import PruneOutcome, check_export, pruned, settle_request, write_export
 from .prune_request import DEFAULT
 from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verified
 
@@ -30,7 +30,9 @@ def demo(folder: Path, asked: PruneRequest = DEFAULT) -> int:
     reporter.note("No display found: running the demonstration without the window (pruning the bundled ResNet).")
     with standard_output_kept(), closing(Session()) as session:
         opened = reporter.finish(session.open(ModelSpec("bundled:resnet")))
-        done = pruned(session, opened, asked, reporter)
+        notes = list[str]()
+        request = settle_request(session, opened, opened.state, asked, None, reporter, notes)
+        done = pruned(session, opened, opened.state, request, reporter, notes)
         exported = write_export(session, done.result, onnx, reporter, overwrite=True)
         assert exported is not None
         target = TargetSpec(batch=BATCH)

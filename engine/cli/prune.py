@@ -6,9 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from ..errors import ExportError, Message, SecateurError, TaskError
 from ..export.hugging_face import is_own_folder
@@ -38,13 +35,13 @@ from ..workflows.prune import PrunePlan, PruneRequest, criterion_of, decide_requ
 from ..workflows.shape_answer import ShapePlan
 from ..workflows.shape_plan import configuration_notes, shape_plan
 from .autosave import kept, saved, saved_if_stopped
-from .compute_device import use_device, use_log_folder, use_threads
+from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, no_budget_error
 from .model_args import model_spec, require_preprocessing
 from .output import Outcome, Reporter, Verdict
 from .project_request import options_of, own_files, request_of, resumed, start_of
-from .prune_request import limits_of, request_as_json, request_from
+from .prune_request import request_as_json, request_from
 from .settings import read_settings
 from .tables import (
     asked_and_got,
@@ -103,7 +100,7 @@ class PruneOutcome:
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
     typed, arguments = arguments, resumed(arguments)
-    asked = request_from(arguments, limits_of(arguments))
+    asked = request_from(arguments)
     files, overwrite = (), arguments.overwrite
     if arguments.export:
         files = (str(Path(arguments.export).expanduser().absolute()),)
@@ -114,81 +111,126 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
-        use_log_folder(session, arguments)
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments), same_weights=arguments.model != typed.model))
-        require_data(opened, arguments)
-        require_domains(session, arguments)
-        require_export_samples(opened, arguments.export)
-        require_preprocessing(opened, arguments)
+        require_data(session, opened, arguments)
         start = start_of(session, arguments)
-        decide_request(session, start.id, replace(asked, recovery=None, search=asked.search or 0))  # refuses early
-        asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
+        notes = list[str]()
+        for note in opened.notes:
+            reporter.note(with_hint(note))
+        decided = settle_request(session, opened, start, asked, arguments.multiple, reporter, notes)
         with saved_if_stopped(session, arguments.save, reporter):
             request = request_of(arguments, start, files)
             session.history.ask(request)
-            done = pruned(session, opened, asked, reporter, arguments.save, start)
+            done = pruned(session, opened, start, decided, reporter, notes, arguments.save)
             exported = write_export(session, done.result, arguments.export, reporter, overwrite)
             session.history.ask(replace(request, result=done.result.id))
         project = saved(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
-    return _outcome(arguments, done, result, asked, exported, project)
+    return _outcome(arguments, done, result, replace(asked, goal=decided.goal), exported, project)
+
+
+def settle_request(
+    session: Session,
+    opened: OpenedModel,
+    start: State,
+    asked: PruneRequest,
+    multiple: int | None,
+    reporter: Reporter,
+    notes: list[str],
+) -> PruneRequest:
+    """The request with the criterion and the multiple that it leaves open; what cannot be is refused before any work.
+
+    Args:
+        session: With the model.
+        opened: The model.
+        start: Where to start.
+        asked: What the arguments ask for.
+        multiple: That of the arguments, None where the target's own is to be found.
+        reporter: Gets remarks on earlier cuts.
+        notes: Gets what the data does not allow.
+    """
+    data, best, given = opened.task is not None, DEFAULTS[0], asked.criterion
+    request = asked if data else replace(asked, recovery=None)
+    if not given or (given == best and not data):
+        criterion = criterion_of(session, start.id, replace(request, criterion=""))
+        request = replace(request, criterion=criterion)
+        template = "No data, so structures were scored by {criterion}. Add --task to score by what the data shows."
+        if given:
+            template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
+        if data:
+            template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
+        notes += [template.format(criterion=criterion, best=best)] if criterion == DEFAULTS[-1] else []
+        plans = [one.plan for one in session.states() if one.parent == start.id and one.plan is not None]
+        known = {plan.criterion for plan in plans if plan.criterion}
+        if known and criterion not in known:
+            other = sorted(known)[0]
+            reporter.note(
+                f"Earlier cuts of {start.id} were chosen by {other}; this run chooses by {criterion}, the default "
+                f"here. Add --criterion {other} to choose as before."
+            )
+    if not data and asked.recovery is not None and asked.recovery.trains:
+        notes.append("No data, so nothing was recovered. Add --task to recover.")
+    decide_request(session, start.id, replace(request, search=asked.search or 0))
+    target = asked.goal.target
+    if multiple or target is None:
+        return request
+    # Which multiple saves time on the target takes minutes to measure, so it comes after all refusals.
+    goal = replace(asked.goal, multiple=multiple_for(session, target, reporter), finer=False)
+    return replace(request, goal=goal)
 
 
 def pruned(
     session: Session,
     opened: OpenedModel,
-    asked: PruneRequest,
+    start: State,
+    request: PruneRequest,
     reporter: Reporter,
+    notes: list[str],
     folder: str | None = None,
-    start: State | None = None,
 ) -> PruneOutcome:
-    """Score, plan, cut, recover and evaluate from a state of a session, the present one by default.
+    """Score, plan, cut, recover and evaluate from a state of a session.
 
     Each state gets into the folder; one that was made before is not made again.
     """
-    begun, notes = start or session.present, list[str]()
-    for note in opened.notes:
-        reporter.note(with_hint(note))
-    scores, criterion = score_start(session, opened, begun, asked, reporter, notes)
-    has_data = opened.task is not None
-    request = replace(asked, criterion=criterion, recovery=asked.recovery if has_data else None)
-    plan, expected = None, None
-    if begun is not session.present:
+    plan = expected = found = scores = None
+    goal, run = request.goal, partial(kept, session, folder, reporter)
+    if start is not session.present:
         words = "What it finished with the same settings is not repeated."
-        reporter.note(f"Resuming an earlier run from {begun.id}. {words}")
-    elif not asked.lose:
-        plan = reporter.finish(plan_prune(session, begun.id, request, scores))
+        reporter.note(f"Resuming an earlier run from {start.id}. {words}")
+    elif not request.lose:
+        plan = reporter.finish(plan_prune(session, start.id, request))
         notes += [] if plan.note is None else [str(plan.note)]
         expected = _note_outlook(opened, session.prepared, plan, reporter)
-    goal, found, run = request.goal, None, partial(kept, session, folder, reporter)
-    if asked.lose:
-        limit = brief_limit(asked.lose, asked.lowered, request.recovery)
-        found = run(search_budget(session, begun.id, request, limit, scores))
+    if request.lose:
+        limit = brief_limit(request.lose, request.lowered, request.recovery)
+        scores = reporter.finish(session.score(start.id, request.criterion, request.choices, request.seed))
+        found = run(search_budget(session, start.id, request, limit, scores))
         if not found.states:
             raise no_budget_error(found, limit.loss)
         made = found.states
         others = tuple(one for one in goal.limits if one.cost is not limit.cost)
         goal = replace(goal, limits=(Limit(limit.cost, found.trials[-1].share), *others))
     else:
-        made = run(prune_state(session, begun.id, request, scores, plan=plan))
+        made = run(prune_state(session, start.id, request, plan=plan))
     if not made:
-        words = goal_text(asked.goal)
         template = "The model already meets the goal ({asked}). Nothing was removed."
-        raise SecateurError("cli.nothing_to_do", template, asked=words)
-    note_no_recovery(asked, opened, notes)
+        raise SecateurError("cli.nothing_to_do", template, asked=goal_text(request.goal))
     cut = [state for state in made if state.kind is StateKind.CUT][-1]
     latency = reporter.finish(latency_in(session, made, goal, NeverCancelled()))
-    notes += flat_note(opened.analysis, latency.table, cut) if latency else ()
+    table = None if latency is None else latency.table
+    notes += flat_note(opened.analysis, table, cut) if table else ()
     for note in notes:
         reporter.note(note)
-    got = reached(opened.analysis, goal, session.removed(made[-1].id), latency.table if latency else None)
+    got = reached(opened.analysis, goal, session.removed(made[-1].id), table)
     shape, spec = None, session.prepared.spec
-    if asked.goal.shape or spec.uniform:
+    if goal.shape or spec.uniform:
         model, gone = session.prepared.opened.model, session.removed(made[-1].id)
-        before = session.removed(begun.id)
-        shape = shape_plan(opened.name, model, opened.analysis, gone, spec.uniform, asked.goal, before)
-    return PruneOutcome(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found, shape)
+        before = session.removed(start.id)
+        shape = shape_plan(opened.name, model, opened.analysis, gone, spec.uniform, request.goal, before)
+    return PruneOutcome(
+        opened, made, cut, made[-1], request.criterion, got, tuple(notes), expected, latency, found, shape
+    )
 
 
 def _note_outlook(opened: OpenedModel, prepared: Prepared, plan: PrunePlan, reporter: Reporter) -> Message | None:
@@ -206,25 +248,11 @@ def _note_outlook(opened: OpenedModel, prepared: Prepared, plan: PrunePlan, repo
     return expected
 
 
-def at_liked_multiple(session: Session, asked: PruneRequest, given: int | None, reporter: Reporter) -> PruneRequest:
-    """With the multiple that saves time on the target, where latency counts and none was given."""
-    target = asked.goal.target
-    if given or target is None:
-        return asked
-    return replace(asked, goal=replace(asked.goal, multiple=multiple_for(session, target, reporter), finer=False))
-
-
 def check_export(path: str, overwrite: bool) -> None:
     """Refuse a destination that cannot be written, or holds what may not be replaced, before the work, not after it."""
     kind = EXPORTERS[format_of(path)]
     for place in kind.places(Path(path).expanduser().absolute()):
         check_destination(place, 0, not kind.suffix, overwrite, None if kind.suffix else is_own_folder)
-
-
-def require_export_samples(opened: OpenedModel, path: str | None) -> None:
-    """Refuse a format that is calibrated on data, where there is none, before the work."""
-    if path:
-        require(samples_refusal(format_of(path), opened.task is not None))
 
 
 def check_save(folder: str, model: str, overwrite: bool = False) -> None:
@@ -260,56 +288,23 @@ def reserved(session: Session, folder: str | None, model: str, reporter: Reporte
         check_save(folder, model, overwrite)  # what another process made of it until now
 
 
-def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
-    """Refuse epochs without data before the work."""
-    if opened.task is None and getattr(arguments, "max_loss", None):
+def require_data(session: Session, opened: OpenedModel, arguments: argparse.Namespace) -> None:
+    """Refuse before the work what the data does not allow: a recovery, a loss, an export that is calibrated on it."""
+    data = opened.task is not None
+    if not data and getattr(arguments, "max_loss", None):
         raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="--max-loss")
-    if opened.task is None and (
-        any(getattr(arguments, unit) for unit in Unit) or arguments.repair not in (Repair.AUTO, Repair.NONE)
-    ):
+    trains = any(getattr(arguments, unit) for unit in Unit) or arguments.repair not in (Repair.AUTO, Repair.NONE)
+    if not data and trains:
         given = ", ".join(f"--{unit}" for unit in Unit)
         template = "Recovery needs data. Add --task, or leave out {given} and --repair."
         raise TaskError("cli.recovery_no_data", template, given=given)
     if opened.task is not None:
-        require_tokens(read_settings(RecoverySettings, arguments, epochs=0), opened.task.tokens)
-
-
-def require_domains(session: Session, arguments: argparse.Namespace) -> None:
-    """Refuse domains of the data that cannot be mixed as the arguments say, before the work."""
-    if session.has_task:
-        require_mixable(read_settings(RecoverySettings, arguments, epochs=0), session.task)
-
-
-def note_no_recovery(asked: PruneRequest, opened: OpenedModel, notes: list[str]) -> None:
-    """Say that nothing was recovered, where a recovery was asked for."""
-    if opened.task is None and asked.recovery is not None and asked.recovery.trains:
-        notes.append("No data, so nothing was recovered. Add --task to recover.")
-
-
-def score_start(
-    session: Session, opened: OpenedModel, start: State, asked: PruneRequest, reporter: Reporter, notes: list[str]
-) -> tuple[NDArray[Any], str]:
-    """Scores and the criterion they are by: the one asked for or the default; a note says what the data has not got."""
-    given, best, data = asked.criterion, DEFAULTS[0], opened.task is not None
-    criterion = given
-    if not given or (given == best and not data):
-        criterion = criterion_of(session, start.id, replace(asked, criterion=""))
-        template = "No data, so structures were scored by {criterion}. Add --task to score by what the data shows."
-        if given:
-            template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
-        if data:
-            template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
-        notes += [template.format(criterion=criterion, best=best)] if criterion == DEFAULTS[-1] else []
-        # Say that a default criterion is not the one that all cuts of this state so far were made by.
-        plans = [one.plan for one in session.states() if one.parent == start.id and one.plan is not None]
-        known = {plan.criterion for plan in plans if plan.criterion}
-        if known and criterion not in known:
-            other = sorted(known)[0]
-            reporter.note(
-                f"Earlier cuts of {start.id} were chosen by {other}; this run chooses by {criterion}, the default "
-                f"here. Add --criterion {other} to choose as before."
-            )
-    return reporter.finish(session.score(start.id, criterion, asked.choices, asked.seed)), criterion
+        recovery = read_settings(RecoverySettings, arguments, epochs=0)
+        require_tokens(recovery, opened.task.tokens)
+        require_mixable(recovery, session.task)
+    if path := getattr(arguments, "export", None):
+        require(samples_refusal(format_of(path), data))
+    require_preprocessing(opened, arguments)
 
 
 def regression(judged: GoalVerdict | None) -> bool:

@@ -24,16 +24,25 @@ SERVED = {str(Kind.NEURON): 128}
 """Multiples that serving likes, for uniform layers: of the width of feed-forward layers."""
 
 
-def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> PruneRequest:
-    """What the arguments ask for, with these limits; raises SecateurError for a training that cannot be."""
+def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...] | None = None) -> PruneRequest:
+    """What the arguments ask for; raises SecateurError for a training that cannot be.
+
+    Args:
+        arguments: Parsed.
+        limits: The costs that are limited, None for those of the arguments, or half of the MACs where they limit
+            neither a cost, a kind nor the loss.
+    """
+    given = given_settings(Goal, arguments)
+    if limits is None:
+        without = arguments.max_loss or given.get("kept") or given.get("shape")
+        limits = given.get("limits", ()) or (() if without else (HALF,))
     loss = getattr(arguments, "max_loss", None) or 0.0
     timed = any(limit.cost is Cost.LATENCY for limit in limits)
     fastest = bool(loss and (arguments.runtime or arguments.over_ssh) and not timed)
-    multiple = arguments.multiple or USUAL
-    finer = not arguments.multiple
-    goal = read_settings(Goal, arguments, limits=limits, multiple=multiple, finer=finer, kinds=kinds_of(arguments))
+    given |= {"multiple": arguments.multiple or USUAL, "finer": not arguments.multiple}
+    given |= {"limits": limits, "kinds": kinds_of(arguments)}
+    goal = Goal(**given, target=target_of(arguments) if timed or fastest else None)
     goal = replace(goal, multiples=SERVED | goal.multiples) if arguments.uniform else goal
-    goal = replace(goal, target=target_of(arguments) if timed or fastest else None)
     usual = RecoverySettings()
     recovery = read_settings(RecoverySettings, arguments, epochs=usual.epochs, seed=usual.seed, threads=usual.threads)
     require_possible(recovery)
@@ -68,12 +77,6 @@ def request_as_json(arguments: argparse.Namespace, request: PruneRequest) -> dic
         "keep_macs": share,
         "multiple": request.goal.multiple,
     }
-
-
-def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
-    """The costs that the arguments limit; half of the MACs where they limit neither a cost, a kind nor the loss."""
-    asked = given_settings(Goal, arguments)
-    return asked.get("limits", ()) or (() if arguments.max_loss or asked.get("kept") or asked.get("shape") else (HALF,))
 
 
 def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:

@@ -24,7 +24,7 @@ from ..sources.named_code import by_hand
 from ..sources.protocol import ModelSpec, change_model
 from ..storage.paths import absolute_to
 from .autosave import kept, saved, saved_if_stopped
-from .compute_device import use_device, use_log_folder, use_threads
+from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .model_args import inputs_of, require_preprocessing, task_spec
 from .output import Outcome, Reporter
@@ -65,7 +65,6 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads or first.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments, first.device)
-        use_log_folder(session, arguments)
         reserved(session, arguments.save, there, reporter, arguments.overwrite)
         with saved_if_stopped(session, arguments.save, reporter):
             check = partial(require_preprocessing, arguments=arguments)

@@ -9,15 +9,14 @@ from ..planning.protocol import Cost, Limit
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..session.states import State
-from ..workflows.prune import decide_request
 from ..workflows.sweep import MET, SweepPoint, sweep_budgets
 from .autosave import kept, saved, saved_if_stopped
-from .compute_device import use_device, use_log_folder, use_threads
+from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import model_spec, require_preprocessing
+from .model_args import model_spec
 from .output import INFEASIBLE_CODES, Outcome, Reporter, Verdict
 from .project_request import continued, request_of, resumed
-from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, require_domains, reserved, score_start
+from .prune import check_save, require_data, reserved, settle_request
 from .prune_request import request_as_json, request_from
 from .tables import (
     columns,
@@ -43,22 +42,15 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
-        use_log_folder(session, arguments)
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments), same_weights=same_weights))
         for note in opened.notes:
             reporter.note(with_hint(note))
-        require_data(opened, arguments)
-        require_domains(session, arguments)
-        require_preprocessing(opened, arguments)
-        start = session.states()[0]
-        decide_request(session, start.id, replace(asked, recovery=None, search=asked.search or 0))  # refuses early
-        asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
-        notes = list[str]()
+        require_data(session, opened, arguments)
+        start, notes = session.states()[0], list[str]()
+        decided = settle_request(session, opened, start, asked, arguments.multiple, reporter, notes)
         with saved_if_stopped(session, arguments.save, reporter):
-            scores, criterion = score_start(session, opened, start, asked, reporter, notes)
-            recovery = asked.recovery if opened.task is not None else None
-            decided = replace(asked, criterion=criterion, recovery=recovery)
+            scores = reporter.finish(session.score(start.id, decided.criterion, asked.choices, asked.seed))
             session.history.ask(request := request_of(arguments, start))
             job = sweep_budgets(session, start.id, decided, tuple(arguments.budgets), scores)
             done = kept(session, arguments.save, reporter, job)
@@ -66,7 +58,6 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             session.history.ask(replace(request, result=last.id))
         saved(session, arguments.save, last.id, reporter)
         states = {one.id: one for one in session.states()}
-    note_no_recovery(asked, opened, notes)
     for one in states.values():
         told = (*searches_of([one]), *layer_repairs_of([one]), *stops_of([one]))
         notes += [f"{one.id}: {words}" for words in told]
@@ -76,7 +67,8 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "model": opened.name,
         "cost": arguments.cost,
         "before": costs_of(states[start.id]) | _metric(states[start.id]),
-        "asked": request_as_json(arguments, asked) | {"budgets": list(arguments.budgets), "criterion": criterion},
+        "asked": request_as_json(arguments, replace(asked, goal=decided.goal))
+        | {"budgets": list(arguments.budgets), "criterion": decided.criterion},
         "points": [_point(*row) for row in rows],
         "files": [arguments.save] if arguments.save else [],
         "notes": [*map(str, opened.notes), *notes],

@@ -1,15 +1,25 @@
-"""Another machine: `ssh://user@host:port/path/of/program`, the command of the user's own `ssh` for it, what that says.
+"""Another machine: `ssh://user@host:port/path/of/program`, programs there over the user's own `ssh`, what that says.
 
 Whatever an address holds, it can never become an option of `ssh`, nor a second command on the other machine.
 """
 
+import os
 import re
+import shlex
 import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
 
 from ..errors import Message, SecateurError
+from ..jobs import CancelToken, Job, Progress, check
 from ..machine.operating_system import no_console
 
+PIPE = subprocess.PIPE
 SCHEME = "ssh://"
 _ADDRESS = re.compile(
     r"ssh://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?"
@@ -20,6 +30,8 @@ ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "Co
 """A connection that was cut without a word is noticed within a quarter of a minute."""
 
 
+TAIL, POLL = 4000, 0.1
+"""Bytes of the error output that are kept, and seconds between looks at whether a program goes on."""
 FAILED = 255
 """Exit code of `ssh` where it is `ssh` that failed."""
 UNREACHABLE = (
@@ -86,19 +98,99 @@ class Address:
         return ["ssh", *options, "--", self.host, command]
 
 
-def start_ssh(address: Address, command: str, asks: bool) -> subprocess.Popen[bytes]:
-    """Run a command of a shell on another machine; its input and outputs are pipes.
+def start_ssh(
+    address: Address, command: str, asks: bool, stdout: int | IO[bytes] = PIPE, stderr: int | IO[bytes] = PIPE
+) -> subprocess.Popen[bytes]:
+    """Run a command of a shell on another machine; its input is a pipe, and so are its outputs unless given.
 
     Raises:
         SecateurError: There is no `ssh` on this machine.
     """
-    pipe, flags = subprocess.PIPE, no_console()
     try:
         words = address.running(command, asks)
-        return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, creationflags=flags)
+        return subprocess.Popen(words, stdin=PIPE, stdout=stdout, stderr=stderr, creationflags=no_console())
     except OSError as error:
         template = "ssh cannot be started: {reason}. Install the OpenSSH client."
         raise SecateurError("remote.no_ssh", template, reason=str(error.strerror)) from error
+
+
+@dataclass(slots=True)
+class RemoteRun:
+    """A program on another machine that takes bytes, says how far it is, and answers.
+
+    Attributes:
+        sent: Everything that it gets is sent.
+        log: The end of what it wrote to standard error.
+        answer: The beginning of what it wrote to standard output; read once it has ended.
+        exitcode: Of `ssh`: its own, or that of the program.
+    """
+
+    sent: bool = False
+    log: str = ""
+    answer: bytes = b""
+    exitcode: int = 0
+
+
+def run_over_ssh(
+    address: Address,
+    words: Sequence[str],
+    send: Callable[[IO[bytes]], None],
+    tell: Callable[[RemoteRun], Progress],
+    token: CancelToken,
+    most: int = 0,
+) -> Job[RemoteRun]:
+    """Run a program on another machine until it ends; it is ended with its connection where the job ends before.
+
+    Args:
+        address: Where.
+        words: The program and its arguments.
+        send: Writes into its standard input.
+        tell: How far it is.
+        token: Cancels.
+        most: Bytes of an answer that are of interest; one byte more is read, and shows a longer one.
+
+    Raises:
+        SecateurError: There is no `ssh` on this machine.
+    """
+    check(token)
+    run = RemoteRun()
+    # Files instead of pipes: nothing has to read them meanwhile, and a connection that `ssh` shares with later ones,
+    # which holds standard error open, cannot keep the job waiting.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        answer, log = Path(folder, "answer"), Path(folder, "log")
+        with answer.open("wb") as out, log.open("wb") as errors:
+            process = start_ssh(address, shlex.join(["exec", *words]), asks=False, stdout=out, stderr=errors)
+
+        def feed() -> None:
+            sink = cast("IO[bytes]", process.stdin)
+            with suppress(OSError, ValueError):  # it has ended: its log says why
+                send(sink)
+                sink.flush()
+                run.sent = True
+            with suppress(OSError, ValueError):
+                sink.close()
+
+        feeder = threading.Thread(target=feed, name="ssh input", daemon=True)
+        feeder.start()
+        ended: int | None = None
+        try:
+            while ended is None and answer.stat().st_size <= most:
+                with suppress(subprocess.TimeoutExpired):
+                    ended = process.wait(POLL)
+                with log.open("rb") as said:
+                    said.seek(max(0, os.fstat(said.fileno()).st_size - TAIL))
+                    run.log = said.read().decode("utf-8", "replace")
+                if ended is None:
+                    check(token)
+                    yield tell(run)
+        finally:
+            if ended is None:
+                process.kill()
+            run.exitcode = process.wait()
+            feeder.join(1.0)
+        with answer.open("rb") as given:
+            run.answer = given.read(most + 1)
+    return run
 
 
 def read_address(text: str) -> Address:

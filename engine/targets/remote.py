@@ -7,7 +7,6 @@ their states again. Over the user's own `ssh` nothing stays there, and what the 
 
 import math
 import re
-import shlex
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +19,12 @@ import numpy as np
 
 from ..errors import Message, OpenError, SecateurError
 from ..inference.model_inputs import Inputs, at_batch, at_size, call
-from ..jobs import CancelToken, Job, Progress, check
+from ..jobs import CancelToken, Job, Progress
 from ..machine.devices import CPU
 from ..storage.file_limits import read_whole
 from ..storage.serialization import from_json
 from ..storage.temporary_folders import temporary_folder
-from ..subprocesses.ssh import Address, read_address, ssh_refusal, start_ssh
-from ..subprocesses.ssh_conversation import SshConversation
+from ..subprocesses.ssh import Address, RemoteRun, read_address, run_over_ssh, ssh_refusal
 from . import bench
 from .onnxruntime_target import feed_by
 from .protocol import TargetSpec, Timing
@@ -287,11 +285,11 @@ def bench_over_ssh(folder: Path, address: Address, arguments: Sequence[str], tok
         SecateurError: No `ssh`, no connection, no Python or no onnxruntime there, or what `bench.py` says itself.
     """
 
-    def progress(talk: SshConversation) -> Progress:
+    def progress(ran: RemoteRun) -> Progress:
         host = {"host": address.title}
-        if not talk.sent:
+        if not ran.sent:
             return Progress(Message("progress.sending_bench", "Sending the models to {host}", host))
-        done = PERCENT.findall(talk.log)
+        done = PERCENT.findall(ran.log)
         words = Message("progress.measuring_there", "Measuring on {host}", host)
         return Progress(words, min(int(done[-1]), 100) if done else 0, 100)
 
@@ -302,7 +300,7 @@ def _run_there(
     folder: Path,
     address: Address,
     arguments: Sequence[str],
-    progress: Callable[[SshConversation], Progress],
+    progress: Callable[[RemoteRun], Progress],
     token: CancelToken,
 ) -> Job[Path]:
     """Send a folder, run its bench there and receive the file with the results; raises as `bench_over_ssh`."""
@@ -312,17 +310,11 @@ def _run_there(
             for path in sorted(folder.iterdir()):
                 files.add(path, path.name)
 
-    check(token)
-    python = address.program or PYTHON
-    command = shlex.join(["exec", python, "-c", RECEIVE, *arguments])
-    process = start_ssh(address, command, asks=False)
-    talk = SshConversation(process, send_folder, MOST)
-    exitcode = yield from talk.follow(progress, token)
-    _, marked, results = bytes(talk.answer).partition(b"\n" + MARK + b"\n")
-    if exitcode or not marked or len(talk.answer) > MOST:
-        # Why there are no results.
-        log = talk.log
-        host = address.title
+    python, host = address.program or PYTHON, address.title
+    ran = yield from run_over_ssh(address, [python, "-c", RECEIVE, *arguments], send_folder, progress, token, MOST)
+    exitcode, log = ran.exitcode, ran.log
+    _, marked, results = ran.answer.partition(b"\n" + MARK + b"\n")
+    if exitcode or not marked or len(ran.answer) > MOST:
         if (said := ssh_refusal(host, exitcode, log)) is not None:
             failure = SecateurError(said.code, said.template, log, **said.arguments)
         elif exitcode == NOT_FOUND:
@@ -340,7 +332,7 @@ def _run_there(
                 module=found[1],
                 command=command,
             )
-        elif not exitcode:
+        elif not exitcode or len(ran.answer) > MOST:
             failure = _no_results(host)
         else:
             lines = [

@@ -37,7 +37,7 @@ def test_a_new_field_is_an_option_of_the_command_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(groups, "RecoverySettings", Smoothed)
     monkeypatch.setattr(prune_request, "RecoverySettings", Smoothed)
     given = parser().parse_args(["prune", "m", "--smoothing", "0.2"])
-    recovery: Any = prune_request.request_from(given, prune_request.limits_of(given)).recovery
+    recovery: Any = prune_request.request_from(given).recovery
     assert recovery.smoothing == 0.2
     with pytest.raises(SystemExit) as stopped:
         parser().parse_args(["prune", "m", "--smoothing", "0.9"])

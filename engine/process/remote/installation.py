@@ -9,11 +9,9 @@ import csv
 import hashlib
 import io
 import re
-import shlex
 import shutil
 import zipfile
 from collections.abc import Iterator
-from functools import partial
 from importlib.metadata import Distribution, distribution
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -22,8 +20,7 @@ from typing import IO
 from ...errors import Message, SecateurError
 from ...jobs import CancelToken, Job, Progress, check
 from ...storage.temporary_folders import temporary_folder
-from ...subprocesses.ssh import Address, ssh_refusal, start_ssh
-from ...subprocesses.ssh_conversation import SshConversation
+from ...subprocesses.ssh import Address, RemoteRun, run_over_ssh, ssh_refusal
 from .refusals import DISK_FULL, NOT_FOUND
 
 NAME = "secateur"
@@ -72,8 +69,6 @@ def _content(about: Distribution, described: str) -> Iterator[tuple[str, bytes]]
     yield f"{described}/WHEEL", WHEEL.encode()
 
 
-MOST = 0
-"""Bytes of an answer: it gives none, but an exit code."""
 SHOWN = 120
 """Characters of a line of pip that are shown."""
 TAKE = """
@@ -130,16 +125,27 @@ def install_there(address: Address, token: CancelToken) -> Job[None]:
         SecateurError: No connection, no Python or pip there, or what pip said last.
     """
     check(token)
+    host, python = address.title, python_there(address)
+
+    def send_wheel(sink: IO[bytes]) -> None:
+        with wheel.open("rb") as file:
+            shutil.copyfileobj(file, sink)
+
+    def tell(ran: RemoteRun) -> Progress:
+        if not ran.sent:
+            said = {"wheel": wheel_name(), "host": host}
+            return Progress(Message("progress.sending_wheel", "Sending {wheel} to {host}", said))
+        lines = _lines(ran.log)
+        said = {"host": host, "line": lines[-1][:SHOWN] if lines else "..."}
+        return Progress(Message("progress.installing_there", "Installing on {host}: {line}", said))
+
     yield Progress("Packing this Secateur")
     with temporary_folder() as place:
         wheel = write_own_wheel(place)
-        words = ["exec", python_there(address), "-c", TAKE, wheel.name, str(wheel.stat().st_size)]
-        process = start_ssh(address, shlex.join(words), asks=False)
-        talk = SshConversation(process, partial(_send_file, wheel), MOST)
-        exitcode = yield from talk.follow(partial(_progress, address.title), token)
-    if exitcode:
-        log = talk.log
-        host, python = address.title, python_there(address)
+        words = [python, "-c", TAKE, wheel.name, str(wheel.stat().st_size)]
+        ran = yield from run_over_ssh(address, words, send_wheel, tell, token)
+    if exitcode := ran.exitcode:
+        log = ran.log
         if (said := ssh_refusal(host, exitcode, log)) is not None:
             failed = SecateurError(said.code, said.template, log, **said.arguments)
         elif (found := re.search(DISK_FULL, log)) is not None:
@@ -158,28 +164,11 @@ def install_there(address: Address, token: CancelToken) -> Job[None]:
             failed = SecateurError("install.old_python", template, log, host=host)
         else:
             lines = _lines(log)
-            last = next(
-                (line for line in reversed(lines) if line.startswith("ERROR")),
-                lines[-1] if lines else "",
-            )
+            last = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "")
             template = "Secateur could not be installed on {host}: {reason} (exit code {exitcode})."
             reason = last.removeprefix("ERROR: ").rstrip(".")[:300] or "it said nothing"
             failed = SecateurError("install.failed", template, log, host=host, reason=reason, exitcode=exitcode)
         raise failed
-
-
-def _send_file(path: Path, sink: IO[bytes]) -> None:
-    with path.open("rb") as file:
-        shutil.copyfileobj(file, sink)
-
-
-def _progress(host: str, talk: SshConversation) -> Progress:
-    if not talk.sent:
-        said = {"wheel": wheel_name(), "host": host}
-        return Progress(Message("progress.sending_wheel", "Sending {wheel} to {host}", said))
-    lines = _lines(talk.log)
-    said = {"host": host, "line": lines[-1][:SHOWN] if lines else "..."}
-    return Progress(Message("progress.installing_there", "Installing on {host}: {line}", said))
 
 
 def _lines(log: str) -> list[str]:

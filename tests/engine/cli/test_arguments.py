@@ -10,7 +10,7 @@ from secateur.engine.cli import prune_request
 from secateur.engine.cli.arguments import parser
 from secateur.engine.cli.main import main
 from secateur.engine.cli.model_args import task_spec
-from secateur.engine.cli.prune_request import limits_of, request_from
+from secateur.engine.cli.prune_request import request_from
 from secateur.engine.distributed import Group, Place
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.planning.protocol import Cost, Limit
@@ -76,7 +76,7 @@ def test_help_is_code_0(capsys: pytest.CaptureFixture[str]) -> None:
 def test_choices_about_scores_reach_the_course_and_ranking_the_goal() -> None:
     given = ["--combine", "max", "--slices", "all", "--normalise", "l2", "--ranking", "model", "--seed", "3"]
     arguments = parser().parse_args(["prune", "m", "--criterion", "l2", *given])
-    asked = request_from(arguments, limits_of(arguments))
+    asked = request_from(arguments)
     assert asked.choices == Choices(Combine.MAX, Slices.ALL, Normalise.L2)
     assert (asked.goal.ranking, asked.seed, asked.intent(asked.goal).choices) == ("model", 3, asked.choices)
 
@@ -91,7 +91,7 @@ def test_masks_of_a_divided_model_are_refused_before_it_is_opened(
 
 def test_a_criterion_that_rates_blocks_chooses_among_blocks() -> None:
     arguments = parser().parse_args(["prune", "m", "--criterion", "block-influence"])
-    assert request_from(arguments, limits_of(arguments)).goal.kinds == (Kind.BLOCK,)
+    assert request_from(arguments).goal.kinds == (Kind.BLOCK,)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_arguments_make_one_goal() -> None:
     argv = ["prune", "m", "--keep-params", "40%", "--max-size", "10MB", "--size-as", "float16", "--scope", "layer1"]
     more = ["--scope", "*.conv1", "--min-keep", "25%", "--multiple", "8", "--multiple-of", "head=2", "--depth"]
     arguments = parser().parse_args([*argv, *more, "--rounds", "3", "--epochs", "2"])
-    asked = request_from(arguments, limits_of(arguments))
+    asked = request_from(arguments)
     limits = (Limit(Cost.PARAMETERS, 0.4), Limit(Cost.SIZE, amount=10**7))
     assert asked.goal.limits == limits and asked.goal.scope == ("layer1", "*.conv1") and asked.goal.dtype == "float16"
     assert (asked.goal.least, asked.goal.least_share, asked.goal.multiples) == (1, 0.25, {"head": 2})
@@ -123,9 +123,9 @@ def test_arguments_make_one_goal() -> None:
 
 def test_half_of_the_macs_are_kept_where_nothing_is_limited() -> None:
     plain = parser().parse_args(["prune", "m", "--min-keep", "3"])
-    assert limits_of(plain) == (Limit(Cost.MACS, 0.5),) and request_from(plain, limits_of(plain)).goal.least == 3
+    assert request_from(plain).goal.limits == (Limit(Cost.MACS, 0.5),) and request_from(plain).goal.least == 3
     peak = parser().parse_args(["prune", "m", "--max-memory", "2MB", "--max-size", "40%"])
-    assert limits_of(peak) == (Limit(Cost.SIZE, 0.4), Limit(Cost.PEAK, amount=2 * 10**6))
+    assert request_from(peak).goal.limits == (Limit(Cost.SIZE, 0.4), Limit(Cost.PEAK, amount=2 * 10**6))
 
 
 def test_shapes_and_channels_are_read_as_people_write_them() -> None:
@@ -170,16 +170,16 @@ def test_amounts_are_read_by_their_decimals() -> None:
 
 def test_minutes_take_the_place_of_epochs() -> None:
     arguments = parser().parse_args(["prune", "m", "--minutes", "2.5"])
-    recovery = request_from(arguments, limits_of(arguments)).recovery
+    recovery = request_from(arguments).recovery
     assert recovery is not None and recovery.minutes == 2.5 and recovery.passes is None
 
 
 def test_a_repair_without_training_is_a_recovery_of_no_epochs() -> None:
     given = parser().parse_args(["prune", "bundled:vit", "--no-recover", "--repair", "least-squares"])
-    recovery = request_from(given, limits_of(given)).recovery
+    recovery = request_from(given).recovery
     assert recovery is not None and (recovery.epochs, recovery.repair) == (0, Repair.LEAST_SQUARES)
     plain = parser().parse_args(["prune", "bundled:vit", "--no-recover"])
-    assert request_from(plain, limits_of(plain)).recovery is None
+    assert request_from(plain).recovery is None
 
 
 def test_how_to_train_is_taken_into_the_settings() -> None:
@@ -189,10 +189,10 @@ def test_how_to_train_is_taken_into_the_settings() -> None:
     wanted = RecoverySettings(
         3, 0.1, 1.0, 4.0, 0.01, optimizer=Optimizer.SGD, warm_up=0.1, patience=2, features=0.5, mirror=True, half=True
     )
-    assert request_from(given, limits_of(given)).recovery == wanted
+    assert request_from(given).recovery == wanted
 
 
 def test_a_training_that_cannot_be_is_refused_before_anything_is_opened() -> None:
     given = parser().parse_args(["prune", "bundled:vit", "--mirror"])
     with pytest.raises(SecateurError, match="Set the distillation weight to 1"):
-        request_from(given, limits_of(given))
+        request_from(given)

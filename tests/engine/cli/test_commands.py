@@ -359,7 +359,7 @@ def test_ctrl_c_of_a_run_that_saves_says_what_stays(
         return stopped() if len(saves) > (at == "saving") else save(*given, **named)
 
     if at == "scores":
-        monkeypatch.setattr(command, "score_start", stopped)
+        monkeypatch.setattr(command, "plan_prune", stopped)
     elif at == "after the cut":
         monkeypatch.setattr(command, "latency_in", stopped)
     else:

@@ -3,7 +3,7 @@
 import pytest
 
 from secateur.engine.cli.arguments import Parser, commands, parser
-from secateur.engine.cli.prune_request import limits_of, request_from
+from secateur.engine.cli.prune_request import request_from
 from secateur.engine.planning.protocol import KINDS_WITH_BLOCKS, Cost, Goal, KindLimit, Limit, Ranking
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.targets.protocol import TargetSpec
@@ -73,7 +73,7 @@ def test_one_option_may_make_several_fields_and_several_options_one() -> None:
     words += " --scope a --scope b.* --size-as float16 --ranking set --depth --runtime torch --runtime-batch 8"
     given = parser().parse_args(["prune", "m", *words.split(), "--batch", "2", "--threads", "3"])
     limits = Limit(Cost.MACS, 0.6), Limit(Cost.SIZE, amount=10**7), Limit(Cost.LATENCY, amount=5 * 10**6)
-    assert limits_of(given) == limits
+    assert request_from(given).goal.limits == limits
     assert request_from(given, limits).goal == Goal(
         limits=limits,
         scope=("a", "b.*"),
@@ -92,4 +92,4 @@ def test_one_option_may_make_several_fields_and_several_options_one() -> None:
 
 def test_kinds_that_are_counted_take_the_place_of_half_of_the_macs() -> None:
     given = parser().parse_args(["prune", "m", "--keep", "heads=70%"])
-    assert limits_of(given) == () and request_from(given, ()).goal.kept == (KindLimit(Kind.HEAD, 0.7),)
+    assert request_from(given).goal.limits == () and request_from(given, ()).goal.kept == (KindLimit(Kind.HEAD, 0.7),)
