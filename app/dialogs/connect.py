@@ -14,8 +14,7 @@ from secateur.engine.process.events import Refused
 from secateur.engine.process.remote.client import RemoteClient
 from secateur.engine.process.remote.installation import can_install, install_there, python_there
 from secateur.engine.process.remote.protocol import own_version
-from secateur.engine.process.remote.ssh_config import ssh_aliases
-from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, typed_address
+from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, ssh_aliases, typed_address
 
 from ..storage import settings
 from ..storage.autosave.remote_engine import RemoteEngine

@@ -15,7 +15,7 @@ from .state_jobs import StateJobs
 
 if TYPE_CHECKING:
     from secateur.engine.recipes.compatibility import Fit, Mode
-    from secateur.engine.recipes.replay_result import Replay
+    from secateur.engine.recipes.steps import Replay
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from contextlib import contextmanager, suppress
 
 from ..errors import ExportError, SecateurError
 from ..jobs import Job, Progress, Result, followed, part_of
-from ..session.project_request import Request
 from ..session.session import Session
 from ..session.state_history import is_project
-from ..session.states import State
+from ..session.states import Request, State
 from ..sharing.session_files import save_project
 from .output import Reporter
 

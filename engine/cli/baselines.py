@@ -19,10 +19,9 @@ from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
 from ..targets.protocol import Timing
 from ..workflows.baselines import compare_with_baselines
-from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import measured_target, where
-from .model_args import project_folder, project_spec
+from .model_args import project_folder, project_spec, use_device, use_threads
 from .output import Outcome, Reporter, Verdict
 from .settings import read_settings
 from .tables import columns, costs_of, metric_of, metric_value, percent, reported, size

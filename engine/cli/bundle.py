@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import SecateurError
 from ..export.staged_output import check_destination
-from ..recipes.find_recipe import recipe_in
+from ..recipes.recipe import recipe_in
 from ..session.bundle_file import is_bundle, read_bundle
 from ..session.session import Session
 from ..session.state_history import is_project

@@ -11,9 +11,8 @@ from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, require, samples_refusal
 from ..session.session import Session
 from ..workflows.export import export_refusals, export_state
-from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import project_folder, project_spec
+from .model_args import project_folder, project_spec, use_device, use_threads
 from .output import Outcome, Reporter
 from .tables import columns, export_line, export_of
 

@@ -30,10 +30,9 @@ from ..structures.costs import Costs, costs
 from ..structures.memory import Memory, memory
 from ..targets.latency_table import LatencyTable
 from ..workflows.latency_table import forget_latencies, latency_table
-from .compute_device import use_threads
 from .flag_hints import with_hint
 from .latency_text import multiple_for, savings_rows, table_content, target_of, trusted, where
-from .model_args import model_spec
+from .model_args import model_spec, use_threads
 from .output import Outcome, Reporter
 from .tables import byte_size, columns, outputs_lines, outputs_of, size, thousands
 

@@ -41,7 +41,7 @@ def led(arguments: argparse.Namespace, command: Callable[[], Result]) -> Result 
         if group.is_writer:
             return command()
         from ..session.parallel import Follower  # brings torch
-        from .compute_device import use_threads
+        from .model_args import use_threads
 
         use_threads(arguments.threads)
         Follower(group).follow()

@@ -16,9 +16,8 @@ from ..targets.protocol import Latency, Timing
 from ..targets.remote import not_a_bench
 from ..workflows.measure import measure_states
 from ..workflows.remote_bench import take_results, write_remote_bench
-from .compute_device import use_device
 from .latency_text import measured_target, speed, where
-from .model_args import project_folder, project_spec
+from .model_args import project_folder, project_spec, use_device
 from .output import Outcome, Reporter
 from .tables import columns
 

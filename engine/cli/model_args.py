@@ -1,16 +1,25 @@
-"""The specifications that the arguments of a command mean."""
+"""The model and data that the arguments of a command name, and what they are computed with. Loads no torch.
+
+Numbers are equal bit for bit only at one number of threads.
+"""
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import DataError, Message, OpenError, TaskError
 from ..export.staged_output import check_writable
+from ..machine.devices import CPU, available, check_threads
+from ..recovery.training_curve import require_tensorboard
 from ..session.state_history import is_project
 from ..session.states import OpenedModel
 from ..sources.protocol import InputSpec, ModelSpec, check_inputs
 from ..tasks.protocol import TaskSpec
 from .settings import given_settings, read_settings
+
+if TYPE_CHECKING:
+    from ..session.session import Session  # brings torch
 
 
 def model_spec(arguments: argparse.Namespace, elsewhere: bool = False) -> ModelSpec:
@@ -82,3 +91,26 @@ def task_spec(arguments: argparse.Namespace, elsewhere: bool = False) -> TaskSpe
     size = sizes[0] if len(sizes) == 1 else None
     there = elsewhere and path != BUNDLED
     return replace(TaskSpec("", path, size=size, batch=0) if there else task_at(path, size), **given)
+
+
+def use_threads(threads: int | None) -> None:
+    """Tell torch; None leaves its own choice. Raises SecateurError for more than any machine computes with."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(check_threads(threads))
+
+
+def use_device(session: "Session", arguments: argparse.Namespace, recorded: str = CPU) -> None:
+    """Train and evaluate where the arguments say, else where a recipe did, if this machine has that.
+
+    Raises:
+        SecateurError: There is no device as the arguments name it, or no TensorBoard for `--log-dir`.
+    """
+    device = arguments.device or (recorded if recorded in available() else CPU)
+    if device != CPU:
+        session.use_device(device)
+    log_folder: Path | None = getattr(arguments, "log_dir", None)
+    if log_folder is not None:
+        require_tensorboard(log_folder)
+        session.log_folder = log_folder.absolute()

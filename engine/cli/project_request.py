@@ -14,10 +14,9 @@ from ..recovery.budget import Unit
 from ..recovery.protocol import RecoverySettings
 from ..recovery.reference_losses import write_references
 from ..session.open_model import asks_for
-from ..session.project_request import OVER_SSH, Request
 from ..session.session import Session
 from ..session.state_history import StateHistory, is_project
-from ..session.states import State
+from ..session.states import OVER_SSH, Request, State
 from ..sources.protocol import change_model
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_json

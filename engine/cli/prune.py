@@ -35,10 +35,9 @@ from ..workflows.prune import PrunePlan, PruneRequest, criterion_of, decide_requ
 from ..workflows.shape_answer import ShapePlan
 from ..workflows.shape_plan import configuration_notes, shape_plan
 from .autosave import kept, saved, saved_if_stopped
-from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, no_budget_error
-from .model_args import model_spec, require_preprocessing
+from .model_args import model_spec, require_preprocessing, use_device, use_threads
 from .output import Outcome, Reporter, Verdict
 from .project_request import options_of, own_files, request_of, resumed, start_of
 from .prune_request import request_as_json, request_from

@@ -10,23 +10,20 @@ from pathlib import Path
 from ..errors import ExportError
 from ..foreign_code.consent import FULL_CONSENT
 from ..recipes.compatibility import Mode
-from ..recipes.find_recipe import consent_at, recipe_at
-from ..recipes.recipe import code_in, recipe_bytes, with_model
+from ..recipes.recipe import code_in, consent_at, recipe_at, recipe_bytes, with_model
 from ..recipes.replay import default_destination, replay
 from ..recipes.steps import Export, Open
 from ..session.measurement_cache import user_cache
 from ..session.project_file import followed
-from ..session.project_request import Request
 from ..session.session import Session
 from ..session.state_history import is_project
-from ..session.states import StateKind
+from ..session.states import Request, StateKind
 from ..sources.named_code import by_hand
 from ..sources.protocol import ModelSpec, change_model
 from ..storage.paths import absolute_to
 from .autosave import kept, saved, saved_if_stopped
-from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import inputs_of, require_preprocessing, task_spec
+from .model_args import inputs_of, require_preprocessing, task_spec, use_device, use_threads
 from .output import Outcome, Reporter
 from .project_request import is_left_behind, own_files
 from .prune import check_export, check_save, reserved

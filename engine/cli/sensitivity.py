@@ -13,9 +13,8 @@ from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..structures.analysis import Analysis
 from ..workflows.sensitivity import measure_sensitivity
-from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import model_spec, refuse_preprocessing
+from .model_args import model_spec, refuse_preprocessing, use_device, use_threads
 from .output import Outcome, Reporter
 from .prune_request import kinds_of
 from .settings import read_settings

@@ -11,9 +11,8 @@ from ..session.session import Session
 from ..session.states import State
 from ..workflows.sweep import MET, SweepPoint, sweep_budgets
 from .autosave import kept, saved, saved_if_stopped
-from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import model_spec
+from .model_args import model_spec, use_device, use_threads
 from .output import INFEASIBLE_CODES, Outcome, Reporter, Verdict
 from .project_request import continued, request_of, resumed
 from .prune import check_save, require_data, reserved, settle_request

@@ -17,7 +17,7 @@ from ..export.protocol import Exported
 from ..machine.device_list import Device
 from ..masks.learned_gates import LearnedGates
 from ..recipes.compatibility import Fit
-from ..recipes.replay_result import Replay
+from ..recipes.steps import Replay
 from ..scoring.protocol import PartialScores
 from ..scoring.share_search import SearchedPlan
 from ..sensitivity.protocol import Sensitivity, SensitivityPoint

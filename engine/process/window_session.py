@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..recipes.apply_recipe import apply_recipe, open_recipe, recipe_fit
+from ..recipes.replay import apply_recipe, open_recipe, recipe_fit
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..sharing.job_results import save_job, take_job

@@ -1,7 +1,8 @@
 """The recipe: the recorded steps from the original to a state, each with what was wanted and what came out.
 
-One JSON format for the recorder, for a project's `recipe.json` and for the command line. Indices are in the original's
-coordinates, paths are relative to the recipe's folder. Loads no torch.
+One JSON format for the recorder, for a project's `recipe.json` and for the command line; `recipe_at` finds it in a
+project, a bundle or a file of its own. Indices are in the original's coordinates, paths are relative to the recipe's
+folder. Loads no torch.
 """
 
 import os
@@ -20,8 +21,9 @@ from ..export.table import EXPORTERS
 from ..foreign_code.consent import NO_CONSENT, Consent, consent_by, seal_of
 from ..machine.devices import CPU, check_threads
 from ..recovery.protocol import RecoverySettings, as_recorded, require_possible
+from ..session.bundle_file import Bundle, is_bundle, read_bundle
 from ..session.measurement_cache import listing
-from ..session.state_history import StateHistory, versions
+from ..session.state_history import StateHistory, is_project, versions
 from ..session.states import PlanIntent, State, StateKind
 from ..sources.named_code import code_of
 from ..sources.named_code import sealed_consent as consent_of_source
@@ -311,3 +313,37 @@ def _files(step: Export, change: Change) -> Numbers:
         return step.outcome
     files = tuple(change(file) for file in step.outcome.exported.files)
     return msgspec.structs.replace(step.outcome, exported=replace(step.outcome.exported, files=files))
+
+
+def recipe_at(path: Path) -> Recipe:
+    """The recipe of a file, a project folder or a bundle, its paths absolute; raises OpenError with a sentence."""
+    if is_bundle(path):
+        return recipe_in(read_bundle(path))
+    return read_recipe(path / RECIPE if path.is_dir() else path)
+
+
+def consent_at(path: Path, recipe: Recipe) -> Consent:
+    """What this user's seals consent to of the recipe at a path: its own, and that of the project that it lies in.
+
+    The one of the project counts for the model that the project is of: it is newer where code was allowed again since.
+    """
+    consent, folder = sealed_consent(recipe), path if path.is_dir() else path.parent
+    if not is_project(str(folder)):
+        return consent
+    history, first = StateHistory(folder), recipe.steps[0]
+    history.read()
+    assert isinstance(first, Open) and history.spec is not None
+    named, known = first.intent.model, history.spec
+    same = (named.source, named.arguments, named.task) == (known.source, known.arguments, history.task)
+    return consent | (history.consent or NO_CONSENT) if same else consent
+
+
+def recipe_in(bundle: Bundle) -> Recipe:
+    """The recipe of a bundle, paths as if its files lay beside it; raises OpenError for one that cannot be run.
+
+    Where the data is not at hand, it opens the model with an input of the shape that it had.
+    """
+    spec = bundle.history.spec
+    assert spec is not None
+    recipe = recipe_from(bundle.recipe, bundle.path)
+    return with_model(recipe, lambda model: replace(model, task=bundle.history.task, input_shape=spec.input_shape))

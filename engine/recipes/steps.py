@@ -1,18 +1,20 @@
-"""The steps of a recipe as plain data: each with what was wanted (intent) and what came out (outcome).
+"""The steps of a recipe as plain data: each with what was wanted (intent) and what came out (outcome); a run's result.
 
 Loads no torch; read and written by `recipe.py`, run by `replay.py`.
 """
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
 
 from ..baselines.protocol import BaselineSpec
+from ..errors import Message
 from ..export.protocol import Exported
 from ..machine.devices import CPU
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices
-from ..session.states import MaskIntent, PlanIntent
+from ..session.states import MaskIntent, OpenedModel, PlanIntent, State
 from ..sources.protocol import ModelSpec
 from ..surgery.cut.edits import Verification
 from ..tasks.protocol import Metric
@@ -165,3 +167,24 @@ class Recipe(msgspec.Struct, frozen=True):
     schema: int
     steps: tuple[Step, ...]
     seal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What running a recipe gave.
+
+    Attributes:
+        opened: The model.
+        states: The original and the states that the steps made, in order.
+        exported: Files that were written.
+        missing: Structures that the recipe names and the model no longer has, "key[index]".
+        notes: What differs from when the recipe was made, in words.
+        complete: False when marks that a hand made could not be made again, or steps were left out.
+    """
+
+    opened: OpenedModel
+    states: tuple[State, ...]
+    exported: tuple[Exported, ...]
+    missing: tuple[str, ...]
+    notes: tuple[Message, ...]
+    complete: bool = True

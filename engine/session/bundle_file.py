@@ -99,7 +99,7 @@ class Bundle:
     Attributes:
         path: The file.
         manifest: What it says of itself.
-        recipe: Of the state that was handed on, as JSON; `recipes.find_recipe` reads it.
+        recipe: Of the state that was handed on, as JSON; `recipe_in` reads it.
         history: All states and baselines, in memory.
         analysis: Structures of the model, None where the bundle has none.
         weights: sha256 of the weights that it holds.

@@ -47,11 +47,10 @@ from ..sources.named_code import by_hand, require_consent, runs
 from ..sources.nan_check import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
-from ..storage.checked_weights import checked_weights
 from ..storage.folder_lock import Holder
 from ..storage.paths import DIGEST, absolute_to
 from ..storage.serialization import to_plain
-from ..storage.weight_store import GIGABYTE, WeightStore
+from ..storage.weight_store import GIGABYTE, WeightStore, checked_weights
 from ..structures.analysis import Analysis, Mask, from_identities, identities
 from ..structures.costs import costs
 from ..structures.transition import KeptIndices, Transition

@@ -27,8 +27,7 @@ from ..storage.serialization import from_plain, to_json, to_plain
 from ..targets.protocol import Timing, addresses_in, without_addresses
 from ..tasks.protocol import Metric, TaskSpec, change_task
 from .project_file import located
-from .project_request import Request
-from .states import EXPORT_MARK, IDENTITY, State, StateKind
+from .states import EXPORT_MARK, IDENTITY, Request, State, StateKind
 
 SCHEMA = 1
 LOG = "events.jsonl"

@@ -30,9 +30,9 @@ from ..session.state_history import StateHistory
 from ..session.state_text import model_name
 from ..session.states import PlanIntent, State, StateKind
 from ..sources.protocol import ModelSpec, change_model
-from ..storage.checked_weights import checked_weights
 from ..storage.file_limits import read_whole
 from ..storage.serialization import from_json, to_json
+from ..storage.weight_store import checked_weights
 from ..tasks.protocol import TOKENIZER, TOKENIZER_NOTES, TaskSpec
 
 SCHEMA = 1

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from ..errors import OpenError
 from ..foreign_code.consent import NO_CONSENT
-from ..recipes.find_recipe import recipe_in
-from ..recipes.recipe import RECIPE, RecipeContext, read_recipe, recorded, sealed
+from ..recipes.recipe import RECIPE, RecipeContext, read_recipe, recipe_in, recorded, sealed
 from ..recipes.steps import Attach, Cut, Open, OpenIntent, Recipe, Recover
 from ..session.bundle_file import is_bundle, read_bundle
 from ..session.state_history import StateHistory, is_project, versions

@@ -1,9 +1,13 @@
-"""One HTML file that says what was done and what came out: no network, no scripts, plots as SVG, light and dark."""
+"""One HTML file that says what was done and what came out: no network, no scripts, plots as SVG, light and dark.
+
+`facts_of` finds what it says, as plain data; the template `report.j2` shows it.
+"""
 
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import pairwise
@@ -19,7 +23,17 @@ from ..recipes.script import script_of
 from ..recipes.steps import Open, Recipe
 from ..recovery.training_curve import domain_curves
 from ..session.state_history import StateHistory, versions
-from ..session.state_text import KINDS, data_words, metric_of, metric_pair, model_name, sample_size, step_told, where
+from ..session.state_text import (
+    KINDS,
+    StepTold,
+    data_words,
+    metric_of,
+    metric_pair,
+    model_name,
+    sample_size,
+    step_told,
+    where,
+)
 from ..session.states import State, StateKind
 from ..storage.atomic_files import write
 from ..storage.paths import base_name
@@ -30,10 +44,131 @@ from ..tasks.protocol import Metric, Split, metric_value
 from ..text.format import byte_size, change, counted, percent, size, thousands
 from .anonymise import stripped, stripped_history
 from .plots import SMALL, WIDE, Given, Plot, curve, curves, scatter
-from .report_types import Checked, Curve, Facts, Figure, Layer, Row, Timed
 
 if TYPE_CHECKING:
     import jinja2
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of the original beside that of the result, and how it is known."""
+
+    title: str
+    before: str
+    after: str
+    change: str
+    known: str
+    note: str = ""
+    good: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A state, or a baseline, in a table."""
+
+    id: str
+    name: str
+    parameters: str
+    macs: str
+    share: str
+    metric: str
+    count: str
+    latency: str
+    note: str = ""
+    present: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A coupled set with what it has and keeps; `share` is kept of had."""
+
+    name: str
+    kind: str
+    before: int
+    after: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A comparison of a verification."""
+
+    cut: str
+    name: str
+    difference: str
+    effect: str
+    tolerance: str
+    dtype: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The course of a recovery."""
+
+    title: str
+    plots: tuple[Plot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A latency."""
+
+    name: str
+    median: str
+    spread: str
+    runs: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a report says.
+
+    Attributes:
+        title: The model.
+        written: When the report was.
+        summary: What came out, a sentence each.
+        goal: The verdict on the goal, "" where there was none.
+        goal_met: Whether it was met, None where that is open.
+        figures: Original beside result.
+        states: All states.
+        baselines: Beside the result.
+        verdict: Was it worth it, a sentence each.
+        steps: The way to the result.
+        layers: Widths before and after; () where the recipe does not say them.
+        left_out: Layers that are not listed.
+        tradeoffs: Metric against MACs, and against latency where it was measured.
+        curves: Of the recoveries on the way.
+        checks: Of the verifications on the way.
+        skipped: Comparisons that could not be made, and repairs, in words.
+        latencies: All that were measured.
+        environment: (what, words).
+        recipe: As JSON.
+        script: As Python.
+    """
+
+    title: str
+    written: str
+    summary: tuple[str, ...]
+    goal: str
+    goal_met: bool | None
+    figures: tuple[Figure, ...]
+    states: tuple[Row, ...]
+    baselines: tuple[Row, ...]
+    verdict: tuple[str, ...]
+    steps: tuple[StepTold, ...]
+    layers: tuple[Layer, ...]
+    left_out: int
+    tradeoffs: tuple[Plot, ...]
+    curves: tuple[Curve, ...]
+    checks: tuple[Checked, ...]
+    skipped: tuple[str, ...]
+    latencies: tuple[Timed, ...]
+    environment: tuple[tuple[str, str], ...]
+    recipe: str
+    script: str
 
 
 def tradeoffs(history: StateHistory, last: State, beside: Sequence[Baseline]) -> list[Plot]:

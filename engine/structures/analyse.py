@@ -14,7 +14,7 @@ from torch import nn
 
 from ..errors import AnalysisError, Message
 from ..jobs import CancelToken, NeverCancelled, check
-from ..machine.gc_pause import uncollected
+from ..machine.operating_system import uncollected
 from ..tracing.record import Record
 from ..tracing.recorder import record
 from ..tracing.saved_tensors import saved_tensors

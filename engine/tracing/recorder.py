@@ -19,7 +19,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map_only
 
 from ..errors import AnalysisError, Message
-from ..machine.gc_pause import uncollected
+from ..machine.operating_system import uncollected
 from ..messages import Phrase, all_of, listed
 from .attribute_reads import AttributeReads
 from .dispatch_mode import FunctionRecorder, OperatorRecorder, has_no_literals

@@ -30,13 +30,13 @@ from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs, kept_sizes
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
-from ..targets.latency_fit import fit
 from ..targets.latency_table import (
     BLOCK_NAMES,
     LatencySample,
     LatencyTable,
     Saving,
     block_modules,
+    fit,
     paying_step,
     savings,
 )

@@ -18,8 +18,7 @@ from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import costs, kept_sizes
-from secateur.engine.targets.latency_fit import fit
-from secateur.engine.targets.latency_table import LatencySample, LatencyTable
+from secateur.engine.targets.latency_table import LatencySample, LatencyTable, fit
 from secateur.engine.targets.measure import Profile, profile, usual_speed
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.workflows.latency_table import SECONDS, Measuring, cut_models

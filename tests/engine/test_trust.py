@@ -24,8 +24,8 @@ from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.foreign_code import consent
 from secateur.engine.jobs import finish
-from secateur.engine.recipes.apply_recipe import apply_recipe, open_recipe
 from secateur.engine.recipes.recipe import read_recipe
+from secateur.engine.recipes.replay import apply_recipe, open_recipe
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG, StateHistory
 from secateur.engine.sharing.session_files import save_project, save_recipe

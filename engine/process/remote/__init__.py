@@ -2,5 +2,6 @@
 
     window: client.py  ==  ssh  ==  relay.py (`secateur engine`)  ==  Unix socket  ==  broker.py  ==  worker (as ever)
 
-The broker outlives the connection: it holds the engine process, and keeps what nobody has heard yet (`courier.py`).
+The broker outlives the connection: it holds the engine process, and keeps what has not been heard yet (`Courier` in
+protocol.py).
 """

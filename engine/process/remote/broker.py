@@ -25,8 +25,8 @@ from ..engine_process import SESSION, EngineProcess, Listener
 from ..messages import Close, Quiet, request
 from ..plain_data import decode, encode
 from ..wire import Wire
-from .courier import Courier
 from .protocol import (
+    Courier,
     Ended,
     Fetch,
     Fetched,

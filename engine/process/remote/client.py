@@ -1,7 +1,7 @@
 """The window's end of an engine on another machine; to the window it is like `EngineClient`.
 
 One thread holds the connection: it starts `ssh`, greets, hands on what comes, and connects again when it breaks. What
-was asked meanwhile arrives once, and so does what was said (`courier.py`).
+was asked meanwhile arrives once, and so does what was said (`Courier`).
 """
 
 import contextlib
@@ -30,11 +30,11 @@ from ..events import Disconnected, Event, Failed, Finished, Logged, Lost, Reconn
 from ..messages import Begin, Cancel, Request, call, request
 from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
-from .courier import Courier
 from .homecoming import PATH_OF, Homecoming, stays_inside
 from .protocol import (
     MARK,
     PROTOCOL,
+    Courier,
     Ended,
     Fetch,
     Fetched,
@@ -53,11 +53,13 @@ from .protocol import (
     Start,
     ToBroker,
     ToWindow,
+    engine_command,
     hello,
+    other_version,
     own_version,
     read_hello,
+    refusal,
 )
-from .refusals import engine_command, other_version, refusal
 from .remote_folders import WRITTEN
 
 WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)

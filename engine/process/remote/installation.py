@@ -21,7 +21,7 @@ from ...errors import Message, SecateurError
 from ...jobs import CancelToken, Job, Progress, check
 from ...storage.temporary_folders import temporary_folder
 from ...subprocesses.ssh import Address, RemoteRun, run_over_ssh, ssh_refusal
-from .refusals import DISK_FULL, NOT_FOUND
+from .protocol import DISK_FULL, NOT_FOUND
 
 NAME = "secateur"
 PACKAGES = ("app", "engine", "resources")

@@ -1,10 +1,22 @@
-"""What window and broker tell each other, beside the engine's own messages that they hand on unread."""
+"""What window and broker tell each other, beside the engine's own messages that they hand on unread.
 
+`Courier` numbers these messages and keeps each until the other end has it, so that a broken connection loses none;
+`refusal` says why there is no connection. Both ends are alike.
+"""
+
+import re
+import shlex
+import threading
+from collections import deque
+from collections.abc import Callable
 from importlib.metadata import version
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from ..plain_data import decode, encode
+from ...errors import EngineLost, WireError
+from ...subprocesses.ssh import Address, ssh_refusal
+from ..plain_data import decode, encode, not_understood
+from ..wire import Wire
 
 PROTOCOL = 2
 """Raised when anything that crosses changes its meaning."""
@@ -196,3 +208,205 @@ def hello(received: int, birth: str, root: str = "", taken: bool = False) -> byt
 def read_hello(data: bytes | bytearray) -> Hello:
     """The greeting of the other end; raises `WireError`."""
     return decode(data, Hello)
+
+
+class Frame(Struct, array_like=True, frozen=True):
+    """A numbered message.
+
+    Attributes:
+        number: Its place in the order, from 1; 0 for none, which only says what was received.
+        received: The last number that the sender has received.
+        body: The message.
+    """
+
+    number: int
+    received: int
+    body: Raw
+
+
+NOTHING = Raw(encode(None))
+
+
+class Courier:
+    """One end; connections come and go.
+
+    Attributes:
+        received: Number of the last message that was taken.
+    """
+
+    def __init__(self, take: Callable[[Raw], None]) -> None:
+        """Take each message once, in order, in the thread that listens; whatever `take` raises ends as `WireError`."""
+        self.received = 0
+        self._take = take
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._posted = 0
+        self._weight = 0
+        self._connection = 0
+        self._news = threading.Condition()
+        self._taking = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the other end has not confirmed."""
+        return len(self._kept)
+
+    @property
+    def weight(self) -> int:
+        """Bytes of messages that the other end has not confirmed."""
+        return self._weight
+
+    def post(self, body: bytes) -> None:
+        """Have a message delivered, now or over a later connection."""
+        with self._news:
+            self._posted += 1
+            self._weight += len(body)
+            self._kept.append((self._posted, body))
+            self._news.notify_all()
+
+    def serve(self, wire: Wire, received: int) -> None:
+        """Work over a connection until it ends; one that is served already is given up.
+
+        Args:
+            wire: The connection.
+            received: What the other end has of ours, as it says.
+
+        Raises:
+            WireError: What came does not fit.
+        """
+        with self._news:
+            self._confirmed(received)
+            if received + len(self._kept) != self._posted:
+                raise not_understood("messages of an earlier connection are missing")
+            self._connection += 1
+            mine = self._connection
+            self._news.notify_all()
+        sender = threading.Thread(target=self._send, args=(wire, mine, received), name="courier", daemon=True)
+        sender.start()
+        try:
+            self._listen(wire, mine)
+        except (EOFError, OSError, ValueError):
+            return
+        finally:
+            with self._news:
+                self._connection += self._connection == mine
+                self._news.notify_all()
+
+    def hang_up(self) -> None:
+        """Give up the connection that is served."""
+        with self._news:
+            self._connection += 1
+            self._news.notify_all()
+
+    def _send(self, wire: Wire, mine: int, sent: int) -> None:
+        told = -1
+        while True:
+            with self._news:
+                self._news.wait_for(
+                    lambda: self._connection != mine or self._posted > sent or self.received != told  # noqa: B023
+                )
+                if self._connection != mine:
+                    return
+                told = self.received
+                first = self._posted - len(self._kept)
+                due = [self._kept[n] for n in range(max(sent - first, 0), len(self._kept))]
+            try:
+                for number, body in due:
+                    wire.send(encode(Frame(number, told, Raw(body))))
+                    sent = number
+                if not due:
+                    wire.send(encode(Frame(0, told, NOTHING)))
+            except (OSError, ValueError):  # Gone: who listens finds out.
+                return
+
+    def _listen(self, wire: Wire, mine: int) -> None:
+        while True:
+            frame: Frame = decode(wire.receive(), Frame)
+            with self._taking:
+                with self._news:
+                    if self._connection != mine:
+                        return
+                    self._confirmed(frame.received)
+                if frame.number and frame.number > self.received:
+                    if frame.number != self.received + 1:
+                        raise not_understood("a message is missing")
+                    # Take a message; an error of that is none of the line's: the message would only come again.
+                    try:
+                        self._take(frame.body)
+                    except WireError:
+                        raise
+                    except Exception as error:
+                        raise not_understood(f"{type(error).__name__}: {error}") from error
+                    with self._news:
+                        self.received = frame.number
+                        self._news.notify_all()
+
+    def _confirmed(self, received: int) -> None:
+        if received > self._posted:
+            raise not_understood("more was received than was sent")
+        while self._kept and self._kept[0][0] <= received:
+            self._weight -= len(self._kept.popleft()[1])
+
+
+NOT_FOUND = 127
+"""Exit code of a shell that knows no such program."""
+OLDEST = (3, 11)
+"""Version of Python that is needed."""
+DISK_FULL = r"No space left on device|Disk quota exceeded"
+PROGRAM = "secateur"
+FIND = (
+    f'PATH="$HOME/.local/bin:$PATH"; command -v {PROGRAM} > /dev/null || '
+    "{ python3 -V >&2 || echo no python3 >&2; exit 127; };"
+)
+"""What a shell there does first: where it finds no program, it says on standard error which Python there is."""
+
+
+def engine_command(address: Address, name: str) -> str:
+    """What a shell there runs to connect to the engine of a name (letters and digits), or to say why it cannot."""
+    start = shlex.join([address.program or PROGRAM, "engine", name])
+    return f"exec {start}" if address.program else f"exec sh -c {shlex.quote(f'{FIND} exec {start}')}"
+
+
+def refusal(address: Address, exitcode: int, log: str) -> EngineLost:
+    """The sentence for an end of `ssh` before there was an engine.
+
+    Args:
+        address: Where to.
+        exitcode: Of `ssh`: its own, or that of what it started there.
+        log: What was written to standard error.
+    """
+    host = address.title
+    if (said := ssh_refusal(host, exitcode, log)) is not None:
+        return EngineLost(said.code, said.template, log, **said.arguments)
+    if (found := re.search(DISK_FULL, log)) is not None:
+        template = "The disk of your home folder on {host} is full ({reason}). Make room there, then connect again."
+        return EngineLost("remote.disk_full", template, log, host=host, reason=found[0])
+    if exitcode == NOT_FOUND or "command not found" in log:
+        return _no_program(address, log)
+    last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "it said nothing")
+    template = "No engine on {host}: {reason} (exit code {exitcode})."
+    return EngineLost("remote.failed", template, log, host=host, reason=last.rstrip(".")[:300], exitcode=exitcode)
+
+
+def _no_program(address: Address, log: str) -> EngineLost:
+    host, python = address.title, re.search(r"^Python (\d+)\.(\d+)", log, re.MULTILINE)
+    if address.program:
+        template = "There is no {path} on {host}. Check the path of secateur there."
+        return EngineLost("remote.no_such_program", template, log, path=address.program, host=host)
+    if "no python3" in log:
+        template = "There is no Python on {host}. Install Python 3.11 or later there, then Secateur."
+        return EngineLost("remote.no_python", template, log, host=host)
+    if python is not None and (int(python[1]), int(python[2])) < OLDEST:
+        template = "{host} has {python}. Install Python 3.11 or later there, then Secateur."
+        return EngineLost("remote.old_python", template, log, host=host, python=python[0])
+    template = (
+        "Secateur is not installed on {host}, or not found there. Copy its wheel there and run {command}, or name its "
+        "path: ssh://{host}/path/of/secateur."
+    )
+    command = f"python3 -m pip install --user secateur-{own_version()}-py3-none-any.whl"
+    return EngineLost("remote.no_program", template, log, host=host, command=command)
+
+
+def other_version(address: Address, there: str, here: str) -> EngineLost:
+    """Another version of Secateur is at the other end."""
+    template = "{host} has Secateur {there}, this is {here}. Install the same version on both machines."
+    return EngineLost("remote.version", template, host=address.title, there=there[:50], here=here)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ...errors import PlanError, VerificationError
-from ...machine.gc_pause import uncollected
+from ...machine.operating_system import uncollected
 from ...messages import listed
 from ...planning.count_balance import check_counts
 from ...runtime import load_pruned

@@ -21,7 +21,7 @@ from torch import nn
 from ...errors import Message, VerificationError
 from ...inference.model_inputs import Inputs, batch_size
 from ...jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
-from ...machine.gc_pause import uncollected
+from ...machine.operating_system import uncollected
 from ...messages import Phrase, listed, module_named, title
 from ...structures.analysis import Analysis, Kind, Mask
 from ...structures.transition import Transition

@@ -18,8 +18,8 @@ from secateur.app.panels.recipe import RecipePanel
 from secateur.app.window.offer_bars import WeightsBar
 from secateur.engine.errors import Message, OpenError
 from secateur.engine.recipes.compatibility import Fit, Mode
-from secateur.engine.recipes.replay_result import Replay
 from secateur.engine.recipes.steps import Recipe as Steps
+from secateur.engine.recipes.steps import Replay
 from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 

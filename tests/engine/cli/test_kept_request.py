@@ -9,8 +9,8 @@ from secateur.engine.cli.arguments import given, parser, typed
 from secateur.engine.cli.output import Reporter
 from secateur.engine.cli.project_request import continued, options_of
 from secateur.engine.errors import OpenError
-from secateur.engine.session.project_request import Request
 from secateur.engine.session.state_history import StateHistory
+from secateur.engine.session.states import Request
 
 SWEEP = ["sweep", "project", "--budgets", "50%"]
 

@@ -10,7 +10,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
-from secateur.engine.targets.latency_fit import fit
+from secateur.engine.targets.latency_table import fit
 from secateur.engine.targets.protocol import TargetSpec
 from tests.engine.builders import tiny_analysis, tiny_scores
 from tests.engine.planning.stacks import stack

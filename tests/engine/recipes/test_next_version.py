@@ -12,10 +12,9 @@ from secateur.engine.cli.main import main
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import Progress, finish
 from secateur.engine.planning.goal import suggest
-from secateur.engine.recipes.apply_recipe import recipe_fit
 from secateur.engine.recipes.compatibility import Mode
-from secateur.engine.recipes.replay import run_recipe
-from secateur.engine.recipes.replay_result import Replay
+from secateur.engine.recipes.replay import recipe_fit, run_recipe
+from secateur.engine.recipes.steps import Replay
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent

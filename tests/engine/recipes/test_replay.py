@@ -17,9 +17,8 @@ from secateur.engine.recipes import replay as module
 from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recipes.recipe import read_recipe, sealed, write_recipe
 from secateur.engine.recipes.replay import Destination, replay, run_recipe, steps_again
-from secateur.engine.recipes.replay_result import Replay
 from secateur.engine.recipes.script import script_of
-from secateur.engine.recipes.steps import Open, Plan, Recipe
+from secateur.engine.recipes.steps import Open, Plan, Recipe, Replay
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent, State

@@ -17,9 +17,8 @@ from secateur.engine.cli.main import main
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.recipes.python_spelling import Spelling
 from secateur.engine.recipes.recipe import read_recipe
-from secateur.engine.recipes.script import script_of, write_script
+from secateur.engine.recipes.script import Spelling, script_of, write_script
 from secateur.engine.recipes.steps import Open, Plan, Recipe
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings, Repair, Teacher
 from secateur.engine.recovery.reference_losses import ReferenceLosses

@@ -12,9 +12,8 @@ from secateur.engine.export.protocol import Exported
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recipes.recipe import is_own, read_recipe, write_recipe
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.project_request import Request
 from secateur.engine.session.state_history import LOG, StateHistory
-from secateur.engine.session.states import MaskIntent, PlanIntent, State, StateKind
+from secateur.engine.session.states import MaskIntent, PlanIntent, Request, State, StateKind
 from secateur.engine.sharing.read_shared import handed
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.surgery.cut.edits import Edits

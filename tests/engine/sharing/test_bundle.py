@@ -12,8 +12,8 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import Cancelled, finish
-from secateur.engine.recipes.apply_recipe import apply_recipe, open_recipe
 from secateur.engine.recipes.compatibility import Mode
+from secateur.engine.recipes.replay import apply_recipe, open_recipe
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session import bundle_file as bundling
 from secateur.engine.session.bundle_file import is_bundle, read_bundle

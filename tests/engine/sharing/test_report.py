@@ -12,8 +12,7 @@ import pytest
 from secateur.engine.errors import Message
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.sharing.plots import Given, curve, scatter, ticks
-from secateur.engine.sharing.report import facts_of, recovery_curve, render, report_of
-from secateur.engine.sharing.report_types import Layer
+from secateur.engine.sharing.report import Layer, facts_of, recovery_curve, render, report_of
 from secateur.engine.storage.paths import without_paths
 
 from .made import ANALYSIS, made_history

@@ -9,8 +9,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.planning.marks import check_plan
 from secateur.engine.planning.sample_plans import drawn, samples, steps
 from secateur.engine.structures.costs import kept_sizes
-from secateur.engine.targets.latency_fit import fit
-from secateur.engine.targets.latency_table import LatencyTable
+from secateur.engine.targets.latency_table import LatencyTable, fit
 from secateur.engine.targets.protocol import Kernel, TargetSpec
 from tests.engine.builders import tiny_analysis
 from tests.engine.planning.stacks import stack

@@ -20,11 +20,11 @@ from secateur.engine.session.session import Session
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
-from secateur.engine.targets.latency_fit import fit
 from secateur.engine.targets.latency_table import (
     LatencyTable,
     TableErrors,
     block_modules,
+    fit,
     module_times,
     paying_step,
     savings,

@@ -22,8 +22,7 @@ if sys.platform != "linux":
 
 from secateur.engine.process.remote import broker as module
 from secateur.engine.process.remote.broker import Broker, remove_forsaken
-from secateur.engine.process.remote.courier import Frame
-from secateur.engine.process.remote.protocol import Hello, hello, read_hello
+from secateur.engine.process.remote.protocol import Frame, Hello, hello, read_hello
 from secateur.engine.process.remote.remote_folders import HELD
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from secateur.engine.errors import WireError
 from secateur.engine.process.plain_data import decode, encode
-from secateur.engine.process.remote.courier import Courier
+from secateur.engine.process.remote.protocol import Courier
 from secateur.engine.process.wire import Wire
 from tests.waiting import PATIENCE, wait_until
 

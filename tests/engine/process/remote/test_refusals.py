@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.process.remote.refusals import engine_command, refusal
+from secateur.engine.process.remote.protocol import engine_command, refusal
 from secateur.engine.subprocesses.ssh import Address
 
 

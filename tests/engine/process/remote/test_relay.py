@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.process.remote.refusals import refusal
+from secateur.engine.process.remote.protocol import refusal
 from secateur.engine.process.remote.relay import TRIAL, main
 from secateur.engine.process.remote.remote_folders import engine_folder
 from secateur.engine.subprocesses.ssh import Address

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from secateur.engine.process.remote.ssh_config import ssh_aliases
+from secateur.engine.subprocesses.ssh import ssh_aliases
 
 CONFIG = """\
 # Host commented
