@@ -3,17 +3,15 @@
 from contextlib import closing
 from pathlib import Path
 
-from ..export.protocol import Exported
 from ..session.session import Session
-from ..session.states import State
 from ..sources.protocol import ModelSpec
 from ..storage.atomic_files import write
 from ..storage.serialization import to_json, to_plain
-from ..targets.protocol import TargetSpec, Timing
+from ..targets.protocol import TargetSpec
 from ..workflows.measure import measure_states
 from ..workflows.prune import PruneRequest
 from .output import Reporter, standard_output_kept
-from .prune import PruneOutcome, check_export, pruned, settle_request, write_export
+from .prune import check_export, pruned, settle_request, write_export
 from .prune_request import DEFAULT
 from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verified
 
@@ -38,15 +36,6 @@ def demo(folder: Path, asked: PruneRequest = DEFAULT) -> int:
         target = TargetSpec(batch=BATCH)
         timings = reporter.finish(measure_states(session, (opened.state.id, done.result.id), target))
         states = (session.history.state(opened.state.id), session.history.state(done.result.id))
-    files = _write(folder, done, states, exported, timings)
-    for file in files:
-        reporter.note(f"wrote {file}")
-    return 0
-
-
-def _write(
-    folder: Path, done: PruneOutcome, states: tuple[State, State], exported: Exported, timings: tuple[Timing, ...]
-) -> tuple[Path, ...]:
     content = {
         "model": done.opened.name,
         "before": costs_of(states[0]),
@@ -80,4 +69,7 @@ def _write(
     report, data = folder / "report.md", folder / "report.json"
     write(report, text.encode())
     write(data, to_json(content, indent=2) + b"\n")
-    return report, data, *(Path(file) for file in exported.files)
+    files = report, data, *(Path(file) for file in exported.files)
+    for file in files:
+        reporter.note(f"wrote {file}")
+    return 0

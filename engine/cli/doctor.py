@@ -82,7 +82,7 @@ def doctor(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     packages = examined(metadata.requires(NAME) or [])
     needed = [one for one in packages if not one.extra and one.fault]
     cache = user_cache()
-    content = {
+    content: dict[str, Any] = {
         "command": "doctor",
         "version": metadata.version(NAME),
         "python": platform.python_version(),

@@ -1,11 +1,9 @@
 """`secateur export`: write any state of a project in one or several formats, each checked in a fresh process."""
 
 import argparse
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from ..errors import Message
 from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, require, samples_refusal
@@ -27,7 +25,18 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reporter.finish(session.open(project_spec(arguments), evaluate=False))
         state = session.history.state(arguments.state) if arguments.state else session.present
         if not formats:
-            return _listed(state.id, export_refusals(session, state.id))
+            # All formats, with what stands against them.
+            refused = export_refusals(session, state.id)
+            content = {
+                "command": "export",
+                "state": state.id,
+                "refused": {name: str(one) for name, one in refused.items()},
+            }
+            rows = [
+                [name, one.title, with_hint(refused[name]) if name in refused else ""]
+                for name, one in EXPORTERS.items()
+            ]
+            return Outcome(content | {"formats": [*EXPORTERS]}, columns(rows, left=3))
         places = {format: _place(arguments, folder.name, state.id, format) for format in formats}
         for format, place in places.items():
             require(samples_refusal(format, session.has_task))
@@ -44,13 +53,6 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "files": [file for one in done for file in one.files],
     }
     return Outcome(content, "\n".join(map(export_line, done)))
-
-
-def _listed(state: str, refused: Mapping[str, Message]) -> Outcome:
-    """All formats, with what stands against them."""
-    content = {"command": "export", "state": state, "refused": {name: str(one) for name, one in refused.items()}}
-    rows = [[name, one.title, with_hint(refused[name]) if name in refused else ""] for name, one in EXPORTERS.items()]
-    return Outcome(content | {"formats": [*EXPORTERS]}, columns(rows, left=3))
 
 
 def _place(arguments: argparse.Namespace, project: str, state: str, format: str) -> Path:

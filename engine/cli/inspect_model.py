@@ -147,27 +147,24 @@ def _text(name: str, analysis: Analysis, total: Costs, held: Memory, found: tupl
         f"for training, {byte_size(held.peak)} at the peak of inference"
     )
     head = "\n".join((head, *outputs_lines(analysis)))
-    parts = [head, _sets(analysis), _fixed(analysis), _criteria(found)]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _sets(analysis: Analysis) -> str:
     rows = [["can be removed", "", "removed with"]]
     rows += [
         [one.module or "(model)", _plural(one.count, str(one.kind)), _shortened(one.along)] for one in analysis.sets
     ]
-    return columns(rows, left=3) if len(rows) > 1 else ""
-
-
-def _fixed(analysis: Analysis) -> str:
-    """What is fixed, the dimensions with the same reason on one line."""
+    # What is fixed, the dimensions with the same reason on one line.
     places: dict[str, list[str]] = {}
     for one in analysis.fixed:
         tensor = analysis.tensors[one.tensor]
         part = "" if one.count == tensor.shape[one.dim] else f" ({one.count} of {tensor.shape[one.dim]})"
         places.setdefault(str(one.reason), []).append(f"{tensor.name} dimension {one.dim}{part}")
     lines = [f"{reason}\n  {_shortened(found)}" for reason, found in places.items()]
-    return "\n".join(["fixed", *lines]) if lines else ""
+    parts = [
+        head,
+        (columns(rows, left=3) if len(rows) > 1 else ""),
+        ("\n".join(["fixed", *lines]) if lines else ""),
+        _criteria(found),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _criteria(found: tuple[CriterionOffer, ...]) -> str:

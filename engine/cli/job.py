@@ -23,7 +23,17 @@ def job(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Write the folder, or read what the job made into the project."""
     folder = project_folder(arguments)
     if arguments.results:
-        return _read(folder, arguments, reporter)
+        with closing(Session(folder)) as session:
+            reporter.finish(session.open(project_spec(arguments), evaluate=False))
+            made = reporter.finish(take_job(session, str(arguments.results)))
+        content = {
+            "command": "job",
+            "folder": str(folder),
+            "states": [{"id": one.id, "parent": one.parent} | costs_of(one) for one in made],
+            "metrics": metrics_of(tuple((one.id, one) for one in made)),
+        }
+        lines = [f"{one.id}: recovered from {one.parent} on {one.device}" for one in made]
+        return Outcome(content, "\n".join(lines))
     if not arguments.out:
         raise SecateurError("cli.no_job_folder", "Folder needed. Add --out FOLDER.")
     place, device = Path(arguments.out).absolute(), arguments.device or "cuda"
@@ -41,17 +51,3 @@ def job(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     lines = [f"wrote {out}", *(f"needed there, at the same path or with --moved: {path}" for path in left)]
     lines += [f"copy it to the other machine and run there: sh {START}, or sbatch {SLURM}"]
     return Outcome(content, "\n".join([*lines, "then copy it back, and read it with --results"]))
-
-
-def _read(folder: Path, arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
-    with closing(Session(folder)) as session:
-        reporter.finish(session.open(project_spec(arguments), evaluate=False))
-        made = reporter.finish(take_job(session, str(arguments.results)))
-    content = {
-        "command": "job",
-        "folder": str(folder),
-        "states": [{"id": one.id, "parent": one.parent} | costs_of(one) for one in made],
-        "metrics": metrics_of(tuple((one.id, one) for one in made)),
-    }
-    lines = [f"{one.id}: recovered from {one.parent} on {one.device}" for one in made]
-    return Outcome(content, "\n".join(lines))

@@ -35,7 +35,7 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...] | None
     given = given_settings(Goal, arguments)
     if limits is None:
         without = arguments.max_loss or given.get("kept") or given.get("shape")
-        limits = given.get("limits", ()) or (() if without else (HALF,))
+        limits = tuple[Limit, ...](given.get("limits", ()) or (() if without else (HALF,)))
     loss = getattr(arguments, "max_loss", None) or 0.0
     timed = any(limit.cost is Cost.LATENCY for limit in limits)
     fastest = bool(loss and (arguments.runtime or arguments.over_ssh) and not timed)

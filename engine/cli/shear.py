@@ -89,11 +89,22 @@ def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         template = "A target shape is needed. Add --shape layers=24 width=2048, --preset NAME, or a limit of a cost."
         raise PlanError("cli.no_shape", template)
     if arguments.plan:
-        _require_plan_only(arguments)
-    else:
-        _require_no_devices(arguments)
+        # Refuse what `--plan` cannot do, as it reads neither weights nor data and makes nothing; raises PlanError.
+        if names := _given(arguments, "--export", "--save", "--task", "--own-class", "--stream"):
+            template = "--plan reads a configuration alone and writes nothing. Leave out {names}, or --plan."
+            raise PlanError("cli.plan_only", template, names=", ".join(names))
+    # Refuse what only a plan reads; raises PlanError.
+    elif read_settings(Devices, arguments) != Devices():
+        template = "--processes and --device-tflops belong to --plan. To compute in several processes, start the "
+        template += "command with torchrun."
+        raise PlanError("cli.devices_plan", template)
     if arguments.stream:
-        _require_stream_only(arguments)
+        # Refuse what needs a model in memory; raises PlanError.
+        if not arguments.export:
+            raise PlanError("cli.stream_export", "--stream writes a folder. Name it with --export.")
+        if names := _given(arguments, "--save", "--task", "--own-class", "--weights", *map("--{}".format, Unit)):
+            template = "--stream reads the folder's files and holds no model. Leave out {names}, or --stream."
+            raise PlanError("cli.stream_only", template, names=", ".join(names))
     spec = model_spec(argparse.Namespace(**vars(arguments) | {"batch": None}) if arguments.plan else arguments)
     arguments.uniform = arguments.uniform or names_configuration(spec)
     if not (arguments.plan or arguments.stream):
@@ -154,30 +165,6 @@ def _content(plan: ShapePlan) -> dict[str, Any]:
         "after": {"parameters": plan.parameters[1], "macs": plan.macs[1]},
         "shape": shape_content(plan),
     }
-
-
-def _require_plan_only(arguments: argparse.Namespace) -> None:
-    """Refuse what `--plan` cannot do, as it reads neither weights nor data and makes nothing; raises PlanError."""
-    if names := _given(arguments, "--export", "--save", "--task", "--own-class", "--stream"):
-        template = "--plan reads a configuration alone and writes nothing. Leave out {names}, or --plan."
-        raise PlanError("cli.plan_only", template, names=", ".join(names))
-
-
-def _require_no_devices(arguments: argparse.Namespace) -> None:
-    """Refuse what only a plan reads; raises PlanError."""
-    if read_settings(Devices, arguments) != Devices():
-        template = "--processes and --device-tflops belong to --plan. To compute in several processes, start the "
-        template += "command with torchrun."
-        raise PlanError("cli.devices_plan", template)
-
-
-def _require_stream_only(arguments: argparse.Namespace) -> None:
-    """Refuse what needs a model in memory; raises PlanError."""
-    if not arguments.export:
-        raise PlanError("cli.stream_export", "--stream writes a folder. Name it with --export.")
-    if names := _given(arguments, "--save", "--task", "--own-class", "--weights", *map("--{}".format, Unit)):
-        template = "--stream reads the folder's files and holds no model. Leave out {names}, or --stream."
-        raise PlanError("cli.stream_only", template, names=", ".join(names))
 
 
 def _given(arguments: argparse.Namespace, *flags: str) -> list[str]:

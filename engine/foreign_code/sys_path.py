@@ -76,7 +76,11 @@ def enter(file: Path, afresh: bool) -> None:
         if afresh or not any(module.is_relative_to(folder) for folder in folders):
             del sys.modules[name]
     if afresh:
-        _leave()
+        # Take the present project's folders off the path and drop what was imported from them.
+        for name, place in _users():
+            if any(place.is_relative_to(entry) for entry in _inserted):
+                del sys.modules[name]
+        _take_off(list(_inserted))
     first, last = import_places(file)
     last = [entry for entry in last if entry not in sys.path]
     _take_off([entry for entry in first if entry in _inserted])
@@ -159,14 +163,6 @@ def _users() -> Iterator[tuple[str, Path]]:
         place = origin(module)
         if place is not None and not is_installed(place) and name.partition(".")[0] not in ("__main__", "secateur"):
             yield name, place
-
-
-def _leave() -> None:
-    """Take the present project's folders off the path and drop what was imported from them."""
-    for name, place in _users():
-        if any(place.is_relative_to(entry) for entry in _inserted):
-            del sys.modules[name]
-    _take_off(list(_inserted))
 
 
 def _take_off(entries: list[str]) -> None:

@@ -109,7 +109,16 @@ class CpuBackend:
             total = min(total, limit) if total else limit
             held = _number_in(GROUP / "memory.current") - _unused_cache(GROUP / "memory.stat")
             free = min(free or limit, max(limit - held, 0))
-        return Device(name, self.title(name), total, free, None, self.half(name), _has_bfloat16(), True)
+        # Whether the processor has units for bfloat16: AVX-512 or AMX with it, or Arm's.
+        import torch
+
+        if platform.machine().lower() in ("arm64", "aarch64"):
+            has_bfloat16 = bool(_told(torch.ops.mkldnn._is_mkldnn_bf16_supported))
+        else:
+            own: Any = torch.cpu
+            names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+            has_bfloat16 = any(bool(_told(getattr(own, name, bool))) for name in names)
+        return Device(name, self.title(name), total, free, None, self.half(name), has_bfloat16, True)
 
     def load(self, name: str) -> float | None:
         """Of all cores, over a moment."""
@@ -313,17 +322,6 @@ def best_device() -> str:
     """The accelerator with the most free memory, the CPU where there is none."""
     others = [device_facts(name) for name in available() if name != CPU]
     return max(others, key=lambda one: one.free).name if others else CPU
-
-
-def _has_bfloat16() -> bool:
-    """Whether the processor has units for bfloat16: AVX-512 or AMX with it, or Arm's."""
-    import torch
-
-    if platform.machine().lower() in ("arm64", "aarch64"):
-        return bool(_told(torch.ops.mkldnn._is_mkldnn_bf16_supported))
-    own: Any = torch.cpu
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(_told(getattr(own, name, bool))) for name in names)
 
 
 def _told(ask: Callable[[], Read]) -> Read | None:

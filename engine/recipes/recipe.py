@@ -188,7 +188,14 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         template = "{path} is not a recipe: it is not valid JSON ({error}). Choose another file."
         raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
-    _check_schema(content, path)
+    schema = content.get("schema") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(schema, int):
+        raise OpenError(
+            "recipe.no_schema", "{path} is not a recipe: it has no schema version. Choose another file.", path=str(path)
+        )
+    if schema > SCHEMA:
+        template = "{path} was written by a newer version of Secateur (schema {schema}). Update Secateur to run it."
+        raise OpenError("recipe.later", template, path=str(path), schema=schema)
     try:
         recipe = from_plain(as_recorded(content), Recipe)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
@@ -273,17 +280,6 @@ def _destination(exported: Exported) -> str:
 
 def _numbers(state: State) -> Numbers:
     return Numbers(state.parameters, state.macs, state.weights, state.metrics, state.verification)
-
-
-def _check_schema(content: object, path: Path) -> None:
-    schema = content.get("schema") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if not isinstance(schema, int):
-        raise OpenError(
-            "recipe.no_schema", "{path} is not a recipe: it has no schema version. Choose another file.", path=str(path)
-        )
-    if schema > SCHEMA:
-        template = "{path} was written by a newer version of Secateur (schema {schema}). Update Secateur to run it."
-        raise OpenError("recipe.later", template, path=str(path), schema=schema)
 
 
 def with_paths(recipe: Recipe, change: Change) -> Recipe:

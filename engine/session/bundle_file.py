@@ -156,7 +156,15 @@ def read_bundle(path: Path) -> Bundle:
         if manifest.schema > SCHEMA:
             template = "{path} was written by a newer version of Secateur. Update Secateur to open it."
             raise OpenError("bundle.later", template, path=str(path))
-        _check_hashes(archive, infos, manifest, path)
+        # Weights are checked when they are taken.
+        known = {one.name: one for one in manifest.files}
+        for name, info in infos.items():
+            if name == MANIFEST:
+                continue
+            if name not in known:
+                raise _damaged(path, Message("bundle.unlisted", "{name} is not in its list of files", {"name": name}))
+            if name in LIMITS and hashlib.sha256(_bytes(archive, info, path)).hexdigest() != known[name].sha256:
+                raise _damaged(path, Message("bundle.changed", "{name} was changed", {"name": name}))
         written = _read_json(archive, infos, HISTORY, Written, path)
         _read_json(archive, infos, RECIPE, dict[str, Any], path)  # what its steps mean is read where they are run
         recipe = _bytes(archive, infos[RECIPE], path)
@@ -264,20 +272,6 @@ def _opened(path: Path) -> zipfile.ZipFile:
         raise OpenError(
             "bundle.no_zip", "{path} is not a bundle: it is not a zip file. Choose another file.", path=str(path)
         ) from error
-
-
-def _check_hashes(
-    archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], manifest: Manifest, path: Path
-) -> None:
-    """Weights are checked when they are taken."""
-    known = {one.name: one for one in manifest.files}
-    for name, info in infos.items():
-        if name == MANIFEST:
-            continue
-        if name not in known:
-            raise _damaged(path, Message("bundle.unlisted", "{name} is not in its list of files", {"name": name}))
-        if name in LIMITS and hashlib.sha256(_bytes(archive, info, path)).hexdigest() != known[name].sha256:
-            raise _damaged(path, Message("bundle.changed", "{name} was changed", {"name": name}))
 
 
 def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:

@@ -202,7 +202,11 @@ def digest_of(path: Path, token: CancelToken) -> Job[str]:
             return hashlib.sha256("\n".join((yield from _rows(path, shown, token))).encode()).hexdigest()
         size = path.stat().st_size
         if size > WHOLE:
-            return _of_ends(path, size)
+            with path.open("rb") as file:
+                hashed = hashlib.sha256(f"{size}\n".encode() + file.read(ENDS))
+                file.seek(size - ENDS)
+                hashed.update(file.read(ENDS))
+            return hashed.hexdigest()
         hashed = hashlib.sha256()
         yield from read_through(path, hashed.update, shown, token)
         return hashed.hexdigest()
@@ -223,14 +227,6 @@ def _rows(folder: Path, shown: Message, token: CancelToken) -> Job[list[str]]:
             template = "{path} contains more than {most} folders. Name the folder that holds only the data."
             raise OpenError("file.folders", template, path=str(folder), most=FOLDERS)
     return [f"{one.relative_to(folder).as_posix()}\t{one.stat().st_size}" for one in sorted(found)]
-
-
-def _of_ends(path: Path, size: int) -> str:
-    with path.open("rb") as file:
-        hashed = hashlib.sha256(f"{size}\n".encode() + file.read(ENDS))
-        file.seek(size - ENDS)
-        hashed.update(file.read(ENDS))
-    return hashed.hexdigest()
 
 
 def take_window(source: Path, folder: Path) -> None:

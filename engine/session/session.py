@@ -47,10 +47,11 @@ from ..sources.named_code import by_hand, require_consent, runs
 from ..sources.nan_check import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
+from ..storage.file_limits import checked_weights
 from ..storage.folder_lock import Holder
 from ..storage.paths import DIGEST, absolute_to
 from ..storage.serialization import to_plain
-from ..storage.weight_store import GIGABYTE, WeightStore, checked_weights
+from ..storage.weight_store import GIGABYTE, WeightStore
 from ..structures.analysis import Analysis, Mask, from_identities, identities
 from ..structures.costs import costs
 from ..structures.transition import KeptIndices, Transition
@@ -333,9 +334,8 @@ class Session:
                 # Open a project, then copy its states into this session's folder; another task may judge it.
                 if self.location.exclusive:
                     # Hold a project that is to be worked on; one that cannot be written may be read all the same.
-                    folder = Path(spec.source)
                     try:
-                        yield from self.location.hold(folder)
+                        yield from self.location.hold(Path(spec.source))
                     except SecateurError as error:
                         if error.message.code != "session.not_written":
                             raise
@@ -354,7 +354,7 @@ class Session:
                 self._loaded, self._shown = saved.loaded, None
                 if spec.task is not None and not asks_for(spec.task, self.history.task):
                     yield from self.attach_task(spec.task, token)
-                return replace((self.opened()), has_history=True)
+                return replace(self.opened(), has_history=True)
             return (yield from self._open(spec, evaluate, token, named_by_hand(spec) if consent is None else consent))
 
     def open_live(

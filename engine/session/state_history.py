@@ -309,12 +309,23 @@ class StateHistory:
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
                 self.seal = str(record.get("seal", ""))
                 if not self.task.same_data(before):
-                    self._part_from_data(before)
+                    # Nothing was measured yet on the data of now; what was made on data before is no step of what is
+                    # made now.
+                    for key, one in self.states.items():
+                        former = bool(one.parent) and before is not None
+                        self.states[key] = replace(one, metrics=(), stale=False, former=former)
+                    self.baselines = {}  # they were trained on the data before, and judged by it
             case "state":
                 state = from_plain(record["state"], State)
                 if (addresses := addresses_in(state)) and not (own or self._vouches_for(written)):
                     state = without_addresses(state)
-                    self._tell_left_out(addresses)
+                    # Note each machine once that a stranger's states were measured on.
+                    template = (
+                        "This project was made elsewhere and measured on {address}. Nothing is sent there. Enter the "
+                        "address yourself to measure there too."
+                    )
+                    told = (Message("session.machine", template, {"address": address}) for address in addresses)
+                    self.notes = (*self.notes, *(one for one in told if one not in self.notes))
                 self.states[state.id] = state
             case "baseline":
                 one = _moved(from_plain(record["baseline"], Baseline), absolute_to(self.folder))
@@ -345,22 +356,6 @@ class StateHistory:
         original = next((one.weights for one in self.states.values()), "")
         content = {name: value for name, value in record.items() if name != "seal"}
         return seal_of(["reach", original, content])
-
-    def _tell_left_out(self, addresses: list[str]) -> None:
-        """Note each machine once that a stranger's states were measured on."""
-        template = (
-            "This project was made elsewhere and measured on {address}. Nothing is sent there. Enter the address "
-            "yourself to measure there too."
-        )
-        told = (Message("session.machine", template, {"address": address}) for address in addresses)
-        self.notes = (*self.notes, *(one for one in told if one not in self.notes))
-
-    def _part_from_data(self, before: TaskSpec | None) -> None:
-        """Nothing was measured yet on the data of now; what was made on data before is no step of what is made now."""
-        for key, one in self.states.items():
-            former = bool(one.parent) and before is not None
-            self.states[key] = replace(one, metrics=(), stale=False, former=former)
-        self.baselines = {}  # they were trained on the data before, and judged by it
 
 
 def is_project(path: str) -> bool:

@@ -29,8 +29,8 @@ from ..session.state_history import StateHistory
 from ..session.state_text import model_name
 from ..session.structures_file import STRUCTURES
 from ..storage.atomic_files import not_written, staged_write
+from ..storage.file_limits import damaged_weights
 from ..storage.serialization import to_json
-from ..storage.weight_store import damaged_weights
 from .anonymise import stripped, stripped_history
 from .report import report_of, this_machine
 

@@ -30,9 +30,8 @@ from ..session.state_history import StateHistory
 from ..session.state_text import model_name
 from ..session.states import PlanIntent, State, StateKind
 from ..sources.protocol import ModelSpec, change_model
-from ..storage.file_limits import read_whole
+from ..storage.file_limits import checked_weights, read_whole
 from ..storage.serialization import from_json, to_json
-from ..storage.weight_store import checked_weights
 from ..tasks.protocol import TOKENIZER, TOKENIZER_NOTES, TaskSpec
 
 SCHEMA = 1
@@ -97,7 +96,10 @@ def write_job(
         raise PlanError("job.whole", "Nothing is removed in this state, so there is nothing to recover. Cut first.")
     if task is None:
         raise PlanError("job.no_data", "A recovery needs data. Attach data first.")
-    base, cuts = _base(history.path_to(state))
+    # The last state whose weights no cut gives, and the cuts since: these are made again from it.
+    path = history.path_to(state)
+    last = max(number for number, one in enumerate(path) if one.kind is not StateKind.CUT)
+    base, cuts = path[last], path[last + 1 :]
     kept = weights / f"{base.weights}.safetensors"
     size = kept.stat().st_size if kept.is_file() else 0
     check_destination(folder, 2 * size, folder=True, is_ours=is_unstarted)
@@ -182,12 +184,6 @@ def is_unstarted(folder: Path) -> bool:
         return {one.name for one in folder.iterdir()} <= OWN
     except (OpenError, OSError):
         return False
-
-
-def _base(path: list[State]) -> tuple[State, list[State]]:
-    """The last state whose weights no cut gives, and the cuts since: these are made again from it."""
-    last = max(number for number, one in enumerate(path) if one.kind is not StateKind.CUT)
-    return path[last], path[last + 1 :]
 
 
 def _steps(base: State, cuts: Iterable[State], place: Path) -> Iterable[Plan | Cut | Attach]:

@@ -21,9 +21,10 @@ from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.session import Session
 from ..session.state_history import StateHistory, is_project
 from ..session.states import State, StateKind
+from ..storage.file_limits import checked_weights
 from ..storage.paths import absolute_to, require_no_links
 from ..storage.serialization import to_plain
-from ..storage.weight_store import WeightStore, checked_weights
+from ..storage.weight_store import WeightStore
 from ..targets.protocol import Timing
 from .job_folder import RESULTS, read_job, write_job
 

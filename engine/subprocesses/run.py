@@ -90,7 +90,19 @@ def run_command(
                 if "error" in message:
                     raise _error(message["error"])
                 yield msgspec.convert(message["progress"], Progress)
-            raise _died(process.wait(), complaints, what, error)
+            code = process.wait()
+            complaints.seek(0)
+            tail = complaints.read().decode("utf-8", "replace")[-TAIL:]
+            last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
+            if code < 0:
+                template = (
+                    "{what} was killed by the system ({name}). Memory may have run out: close other programs and try "
+                    "again."
+                )
+                raise error("process.killed", template, tail, what=what, name=signal.Signals(-code).name)
+            if not last:
+                raise error("process.silent", "{what} failed with exit code {number}", tail, what=what, number=code)
+            raise error("process.died", "{what} failed: {last}", tail, what=what, last=last)
         finally:
             # Kill what still runs, with its own children, and close the pipes.
             if process.poll() is None:
@@ -127,21 +139,3 @@ def _error(content: dict[str, Any]) -> SecateurError:
     kind = getattr(errors, content["kind"], SecateurError)
     message = msgspec.convert(content["message"], Message)
     return kind(message.code, message.template, content["details"], **message.arguments)
-
-
-def _died(code: int, complaints: IO[bytes], what: Message, error: type[SecateurError]) -> SecateurError:
-    complaints.seek(0)
-    tail = complaints.read().decode("utf-8", "replace")[-TAIL:]
-    last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
-    if code < 0:
-        name = signal.Signals(-code).name
-        return error(
-            "process.killed",
-            "{what} was killed by the system ({name}). Memory may have run out: close other programs and try again.",
-            tail,
-            what=what,
-            name=name,
-        )
-    if not last:
-        return error("process.silent", "{what} failed with exit code {number}", tail, what=what, number=code)
-    return error("process.died", "{what} failed: {last}", tail, what=what, last=last)

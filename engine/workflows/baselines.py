@@ -26,7 +26,7 @@ from ..sources.named_code import by_hand, seal
 from ..structures.analysis import Analysis, Kind, Mask, from_identities, identities
 from ..targets.protocol import TargetSpec
 from ..tasks.evaluate import evaluate_on
-from ..tasks.protocol import Metric, Split
+from ..tasks.protocol import Split
 from .comparison import Comparison, Missed
 from .measure import measurable, measure_states
 
@@ -101,7 +101,12 @@ def compare_with_baselines(
         SecateurError: The state is the original, or there is no task.
     """
     missed: list[Missed] = []
-    metric = yield from _reported(session, state, token)
+    # The state's metric on the test split; the original is refused.
+    one = session.history.state(state)
+    if not one.parent:
+        template = "{state} is the original. Choose a cut state to compare with baselines."
+        raise SecateurError("baselines.original", template, state=state)
+    metric = yield from session.evaluate_once(state, Split.TEST, token)
     making = 1.0 if target is None else MADE
     for number, one in enumerate(asked, 1):
         words = {"number": number, "count": len(asked), "title": title(RULES[one.kind].title)}
@@ -220,12 +225,3 @@ def rounds_of(session: Session, path: Sequence[State]) -> tuple[PruningRound, ..
             recoveries = (*rounds[-1].recoveries, replace(one.recovery, minutes=0.0))  # as many epochs as those were
             rounds[-1] = replace(rounds[-1], recoveries=recoveries)
     return tuple(rounds)
-
-
-def _reported(session: Session, state: str, token: CancelToken) -> Job[Metric]:
-    """The state's metric on the test split; the original is refused."""
-    one = session.history.state(state)
-    if not one.parent:
-        template = "{state} is the original. Choose a cut state to compare with baselines."
-        raise SecateurError("baselines.original", template, state=state)
-    return (yield from session.evaluate_once(state, Split.TEST, token))

@@ -38,7 +38,14 @@ def read_layers(
         yield Progress("Counting what its layers cost")
         return layers_of(saved.loaded.analysis, saved.loaded.mask(saved.present))
     if is_bundle(spec.source):
-        return (yield from _of_bundle(spec, token, consent))
+        # The layers of the state that a bundle was left at, opened in a temporary session: its weights are packed.
+        beside = Session()
+        try:
+            opened = yield from beside.open(spec, evaluate=False, token=token, consent=consent)
+            yield Progress("Counting what its layers cost")
+            return layers_of(opened.analysis, from_identities(opened.analysis, beside.present.removed)[0])
+        finally:
+            beside.close()
     try:
         prepared = yield from prepare(spec, token, consent)
     except SecateurError as error:
@@ -48,14 +55,3 @@ def read_layers(
     yield Progress("Counting what its layers cost")
     opened = prepared.opened
     return layers_of(analyse(opened.model, prepared.inputs, opened.name, outputs=prepared.spec.outputs, token=token))
-
-
-def _of_bundle(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[ModelLayers]:
-    """The layers of the state that a bundle was left at, opened in a temporary session: its weights are packed."""
-    beside = Session()
-    try:
-        opened = yield from beside.open(spec, evaluate=False, token=token, consent=consent)
-        yield Progress("Counting what its layers cost")
-        return layers_of(opened.analysis, from_identities(opened.analysis, beside.present.removed)[0])
-    finally:
-        beside.close()

@@ -68,7 +68,11 @@ class StagePlanner:
         found, before, recovery = list[Stage](), self.analysis.empty(), settings.recovery
         masked = settings.choose is Choose.MASKS
         if masked:
-            found += [self._scores(before, settings), self._masks(settings)]
+            # Masks are learned on the whole model, of which each process has a copy.
+            intent = settings.mask_intent
+            require_whole(intent.recovery, self.processes)
+            training = intent.recovery.within(Budget(Unit.STEPS, intent.steps))
+            found += [self._scores(before, settings), self._training(StageName.MASKS, self.analysis.empty(), training)]
         training = None if recovery is None else recovery.suited_to(costs(self.analysis).macs, self.batch)
         training = None if training is None else training.distilling or training
         for number, plan in enumerate(plans):
@@ -103,13 +107,6 @@ class StagePlanner:
         held = SINGLE * count.parameters * (2 if cost.backwards else 1)
         one = activations.saved if cost.backwards else activations.peak if cost.forwards else 0
         return Stage(StageName.SCORES, held, samples * one, macs, self.processes if rule.parallel else 1)
-
-    def _masks(self, settings: PruneRequest) -> Stage:
-        """Masks are learned on the whole model, of which each process has a copy."""
-        intent = settings.mask_intent
-        require_whole(intent.recovery, self.processes)
-        training = intent.recovery.within(Budget(Unit.STEPS, intent.steps))
-        return self._training(StageName.MASKS, self.analysis.empty(), training)
 
     def _training(self, name: StageName, removed: Mask, settings: RecoverySettings) -> Stage:
         need = training_memory(self.analysis, removed, self.batch, settings, self.processes, settings.teaches)
