@@ -102,8 +102,8 @@ def read_annotations(file: Path, root: Path) -> tuple[list[AnnotatedImage], dict
                 image.crowd.append(bool(one.get("iscrowd", 0)))
                 image.areas.append(float(one.get("area", width * height)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{type(error).__name__} at {error}"
         template = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
+        reason = f"{type(error).__name__} at {error}"
         raise DataError("coco.damaged", template, details=repr(error), path=str(file), reason=reason) from error
     unnamed = {category for one in images.values() for category in one.categories} - names.keys()
     if unnamed:
