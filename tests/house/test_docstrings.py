@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.conftest import ROOT
+from .parsed import files_below, nodes_of, text_of
 
 GLANCE = 10
 """Lines from which on a function within a function, or in a class of one file's own, has a docstring."""
@@ -12,14 +12,14 @@ GLANCE = 10
 
 def silent(source: str) -> list[str]:
     """Functions whose names are not private that are long and have no docstring."""
-    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found = [node for node in nodes_of(source) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     named = [one for one in found if not one.name.startswith("_") and (one.end_lineno or 0) - one.lineno + 1 >= GLANCE]
     return [f"{one.name}, line {one.lineno}" for one in named if ast.get_docstring(one) is None]
 
 
 @pytest.mark.parametrize("top", ["app", "engine", "packaging", "resources"])
 def test_every_function_of_more_than_a_glance_says_what_it_does(top: str) -> None:
-    found = {str(path): silent(path.read_text(encoding="utf-8")) for path in sorted((ROOT / top).rglob("*.py"))}
+    found = {str(path): silent(text_of(path)) for path in files_below(top)}
     assert {path: names for path, names in found.items() if names} == {}
 
 

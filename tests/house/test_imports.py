@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import HAS_QT, ROOT
+from tests.warm_start import python
 
 needs_qt = pytest.mark.skipif(not HAS_QT, reason="PySide6 is not installed")
 
 
-def _loaded_by(statement: str, folder: Path) -> set[str]:
-    """Top-level names in sys.modules after a statement in a fresh interpreter that stands in an empty folder."""
-    command = [sys.executable, "-c", f"{statement}\nimport sys, json\nprint(json.dumps(list(sys.modules)))"]
+def _loaded_by(statement: str, folder: Path, warm: bool = False) -> set[str]:
+    """Top-level names in sys.modules after a statement in an empty folder; `warm` where torch may be there before."""
+    code = f"{statement}\nimport sys, json\nprint(json.dumps(list(sys.modules)))"
+    command = python("-c", code) if warm else [sys.executable, "-c", code]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return {name.partition(".")[0] for name in json.loads(result.stdout.splitlines()[-1])}
@@ -46,7 +48,7 @@ def test_importing_the_engine_loads_neither_torch_nor_qt(tmp_path: Path):
 
 
 def test_no_module_of_the_engine_loads_qt(tmp_path: Path):
-    loaded = _loaded_by("import " + ", ".join(_names_below("engine")), tmp_path)
+    loaded = _loaded_by("import " + ", ".join(_names_below("engine")), tmp_path, warm=True)
     assert "torch" in loaded
     assert loaded.isdisjoint({"PySide6", "shiboken6", "pyqtgraph"})
 

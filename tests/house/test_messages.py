@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-ENGINE = ROOT / "engine"
+from tests.conftest import ROOT
+
+from .parsed import files_below, nodes_of, text_of
+
 CODE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 FROM_A_TABLE = {"phrase.title", "progress.plain"}
 """Codes whose text is what a table or a job calls something: the text alone is translated."""
@@ -32,19 +34,27 @@ def strings() -> ModuleType:
 
 @cache
 def files() -> tuple[tuple[Path, ast.Module], ...]:
-    return tuple((path, ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(ENGINE.rglob("*.py")))
+    found = ((path, nodes_of(text_of(path))[0]) for path in files_below("engine"))
+    return tuple((path, tree) for path, tree in found if isinstance(tree, ast.Module))
 
 
+@cache
+def messages(tree: ast.Module) -> list[Any]:
+    return [*strings().messages(tree)]
+
+
+@cache
 def said(trees: tuple[tuple[Path, ast.Module], ...]) -> dict[str, dict[str, str]]:
     """Code -> text -> the place where it stands."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for path, tree in trees:
-        for one in strings().messages(tree):
+        for one in messages(tree):
             for template in one.templates:
                 found[one.code].setdefault(template, f"{path}:{one.line}")
     return found
 
 
+@cache
 def error_classes() -> set[str]:
     """Names of `SecateurError` and of all that derive from it."""
     bases = {
@@ -60,18 +70,21 @@ def error_classes() -> set[str]:
     return found
 
 
+@cache
+def calls_in(tree: ast.Module) -> list[ast.Call]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+
+
 def computed(tree: ast.Module, classes: set[str]) -> list[ast.Call]:
     """Messages and errors whose code is put together or chosen where they are made, so that nobody can look it up."""
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
-    made = [call for call in calls if getattr(call.func, "id", "") in classes]
+    made = [call for call in calls_in(tree) if getattr(call.func, "id", "") in classes]
     return [call for call in made if isinstance(call.args[0], ast.JoinedStr | ast.IfExp | ast.BinOp | ast.Subscript)]
 
 
 def untold(tree: ast.Module, classes: set[str]) -> list[ast.Call]:
     """Messages and errors with a code whose text was not found."""
-    found = {(one.code, one.line) for one in strings().messages(tree)}
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) > 1]
-    made = [call for call in calls if getattr(call.func, "id", "") in classes]
+    found = {(one.code, one.line) for one in messages(tree)}
+    made = [call for call in calls_in(tree) if len(call.args) > 1 and getattr(call.func, "id", "") in classes]
     return [call for call in made if _code(call) and (_code(call), call.lineno) not in found]
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
+from .parsed import files_below, nodes_of, text_of
+
 SHOWING = {
     "QAction", "QCheckBox", "QGroupBox", "QLabel", "QPushButton", "QRadioButton", "QToolButton",
     "Chip", "ComboBox", "DoubleSpinBox", "ElidedLabel", "EmptyState", "Plot", "PrimaryButton", "SpinBox", "Step",
@@ -30,8 +33,7 @@ EXEMPT = {"screenshots.py", "main.py"}
 
 
 def files() -> list[Path]:
-    found = (p for p in (ROOT / "app").rglob("*.py") if p.name not in EXEMPT and "engine_" not in p.name)
-    return sorted(found)
+    return [p for p in files_below("app") if p.name not in EXEMPT and "engine_" not in p.name]
 
 
 def called(node: ast.Call) -> str:
@@ -63,13 +65,13 @@ def untranslated(node: ast.AST, translates: set[str]) -> list[ast.Constant]:
 
 
 def shown_literals(source: str) -> list[tuple[int, str]]:
-    tree = ast.parse(source)
-    own = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)} & {"say", "_say"}
+    nodes = nodes_of(source)
+    functions = [n for n in nodes if isinstance(n, ast.FunctionDef) and n.name in ("say", "_say")]
     # `say` is a translation where a file defines it so; `_say` of a panel shows what it is given.
-    wrappers = {f.name for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f.name in own and translates(f)}
+    wrappers = {f.name for f in functions if translates(f)}
     known = TRANSLATING | wrappers
     found: list[tuple[int, str]] = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and called(node) in SHOWING - known:
             given = node.args[:1] if called(node) == "addItem" else node.args  # the rest is data
             arguments = [*given, *(k.value for k in node.keywords if k.arg in KEYWORDS)]
@@ -83,7 +85,7 @@ def translates(function: ast.FunctionDef) -> bool:
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_text_is_shown_without_a_translation(path: Path) -> None:
-    found = shown_literals(path.read_text(encoding="utf-8"))
+    found = shown_literals(text_of(path))
     assert not found, "\n".join(f"{path.relative_to(ROOT)}:{line}: {text!r}" for line, text in found)
 
 

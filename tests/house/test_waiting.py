@@ -7,11 +7,13 @@ import pytest
 
 from tests.conftest import ROOT
 
+from .parsed import files_below, nodes_of, text_of
+
 LEAST = 20_000
 """Milliseconds that a bound of a wait has at least, where it is written out."""
 BLOCKS = {"waitActive", "waitCallback", "waitExposed", "waitSignal", "waitSignals"}
 """Waits of pytest-qt that wait at the end of a `with`, and not at all without one."""
-FILES = [file for file in sorted((ROOT / "tests").rglob("*.py")) if "fixtures" not in file.parts]
+FILES = [file for file in files_below("tests") if "fixtures" not in file.parts]
 
 
 def _called(node: ast.AST) -> str:
@@ -20,7 +22,7 @@ def _called(node: ast.AST) -> str:
 
 
 def _faults(source: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.Expr) and _called(node.value) in BLOCKS:
             yield f"line {node.lineno}: {_called(node.value)} waits for nothing without a with statement"
         if isinstance(node, ast.Call) and _called(node) in {"waitUntil", *BLOCKS}:
@@ -31,7 +33,7 @@ def _faults(source: str) -> Iterator[str]:
 
 
 def test_no_wait_of_the_window_is_too_short_or_none():
-    found = [f"{file.relative_to(ROOT)}, {one}" for file in FILES for one in _faults(file.read_text(encoding="utf-8"))]
+    found = [f"{file.relative_to(ROOT)}, {one}" for file in FILES for one in _faults(text_of(file))]
     assert found == []
 
 
