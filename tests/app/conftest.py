@@ -12,7 +12,9 @@ from pytestqt.qtbot import QtBot
 
 from secateur.app import theme
 from secateur.app.jobs import job_queue, job_runner
+from secateur.app.window.main_window import MainWindow
 
+from .fake_link import FakeLink, workbench_on
 from .playing import Player, Window, play
 from .stand_in import task_info
 from .turns import PatientBot
@@ -78,3 +80,26 @@ def window(qtbot: QtBot, player: Player) -> Window:
     made = Window(player.workbench)
     qtbot.addWidget(made)
     return made
+
+
+@pytest.fixture
+def main(player: Player, qtbot: QtBot) -> Iterator[MainWindow]:
+    """The whole window over that document."""
+    made = MainWindow(player.workbench)
+    qtbot.addWidget(made)
+    made.show()
+    qtbot.waitUntil(lambda: made.area is not None)
+    yield made
+    made.document.take_jobs((), None)  # closing asks nothing
+    made.close()
+
+
+@pytest.fixture
+def empty(qtbot: QtBot, dressed: QApplication) -> Iterator[MainWindow]:
+    """The whole window without a model."""
+    made = MainWindow(workbench_on(FakeLink()))
+    qtbot.addWidget(made)
+    made.show()
+    qtbot.waitUntil(lambda: made.area is not None)
+    yield made
+    made.close()

@@ -71,6 +71,13 @@ def opened(analysis: Analysis | None = None, task: bool = True, scored: bool = T
     return document
 
 
+def adopt_small(document: Document) -> None:
+    """A small model has been opened, by no engine."""
+    analysis = small_resnet()
+    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914)
+    document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
+
+
 def travelled(analysis: Analysis | None = None) -> StandIn:
     """A document with a cut and a recovered state behind it, the recovered one present, and its file written."""
     document = opened(analysis)

@@ -12,28 +12,17 @@ from tests.conftest import ROOT
 
 ENGINE, WINDOW = "The engine knows neither the window nor Qt", "The window touches no tensor"
 WINDOW_LAYERS, LAYERS = "A layer of the window knows only those below it", "A layer of the engine knows only those"
+LATE, BESIDE = "def late():\n    ", "from ..baselines import protocol\n"
 VIOLATIONS = {
     "the window imported by the engine": ("engine/text/a", "from secateur.app import document\n", ENGINE),
     "Qt imported by the engine": ("engine/text/b", "import PySide6.QtCore\n", ENGINE),
-    "torch imported by the window": ("app/text/c", "def late():\n    import torch\n", WINDOW),
+    "torch imported by the window": ("app/text/c", LATE + "import torch\n", WINDOW),
     "a workflow imported by the session": ("engine/session/d", "from ..workflows import prune\n", LAYERS),
-    "the session imported by a step, late": (
-        "engine/planning/e",
-        "def late():\n    from ..session import session\n",
-        LAYERS,
-    ),
-    "one of two packages side by side imported by the other": (
-        "engine/export/f",
-        "from ..baselines import protocol\n",
-        LAYERS,
-    ),
+    "the session imported by a step, late": ("engine/planning/e", LATE + "from ..session import session\n", LAYERS),
+    "one of two packages side by side imported by the other": ("engine/export/f", BESIDE, LAYERS),
     "a module that is in no layer": ("engine/g", "", LAYERS),
     "a panel imported by a dialog": ("app/dialogs/h", "from ..panels import registry\n", WINDOW_LAYERS),
-    "a job imported by the document": (
-        "app/document/i",
-        "def late():\n    from ..jobs import job_queue\n",
-        WINDOW_LAYERS,
-    ),
+    "a job imported by the document": ("app/document/i", LATE + "from ..jobs import job_queue\n", WINDOW_LAYERS),
     "a package of the window without a layer": ("app/j", "", WINDOW_LAYERS),
 }
 """Modules that are planted, their text, and the contract whose complaint names them."""

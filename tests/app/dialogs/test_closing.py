@@ -15,23 +15,15 @@ from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..demo_analysis import small_resnet
-from ..fake_link import FakeLink, workbench_on
-from ..stand_in import state_of, task_info
+from ..stand_in import adopt_small, state_of
 
 LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def window(qtbot, dressed):
-    window = MainWindow(workbench_on(FakeLink()))
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitUntil(lambda: window.area is not None)
-    analysis = small_resnet()
-    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914)
-    window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
-    yield window
-    window.close()
+def window(empty: MainWindow) -> MainWindow:
+    adopt_small(empty.document)
+    return empty
 
 
 def settle(window: MainWindow) -> None:

@@ -10,22 +10,18 @@ from secateur.app.dialogs.keep_by_kind import KeepByKind
 from secateur.app.document.aspects import Goal
 from secateur.app.window.top_bar import TopBar
 from secateur.engine.planning.protocol import KindLimit
-from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.structures.analysis import Kind
 
-from ..demo_analysis import small_resnet
 from ..fake_link import FakeLink, workbench_on
 from ..playing import Window
-from ..stand_in import SPEC, state_of, task_info
+from ..stand_in import adopt_small
 
 
 @pytest.fixture
 def window(qtbot, dressed) -> Iterator[Window]:
     made = Window(workbench_on(FakeLink()))
     qtbot.addWidget(made)
-    analysis = small_resnet()
-    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty())
-    made.document.adopt(OpenedModel("net", analysis, state, (), task_info(), SPEC), SPEC)
+    adopt_small(made.document)
     yield made
     made.workbench.close()
 

@@ -1,6 +1,5 @@
 """Cancel asks where more than a minute of work would be lost, and says what is kept where nothing is."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,17 +18,10 @@ from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import StateKind
 from secateur.engine.workflows.budget_search import LossLimit
-from tests.app.playing import Player, play
-from tests.app.stand_in import state_of, task_info, weak
+from tests.app.playing import Player
+from tests.app.stand_in import state_of, weak
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def player(qtbot, dressed) -> Iterator[Player]:
-    player = play(task=replace(task_info(), seconds=0.001))
-    yield player
-    player.workbench.close()
 
 
 @pytest.fixture

@@ -30,17 +30,10 @@ from secateur.engine.sensitivity.protocol import SensitivityPoint
 from secateur.engine.session.states import StateKind
 from secateur.engine.targets.protocol import WRITING
 from tests.app.fake_link import FakeLink, workbench_on
-from tests.app.playing import Player, play, top1
+from tests.app.playing import Player, top1
 from tests.app.stand_in import state_of, task_info, weak
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def player(qtbot, dressed) -> Iterator[Player]:
-    player = play()
-    yield player
-    player.workbench.close()
 
 
 def ask_three(player: Player) -> None:
@@ -502,12 +495,8 @@ def shown_lines(log: LogPanel) -> list[str]:
     return [line[10:] for line in log.text.toPlainText().splitlines()]
 
 
-def test_a_job_has_a_log_of_its_own_which_is_opened_from_where_it_runs(player: Player, qtbot) -> None:
-    window = MainWindow(player.workbench)
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitUntil(lambda: window.area is not None)
-    assert window.area is not None
+def test_a_job_has_a_log_of_its_own_which_is_opened_from_where_it_runs(player: Player, main: MainWindow, qtbot) -> None:
+    assert main.area is not None
     runner, link = player.workbench.runner, player.link
     runner.run("First", lambda _none: None, "evaluate", "s0", "val")
     runner.run("Second", lambda _none: player.document.note("made by the second"), "evaluate", "s0", "val")
@@ -515,8 +504,8 @@ def test_a_job_has_a_log_of_its_own_which_is_opened_from_where_it_runs(player: P
     link.progressed.emit(first, Progressed(1, Progress("Evaluating, batch 1 of 9", 1, 9)))
     link.progressed.emit(first, Progressed(2, Progress("Evaluating, batch 2 of 9", 2, 9)))  # no news a moment later
     link.logged.emit("printed by the first")
-    window.show_panel("jobs")
-    jobs, log = window.area.panels["jobs"], window.area.panels["log"]
+    main.show_panel("jobs")
+    jobs, log = main.area.panels["jobs"], main.area.panels["log"]
     qtbot.waitUntil(lambda: first in jobs.rows and jobs.rows[first].log.isVisible())
     assert not jobs.rows[second].log.isVisible()
     qtbot.mouseClick(jobs.rows[first].log, LEFT)
@@ -533,5 +522,3 @@ def test_a_job_has_a_log_of_its_own_which_is_opened_from_where_it_runs(player: P
     assert shown_lines(log) == ["Started: Second", "output  printed by the second", kept]
     log.show_job(0)
     assert "Started: Second" not in shown_lines(log) and "output  printed by the first" in shown_lines(log)
-    publish(window)  # closing asks nothing
-    window.close()

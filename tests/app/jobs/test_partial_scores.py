@@ -1,7 +1,5 @@
 """Scores are shown while they are made, by name; nothing decides by them before all are there."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -13,20 +11,18 @@ from secateur.engine.errors import EngineLost, TaskError
 from secateur.engine.scoring.protocol import PartialScores, Step
 from secateur.engine.scoring.score_options import Choices, Slices
 from tests.app.demo_analysis import scores_of
-from tests.app.playing import Player, play
+from tests.app.playing import Player
 
 CONV = "layer1.0.conv1"
 
 
 @pytest.fixture
-def player(qapp) -> Iterator[Player]:
+def player(player: Player) -> Player:
     """Other scores are asked for than those that are there."""
-    player = play()
     player.document.set_criterion("taylor")
     player.settle()
     player.document.set_choices(Choices(slices=Slices.ALL), player.document.contents.ranking)
-    yield player
-    player.workbench.close()
+    return player
 
 
 def partly(player: Player, done: int = 8, seed: int = 3, step: Step = Step.BATCHES) -> np.ndarray:

@@ -1,6 +1,5 @@
 """A search of shares leaves its best plan, also when it is cancelled, and none where the plan was changed meanwhile."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -17,13 +16,6 @@ from secateur.engine.tasks.protocol import Split
 from tests.app.demo_analysis import scores_of
 from tests.app.playing import Player, play
 from tests.app.stand_in import task_info
-
-
-@pytest.fixture
-def player(qapp) -> Iterator[Player]:
-    player = play()
-    yield player
-    player.workbench.close()
 
 
 def plan(player: Player, seed: int) -> Mask:

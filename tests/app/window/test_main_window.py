@@ -6,23 +6,15 @@ from PySide6.QtWidgets import QWidget
 
 from secateur.app.storage import settings
 from secateur.app.window.main_window import MainWindow
-from secateur.engine.session.states import OpenedModel, StateKind
-from secateur.engine.sources.protocol import ModelSpec
 from tests.waiting import PATIENCE
 
-from ..demo_analysis import small_resnet
 from ..fake_link import FakeLink, workbench_on
-from ..stand_in import state_of, task_info
+from ..stand_in import adopt_small
 
 
 @pytest.fixture
-def window(qtbot, dressed):
-    window = MainWindow(workbench_on(FakeLink()))
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitUntil(lambda: window.area is not None)
-    yield window
-    window.close()
+def window(empty: MainWindow) -> MainWindow:
+    return empty
 
 
 class Windows(QObject):
@@ -50,14 +42,8 @@ def test_no_other_window_flashes_up_while_the_panels_are_made(qtbot, qapp, dress
     assert seen.shown == ["MainWindow"]
 
 
-def adopt(window: MainWindow) -> None:
-    analysis = small_resnet()
-    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914)
-    window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
-
-
 def test_a_model_that_was_opened_begins_with_the_trade_off_and_the_samples(window, qtbot) -> None:
-    adopt(window)
+    adopt_small(window.document)
     with qtbot.waitSignal(window.document.dispatcher.settled):
         pass
     titles = {where: tabs.tabText(tabs.currentIndex()) for where, tabs in window.area.tabs.items()}
@@ -66,7 +52,7 @@ def test_a_model_that_was_opened_begins_with_the_trade_off_and_the_samples(windo
 
 def test_panels_are_out_of_reach_until_all_of_them_show_the_model_that_was_opened(window, qtbot) -> None:
     for _ in ("a first model", "another one"):
-        adopt(window)
+        adopt_small(window.document)
         assert not window.area.isVisible()
         with qtbot.waitSignal(window.document.dispatcher.settled):
             pass
@@ -85,7 +71,7 @@ def test_each_menu_has_its_own_commands_and_what_was_opened_lately_stands_in_one
 
 
 def test_a_project_that_was_saved_stands_among_what_was_opened_lately(window, tmp_path) -> None:
-    adopt(window)
+    adopt_small(window.document)
     window.document.saved(str(tmp_path), 0)
     assert window.workbench.files.flush(PATIENCE)
     assert (window.document.model_name, str(tmp_path)) in settings.recent()

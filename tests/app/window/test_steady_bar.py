@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
 from ..demo_analysis import scores_of, small_resnet
-from ..fake_link import FakeLink, workbench_on
 from ..stand_in import SPEC, exported, state_of, task_info, weak
 from ..turns import TURNS
 
@@ -29,14 +29,9 @@ LONG = "A data set whose name is longer than any bar could show, with all of its
 class Road:
     """A window that is led through all states of work; the engine is the test."""
 
-    def __init__(self, qtbot, monkeypatch) -> None:
-        self.link = FakeLink()
-        self.window = MainWindow(workbench_on(self.link))
-        self.document = self.window.document
-        monkeypatch.setattr("secateur.app.dialogs.closing.jobs_to_confirm", lambda _document: ())
-        qtbot.addWidget(self.window)
-        self.window.show()
-        qtbot.waitUntil(lambda: self.window.area is not None)
+    def __init__(self, window: MainWindow) -> None:
+        self.window, self.document = window, window.document
+        self.link: Any = window.workbench.runner.link
         self.analysis = small_resnet()
         self.removed = weak(self.analysis, scores_of(self.analysis), 0.25)
 
@@ -84,10 +79,9 @@ class Road:
 
 
 @pytest.fixture
-def road(qtbot, monkeypatch, dressed):
-    made = Road(qtbot, monkeypatch)
-    yield made
-    made.window.close()
+def road(empty: MainWindow, monkeypatch) -> Road:
+    monkeypatch.setattr("secateur.app.dialogs.closing.jobs_to_confirm", lambda _document: ())
+    return Road(empty)
 
 
 def geometries(bar: TopBar) -> dict[str, tuple[int, int, int, int]]:

@@ -1,7 +1,5 @@
 """The tour goes on as its steps are done, by its own button or by any other, and ends wherever it is stopped."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -12,29 +10,17 @@ from secateur.app.window.main_window import MainWindow
 from secateur.app.window.tour import STEPS, Tour
 from secateur.engine.export.protocol import Exported
 from secateur.engine.session.states import StateKind
-from tests.app.playing import Player, play
+from tests.app.playing import Player
 from tests.app.stand_in import state_of
 
 LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def player(qtbot, dressed) -> Iterator[Player]:
-    player = play()
-    yield player
-    player.workbench.close()
-
-
-@pytest.fixture
-def window(player: Player, qtbot) -> Iterator[MainWindow]:
-    window = MainWindow(player.workbench)
-    qtbot.addWidget(window)
-    window.resize(1024, 700)
-    window.show()
-    qtbot.waitUntil(lambda: window.area is not None and window.area.isVisible())
-    yield window
-    window.document.take_jobs((), None)  # closing asks nothing
-    window.close()
+def window(main: MainWindow, qtbot) -> MainWindow:
+    main.resize(1024, 700)
+    qtbot.waitUntil(lambda: main.area is not None and main.area.isVisible())
+    return main
 
 
 def at(tour: Tour) -> int:
