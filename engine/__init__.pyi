@@ -69,12 +69,12 @@ from .planning.protocol import Ranking as Ranking
 from .pruning import Pruned as Pruned
 from .pruning import PruningReport as PruningReport
 from .pruning import prune as prune
-from .recipes.apply_recipe import apply_recipe as apply_recipe
-from .recipes.apply_recipe import open_recipe as open_recipe
-from .recipes.apply_recipe import recipe_fit as recipe_fit
 from .recipes.compatibility import Mode as Mode
 from .recipes.recipe import read_recipe as read_recipe
 from .recipes.recipe import write_recipe as write_recipe
+from .recipes.replay import apply_recipe as apply_recipe
+from .recipes.replay import open_recipe as open_recipe
+from .recipes.replay import recipe_fit as recipe_fit
 from .recipes.replay import replay as replay
 from .recipes.replay import run_recipe as run_recipe
 from .recipes.script import script_of as script_of

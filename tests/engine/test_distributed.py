@@ -117,7 +117,7 @@ def test_data_of_the_program_is_read_row_by_row_of_the_part(tmp_path: Any, monke
     task, read = open_arrays(spec), list[int]()
     known = task._data.read
     monkeypatch.setattr(task._data, "read", lambda split, rows: (read.extend(rows.tolist()), known(split, rows))[1])
-    whole = list(task._ordered(Split.TRAIN, 1))
+    whole = list(task._rows_of_batches(Split.TRAIN, 1))
     turns = list(own_batches(task, seed=1, portion=Portion(1, 2, turns=2)))
     assert [one is EMPTY for one in turns] == [True, False, True] and read == whole[1].tolist()
 
