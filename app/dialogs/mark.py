@@ -156,7 +156,7 @@ class MarkDialog(FormDialog):
         # A preview walks all structures: `problem` makes it once for each key that is pressed.
         self._found = None
         super().check()
-        self.effect.setText("" if self._found is None else self._effect(*self._found))
+        self.effect.setText(self._effect())
 
     def problem(self) -> str:  # noqa: PLR0911 - a sentence for each problem
         """What is wrong with the fields, or with what they mean."""
@@ -203,9 +203,11 @@ class MarkDialog(FormDialog):
         """What is done: to keep some is to mark the others."""
         return MARK if rule.which in KEEPS else str(self.then.currentData())
 
-    def _effect(self, after: Mask, touched: Mask) -> str:
-        """What the rule would do, in words: marks or locks [S], and what it touches [S]."""
-        document = self._document
+    def _effect(self) -> str:
+        """What the rule would do, in words; "" where something is wrong."""
+        if self._found is None:
+            return ""
+        document, (after, touched) = self._document, self._found
         layers = len(np.unique(self._analysis.set_numbers()[touched]))
         meant = counted(int(touched.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
         where = counted(layers, self.tr("{count} layer"), self.tr("{count} layers"))

@@ -276,10 +276,9 @@ def test_a_journal_of_version_0_1_is_read(tmp_path: Path) -> None:
 
 def test_a_journal_may_end_with_half_a_step_and_damage_before_that_is_named(tmp_path: Path) -> None:
     content = JOURNAL.read_bytes()
-    begin = content.index(b'"do":"push"') - 1
+    begin, damaged = content.index(b'"do":"push"') - 1, list[Path]()
     for end in range(begin, len(content) + 1, 7):
         (tmp_path / WINDOW).write_bytes(content[:end])
-        damaged: list[Path] = []
         assert read(tmp_path, damaged.append) is not None and not damaged
     (tmp_path / WINDOW).write_bytes(content[:begin] + b"rubbish\n" + content[begin:])
     kept = read(tmp_path, damaged.append)
