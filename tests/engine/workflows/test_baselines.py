@@ -87,7 +87,7 @@ def test_a_project_keeps_them_and_measures_them_elsewhere(pruned: Session, tmp_p
     timings = finish(
         measure_states(other, ("s2", *(one.id for one in made.baselines)), TargetSpec("torch", seconds=0.02))
     )
-    assert len(timings) == 5 and all(one.timings for one in other.baselines("s2"))
+    assert len(timings) == 6 and all(one.timings for one in other.baselines("s2"))
     other.close()
 
 
