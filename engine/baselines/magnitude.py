@@ -11,7 +11,6 @@ from torch.nn.utils import parametrize, prune
 
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress
-from ..recovery.budget import Budget, Unit
 from ..structures.costs import costs
 from ..surgery.cut.cut import copy_model
 from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
@@ -41,17 +40,13 @@ def make(compared: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
     yield Progress("Setting the smallest weights to zero")
     model, whole = copy_model(compared.original), costs(compared.analysis)
     set_zeros(model, whole.parameters - compared.parameters)
-    settings, empty = compared.recovery(asked), compared.analysis.empty()
-    if asked.epochs is None and not compared.trained:
-        settings = settings.within(Budget(Unit.EPOCHS, 0))  # the state's own weights were not trained either
-    messages = tuple[Message, ...]()
-    trained = any(one.recoveries for one in compared.rounds) or asked.epochs is not None
-    if trained:
+    settings, empty, messages = compared.recovery_of_trained(asked), compared.analysis.empty(), tuple[Message, ...]()
+    if settings is not None:
         messages = yield from train(model, compared, settings, token, compared.analysis.kept_indices(empty))
     bake(model)
     template = "{share:.0%} of the weights are zero, but their MACs are still computed."
     note = Message("baselines.zeros", template, {"share": 1 - compared.parameters / max(whole.parameters, 1)})
-    left, epochs = sum(int(p.count_nonzero()) for p in model.parameters()), settings.epochs if trained else 0
+    left, epochs = sum(int(p.count_nonzero()) for p in model.parameters()), 0 if settings is None else settings.epochs
     return BaselineModel(model, RULE.title, left, whole.macs, epochs, empty, notes=(note, *messages))
 
 

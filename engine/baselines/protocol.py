@@ -208,6 +208,16 @@ class ComparedState:
             budget = Budget(budgets[0].unit, sum(one.amount for one in budgets))
         return replace(last, epochs=epochs, seed=last.seed + asked.seed).within(budget)
 
+    def recovery_of_trained(self, asked: BaselineSpec) -> RecoverySettings | None:
+        """The same for weights that were trained before; None where neither the state was recovered nor anybody asked.
+
+        A state that was only repaired stands beside weights that are only repaired.
+        """
+        if asked.epochs is None and not any(one.recoveries for one in self.rounds):
+            return None
+        settings = self.recovery(asked)
+        return settings if asked.epochs is not None or self.trained else settings.within(Budget(Unit.EPOCHS, 0))
+
     @property
     def trained(self) -> int:
         """Epochs on the way to the state, 0 where it was cut and at most repaired."""

@@ -4,7 +4,6 @@ A model that was trained for too short a time gains by any further training: its
 """
 
 from ..jobs import CancelToken, Job, Progress
-from ..recovery.budget import Budget, Unit
 from ..structures.costs import costs
 from ..surgery.cut.cut import copy_model
 from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
@@ -15,12 +14,10 @@ def make(compared: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
     """Train a copy of the original as the state was recovered; where that was not trained, neither is the copy."""
     yield Progress("Copying the original")
     model, whole, empty = copy_model(compared.original), costs(compared.analysis), compared.analysis.empty()
-    settings, messages = compared.recovery(asked), ()
-    if asked.epochs is None and not compared.trained:
-        settings = settings.within(Budget(Unit.EPOCHS, 0))
-    if settings.trains:
+    settings, messages = compared.recovery_of_trained(asked), ()
+    if settings is not None:
         messages = yield from train(model, compared, settings, token, compared.analysis.kept_indices(empty))
-    epochs = settings.epochs if settings.trains else 0
+    epochs = 0 if settings is None else settings.epochs
     return BaselineModel(model, RULE.title, whole.parameters, whole.macs, epochs, empty, notes=messages)
 
 

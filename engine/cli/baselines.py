@@ -48,17 +48,9 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             )
             if (stock.source or stock.weights) and BaselineKind.STOCK not in kinds:
                 raise SecateurError("cli.no_stock", "--stock needs the stock baseline. Add --kind stock.")
-            done = reporter.finish(
-                compare_with_baselines(
-                    session,
-                    state,
-                    [
-                        stock if kind is stock.kind else replace(stock, kind=kind, source="", weights="")
-                        for kind in kinds
-                    ],
-                    target,
-                )
-            )
+            others = replace(stock, source="", weights="")
+            specs = [stock if kind is stock.kind else replace(others, kind=kind) for kind in kinds]
+            done = reporter.finish(compare_with_baselines(session, state, specs, target))
         finally:
             write_recipe(folder / RECIPE, session_recipe(session, state))
             write_script(folder / SCRIPT, session_recipe(session, state))
@@ -103,12 +95,8 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         rows.append([one.id, one.title, *cells, metric_value(one.metric)])
     notes = [f"time: {where(time.target)}; {time.machine}"] if time else []
     notes += [f"{one.id}: {with_hint(note)}" for one in done.baselines for note in one.notes]
-    return Outcome(
-        content,
-        "\n".join([columns(rows, left=2), *notes, *(str(one) for one in done.verdict.sentences)]),
-        shortfall,
-        beaten,
-    )
+    text = "\n".join([columns(rows, left=2), *notes, *(str(one) for one in said.sentences)])
+    return Outcome(content, text, shortfall, beaten)
 
 
 def _state(state: State) -> dict[str, Any]:

@@ -75,11 +75,9 @@ def _row(one: Stage, device_tflops: float) -> list[str]:
     seconds = one.seconds(device_tflops)
     macs = "not counted" if one.macs is None else size(one.macs)
     row = [str(one.name), *map(byte_size, (one.held, one.activations, one.memory)), macs, str(one.processes)]
-    return row + (
-        []
-        if not device_tflops
-        else ["" if seconds is None else (f"{seconds:.0f} s" if seconds < HOUR else f"{seconds / HOUR:,.1f} h")]
-    )
+    if device_tflops:
+        row.append("" if seconds is None else f"{seconds:.0f} s" if seconds < HOUR else f"{seconds / HOUR:,.1f} h")
+    return row
 
 
 def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

@@ -46,21 +46,20 @@ class _Batch:
 class OutputDistance:
     """Calibration samples, and what the model gave for them at first."""
 
-    def __init__(self, rated: RatedModel, read: Mapping[str, Any], count: int, seed: int, token: CancelToken) -> None:
+    def __init__(self, rated: RatedModel, read: Mapping[str, Any], count: int, token: CancelToken) -> None:
         """Take the first samples in the order of the seed and run the model as it is.
 
         Args:
             rated: The model.
             read: Parameters that will change, by name.
             count: Samples.
-            seed: Of their order.
             token: Cancels.
 
         Raises:
             TaskError: There are no samples.
         """
         self._rated, self._read, self._token = rated, read, token
-        self._batches = list(_draw_batches(rated, count, seed))
+        self._batches = list(_draw_batches(rated, count))
         if not self._batches:
             raise no_batch_error()
         self._samples = sum(one.size for one in self._batches)
@@ -124,10 +123,10 @@ def write(written: Sequence[Written]) -> None:
             view.copy_(weight.reshape(view.shape))
 
 
-def _draw_batches(rated: RatedModel, count: int, seed: int) -> Iterator[_Batch]:
+def _draw_batches(rated: RatedModel, count: int) -> Iterator[_Batch]:
     """So many samples of the train split, if there are as many."""
     assert rated.task is not None
-    for batch in rated.task.batches(Split.TRAIN, seed=seed):
+    for batch in rated.task.batches(Split.TRAIN, seed=rated.seed):
         given = rated.task.distillation_batch(batch)
         inputs, counts, size = given.inputs, given.counts, batch_size(given.inputs)
         if size > count:

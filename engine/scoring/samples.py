@@ -42,24 +42,36 @@ def samples_between(batch: Any, inputs: Inputs, first: int, last: int) -> Any:
 
 
 def apart_samples(count: int, batches: int, batch: int) -> int:
-    """How many of `count` samples can be kept for measurements alone: up to a quarter of so many batches, 0 unknown."""
-    return min(count, max(max(batches, 1) * batch // APART, 1))
+    """How many of `count` samples can be kept for measurements alone: at most a quarter of what there is.
+
+    Args:
+        count: Samples that would do.
+        batches: Of the train split, 0 unknown.
+        batch: Samples of the first one.
+    """
+    return min(count, max(batches * batch // APART, 1)) if batches else count
 
 
 def batches_after(task: Task, batches: Iterable[Any], apart: int) -> Iterator[Any]:
     """Batches of the train split without those of the first `apart` samples.
 
-    Of fewer than `APART` batches the first one goes in part; one that cannot be cut is not left out at all then.
+    Of fewer than `APART` batches the first one goes in part, as far as it can be cut. A stream that ends with the
+    samples that should be kept apart is gone through from its beginning.
     """
-    few = task.batch_count(Split.TRAIN) < APART
+    few, skipped = 0 < task.batch_count(Split.TRAIN) < APART, list[Any]()
     for batch in batches:
         inputs = task.inputs(batch)
-        count = sample_count(batch, inputs)
-        if apart <= 0:
-            yield batch
-        elif few:
+        if apart > 0 and few:
+            count = sample_count(batch, inputs)
             yield samples_between(batch, inputs, apart, count) if apart < count else batch
-        apart = 0 if few else apart - batch_size(inputs)
+            apart = 0
+        elif apart > 0:
+            skipped.append(batch)
+            apart -= batch_size(inputs)
+        else:
+            skipped.clear()
+            yield batch
+    yield from skipped
 
 
 def _cutting(inputs: Inputs) -> "_Cutting":

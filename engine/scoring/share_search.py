@@ -31,6 +31,7 @@ from .input_moments import (
     MEMORY,
     InputMoments,
     columns_of,
+    first_batch_size,
     gather_moments,
     moment_sizes,
     readings_of,
@@ -38,6 +39,7 @@ from .input_moments import (
 )
 from .output_distance import OutputDistance, Written, write
 from .protocol import RatedModel
+from .samples import apart_samples
 from .weight_slices import WeightSlice
 
 TRAINING = 4
@@ -374,14 +376,15 @@ def search_shares(
     begin = gathered / (gathered + total * samples)
     names = {(one.tensor, one.dim) for some in readings.values() for one in some}
     found = dict[str, list[InputMoments]]()
-    gathering = gather_moments(rated, dict(sorted(names)), found, samples_at_once(rated, token), 0, token)
+    apart = apart_samples(samples, rated.task.batch_count(Split.TRAIN), first_batch_size(rated))
+    gathering = gather_moments(rated, dict(sorted(names)), found, samples_at_once(rated, token), apart, token)
     yield from spanning(gathering, 0.0, begin)
     readers, movable = readers_of(rated, readings, found, token)
     exchange = exchange.among(movable)
     if not exchange.options:
         return SearchedPlan(plan, np.nan, np.nan, 0, 0, 0)
     read = {name: rated.parameters[name] for one in readers for name in one.changed}
-    outputs = OutputDistance(rated, read, samples, rated.seed + 2, token)
+    outputs = OutputDistance(rated, read, apart, token)
     walk = _Walk(rated.analysis, exchange, readers, outputs, plan, total)
     with ExitStack() as stack:
         stack.callback(walk.restore)

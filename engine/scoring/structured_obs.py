@@ -66,7 +66,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     if parts:
         assert rated.task is not None
         apart = apart_samples(samples, rated.task.batch_count(Split.TRAIN), first_batch_size(rated))
-        distance = OutputDistance(rated, read, apart, rated.seed, token)
+        distance = OutputDistance(rated, read, apart, token)
         at_once = samples_at_once(rated, token)
     units: list[float] = []
     waiting: list[tuple[NDArray[np.int64], Floats]] = []

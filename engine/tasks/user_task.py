@@ -530,8 +530,10 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
         )
     is_share = 0 <= value <= 1 and _has_any(words, PERCENT, PERCENT_AT_END)
     samples = np.empty(0)
-    if "samples" in entries:
-        samples = np.asarray(torch.as_tensor(entries["samples"]).detach().cpu().double()).reshape(-1)
+    # A single number under this name is somebody's count.
+    if "samples" in entries and not _is_number(entries["samples"]):
+        with suppress(TypeError, ValueError, RuntimeError):
+            samples = np.asarray(torch.as_tensor(entries["samples"]).detach().cpu().double()).reshape(-1)
         # A metric that is no mean of these values would be given the error of another one.
         if not len(samples) or not np.isfinite(samples).all() or not math.isclose(samples.mean(), value, rel_tol=1e-3):
             template = (

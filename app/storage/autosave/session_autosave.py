@@ -123,6 +123,7 @@ class SessionAutosave(QObject):
             then()
 
         def fail(error: SecateurError) -> None:
+            """Say once that the disk refuses, and try again after a while."""
             self._is_writing = False
             if not self._has_failed:
                 words = self.tr("Autosave failed and will be tried again. {0} Or save a project to keep your work.")

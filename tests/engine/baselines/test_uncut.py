@@ -27,3 +27,7 @@ def test_beside_a_state_that_was_not_trained_it_is_the_original() -> None:
     made = finish(make(compared, BaselineSpec(BaselineKind.UNCUT), NeverCancelled()))
     assert made.epochs == 0
     assert all(torch.equal(one, made.model.state_dict()[name]) for name, one in compared.original.state_dict().items())
+
+
+def test_beside_a_state_that_was_only_repaired_it_is_not_trained() -> None:
+    assert finish(make(half(epochs=0), BaselineSpec(BaselineKind.UNCUT), NeverCancelled())).epochs == 0

@@ -71,7 +71,12 @@ def test_values_of_each_sample_give_the_error_and_pairs() -> None:
     assert mine.difference_error(its) < mine.error / 4
 
 
-@pytest.mark.parametrize("samples", [[], [1.0, 0.0], [math.nan, 1.0]])
-def test_samples_whose_mean_is_another_number_are_refused(samples: list[float]) -> None:
+@pytest.mark.parametrize("samples", [[], [1.0, 0.0], [math.nan, 1.0], ["yes", "no"], [[1.0], [1.0, 0.0]]])
+def test_samples_whose_mean_is_another_number_are_refused(samples: list[object]) -> None:
     with pytest.raises(TaskError, match="samples whose mean is not accuracy"):
         metric("accuracy", 0.8, samples=samples)
+
+
+def test_a_count_that_is_called_samples_is_no_value_of_any() -> None:
+    found = metric("accuracy", 0.8, samples=1000)
+    assert (found.value, found.replicates) == (0.8, ())
