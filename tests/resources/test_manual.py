@@ -120,7 +120,7 @@ def _run_script(path: str) -> None:
 
 
 @pytest.mark.end_to_end
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page in TEXTS if blocks_of(page)])
 def test_every_command_and_snippet_of_a_page_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
     for block in blocks_of(page):
