@@ -168,27 +168,23 @@ def make_baseline(
     session.trust(allowed)
     # All but the id and the weights, which the session gives.
     removed = {} if made.removed is None else identities(standing.analysis, made.removed)
-    kept = session.keep_baseline(
-        (
-            Baseline(
-                id="",
-                against=state,
-                asked=asked,
-                title=made.title,
-                weights="",
-                parameters=made.parameters,
-                macs=made.macs,
-                epochs=made.epochs,
-                metric=metric,
-                removed=removed,
-                edits=made.edits,
-                source=made.source,
-                seal="" if made.source is None else seal(replace(made.source, task=None)),
-                notes=made.notes,
-            )
-        ),
-        made.model,
+    record = Baseline(
+        id="",
+        against=state,
+        asked=asked,
+        title=made.title,
+        weights="",
+        parameters=made.parameters,
+        macs=made.macs,
+        epochs=made.epochs,
+        metric=metric,
+        removed=removed,
+        edits=made.edits,
+        source=made.source,
+        seal="" if made.source is None else seal(replace(made.source, task=None)),
+        notes=made.notes,
     )
+    kept = session.keep_baseline(record, made.model)
     for one in trainings:
         one.forget()
     return kept
