@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from secateur.resources import fashion_mnist
-from secateur.resources.samples import arrays as bundled_arrays
+from secateur.resources import samples as bundled
 
 from ..errors import DataError, Message
 from ..storage.file_limits import ARCHIVE_ERRORS, check_archive, check_special
@@ -210,4 +210,4 @@ def _plain_labels(y: NDArray[Any]) -> NDArray[Any]:
 def open_bundled(spec: TaskSpec) -> DataTask:
     """The bundled images with the normalisation that the bundled networks were trained with."""
     spec = replace(spec, mean=spec.mean or (fashion_mnist.MEAN,), std=spec.std or (fashion_mnist.STD,))
-    return DataTask(spec, read_arrays(bundled_arrays(), spec, title="Fashion-MNIST (part)"), CLASSIFICATION)
+    return DataTask(spec, read_arrays(bundled.arrays(), spec, title="Fashion-MNIST (part)"), CLASSIFICATION)

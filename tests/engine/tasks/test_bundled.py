@@ -1,5 +1,7 @@
 """The sample's task on the bundled networks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.torch import load_file
@@ -11,6 +13,7 @@ from secateur.engine.tasks.protocol import Split, Task
 from secateur.engine.tracing.tree import tensors_of
 from secateur.resources import fashion_mnist, models, samples
 
+from ...few_images import SIZES, few_images
 from .makers import rows_of, spec
 
 
@@ -61,3 +64,9 @@ def test_examples_are_what_the_networks_take(task: Task) -> None:
     (x,) = tensors_of(task.example_inputs())
     assert x.shape == (2, 1, 28, 28)
     assert bundled("vit")(x).shape == (2, 10)
+
+
+def test_a_few_images_take_the_place_of_all_where_a_test_asks_for_them(task: Task, tmp_path: Path) -> None:
+    """Also in a process that has opened all of them: else each course of a test trains on all."""
+    with few_images(tmp_path):
+        assert open_task(spec("bundled")).info(None).sizes == SIZES
