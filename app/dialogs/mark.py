@@ -193,7 +193,7 @@ class MarkDialog(FormDialog):
         action, scores = self.action(rule), document.scores
         if action == MARK:
             return selection_rules.marked_by(self._analysis, scores, document.contents.masks, rule)
-        touched = selection_rules.named(self._analysis, scores, document.removed, rule)
+        touched = selection_rules.meant_structures(self._analysis, scores, document.removed, rule)
         if action == UNMARK:
             touched &= ~document.locked
             return document.marked & ~touched, touched

@@ -16,8 +16,7 @@ from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.goal import reached
 from secateur.engine.planning.goal_verdict import GoalVerdict, goal_verdict
-from secateur.engine.planning.isomorphic_classes import with_their_blocks
-from secateur.engine.planning.kind_counts import with_what_they_hold
+from secateur.engine.planning.isomorphic_classes import with_block_contents, with_their_blocks
 from secateur.engine.planning.marks import PlanMasks
 from secateur.engine.planning.protocol import Cost, Ranking, Reached
 from secateur.engine.planning.target_shape import reached_shape
@@ -228,7 +227,7 @@ class Contents:
         """What was decided by hand: identities of what must stay, and of what goes."""
         assert self.analysis is not None
         # What a marked block holds was spared before the block was marked: it goes with it.
-        spared = self.locked | (self.by_hand & ~with_what_they_hold(self.analysis, self.marked))
+        spared = self.locked | (self.by_hand & ~with_block_contents(self.analysis, self.marked))
         return identities(self.analysis, spared & ~self.removed), identities(self.analysis, self.by_hand & self.marked)
 
     def intent(self, goal: planning.Goal | None = None) -> PlanIntent:

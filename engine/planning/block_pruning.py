@@ -7,7 +7,6 @@ them, the first, the first two and so on the widths of the rest are planned for 
 costs the same, and the one that loses the least is taken. Of each class of equal blocks the best always stays.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 from ..structures.analysis import Kind, Mask
 from .cost_meter import Amounts, CostMeter, meter_of
 from .isomorphic_classes import RemovalOption, held_by_blocks, removal_options
-from .local_search import Counts, start_search
 from .protocol import DEFAULT_KINDS, Cost, Goal, PlanStart
-from .search import Problem, finest
+from .search import Counts, Problem, plan_between, start_search
 
 ALL = Goal((), kinds=tuple(DEFAULT_KINDS))
 """Kinds that never lie on the same weights: what a block holds is counted once."""
@@ -53,15 +51,32 @@ class RemovableBlocks:
 def depth_and_width(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Mask | None:
     """[S] the plan that loses the least, None where none of them reaches the goal."""
     blocks = _order_blocks(meter, start, goal, limits)
-    tried = [*_try_blocks(meter, blocks, start, goal, limits)]
-    if not tried:
+    best: tuple[float, int, Problem, Counts, Counts] | None = None
+    for count in range(len(blocks.order) + 1):
+        marked, implied = blocks.gone(start.removed, count)
+        widths = removal_options(start.without(implied), _widths(goal))
+        options = [replace(option, value=blocks.value[option.order]) for option in widths]
+        problem = Problem(meter, marked, options, limits)
+        if problem.holds(meter.measure(marked)):
+            # Blocks that reach the goal alone do so in large steps: they are for where nothing finer does.
+            if best is not None:
+                break
+            above = below = np.array([option.remaining for option in options], np.int64)
+        elif problem.holds(problem.lowest):
+            above, below = problem.bracket()
+        else:
+            continue
+        lost = _loss_at_limits(problem, blocks.value, implied & ~start.removed, above, below)
+        if best is None or lost < best[0]:
+            best = lost, count, problem, above, below
+    if best is None:
         return None
-    _, number, problem, above, below = min(tried, key=lambda one: one[0])
+    _, number, problem, above, below = best
     gone = set(blocks.order[:number])
     kept = np.array([int(n not in gone) for n in range(len(blocks.options))], np.int64)
     options = [*problem.options, *blocks.options]
     whole = Problem(meter, start.removed, options, limits)
-    return finest(whole, np.concatenate([above, kept]), np.concatenate([below, kept]))
+    return plan_between(whole, np.concatenate([above, kept]), np.concatenate([below, kept]))
 
 
 def fewest_blocks(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Problem:
@@ -77,32 +92,7 @@ def weakest_blocks(start: PlanStart, goal: Goal) -> NDArray[np.int64]:
     return np.array([int(blocks.options[number].order[0]) for number in blocks.order], np.int64)
 
 
-def _try_blocks(
-    meter: CostMeter, blocks: RemovableBlocks, start: PlanStart, goal: Goal, limits: Amounts
-) -> Iterator[tuple[float, int, Problem, Counts, Counts]]:
-    """(worth lost, blocks gone, the widths beside them, counts above and under the goal) of each that reaches it.
-
-    Blocks that reach it alone do so in large steps; they are tried only where nothing finer does.
-    """
-    found = False
-    for number in range(len(blocks.order) + 1):
-        marked, implied = blocks.gone(start.removed, number)
-        widths = removal_options(start.without(implied), _widths(goal))
-        options = [replace(option, value=blocks.value[option.order]) for option in widths]
-        problem = Problem(meter, marked, options, limits)
-        if problem.holds(meter.measure(marked)):
-            if found:
-                return
-            above = below = np.array([option.remaining for option in options], np.int64)
-        elif problem.holds(problem.costs(problem.counts(np.inf))):
-            above, below = problem.bracket()
-        else:
-            continue
-        found = True
-        yield _lost(problem, blocks.value, implied & ~start.removed, above, below), number, problem, above, below
-
-
-def _lost(problem: Problem, value: NDArray[np.float64], implied: Mask, above: Counts, below: Counts) -> float:
+def _loss_at_limits(problem: Problem, value: NDArray[np.float64], implied: Mask, above: Counts, below: Counts) -> float:
     """What is lost where the limits are just met: between the counts above and under, by their costs."""
     lost = [float(value[(problem.mask(c) & ~problem.removed) | implied].sum()) for c in (above, below)]
     costs = [problem.costs(c) for c in (above, below)]

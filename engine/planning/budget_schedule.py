@@ -8,7 +8,7 @@ from ..structures.analysis import Analysis, Mask
 from ..targets.latency_table import LatencyTable
 from .cost_meter import meter_of
 from .kind_counts import reached_kinds
-from .protocol import Choose, Goal, KindLimit, Limit, Reached
+from .protocol import Choose, Goal, KindLimit, Limit
 from .target_shape import reached_shape, shape_between
 
 ROUND = 0.9
@@ -52,43 +52,37 @@ def goals_of(
     rounds: int,
     latencies: LatencyTable | None = None,
 ) -> list[Goal]:
-    """The goals of a way of choosing: of as many `rounds` as are asked for, or as choosing in rounds takes."""
+    """The goal of each round from what is `removed` [S]; the last one is the goal itself.
+
+    There are as many `rounds` as are asked for, or as choosing in rounds takes. What is low enough already keeps its
+    limit.
+    """
     if choose is Choose.ROUNDS and rounds == 1:
         rounds = rounds_to(analysis, goal, removed, latencies)
-    return round_goals(analysis, goal, removed, rounds, latencies)
-
-
-def round_goals(
-    analysis: Analysis, goal: Goal, removed: Mask, rounds: int, latencies: LatencyTable | None = None
-) -> list[Goal]:
-    """The goals of `rounds` rounds from what is `removed` [S]; the last one is the goal itself."""
     meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype, latencies)
-    original, now = meter.measure(analysis.empty()).tolist(), meter.measure(removed).tolist()
-    rows = list(zip(goal.limits, original, now, strict=True))
-    counted = list(zip(goal.kept, reached_kinds(analysis, goal, removed), strict=True))
-    goals = [
-        replace(
-            goal,
-            limits=tuple(_between(limit, whole, start, number / rounds) for limit, whole, start in rows),
-            kept=tuple(_fewer(limit, found, number / rounds) for limit, found in counted),
-            shape=shape_between(analysis, goal, removed, number / rounds) if goal.shape else (),
-        )
-        for number in range(1, rounds)
-    ]
+    originals, present = meter.measure(analysis.empty()).tolist(), meter.measure(removed).tolist()
+    counts = reached_kinds(analysis, goal, removed)
+    goals = list[Goal]()
+    for number in range(1, rounds):
+        part, limits, kept = number / rounds, list[Limit](), list[KindLimit]()
+        for limit, original, start in zip(goal.limits, originals, present, strict=True):
+            end = limit.amount or limit.share * original
+            if start <= end:
+                limits.append(limit)
+            elif limit.amount:
+                limits.append(Limit(limit.cost, amount=round(_between(start, end, part))))
+            else:
+                limits.append(Limit(limit.cost, _between(start, end, part) / original))
+        for limit, count in zip(goal.kept, counts, strict=True):
+            if count.got > count.asked:
+                kept.append(KindLimit(limit.kind, count=round(_between(count.got, count.asked, part))))
+            else:
+                kept.append(limit)
+        shape = shape_between(analysis, goal, removed, part) if goal.shape else ()
+        goals.append(replace(goal, limits=tuple(limits), kept=tuple(kept), shape=shape))
     return [*goals, goal]
 
 
-def _between(limit: Limit, original: int, start: int, part: float) -> Limit:
-    """The limit that is `part` of the way, on a logarithmic scale; a cost that is low enough keeps its limit."""
-    end = limit.amount or limit.share * original
-    if start <= end:
-        return limit
-    amount = start * (end / start) ** part
-    return Limit(limit.cost, amount=round(amount)) if limit.amount else Limit(limit.cost, amount / original)
-
-
-def _fewer(limit: KindLimit, found: Reached, part: float) -> KindLimit:
-    """The same for a kind that is counted, in whole structures."""
-    if found.got <= found.asked:
-        return limit
-    return KindLimit(limit.kind, count=round(found.got * (found.asked / found.got) ** part))
+def _between(start: float, end: float, part: float) -> float:
+    """What is `part` of the way, on a logarithmic scale."""
+    return start * (end / start) ** part

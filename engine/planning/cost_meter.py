@@ -85,21 +85,36 @@ def meter_of(
     if dtype not in BYTES:
         known = ", ".join(BYTES)
         raise PlanError("plan.dtype", "Unknown weight type {dtype}. Choose one of {known}.", known=known, dtype=dtype)
-    parts = [_Part(np.zeros((0, len(costs)), np.int64), np.zeros((0, 1), np.int32), np.zeros((0, 2), np.int64))]
+    # For each origin of terms: what they add to which cost, the axes that multiply them, blocks that they vanish with.
+    origins = list[tuple[dict[Cost, NDArray[np.int64]], NDArray[np.int32], NDArray[np.int64]]]()
     if Cost.MACS in costs:
         operators = analysis.operators
-        macs = _columns(costs, {Cost.MACS: operators.constant})
-        parts.append(_Part(macs, operators.axes, analysis.block_operator.astype(np.int64)))
+        origins.append(({Cost.MACS: operators.constant}, operators.axes, analysis.block_operator.astype(np.int64)))
     if Cost.PARAMETERS in costs or Cost.SIZE in costs:
-        elements, lying = _tensors(analysis)
-        learned = np.array([t.parameter for t in analysis.tensors], np.int64)
-        weights = _columns(costs, {Cost.PARAMETERS: elements * learned, Cost.SIZE: elements * BYTES[dtype]})
-        parts.append(_Part(weights, lying, analysis.block_tensor.astype(np.int64)))
+        rank = max((len(tensor.shape) for tensor in analysis.tensors), default=1) or 1
+        lying = np.full((len(analysis.tensors), rank), -1, np.int32)
+        elements = np.ones(len(analysis.tensors), np.int64)  # that no axis expresses
+        for number, tensor in enumerate(analysis.tensors):
+            for dim, (length, axis) in enumerate(zip(tensor.shape, tensor.axes, strict=True)):
+                lying[number, dim] = axis
+                elements[number] *= length if axis < 0 else 1
+        learned = np.array([tensor.parameter for tensor in analysis.tensors], np.int64)
+        weights = {Cost.PARAMETERS: elements * learned, Cost.SIZE: elements * BYTES[dtype]}
+        origins.append((weights, lying, analysis.block_tensor.astype(np.int64)))
     if latencies is not None and Cost.LATENCY in costs:
-        count = len(latencies.blocks)
-        no_cost, no_axis = np.zeros((count, len(costs)), np.int64), np.full((count, 1), -1, np.int32)
-        parts.append(_Part(no_cost, no_axis, vanishing_blocks(analysis, latencies)))
-    return CostMeter(analysis, costs, *_joined(parts), latencies)
+        no_axis = np.full((len(latencies.blocks), 1), -1, np.int32)
+        origins.append(({}, no_axis, vanishing_blocks(analysis, latencies)))
+    count = sum(len(part) for _, part, _ in origins)
+    axes = np.full((count, max((part.shape[1] for _, part, _ in origins), default=1)), -1, np.int32)
+    constant, blocks, start = np.zeros((count, len(costs)), np.int64), [np.zeros((0, 2), np.int64)], 0
+    for amounts, part, held in origins:
+        stop = start + len(part)
+        for column, cost in enumerate(costs):
+            constant[start:stop, column] = amounts.get(cost, 0)
+        axes[start:stop, : part.shape[1]] = part
+        blocks.append(held + np.array([0, start]))
+        start = stop
+    return CostMeter(analysis, costs, constant, axes, np.concatenate(blocks), latencies)
 
 
 def predicted(
@@ -118,41 +133,3 @@ def no_blocks() -> PlanError:
     """The error for a limit of the latency where whole blocks go that the target's runtime does not name."""
     template = "The latency without whole blocks cannot be predicted on this target. Limit MACs instead."
     return PlanError("plan.latency_blocks", template)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Terms of one origin; the fields are those of `CostMeter`."""
-
-    constant: NDArray[np.int64]
-    axes: NDArray[np.int32]
-    blocks: NDArray[np.int64]
-
-
-def _joined(parts: list[_Part]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """The terms of all parts, one after the other."""
-    rank = max(part.axes.shape[1] for part in parts)
-    starts = np.cumsum([0, *(len(part.constant) for part in parts[:-1])])
-    return (
-        np.concatenate([part.constant for part in parts]),
-        np.concatenate([np.pad(p.axes, ((0, 0), (0, rank - p.axes.shape[1])), constant_values=-1) for p in parts]),
-        np.concatenate([p.blocks + np.array([0, start]) for p, start in zip(parts, starts, strict=True)]),
-    )
-
-
-def _columns(costs: tuple[Cost, ...], parts: dict[Cost, NDArray[np.int64]]) -> NDArray[np.int64]:
-    """[n, K] the parts in the columns of their costs, zeros elsewhere."""
-    nothing = np.zeros_like(next(iter(parts.values())))
-    return np.stack([parts.get(cost, nothing) for cost in costs], axis=1)
-
-
-def _tensors(analysis: Analysis) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """([T] elements that no axis expresses, [T, R] axes) of parameters and buffers."""
-    rank = max((len(t.shape) for t in analysis.tensors), default=1) or 1
-    axes = np.full((len(analysis.tensors), rank), -1, np.int32)
-    fixed = np.ones(len(analysis.tensors), np.int64)
-    for number, tensor in enumerate(analysis.tensors):
-        for dim, (length, axis) in enumerate(zip(tensor.shape, tensor.axes, strict=True)):
-            axes[number, dim] = axis
-            fixed[number] *= length if axis < 0 else 1
-    return fixed, axes

@@ -54,7 +54,24 @@ def broken_constraints(
     kept = kept_sizes(analysis, removed) if kept is None else kept
     gone = [one.name for one in analysis.sets if one.kind is Kind.BLOCK and removed[one.first]]
     for one in analysis.constraints:
-        if not any(inside(one.module, path) for path in gone) and not _holds(analysis, one, kept, removed):
+        if any(inside(one.module, path) for path in gone):
+            continue
+        if one.kind is CountRule.WHOLE:
+            holds = not any(removed[analysis.sets[n].structures].any() for n in one.sets)
+        else:
+            sizes = _sizes(one, kept)
+            match one.kind:
+                case CountRule.EQUAL:
+                    holds = len(set(sizes)) == 1
+                case CountRule.PROPORTIONAL:
+                    # Fractions, as shares of different widths compare exactly only so.
+                    whole = np.diff(analysis.axis_start)[[*one.axes]]
+                    holds = len({Fraction(size, int(of)) for size, of in zip(sizes, whole, strict=True)}) == 1
+                case CountRule.AT_LEAST:
+                    holds = sizes[0] >= one.number
+                case _:
+                    holds = sizes[0] % one.number == 0
+        if not holds:
             yield one
 
 
@@ -115,7 +132,12 @@ def balanced(
     for bundle in analysis.bundles:
         if uneven.isdisjoint(bundle.sets) or (touched is not None and len(bundle.sets) == 1):
             continue
-        steps = _steps(analysis, bundle, marked, touched)
+        meant: list[int] = []  # how many steps the marks of each set come to
+        for number, size in zip(bundle.sets, bundle.sizes, strict=True):
+            place = analysis.sets[number].structures
+            if (marked if touched is None else touched)[place].any():
+                meant.append(-(-int(marked[place].sum()) // size))
+        steps = (min if touched is None else max)(meant, default=0)
         steps = min(steps, steps_left(analysis, bundle, removed, ~removed & (~locked | marked)))
         for number, size in zip(bundle.sets, bundle.sizes, strict=True):
             one = analysis.sets[number]
@@ -135,28 +157,6 @@ def weakest_first(
     values = np.where(np.isfinite(values), values, LAST)
     spared = np.zeros(len(structures), np.bool_) if before is None else ~before[structures]
     return structures[np.lexsort((-structures, values, spared))]
-
-
-def _steps(analysis: Analysis, bundle: CountBundle, marked: Mask, touched: Mask | None) -> int:
-    """How many steps are meant by marks."""
-    steps: list[int] = []
-    for number, size in zip(bundle.sets, bundle.sizes, strict=True):
-        place = analysis.sets[number].structures
-        if (marked if touched is None else touched)[place].any():
-            steps.append(-(-int(marked[place].sum()) // size))
-    return (min if touched is None else max)(steps, default=0)
-
-
-def _holds(analysis: Analysis, one: Constraint, kept: NDArray[np.int64], removed: Mask) -> bool:
-    if one.kind is CountRule.WHOLE:
-        return not any(removed[analysis.sets[n].structures].any() for n in one.sets)
-    sizes = _sizes(one, kept)
-    if one.kind is CountRule.EQUAL:
-        return len(set(sizes)) == 1
-    if one.kind is CountRule.PROPORTIONAL:
-        whole = np.diff(analysis.axis_start)[[*one.axes]]
-        return len({Fraction(size, int(of)) for size, of in zip(sizes, whole, strict=True)}) == 1
-    return sizes[0] >= one.number if one.kind is CountRule.AT_LEAST else sizes[0] % one.number == 0
 
 
 def _sizes(one: Constraint, kept: NDArray[np.int64]) -> list[int]:

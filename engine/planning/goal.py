@@ -4,7 +4,6 @@
 goal cannot be reached.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -18,13 +17,13 @@ from .block_pruning import depth_and_width, fewest_blocks
 from .cost_meter import Amounts, CostMeter, meter_of, no_blocks
 from .count_balance import balanced
 from .infeasibility import cost_name, unreachable
-from .isomorphic_classes import RemovalOption, removal_options
-from .kind_counts import other_kinds, plan_kinds, reached_kinds, with_what_they_hold
+from .isomorphic_classes import RemovalOption, removal_options, with_block_contents
+from .kind_counts import other_kinds, plan_kinds, reached_kinds
 from .marks import check_plan as check_plan
 from .marks import keep as keep
 from .protocol import Cost, Goal, Limit, Planned, PlanStart, Ranking, Reached
 from .scope import outside_scope
-from .search import Problem, finest
+from .search import plan_between, widths_problem
 from .share_exchange import ShareExchange, in_order
 from .target_shape import plan_shape, reached_shape
 
@@ -87,25 +86,118 @@ def solve(
     """
     removed = analysis.empty() if removed is None else removed
     locked = analysis.empty() if locked is None else locked
-    meter, original, limits = _measured(analysis, goal, latencies)
+    meter, original, limits = measure_limits(analysis, goal, latencies)
     start = PlanStart(analysis, scores, removed, locked)
+    # Numbers of structures come first: what they leave has to meet the limits of the costs.
     start = start.without(plan_shape(start, goal))
     start = start.without(plan_kinds(start, goal))
-    told = not goal.timed or (latencies is not None and bool(latencies.homes))
-    if Kind.BLOCK in goal.kinds and not told:
+    can_lose_blocks = not goal.timed or (latencies is not None and bool(latencies.homes))
+    if Kind.BLOCK in goal.kinds and not can_lose_blocks:
         raise no_blocks()
-    removed = start.removed
-    removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
-    start = start.without(removed)
-    plan, note = removed.copy(), None
-    if not (meter.measure(removed) <= limits).all():
-        found, note = _plan_at_multiple(meter, start, goal, limits)
-        if found is None:
-            nearest, unrated = partial(_nearest, meter, start), int((np.isnan(scores) & ~removed).sum())
-            free = replace(goal, multiple=1) if goal.finer else goal
-            raise unreachable(analysis, free, original, limits, nearest, locked, meter.measure, told, unrated)
-        plan = found
+    start = start.without(start.removed | balanced(analysis, start.removed, None, scores, locked, start.removed))
+    plan, note = start.removed, None
+    if not (meter.measure(plan) <= limits).all():
+        plan = _plan_within(meter, start, goal, limits)
+        # A multiple for a latency was measured to pay.
+        if goal.multiple > 1 and not goal.timed:
+            plan, note = _plan_finer(meter, start, goal, limits, plan)
+    if plan is None:
+        raise unreachable(
+            analysis,
+            replace(goal, multiple=1) if goal.finer else goal,
+            original,
+            limits,
+            partial(_lowest_costs, meter, start),
+            locked,
+            meter.measure,
+            can_lose_blocks,
+            unrated=int((np.isnan(scores) & ~start.removed).sum()),
+        )
     return Planned(plan, reached(analysis, goal, plan, latencies), note)
+
+
+def _plan_within(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Mask | None:
+    """[S] the plan within the limits [K] of the costs at the goal's multiple, None where there is none."""
+    start, goal = _choices(start, goal)
+    if Kind.BLOCK in goal.kinds and len(goal.kinds) > 1:
+        return depth_and_width(meter, start, goal, limits)
+    problem = widths_problem(meter, start, goal, limits)
+    if not problem.holds(problem.lowest):
+        return None
+    by_cost = goal.ranking is Ranking.COST
+    return plan_between(problem, *(problem.cheapest_first() if by_cost else problem.bracket()))
+
+
+def _lowest_costs(meter: CostMeter, start: PlanStart, goal: Goal, locked: Mask, rated: bool = False) -> Amounts:
+    """[K] the lowest costs that a goal allows under these locks; `rated`: as if everything had a score."""
+    start, goal = _choices(replace(start.rated if rated else start, locked=locked), goal)
+    blocks_compete = Kind.BLOCK in goal.kinds and len(goal.kinds) > 1
+    problem = fewest_blocks if blocks_compete else widths_problem
+    return problem(meter, start, goal, np.zeros(len(meter.costs), np.int64)).lowest
+
+
+def _choices(start: PlanStart, goal: Goal) -> tuple[PlanStart, Goal]:
+    """The same with what the limits of costs may take: within the scope, of kinds that the goal does not count."""
+    locked = start.locked | outside_scope(start.analysis, goal)
+    return replace(start, locked=locked), replace(goal, kinds=other_kinds(goal)) if goal.settled else goal
+
+
+def _plan_finer(
+    meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts, plan: Mask | None
+) -> tuple[Mask | None, Message | None]:
+    """([S] the plan at a smaller multiple, where the goal may have one and its own wastes much; a remark on it).
+
+    Args:
+        meter: Measures what is limited.
+        start: What is gone, locked and rated.
+        goal: With its multiple.
+        limits: [K] amounts to stay at or under.
+        plan: [S] at the goal's multiple, None where there is none.
+    """
+
+    def kept(plan: Mask | None) -> float:
+        """What a plan keeps of the limit that it is nearest to."""
+        return 0.0 if plan is None else float((meter.measure(plan) / np.maximum(limits, 1)).max())
+
+    if kept(plan) >= ENOUGH or (plan is None and not goal.finer):
+        return plan, None
+    # No multiple keeps more than single structures do.
+    enough = min(ENOUGH, kept(_plan_within(meter, start, replace(goal, multiple=1), limits)))
+    finer, multiple = plan, goal.multiple
+    for multiple in _multiples(goal.multiple)[1:]:
+        finer = _plan_within(meter, start, replace(goal, multiple=multiple), limits)
+        if kept(finer) >= enough:
+            break
+    if finer is None or kept(finer) <= kept(plan):
+        return plan, None
+    if plan is None:
+        return finer, None
+    number = int(np.argmax(meter.measure(finer) / np.maximum(limits, 1)))
+    original = meter.measure(meter.analysis.empty())[number]
+    words = {
+        "multiple": goal.multiple,
+        "finer": multiple,
+        "cost": cost_name(meter.costs[number]),
+        "asked": limits[number] / original,
+        "coarse": meter.measure(plan)[number] / original,
+        "got": meter.measure(finer)[number] / original,
+    }
+    if goal.finer:
+        template = (
+            "Widths are multiples of {finer}, which keeps {got:.1%} of {cost}: multiples of {multiple} would keep only "
+            "{coarse:.1%} of the {asked:.1%} that may stay."
+        )
+        return finer, Message("plan.finer", template, words)
+    template = (
+        "Multiples of {multiple} keep only {coarse:.1%} of {cost}, where {asked:.1%} may stay. Multiples of {finer} "
+        "would keep {got:.1%}."
+    )
+    return plan, Message("plan.coarse", template, words)
+
+
+def _multiples(multiple: int) -> list[int]:
+    """A multiple and its halves, down to 1."""
+    return [multiple >> halving for halving in range(multiple.bit_length())]
 
 
 def exchange_of(
@@ -123,15 +215,16 @@ def exchange_of(
     """
     removed = analysis.empty() if removed is None else removed
     locked = analysis.empty() if locked is None else locked
-    meter, _, limits = _measured(analysis, goal, latencies)
+    meter, _, limits = measure_limits(analysis, goal, latencies)
     kinds = tuple(kind for kind in other_kinds(goal) if kind is not Kind.BLOCK)
     settled = removed.copy()
     for one in analysis.sets:
         if one.kind not in kinds:
             settled[one.structures] |= plan[one.structures]
-    barred, gone = locked | outside_scope(analysis, goal), with_what_they_hold(analysis, settled)
+    barred, gone = locked | outside_scope(analysis, goal), with_block_contents(analysis, settled)
     fitting: list[RemovalOption] = []
-    for multiple in _halves(goal) if kinds else ():  # the multiple that the plan was made with
+    # The multiple that the plan was made with is the first that all sets of the plan fit.
+    for multiple in (_multiples(goal.multiple) if goal.finer else [goal.multiple]) if kinds else ():
         start = PlanStart(analysis, scores, gone, barred)
         options = removal_options(start, replace(goal, kinds=kinds, multiple=multiple))
         fitting = in_order(options, plan)
@@ -144,7 +237,7 @@ def reached(
     analysis: Analysis, goal: Goal, removed: Mask, latencies: LatencyTable | None = None
 ) -> tuple[Reached, ...]:
     """For each limit of a goal what was asked and what is got without the `removed` [S]; latencies are predicted."""
-    meter, original, limits = _measured(analysis, goal, latencies)
+    meter, original, limits = measure_limits(analysis, goal, latencies)
     rows = zip(meter.costs, original.tolist(), limits.tolist(), meter.measure(removed).tolist(), strict=True)
     return (
         *(Reached(*row) for row in rows),
@@ -153,7 +246,9 @@ def reached(
     )
 
 
-def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) -> tuple[CostMeter, Amounts, Amounts]:
+def measure_limits(
+    analysis: Analysis, goal: Goal, latencies: LatencyTable | None
+) -> tuple[CostMeter, Amounts, Amounts]:
     """The meter of the goal's costs, what the original costs, and the limits in the same unit."""
     if not (goal.limits or goal.settled) or len({limit.cost for limit in goal.limits}) < len(goal.limits):
         raise PlanError(
@@ -167,100 +262,6 @@ def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) ->
     original = meter.measure(analysis.empty())
     limits = [limit.amount or int(limit.share * int(o) + 0.5) for limit, o in zip(goal.limits, original, strict=True)]
     return meter, original, np.array(limits, np.int64)
-
-
-def _plan_at_multiple(
-    meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts
-) -> tuple[Mask | None, Message | None]:
-    """([S] the plan, None where the goal cannot be reached; what another multiple reaches, where this one wastes much).
-
-    The multiple is the goal's, or where nobody asked for that the largest half of it that keeps enough.
-    """
-
-    def kept(plan: Mask | None) -> float:
-        """What a plan keeps of the limit that it is nearest to."""
-        return 0.0 if plan is None else float((meter.measure(plan) / np.maximum(limits, 1)).max())
-
-    plan = _plan(meter, start, goal, limits)
-    if goal.timed or goal.multiple <= 1 or kept(plan) >= ENOUGH or (plan is None and not goal.finer):
-        return plan, None  # a multiple for a latency was measured to pay
-    # No multiple keeps more than single structures do.
-    enough = min(ENOUGH, kept(_plan(meter, start, replace(goal, multiple=1), limits)))
-    finer, multiple = plan, goal.multiple
-    for multiple in (*_halves(replace(goal, finer=True)),)[1:]:
-        finer = _plan(meter, start, replace(goal, multiple=multiple), limits)
-        if kept(finer) >= enough:
-            break
-    if finer is None or kept(finer) <= kept(plan):
-        return plan, None
-    if plan is None:
-        return finer, None
-    number = int(np.argmax(meter.measure(finer) / np.maximum(limits, 1)))
-    original, asked = meter.measure(meter.analysis.empty())[number], limits[number]
-    words = {
-        "multiple": goal.multiple,
-        "finer": multiple,
-        "cost": cost_name(meter.costs[number]),
-        "asked": asked / original,
-        "coarse": meter.measure(plan)[number] / original,
-        "got": meter.measure(finer)[number] / original,
-    }
-    if goal.finer:
-        template = (
-            "Widths are multiples of {finer}, which keeps {got:.1%} of {cost}: multiples of {multiple} would keep only "
-            "{coarse:.1%} of the {asked:.1%} that may stay."
-        )
-        return finer, Message("plan.finer", template, words)
-    template = (
-        "Multiples of {multiple} keep only {coarse:.1%} of {cost}, where {asked:.1%} may stay. Multiples of {finer} "
-        "would keep {got:.1%}."
-    )
-    return plan, Message("plan.coarse", template, words)
-
-
-def _halves(goal: Goal) -> Iterator[int]:
-    """The goal's multiple, and where it may be finer its halves, down to 1."""
-    multiple = goal.multiple
-    yield multiple
-    while goal.finer and multiple > 1:
-        multiple //= 2
-        yield multiple
-
-
-def _plan(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Mask | None:
-    """[S] the plan, None where the goal cannot be reached."""
-    start, goal = replace(start, locked=start.locked | outside_scope(start.analysis, goal)), _unsettled(goal)
-    if _blocks_compete(goal):
-        return depth_and_width(meter, start, goal, limits)
-    problem = _widths_problem(meter, start, goal, limits)
-    if not problem.holds(problem.costs(problem.counts(np.inf))):
-        return None
-    return finest(problem, *(problem.cheapest_first() if goal.ranking is Ranking.COST else problem.bracket()))
-
-
-def _nearest(meter: CostMeter, start: PlanStart, goal: Goal, locked: Mask, rated: bool = False) -> Amounts:
-    """[K] the lowest costs that a goal's freedom allows under these locks; `rated`: as if everything had a score."""
-    start = replace(start.rated if rated else start, locked=locked | outside_scope(start.analysis, goal))
-    limits, goal = np.zeros(len(meter.costs), np.int64), _unsettled(goal)
-    make = fewest_blocks if _blocks_compete(goal) else _widths_problem
-    problem = make(meter, start, goal, limits)
-    return problem.costs(problem.counts(np.inf))
-
-
-def _widths_problem(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Problem:
-    """How wide each layer is to be, where no block is to go."""
-    gone = with_what_they_hold(start.analysis, start.removed)
-    return Problem(meter, start.removed, removal_options(start.without(gone), goal), limits)
-
-
-def _unsettled(goal: Goal) -> Goal:
-    """The goal with the kinds alone that it does not count."""
-    return replace(goal, kinds=other_kinds(goal)) if goal.settled else goal
-
-
-def _blocks_compete(goal: Goal) -> bool:
-    """Blocks alone are ranked by their own scores; beside other kinds they are measured by what they hold."""
-    return Kind.BLOCK in goal.kinds and len(goal.kinds) > 1
 
 
 __all__ = [

@@ -117,51 +117,41 @@ def goal_verdict(
     """
     if not reached and not unmeasured and allowed is None:
         return None
-    costs = tuple(_cost(one, one.cost in predicted) for one in reached)
-    metric = _metric(original, result, allowed)
+    costs = list[CostVerdict]()
+    for one in reached:
+        whole, met, foreseen = max(one.original, 1), one.got <= one.asked, one.cost in predicted
+        change, asked = 100 * (one.got / whole - 1), 100 * (one.asked / whole - 1)
+        got_words, asked_words = _apart(change, asked, one.got != one.asked)
+        words = {"change": got_words, "cost": COST_NAMES[one.cost], "asked": asked_words}
+        # Structures are counted, as whoever asks for a number of them does.
+        counts = {"got": one.got, "original": one.original, "kinds": COST_NAMES[one.cost], "asked": one.asked}
+        if isinstance(one.cost, Kind) and met:
+            clause = Message("verdict.kind_reached", "{got:,} of {original:,} {kinds}, reached", counts)
+        elif isinstance(one.cost, Kind):
+            clause = Message("verdict.kind_missed", "{got:,} of {original:,} {kinds}, asked for {asked:,}", counts)
+        elif foreseen and met:
+            clause = Message("verdict.cost_predicted", "{change} % {cost} as predicted, reached", words)
+        elif foreseen:
+            template = "{change} % {cost} as predicted, asked for {asked} %"
+            clause = Message("verdict.cost_predicted_missed", template, words)
+        elif met:
+            clause = Message("verdict.cost_reached", "{change} % {cost}, reached", words)
+        else:
+            clause = Message("verdict.cost_missed", "{change} % {cost}, asked for {asked} %", words)
+        costs.append(CostVerdict(one.cost, one.original, one.asked, one.got, foreseen, met, clause))
+    metric = _metric_verdict(original, result, allowed)
     decided = [one.met for one in costs] + ([] if metric is None or allowed is None else [metric.met])
-    met = False if False in decided else None if None in decided or unmeasured else True
     open_costs = (Message("verdict.cost_open", "{cost} not measured", {"cost": COST_NAMES[one]}) for one in unmeasured)
-    said = clauses([*([] if metric is None else [metric.clause]), *(one.clause for one in costs), *open_costs])
-    return GoalVerdict(met, metric, costs, _sentence(met, said))
+    clauses_said = [*([] if metric is None else [metric.clause]), *(one.clause for one in costs), *open_costs]
+    said = {"said": clauses(clauses_said)}
+    if False in decided:
+        return GoalVerdict(False, metric, tuple(costs), Message("verdict.missed", "Goal missed: {said}", said))
+    if None in decided or unmeasured:
+        return GoalVerdict(None, metric, tuple(costs), Message("verdict.open", "Goal open: {said}", said))
+    return GoalVerdict(True, metric, tuple(costs), Message("verdict.met", "Goal met: {said}", said))
 
 
-def _sentence(met: bool | None, said: Phrase) -> Message:
-    if met is None:
-        return Message("verdict.open", "Goal open: {said}", {"said": said})
-    if met:
-        return Message("verdict.met", "Goal met: {said}", {"said": said})
-    return Message("verdict.missed", "Goal missed: {said}", {"said": said})
-
-
-def _cost(one: Reached, predicted: bool) -> CostVerdict:
-    whole = max(one.original, 1)
-    change, asked = 100 * (one.got / whole - 1), 100 * (one.asked / whole - 1)
-    met = one.got <= one.asked
-    got_words, asked_words = _apart(change, asked, one.got != one.asked)
-    words = {"change": got_words, "cost": COST_NAMES[one.cost], "asked": asked_words}
-    if isinstance(one.cost, Kind):
-        clause = _kind_clause(one, one.cost)
-    elif predicted and met:
-        clause = Message("verdict.cost_predicted", "{change} % {cost} as predicted, reached", words)
-    elif predicted:
-        clause = Message("verdict.cost_predicted_missed", "{change} % {cost} as predicted, asked for {asked} %", words)
-    elif met:
-        clause = Message("verdict.cost_reached", "{change} % {cost}, reached", words)
-    else:
-        clause = Message("verdict.cost_missed", "{change} % {cost}, asked for {asked} %", words)
-    return CostVerdict(one.cost, one.original, one.asked, one.got, predicted, met, clause)
-
-
-def _kind_clause(one: Reached, kind: Kind) -> Message:
-    """Structures are counted, as whoever asks for a number of them does."""
-    words = {"got": one.got, "original": one.original, "kinds": COST_NAMES[kind], "asked": one.asked}
-    if one.got <= one.asked:
-        return Message("verdict.kind_reached", "{got:,} of {original:,} {kinds}, reached", words)
-    return Message("verdict.kind_missed", "{got:,} of {original:,} {kinds}, asked for {asked:,}", words)
-
-
-def _metric(original: Metric | None, result: Metric | None, allowed: float | None) -> MetricVerdict | None:
+def _metric_verdict(original: Metric | None, result: Metric | None, allowed: float | None) -> MetricVerdict | None:
     """What became of the metric; None where there is none to name and no loss is limited."""
     known = result or original
     if known is None:
@@ -171,12 +161,11 @@ def _metric(original: Metric | None, result: Metric | None, allowed: float | Non
         clause = Message("verdict.no_metric", "metric not measured, allowed {allowed}", words)
         return MetricVerdict("", None, 0, True, None, 0.0, allowed, None, clause)
     if original is None or result is None or not result.like(original):
-        words = {"name": known.name, "allowed": _allowed(known, allowed)}
-        clause = (
-            Message("verdict.not_measured", "{name} not measured", words)
-            if allowed is None
-            else Message("verdict.not_measured_limit", "{name} not measured, allowed {allowed}", words)
-        )
+        clause = Message("verdict.not_measured", "{name} not measured", {"name": known.name})
+        if allowed is not None:
+            most = signed((-100 if known.higher_is_better else 100) * allowed, _digits(100 * allowed))
+            words = {"name": known.name, "allowed": most if known.percent else f"{most} %"}
+            clause = Message("verdict.not_measured_limit", "{name} not measured, allowed {allowed}", words)
         return MetricVerdict(known.name, None, 0, known.percent, None, 0.0, allowed, None, clause)
     loss, error = lost(original, result)
     if not isfinite(loss):
@@ -218,12 +207,6 @@ def _loss_clause(result: Metric, loss: float, allowed: float | None) -> Message:
     if result.percent:
         return Message("verdict.loss_points", "{change}, allowed {allowed}", said)
     return Message("verdict.loss_share", "{change}, allowed {allowed} %", said)
-
-
-def _allowed(metric: Metric, allowed: float | None) -> str:
-    way = -100 if metric.higher_is_better else 100
-    words = "" if allowed is None else signed(way * allowed, _digits(100 * allowed))
-    return words if metric.percent or allowed is None else f"{words} %"
 
 
 def _digits(allowed: float) -> int:

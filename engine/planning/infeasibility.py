@@ -67,13 +67,43 @@ def unreachable(
         unrated: How many structures have no score, and can therefore not go.
     """
     lowest = nearest(goal, locked, False)
-    asked = _Missed(analysis, goal, limits, nearest, locked, measure, lowest)
-    obstacles = list(_obstacles(asked, _ways(goal, locked, blocks, unrated)))
+
+    def lowest_without(sets: Iterable[CoupledSet]) -> Amounts:
+        """[K] the lowest costs without the locks of some sets."""
+        free = locked.copy()
+        for one in sets:
+            free[one.structures] = False
+        return nearest(goal, free, False)
+
+    obstacles = list[tuple[str, Message, bool]]()
+    for way in _ways(goal, locked, blocks, unrated):
+        found = nearest(way.goal, way.locked, way.rated)
+        if not ((found < lowest) & (lowest > limits)).any():
+            continue
+        enough, advice = bool((found <= limits).all()), way.advice
+        if way.name == "locks":
+            suspects = _most_locked(analysis, goal, locked, measure)
+            gains = [(_largest_share(lowest, lowest_without([one])), one) for one in suspects]
+            blamed = [one for gain, one in sorted(gains, key=lambda pair: -pair[0]) if gain > 0][:SHOWN]
+            layers = {"layers": listed(dict.fromkeys(one.module for one in blamed))}
+            # Where all locks gone are enough, and those that are named are not, there are others.
+            if blamed and enough and not (lowest_without(blamed) <= limits).all():
+                advice = Message("advice.unlock_also", "unlock structures in {layers} and elsewhere", layers)
+            elif blamed:
+                advice = Message("advice.unlock_in", "unlock structures in {layers}", layers)
+        if enough:
+            advice = Message("advice.enough", "{advice} (that is enough)", {"advice": advice})
+        obstacles.append((way.name, advice, enough))
     missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
     share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
     words: dict[str, Any] = {
         "asked": all_of(_asked(goal, k) for k in missed),
-        "reached": all_of(_got(goal, k, int(lowest[k]), int(original[k])) for k in missed),
+        "reached": all_of(
+            amount_text(goal.limits[k].cost, int(lowest[k]), up=True)
+            if goal.limits[k].amount
+            else f"{np.ceil(lowest[k] / max(original[k], 1) * 1000) / 1000:.1%}"
+            for k in missed
+        ),
         "lowest": share,
         "nearest": tuple((str(limit.cost), int(got)) for limit, got in zip(goal.limits, lowest, strict=True)),
         "obstacles": tuple((name, enough) for name, _, enough in obstacles),
@@ -125,78 +155,26 @@ def too_many(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Missed:
-    """A goal that cannot be reached: what `unreachable` is told of it, and the lowest costs [K] of all plans."""
-
-    analysis: Analysis
-    goal: Goal
-    limits: Amounts
-    nearest: Nearest
-    locked: Mask
-    measure: Callable[[Mask], Amounts]
-    lowest: Amounts
-
-    def unlocked(self, sets: Iterable[CoupledSet]) -> Amounts:
-        """[K] the lowest costs without the locks of some sets."""
-        free = self.locked.copy()
-        for one in sets:
-            free[one.structures] = False
-        return self.nearest(self.goal, free, False)
-
-    def gain(self, one: CoupledSet) -> float:
-        """Share of the lowest costs that the locks of one set stand for."""
-        return _share(self.lowest, self.unlocked([one]))
-
-
-def _obstacles(missed: _Missed, ways: Iterator[Relaxation]) -> Iterator[tuple[str, Message, bool]]:
-    """What helps when it is relaxed alone: (name, advice, whether it is enough)."""
-    for way in ways:
-        found = missed.nearest(way.goal, way.locked, way.rated)
-        if ((found < missed.lowest) & (missed.lowest > missed.limits)).any():
-            enough = bool((found <= missed.limits).all())
-            advice = (_unlock(missed, enough) if way.name == "locks" else None) or way.advice
-            if enough:
-                advice = Message("advice.enough", "{advice} (that is enough)", {"advice": advice})
-            yield way.name, advice, enough
-
-
-def _unlock(missed: _Missed, enough: bool) -> Message | None:
-    """Advice that names where the locks lie that cost most; None where no set's own are to blame.
-
-    Where all locks gone are `enough`, and those that are named are not, it says that there are others.
-    """
-    gains = [(missed.gain(one), one) for one in _most_locked(missed)]
-    blamed = [one for gain, one in sorted(gains, key=lambda pair: -pair[0]) if gain > 0][:SHOWN]
-    if not blamed:
-        return None
-    layers = listed(dict.fromkeys(one.module for one in blamed))
-    if enough and not (missed.unlocked(blamed) <= missed.limits).all():
-        template = "unlock structures in {layers} and elsewhere"
-        return Message("advice.unlock_also", template, {"layers": layers})
-    return Message("advice.unlock_in", "unlock structures in {layers}", {"layers": layers})
-
-
-def _most_locked(missed: _Missed) -> list[CoupledSet]:
+def _most_locked(analysis: Analysis, goal: Goal, locked: Mask, measure: Callable[[Mask], Amounts]) -> list[CoupledSet]:
     """Sets with locks, at most `TRIED` of them: those that save most beside the smallest plan that locks allow."""
-    smallest = ~missed.locked
-    for one in missed.analysis.sets:
+    smallest = ~locked
+    for one in analysis.sets:
         if one.kind is Kind.BLOCK:
             smallest[one.structures] = False
         elif smallest[one.structures].all():
             smallest[one.first] = False
-    costs, kinds = missed.measure(smallest), missed.goal.kinds or DEFAULT_KINDS
+    costs, kinds = measure(smallest), goal.kinds or DEFAULT_KINDS
     saved: list[tuple[float, CoupledSet]] = []
-    for one in missed.analysis.sets:
-        if one.kind in kinds and missed.locked[one.structures].any():
+    for one in analysis.sets:
+        if one.kind in kinds and locked[one.structures].any():
             without = smallest.copy()
             without[one.structures] = True
             without[one.first] = one.kind is Kind.BLOCK
-            saved.append((_share(costs, missed.measure(without)), one))
+            saved.append((_largest_share(costs, measure(without)), one))
     return [one for _, one in sorted(saved, key=lambda pair: -pair[0])[:TRIED]]
 
 
-def _share(before: Amounts, after: Amounts) -> float:
+def _largest_share(before: Amounts, after: Amounts) -> float:
     """The largest share of a cost that goes."""
     return float(((before - after) / np.maximum(before, 1)).max())
 
@@ -273,13 +251,6 @@ def _asked(goal: Goal, number: int) -> Message:
     if limit.amount:
         return Message("goal.amount", "{cost} at most {most}", words)
     return Message("goal.share", "keeping {share:.1%} of {cost}", words)
-
-
-def _got(goal: Goal, number: int, lowest: int, original: int) -> str:
-    limit = goal.limits[number]
-    if limit.amount:
-        return amount_text(limit.cost, lowest, up=True)
-    return f"{np.ceil(lowest / max(original, 1) * 1000) / 1000:.1%}"
 
 
 def amount_text(cost: Cost | Kind, value: int, up: bool = False) -> str:

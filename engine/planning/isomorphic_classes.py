@@ -5,14 +5,14 @@ layers, but not a filter with a head. Each class loses the same share of its wea
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import ceil, gcd
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
+from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from .count_balance import all_bundles, steps_left
 from .protocol import DEFAULT_KINDS, STEPS, Goal, PlanStart, Ranking
 
@@ -50,20 +50,70 @@ class RemovalOption:
 
 def removal_options(start: PlanStart, goal: Goal) -> list[RemovalOption]:
     """What of the goal's kinds can lose something; a structure without a score (NaN) is never marked."""
-    analysis, scores, removed, locked = start.analysis, start.scores, start.removed, start.locked
+    analysis, removed = start.analysis, start.removed
     kinds = goal.kinds or DEFAULT_KINDS
-    barred = with_their_blocks(analysis, locked) if Kind.BLOCK in kinds else locked
-    markable = ~removed & ~barred & np.isfinite(scores)
+    barred = with_their_blocks(analysis, start.locked) if Kind.BLOCK in kinds else start.locked
+    markable = ~removed & ~barred & np.isfinite(start.scores)
+    rank, value = _rank_in_classes(analysis, start.scores, markable, kinds, goal.ranking)
+    markable &= np.isfinite(rank)
+    options: list[RemovalOption] = []
+    for bundle in all_bundles(analysis):
+        steps = steps_left(analysis, bundle, removed, markable)
+        if not steps:
+            continue
+        # Sets that lose structures in step go step by step: the weakest of each set together.
+        sets, parts = [analysis.sets[number] for number in bundle.sets], list[NDArray[np.int64]]()
+        for one, size in zip(sets, bundle.sizes, strict=True):
+            numbers = one.first + np.flatnonzero(markable[one.structures])
+            weakest = numbers[np.argsort(rank[numbers], kind="stable")]
+            parts.append(weakest[: len(weakest) // size * size].reshape(-1, size))
+        order = np.concatenate([part[: min(map(len, parts))] for part in parts], axis=1)
+        first, left = sets[0], [int((~removed[one.structures]).sum()) for one in sets]
+        whole = step(analysis, first, max(goal.multiples.get(first.kind, goal.multiple), 1), goal.steps)
+        least = max(whole, goal.least, ceil(goal.least_share * first.count - 1e-9))
+        taken = np.arange(steps, -1, -1, dtype=np.int64)
+        kept = left[0] - bundle.sizes[0] * taken
+        fits = (kept % whole == 0) & (kept >= (0 if first.kind is Kind.BLOCK else least))
+        fits[-1] = True  # nothing goes
+        if fits.sum() > 1:
+            ranks = np.repeat(rank[order].mean(axis=1), order.shape[1])
+            allowed = sum(left) - order.shape[1] * taken[fits]
+            options.append(RemovalOption(first, order.ravel(), ranks, value[order.ravel()], allowed))
+    return sorted(options, key=lambda option: option.one.first)
+
+
+def _rank_in_classes(
+    analysis: Analysis, scores: NDArray[np.float64], markable: Mask, kinds: Collection[Kind], ranking: Ranking
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """([S] rank, [S] value) of what is `markable`, as `RemovalOption` has them, NaN for others.
+
+    The strongest block of a class has no rank: it stays.
+    """
     classes: dict[tuple[object, ...], list[CoupledSet]] = defaultdict(list)
     for one in analysis.sets:
         if one.kind in kinds and markable[one.structures].any():
-            classes[ranking_class(analysis, one, goal.ranking)].append(one)
+            classes[ranking_class(analysis, one, ranking)].append(one)
     rank, value = np.full(analysis.count, np.nan), np.full(analysis.count, np.nan)
     for members in classes.values():
-        _rank(scores, markable, members, rank, value)
-    markable &= np.isfinite(rank)
-    found = [_candidate(analysis, bundle, rank, value, removed, markable, goal) for bundle in all_bundles(analysis)]
-    return sorted((c for c in found if len(c.allowed) > 1), key=lambda c: c.one.first)
+        # What has equal scores goes evenly from all sets of a class: by the share of its own set that is weaker.
+        found, shares = list[NDArray[np.int64]](), list[NDArray[np.float64]]()
+        for one in members:
+            here = one.first + np.flatnonzero(markable[one.structures])
+            share = np.empty(len(here))
+            share[np.argsort(scores[here], kind="stable")] = (np.arange(len(here)) + 0.5) / len(here)
+            found.append(here)
+            shares.append(share)
+        numbers = np.concatenate(found)
+        values = scores[numbers]
+        order = np.lexsort((np.concatenate(shares), values))
+        rank[numbers[order]] = np.arange(len(values)) / len(values)
+        # A sum of scores below nothing would be noise over a block, and a share of it a gain.
+        if values.min() < 0:
+            values = values - values.min() if (values != values[0]).any() else np.ones(len(values))
+        value[numbers] = values / (float(values.mean()) or 1.0)
+        if members[0].kind is Kind.BLOCK:
+            rank[numbers[order[-1]]] = np.nan
+    return rank, value
 
 
 def held_by_blocks(analysis: Analysis) -> dict[int, NDArray[np.int64]]:
@@ -74,6 +124,15 @@ def held_by_blocks(analysis: Analysis) -> dict[int, NDArray[np.int64]]:
         held = [np.arange(one.first, one.first + one.count) for one, tensors in touched if tensors <= inside]
         found[block] = np.concatenate([np.zeros(0, np.int64), *held])
     return found
+
+
+def with_block_contents(analysis: Analysis, removed: Mask) -> Mask:
+    """[S] what is removed, and what lies in removed blocks."""
+    gone = removed.copy()
+    if removed[analysis.block_tensor[:, 0]].any():
+        for block, held in held_by_blocks(analysis).items():
+            gone[held] |= removed[block]
+    return gone
 
 
 def with_their_blocks(analysis: Analysis, locked: Mask) -> Mask:
@@ -132,61 +191,3 @@ def structure_width(analysis: Analysis, one: CoupledSet) -> int:
     positions = analysis.member_position[start:stop]
     owned = np.bincount(np.searchsorted(analysis.axis_start, positions, side="right") - 1, minlength=1)
     return min((int(owned[a]) for a in axes if a < len(owned) and owned[a]), default=1)
-
-
-def _rank(
-    scores: NDArray[np.float64],
-    markable: Mask,
-    members: list[CoupledSet],
-    rank: NDArray[np.float64],
-    value: NDArray[np.float64],
-) -> None:
-    """Fill in what `RemovalOption` says about the structures of one class; the strongest block of a class stays."""
-    numbers = np.concatenate([one.first + np.flatnonzero(markable[one.structures]) for one in members])
-    values = scores[numbers]
-    within = np.concatenate([_shares(scores[one.structures], markable[one.structures]) for one in members])
-    order = np.lexsort((within, values))
-    rank[numbers[order]] = np.arange(len(values)) / len(values)
-    worth = values
-    if values.min() < 0:  # nothing is worth less than nothing: a sum over a block would be noise, a share of it a gain
-        worth = values - values.min() if (values != values[0]).any() else np.ones(len(values))
-    value[numbers] = worth / (float(worth.mean()) or 1.0)
-    if members[0].kind is Kind.BLOCK:
-        rank[numbers[order[-1]]] = np.nan
-
-
-def _shares(scores: NDArray[np.float64], markable: Mask) -> NDArray[np.float64]:
-    """[markable] share of a set that is weaker, so that what is equal goes evenly from all sets of a class."""
-    values = scores[markable]
-    shares = np.empty(len(values))
-    shares[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / max(len(values), 1)
-    return shares
-
-
-def _candidate(
-    analysis: Analysis,
-    bundle: CountBundle,
-    rank: NDArray[np.float64],
-    value: NDArray[np.float64],
-    removed: Mask,
-    markable: Mask,
-    goal: Goal,
-) -> RemovalOption:
-    sets = [analysis.sets[number] for number in bundle.sets]
-    steps = steps_left(analysis, bundle, removed, markable)
-    remaining = [int((~removed[one.structures]).sum()) for one in sets]
-    weakest: list[NDArray[np.int64]] = []
-    for one in sets:
-        numbers = one.first + np.flatnonzero(markable[one.structures])
-        weakest.append(numbers[np.argsort(rank[numbers], kind="stable")])
-    most = min(len(numbers) // size for numbers, size in zip(weakest, bundle.sizes, strict=True))
-    parts = [n[: most * size].reshape(most, size) for n, size in zip(weakest, bundle.sizes, strict=True)]
-    order = np.concatenate(parts, axis=1)
-    ranks = np.repeat(rank[order].mean(axis=1), order.shape[1])
-    whole = step(analysis, sets[0], max(goal.multiples.get(sets[0].kind, goal.multiple), 1), goal.steps)
-    least = max(whole, goal.least, ceil(goal.least_share * sets[0].count - 1e-9))
-    kept = remaining[0] - bundle.sizes[0] * np.arange(steps, -1, -1, dtype=np.int64)
-    fits = (kept % whole == 0) & (kept >= least if sets[0].kind is not Kind.BLOCK else kept >= 0)
-    fits[-1] = True  # nothing goes
-    allowed = sum(remaining) - order.shape[1] * np.arange(steps, -1, -1, dtype=np.int64)[fits]
-    return RemovalOption(sets[0], order.ravel(), ranks, value[order.ravel()], allowed)

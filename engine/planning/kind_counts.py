@@ -17,7 +17,7 @@ from ..messages import title
 from ..structures.analysis import Analysis, Kind, Mask, inside
 from .block_pruning import weakest_blocks
 from .infeasibility import too_many
-from .isomorphic_classes import RemovalOption, held_by_blocks, isomorphic_class, removal_options
+from .isomorphic_classes import isomorphic_class, removal_options, with_block_contents
 from .protocol import DEFAULT_KINDS, Goal, KindLimit, PlanStart, Reached, plural
 from .scope import outside_scope
 
@@ -39,8 +39,11 @@ def plan_kinds(start: PlanStart, goal: Goal) -> Mask:
         PlanError: A kind is not in the model, is counted twice, or cannot become so few.
     """
     analysis = start.analysis
-    for limit in _outer_first(goal):
-        gone = with_what_they_hold(analysis, start.removed)
+    if len({limit.kind for limit in goal.kept}) < len(goal.kept):
+        raise PlanError("plan.kept_twice", "A goal can count each kind of structure once. Change the counts.")
+    order = [*OUTER_FIRST, *(kind for kind in Kind if kind not in OUTER_FIRST)]
+    for limit in sorted(goal.kept, key=lambda limit: order.index(limit.kind)):
+        gone = with_block_contents(analysis, start.removed)
         excess = count_of(analysis, gone, limit.kind) - _most(analysis, limit)
         if excess > 0:
             marked = _weakest(start, goal, limit.kind, excess)
@@ -65,7 +68,7 @@ def other_kinds(goal: Goal) -> tuple[Kind, ...]:
 
 def reached_kinds(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:
     """For each kind that a goal counts what was asked and what is left without the `removed` [S]."""
-    gone, nothing = with_what_they_hold(analysis, removed), analysis.empty()
+    gone, nothing = with_block_contents(analysis, removed), analysis.empty()
     return tuple(
         Reached(
             limit.kind,
@@ -105,22 +108,6 @@ def count_of(analysis: Analysis, gone: Mask, kind: Kind) -> int:
     return int(np.count_nonzero(structures_of(analysis, kind) & ~gone))
 
 
-def with_what_they_hold(analysis: Analysis, removed: Mask) -> Mask:
-    """[S] what is removed, and what lies in removed blocks."""
-    gone = removed.copy()
-    if removed[analysis.block_tensor[:, 0]].any():
-        for block, held in held_by_blocks(analysis).items():
-            gone[held] |= removed[block]
-    return gone
-
-
-def _outer_first(goal: Goal) -> list[KindLimit]:
-    if len({limit.kind for limit in goal.kept}) < len(goal.kept):
-        raise PlanError("plan.kept_twice", "A goal can count each kind of structure once. Change the counts.")
-    order = [*OUTER_FIRST, *(kind for kind in Kind if kind not in OUTER_FIRST)]
-    return sorted(goal.kept, key=lambda limit: order.index(limit.kind))
-
-
 def _most(analysis: Analysis, limit: KindLimit) -> int:
     """How many may stay at most."""
     all_of_them = count_of(analysis, analysis.empty(), limit.kind)
@@ -136,7 +123,7 @@ def _most(analysis: Analysis, limit: KindLimit) -> int:
 def _lowest(start: PlanStart, kind: Kind, goal: Goal, locked: Mask, rated: bool = False) -> int:
     """How many of a kind stay at least under these locks; `rated`: as if everything had a score."""
     start = replace(start.rated if rated else start, locked=locked)
-    left = count_of(start.analysis, with_what_they_hold(start.analysis, start.removed), kind)
+    left = count_of(start.analysis, with_block_contents(start.analysis, start.removed), kind)
     return left - len(_weakest(start, goal, kind, left))
 
 
@@ -148,7 +135,7 @@ def _weakest(start: PlanStart, goal: Goal, kind: Kind, excess: int) -> NDArray[n
         counted, scores = structures_of(analysis, kind), start.scores.copy()
         scores[[one.first for one in analysis.sets if one.kind is kind and not counted[one.first]]] = np.nan
         return weakest_blocks(replace(start, scores=scores), goal)[:excess]
-    options = removal_options(start.without(with_what_they_hold(analysis, start.removed)), alone)
+    options = removal_options(start.without(with_block_contents(analysis, start.removed)), alone)
     left = np.array([option.remaining for option in options], np.int64)
     counts = np.array([option.allowed[0] for option in options], np.int64)
     ranks = np.unique(np.concatenate([np.zeros(0), *(option.rank for option in options)]))
@@ -162,8 +149,13 @@ def _weakest(start: PlanStart, goal: Goal, kind: Kind, excess: int) -> NDArray[n
             low = middle + 1
     surplus = int((left - counts).sum()) - excess
     while surplus > 0:  # steps that are not needed come back, the most important first
-        steps = [_step_up(option, int(count)) for option, count in zip(options, counts, strict=True)]
-        fitting = [(worth, number, size) for number, (size, worth) in enumerate(steps) if 0 < size <= surplus]
+        fitting = list[tuple[float, int, int]]()  # (mean worth of the structures of a step up, option, how many)
+        for number, (option, count) in enumerate(zip(options, counts.tolist(), strict=True)):
+            more = option.allowed[option.allowed > count]
+            size = int(more[0]) - count if len(more) else 0
+            if 0 < size <= surplus:
+                stop = option.remaining - count
+                fitting.append((float(option.value[stop - size : stop].mean()), number, size))
         if not fitting:
             break
         _, number, size = max(fitting)
@@ -171,13 +163,3 @@ def _weakest(start: PlanStart, goal: Goal, kind: Kind, excess: int) -> NDArray[n
         surplus -= size
     marked = [option.order[: option.remaining - count] for option, count in zip(options, counts.tolist(), strict=True)]
     return np.concatenate([np.zeros(0, np.int64), *marked])
-
-
-def _step_up(option: RemovalOption, count: int) -> tuple[int, float]:
-    """(structures, mean worth of these) of the next step up; (0, 0) where nothing more can stay."""
-    place = int(np.searchsorted(option.allowed, count)) + 1
-    if place == len(option.allowed):
-        return 0, 0.0
-    size = int(option.allowed[place]) - count
-    stop = option.remaining - count
-    return size, float(option.value[stop - size : stop].mean())

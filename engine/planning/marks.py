@@ -87,7 +87,7 @@ def keep(
     Args:
         analysis: Of the original model.
         scores: [S], NaN where unknown: such structures are marked last, the higher index first.
-        masks: What is decided before; what of the set is locked stands as it is, marked or not.
+        masks: What is decided before; what of the set is locked stays as it is, marked or not.
         set_number: Which set.
         count: How many stay.
         alone: Leave the sets alone that lose structures in step with it; else they follow as far as locks let them.
@@ -236,9 +236,12 @@ def check_plan(analysis: Analysis, removed: Mask) -> None:
     for one in analysis.sets:
         stays = any(t not in vanished for t, _ in one.touches)
         if one.kind is not Kind.BLOCK and stays and removed[one.structures].all():
-            raise _emptied(of_kind(one.module, one.kind))
+            raise _empty_error(of_kind(one.module, one.kind))
     kept = kept_sizes(analysis, removed)
-    _check_axes(analysis, kept, vanished)
+    for number, tensor in enumerate(analysis.tensors):
+        # Sets that overlap can empty an axis together.
+        if number not in vanished and any(a >= 0 and kept[a] == 0 for a in tensor.axes):
+            raise _empty_error(module_named(tensor.module))
     check_counts(analysis, removed, kept)
 
 
@@ -250,12 +253,5 @@ def check_locks(analysis: Analysis, marked: Mask, locked: Mask) -> None:
         raise PlanError("plan.locked", template, count=number)
 
 
-def _check_axes(analysis: Analysis, kept: NDArray[np.int64], vanished: set[int]) -> None:
-    """Sets that overlap can empty an axis together."""
-    for number, tensor in enumerate(analysis.tensors):
-        if number not in vanished and any(a >= 0 and kept[a] == 0 for a in tensor.axes):
-            raise _emptied(module_named(tensor.module))
-
-
-def _emptied(where: Phrase) -> PlanError:
+def _empty_error(where: Phrase) -> PlanError:
     return PlanError("plan.empty", "The plan removes everything from {where}. Keep at least one there.", where=where)

@@ -97,44 +97,33 @@ def along_with(analysis: Analysis, rule: SelectionRule) -> list[str]:
     return list(dict.fromkeys(one.module for one in analysis.sets if any(named(path) for path in one.along)))
 
 
-def named(analysis: Analysis, scores: Scores, removed: Mask, rule: SelectionRule) -> Mask:
+def meant_structures(analysis: Analysis, scores: Scores, removed: Mask, rule: SelectionRule) -> Mask:
     """[S] the structures that a rule means, whatever their marks and locks; for "keep" all of the sets."""
     numbers = sets_of(analysis, rule)
-    inside = np.isin(analysis.set_numbers(), numbers) & ~removed
-    if rule.which in SCORED:
-        return _by_score(analysis, scores, inside, numbers, rule)
+    inside, found = np.isin(analysis.set_numbers(), numbers) & ~removed, analysis.empty()
     if rule.which is StructureChoice.NUMBERS:
-        wanted = np.zeros_like(inside)
         for first, last in rule.numbers:
-            wanted |= (analysis.index >= first) & (analysis.index <= last)
-        return inside & wanted
-    return inside
-
-
-def _by_score(analysis: Analysis, scores: Scores, inside: Mask, numbers: list[int], rule: SelectionRule) -> Mask:
+            found |= (analysis.index >= first) & (analysis.index <= last)
+        return inside & found
+    if rule.which not in SCORED:
+        return inside
     if scores is None:
-        return np.zeros_like(inside)
+        return found
     known = inside & np.isfinite(scores)
     if rule.which is StructureChoice.BELOW:
         return known & _less(scores, rule.low)
     if rule.which is StructureChoice.BETWEEN:
         return known & ~_less(scores, rule.low) & (_less(scores, rule.high) | (scores == rule.high))
-    found = np.zeros_like(inside)
-    parts = [slice(0, analysis.count)] if rule.which is StructureChoice.LOWEST_ALL else []
-    parts = parts or [analysis.sets[number].structures for number in numbers]
-    for part in parts:
+    whole = rule.which is StructureChoice.LOWEST_ALL
+    for part in [slice(0, analysis.count)] if whole else [analysis.sets[number].structures for number in numbers]:
         here = part.start + np.flatnonzero(known[part])
-        found[here[_lowest(scores[here], round(rule.low * len(here)))]] = True
-    return found
-
-
-def _lowest(values: NDArray[np.float64], most: int) -> Mask:
-    """[n] the lowest so many; of equal ones the first. They are not sorted for it: that is too slow to type by."""
-    if not most:
-        return np.zeros(len(values), np.bool_)
-    bound = np.partition(values, most - 1)[most - 1]
-    found, equal = values < bound, np.flatnonzero(values == bound)
-    found[equal[: most - int(np.count_nonzero(found))]] = True
+        values, most = scores[here], round(rule.low * len(here))
+        if most:
+            # Of equal ones the first go. Nothing is sorted for it: that is too slow to type by.
+            bound = np.partition(values, most - 1)[most - 1]
+            lowest, equal = values < bound, np.flatnonzero(values == bound)
+            lowest[equal[: most - int(np.count_nonzero(lowest))]] = True
+            found[here[lowest]] = True
     return found
 
 
@@ -150,23 +139,19 @@ def marked_by(analysis: Analysis, scores: Scores, masks: PlanMasks, rule: Select
         PlanError: Locks leave no way to keep so few.
         ValueError: The names are no pattern.
     """
-    touched = named(analysis, scores, masks.removed, rule)
+    touched = meant_structures(analysis, scores, masks.removed, rule)
     if rule.which in KEEPS:
         for number in sets_of(analysis, rule):
-            count = _kept_count(analysis, masks, number, rule)
+            # A share is one of what the original had; a set keeps the nearest number that it can keep.
+            one, bundle = analysis.sets[number], bundle_of(analysis, number)
+            size = bundle.sizes[bundle.sets.index(number)]
+            left = one.count - int(np.count_nonzero(masks.removed[one.structures]))
+            held = int(np.count_nonzero((masks.locked & ~masks.removed)[one.structures]))
+            wanted = rule.low * one.count if rule.which is StructureChoice.KEEP_SHARE else rule.low
+            lowest = max(one.count - size * bundle.most, held)
+            steps = int((left - min(max(wanted, lowest), left)) / size + 0.5)
+            count = left - size * min(steps, (left - lowest) // size)
             masks = replace(masks, marked=keep(analysis, scores, masks, number, count, alone=True))
         return masks.marked, touched
     touched &= ~masks.locked
     return best_stay(analysis, scores, masks, masks.marked | touched), touched
-
-
-def _kept_count(analysis: Analysis, masks: PlanMasks, number: int, rule: SelectionRule) -> int:
-    """How many a set keeps of a share of what the original had, or of a number: the nearest that it can keep."""
-    one, bundle = analysis.sets[number], bundle_of(analysis, number)
-    size = bundle.sizes[bundle.sets.index(number)]
-    left = one.count - int(np.count_nonzero(masks.removed[one.structures]))
-    held = int(np.count_nonzero((masks.locked & ~masks.removed)[one.structures]))
-    wanted = rule.low * one.count if rule.which is StructureChoice.KEEP_SHARE else rule.low
-    lowest = max(one.count - size * bundle.most, held)
-    steps = int((left - min(max(wanted, lowest), left)) / size + 0.5)
-    return left - size * min(steps, (left - lowest) // size)

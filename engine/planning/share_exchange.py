@@ -11,9 +11,8 @@ from ..errors import PlanError, TaskError
 from ..structures.analysis import Mask
 from .cost_meter import Amounts, CostMeter
 from .isomorphic_classes import RemovalOption
-from .local_search import LocalSearch, start_search
 from .protocol import Goal
-from .search import thinned
+from .search import LocalSearch, start_search, thin_counts
 
 PARTS = 16
 """Steps that a set has, where it is allowed more."""
@@ -91,7 +90,7 @@ class ShareExchange:
         """Take the goal's meter, what its sets can lose, and its limits [K]."""
         self.options = options
         self._meter, self._limits = meter, limits
-        self._coarse = [thinned(option.allowed, PARTS) for option in options]
+        self._coarse = [thin_counts(option.allowed, PARTS) for option in options]
 
     def among(self, movable: Mask) -> "ShareExchange":
         """Between those sets alone of which all structures [S] can move."""
@@ -136,7 +135,7 @@ class ShareExchange:
             if not place:
                 return None
             walk.move(gives, int(allowed[place - 1]))
-        walk.up()
+        walk.fill_up()
         return walk.removed
 
     def _walk(self, plan: Mask) -> LocalSearch:

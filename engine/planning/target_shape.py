@@ -17,8 +17,8 @@ from ..messages import any_of, listed, of_kind, title
 from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 from .count_balance import all_bundles, balanced, weakest_first
 from .infeasibility import size_text
-from .isomorphic_classes import with_their_blocks
-from .kind_counts import count_of, plan_kinds, with_what_they_hold
+from .isomorphic_classes import with_block_contents, with_their_blocks
+from .kind_counts import count_of, plan_kinds
 from .marks import check_plan
 from .protocol import Goal, KindLimit, PlanStart, Reached, plural
 from .scope import in_scope
@@ -124,7 +124,19 @@ def shape_of(analysis: Analysis, removed: Mask | None = None) -> tuple[KindSize,
     """The shape of a model without what is `removed` [S], and what of it can change; from the outside in."""
     found = _structure_sizes(analysis, analysis.empty() if removed is None else removed)
     if Kind.KV_GROUP in found:
-        found[Kind.HEAD] = _query_heads(found[Kind.KV_GROUP], found.get(Kind.HEAD))
+        # Groups share keys and values: a layer has as many query heads as groups and heads of a group make.
+        groups, each = found[Kind.KV_GROUP], found.get(Kind.HEAD)
+        size = each.sizes[-1] if each is not None else 1
+        kept = each.kept[-1] if each is not None and each.kept else size
+        free = each is not None and each.step > 0
+        found[Kind.HEAD] = KindSize(
+            Kind.HEAD,
+            tuple(size * count for count in groups.sizes),
+            tuple(kept * count for count in groups.kept),
+            1 if free else groups.step * size,
+            groups.least * (each.least if each is not None and free else size),
+            None if free else groups.fixed,
+        )
     order = [Kind.BLOCK, Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP, *Kind]
     return tuple(sorted(found.values(), key=lambda one: order.index(one.kind)))
 
@@ -150,7 +162,7 @@ def plan_shape(start: PlanStart, goal: Goal) -> Mask:
         for layer in layers.get(kind, ()):
             if goal.scope and not any(in_scope(layer.one.module, place) for place in goal.scope):
                 continue
-            steps = (layer.size - _number(analysis, layer, layers[kind], limit)) // max(layer.step, 1)
+            steps = (layer.size - _kept_number(analysis, layer, layers[kind], limit)) // max(layer.step, 1)
             for number, size in zip(layer.bundle.sets, layer.bundle.sizes, strict=True):
                 kept[number] = analysis.sets[number].count - size * steps
             if limit.count > layer.left(removed):
@@ -211,29 +223,27 @@ def shape_between(analysis: Analysis, goal: Goal, removed: Mask, part: float) ->
     Raises:
         PlanError: No plan has the goal's shape.
     """
-    sizes = _structure_sizes(analysis, removed)
-    found = {
-        kind: _limit_between(sizes[kind], limit, part) if kind in sizes else limit
-        for kind, limit in _in_structures(analysis, goal).items()
-    }
+    sizes, found = _structure_sizes(analysis, removed), dict[Kind, KindLimit]()
+    for kind, limit in _in_structures(analysis, goal).items():
+        one, found[kind] = sizes.get(kind), limit
+        if one is None:
+            continue
+        if len(one.sizes) > 1:  # no plan has one number of them
+            found[kind] = limit if limit.count else KindLimit(kind, limit.share**part)
+            continue
+        # Of layers that keep different numbers the smallest counts.
+        now, asked = min(one.kept or one.sizes), one.asked(limit)
+        steps = round((now - now * (asked / now) ** part) / max(one.step, 1))
+        found[kind] = KindLimit(kind, count=max(now - steps * one.step, asked))
     if Kind.KV_GROUP in sizes and Kind.HEAD in found:
         heads = found[Kind.HEAD].count * found[Kind.KV_GROUP].count
         found[Kind.HEAD] = KindLimit(Kind.HEAD, count=heads)
     return tuple(found.values())
 
 
-def _limit_between(one: KindSize, limit: KindLimit, part: float) -> KindLimit:
-    """The limit that is `part` of the way; of layers that keep different numbers the smallest counts."""
-    if len(one.sizes) > 1:  # no plan has one number of them
-        return limit if limit.count else KindLimit(limit.kind, limit.share**part)
-    now, asked = min(one.kept or one.sizes), one.asked(limit)
-    steps = round((now - now * (asked / now) ** part) / max(one.step, 1))
-    return KindLimit(limit.kind, count=max(now - steps * one.step, asked))
-
-
 def _structure_sizes(analysis: Analysis, removed: Mask) -> dict[Kind, KindSize]:
     """How many structures of each kind there are without the `removed` [S]; heads of a group, where groups share."""
-    gone = with_what_they_hold(analysis, removed)
+    gone = with_block_contents(analysis, removed)
     found: dict[Kind, KindSize] = {}
     if blocks := count_of(analysis, analysis.empty(), Kind.BLOCK):
         found[Kind.BLOCK] = KindSize(Kind.BLOCK, (blocks,), (count_of(analysis, removed, Kind.BLOCK),), 1, 1)
@@ -262,36 +272,19 @@ def _layers(analysis: Analysis) -> dict[Kind, list[_Layer]]:
         pairs = [(analysis.sets[number], size) for number, size in zip(bundle.sets, bundle.sizes, strict=True)]
         wide = [pair for pair in pairs if pair[0].kind is Kind.WIDTH]
         for one, size in wide[:1] or pairs:
-            if one.kind is not Kind.BLOCK:
-                unit = _unit(analysis, one)
-                found.setdefault(one.kind, []).append(_Layer(bundle, one, unit, unit * size))
+            if one.kind is Kind.BLOCK:
+                continue
+            unit = 1
+            if one.kind is Kind.HEAD_DIM:
+                # A configuration counts channels, and a rotary embedding ties them in pairs.
+                units: list[int] = []
+                for tensor, dim in one.touches:
+                    sharing = (other for other in analysis.sets if other.kind in (Kind.HEAD, Kind.KV_GROUP))
+                    if heads := [other.count for other in sharing if (tensor, dim) in other.touches]:
+                        units.append(analysis.tensors[tensor].shape[dim] // (one.count * prod(heads)))
+                unit = max(min(units, default=1), 1)
+            found.setdefault(one.kind, []).append(_Layer(bundle, one, unit, unit * size))
     return {kind: [one for one in layers if one.bundle.most] or layers for kind, layers in found.items()}
-
-
-def _unit(analysis: Analysis, one: CoupledSet) -> int:
-    """How many a configuration counts for a structure: channels of a head dimension (pairs of a rotary embedding)."""
-    if one.kind is not Kind.HEAD_DIM:
-        return 1
-    units: list[int] = []
-    for tensor, dim in one.touches:
-        beside = (other for other in analysis.sets if other.kind in (Kind.HEAD, Kind.KV_GROUP))
-        if heads := [other.count for other in beside if (tensor, dim) in other.touches]:
-            units.append(analysis.tensors[tensor].shape[dim] // (one.count * prod(heads)))
-    return max(min(units, default=1), 1)
-
-
-def _query_heads(groups: KindSize, each: KindSize | None) -> KindSize:
-    """The query heads of a layer, where groups of them share keys and values; `each` is of one group."""
-    sizes, kept = (each.sizes[-1:], each.kept[-1:]) if each is not None else ((1,), (1,))
-    free = each is not None and each.step > 0
-    return KindSize(
-        Kind.HEAD,
-        tuple(size * sizes[0] for size in groups.sizes),
-        tuple(count * (kept or sizes)[0] for count in groups.kept),
-        1 if free else groups.step * sizes[0],
-        groups.least * (each.least if each is not None and free else sizes[0]),
-        None if free else groups.fixed,
-    )
 
 
 def _in_structures(analysis: Analysis, goal: Goal) -> dict[Kind, KindLimit]:
@@ -312,14 +305,12 @@ def _in_structures(analysis: Analysis, goal: Goal) -> dict[Kind, KindLimit]:
             raise PlanError("plan.kind_share", template, share=limit.share, kinds=title(plural(limit.kind)))
         if limit.count > known[limit.kind].sizes[-1]:
             raise _too_many(limit, known[limit.kind].sizes[-1])
-    if Kind.HEAD in asked and Kind.KV_GROUP in known:
-        each = _layers(analysis).get(Kind.HEAD, ())
-        asked |= _grouped(asked, known[Kind.HEAD], known[Kind.KV_GROUP], any(one.bundle.most for one in each))
-    return asked
-
-
-def _grouped(asked: dict[Kind, KindLimit], heads: KindSize, groups: KindSize, free: bool) -> dict[Kind, KindLimit]:
-    """Query heads as groups and heads of a group; without a number of groups, or where these are not `free`, groups."""
+    if Kind.HEAD not in asked or Kind.KV_GROUP not in known:
+        return asked
+    # Query heads are groups and heads of a group. Without a number of groups, or where the heads of a group are fixed,
+    # whole groups go.
+    heads, groups = known[Kind.HEAD], known[Kind.KV_GROUP]
+    free = any(one.bundle.most for one in _layers(analysis).get(Kind.HEAD, ()))
     wanted, each = heads.asked(asked[Kind.HEAD]), heads.sizes[0] // groups.sizes[0]
     given = asked.get(Kind.KV_GROUP)
     count = groups.asked(given) if given is not None else max(wanted // each, 1)
@@ -329,23 +320,21 @@ def _grouped(asked: dict[Kind, KindLimit], heads: KindSize, groups: KindSize, fr
             near = [each * n for n in (wanted // each, wanted // each + 1) if 0 < n <= groups.sizes[0]]
         else:
             near = [count * n for n in (kept, kept + 1) if 0 < n <= each] if free else [count * each]
-        template = (
-            "{heads:,} heads cannot be kept with {count:,} of {groups:,} key/value groups of {each:,} heads. Nearest "
-            "possible number of heads: {near}."
-        )
         raise PlanError(
             "plan.shape_groups",
-            template,
+            "{heads:,} heads cannot be kept with {count:,} of {groups:,} key/value groups of {each:,} heads. Nearest "
+            "possible number of heads: {near}.",
             heads=wanted,
             count=count,
             groups=groups.sizes[0],
             each=each,
             near=any_of(f"{one:,}" for one in near),
         )
-    return {Kind.KV_GROUP: KindLimit(Kind.KV_GROUP, count=count), Kind.HEAD: KindLimit(Kind.HEAD, count=kept)}
+    grouped = {Kind.KV_GROUP: KindLimit(Kind.KV_GROUP, count=count), Kind.HEAD: KindLimit(Kind.HEAD, count=kept)}
+    return asked | grouped
 
 
-def _number(analysis: Analysis, layer: _Layer, layers: Sequence[_Layer], limit: KindLimit) -> int:
+def _kept_number(analysis: Analysis, layer: _Layer, layers: Sequence[_Layer], limit: KindLimit) -> int:
     """How many a layer keeps; raises PlanError for a number that it cannot keep."""
     allowed = layer.allowed
     if not limit.count:

@@ -20,7 +20,7 @@ from ...errors import Message, OpenError, PlanError, SecateurError
 from ...jobs import CancelToken, NeverCancelled, check
 from ...messages import Phrase, any_of, listed, module_named, title
 from ...planning.count_balance import all_bundles, weakest_first
-from ...planning.kind_counts import with_what_they_hold
+from ...planning.isomorphic_classes import with_block_contents
 from ...planning.protocol import Goal, KindLimit, PlanStart, plural
 from ...planning.target_shape import plan_shape, shape_between
 from ...structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
@@ -359,7 +359,7 @@ def nearest_uniform(
     """
     try:
         uniform = keep_uniform(model, analysis)
-        gone, plan = with_what_they_hold(analysis, removed), analysis.empty()
+        gone, plan = with_block_contents(analysis, removed), analysis.empty()
         uneven: dict[Kind, Message] = {}
         for bundle in all_bundles(uniform):
             if (found := _uneven_message(analysis, bundle, removed, gone)) is not None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...planning.kind_counts import with_what_they_hold
+from ...planning.isomorphic_classes import with_block_contents
 from ...structures.analysis import Analysis, Kind, Mask
 from ..cut.cut import shapes
 from .config_fields import fields_of
@@ -63,7 +63,7 @@ def cached_by_heads(model: Any, analysis: Analysis, removed: Mask) -> tuple[int,
     whole = cached_numbers(model, analysis, analysis.empty())
     kinds = {one.kind for one in analysis.sets}
     holder = Kind.KV_GROUP if Kind.KV_GROUP in kinds else Kind.HEAD
-    heads, gone = analysis.empty(), with_what_they_hold(analysis, removed)
+    heads, gone = analysis.empty(), with_block_contents(analysis, removed)
     for one in analysis.sets:
         heads[one.structures] = one.kind is holder
         if one.kind is Kind.HEAD_DIM and removed[one.structures].any():

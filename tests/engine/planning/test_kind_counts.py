@@ -6,11 +6,13 @@ import torch
 from torch import nn
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.budget_schedule import round_goals
+from secateur.engine.planning.budget_schedule import goals_of
 from secateur.engine.planning.goal import reached, solve
-from secateur.engine.planning.kind_counts import structures_of, with_what_they_hold
+from secateur.engine.planning.isomorphic_classes import with_block_contents
+from secateur.engine.planning.kind_counts import structures_of
 from secateur.engine.planning.protocol import (
     KIND_LIMIT,
+    Choose,
     Cost,
     Goal,
     KindLimit,
@@ -85,7 +87,7 @@ def test_what_lies_in_a_removed_block_is_gone(analysis: Analysis) -> None:
     blocks = structures_of(analysis, Kind.BLOCK)
     assert blocks.sum() == LAYERS  # not their feed-forward branches, and not the stack of them
     plan = planned(analysis, KindLimit(Kind.BLOCK, count=3), KindLimit(Kind.HEAD, count=23))
-    gone = with_what_they_hold(analysis, plan)
+    gone = with_block_contents(analysis, plan)
     assert (~plan & blocks).sum() == 3
     assert (~gone & of_kind(analysis, Kind.HEAD)).sum() == 23  # 8 went with their block, and one more
     assert plan[of_kind(analysis, Kind.HEAD)].sum() == 1
@@ -131,7 +133,7 @@ def test_shares_of_equal_layers_are_even_where_each_layer_is_ranked_by_itself() 
 
 
 def test_rounds_come_closer_to_the_counts(analysis: Analysis) -> None:
-    goals = round_goals(analysis, Goal((), kept=(KindLimit(Kind.HEAD, count=8),)), analysis.empty(), 2)
+    goals = goals_of(analysis, Goal((), kept=(KindLimit(Kind.HEAD, count=8),)), analysis.empty(), Choose.SCORES, 2)
     assert [goal.kept for goal in goals] == [(KindLimit(Kind.HEAD, count=16),), (KindLimit(Kind.HEAD, count=8),)]
 
 

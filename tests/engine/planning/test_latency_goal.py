@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.budget_schedule import round_goals
+from secateur.engine.planning.budget_schedule import goals_of
 from secateur.engine.planning.goal import reached, solve
-from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.planning.protocol import Choose, Cost, Goal, Limit
 from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
@@ -89,7 +89,7 @@ def test_without_a_table_there_is_no_plan_and_whole_blocks_are_refused():
 
 def test_rounds_lie_between():
     made = table(Invented(CHAIN))
-    goals = round_goals(CHAIN, Goal((Limit(Cost.LATENCY, 0.49),), multiple=8), NONE, 2, made)
+    goals = goals_of(CHAIN, Goal((Limit(Cost.LATENCY, 0.49),), multiple=8), NONE, Choose.SCORES, 2, made)
     assert goals[0].limits[0].share == pytest.approx(0.7, rel=0.02) and goals[1].limits[0].share == 0.49
 
 

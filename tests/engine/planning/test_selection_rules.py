@@ -61,13 +61,15 @@ def test_the_lowest_of_all_compete_across_layers(analysis, scores) -> None:
     assert np.flatnonzero(after).tolist() == sorted(expected)
 
 
-def test_of_equal_scores_the_first_are_the_lowest(analysis, scores) -> None:
+def test_of_equal_scores_the_first_are_the_lowest(analysis) -> None:
     draw = np.random.default_rng(0)
-    for _ in range(20):
-        values = draw.integers(0, 4, 30).astype(float)
-        most = int(draw.integers(0, 31))
-        expected = np.argsort(values, kind="stable")[:most]
-        assert np.flatnonzero(selection_rules._lowest(values, most)).tolist() == sorted(expected.tolist())
+    here = np.concatenate([np.r_[one.structures] for one in analysis.sets if one.kind is not Kind.BLOCK])
+    for share in [0.0, *draw.random(18), 1.0]:
+        values = draw.integers(0, 4, analysis.count).astype(float)
+        expected = here[np.argsort(values[here], kind="stable")[: round(share * len(here))]]
+        rule = SelectionRule(which=StructureChoice.LOWEST_ALL, low=share)
+        found = selection_rules.meant_structures(analysis, values, analysis.empty(), rule)
+        assert np.flatnonzero(found).tolist() == sorted(expected.tolist())
 
 
 def test_scores_below_and_between(analysis, scores) -> None:

@@ -9,9 +9,9 @@ import transformers
 from torch import nn
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.budget_schedule import round_goals
+from secateur.engine.planning.budget_schedule import goals_of
 from secateur.engine.planning.goal import reached, solve
-from secateur.engine.planning.protocol import PRESETS, Cost, Goal, KindLimit, Limit, kind_limit_of, kind_named
+from secateur.engine.planning.protocol import PRESETS, Choose, Cost, Goal, KindLimit, Limit, kind_limit_of, kind_named
 from secateur.engine.planning.target_shape import shape_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
@@ -158,7 +158,7 @@ def test_locked_structures_are_named(uniform: Analysis) -> None:
 
 def test_rounds_go_to_the_shape_by_equal_factors(uniform: Analysis) -> None:
     goal = asked({"layers": 2, "width": 8, "heads": 2, "ffn": 12})
-    first, last = round_goals(uniform, goal, uniform.empty(), 2)
+    first, last = goals_of(uniform, goal, uniform.empty(), Choose.SCORES, 2)
     assert last == goal
     assert {one.kind: one.count for one in first.shape} == {
         Kind.BLOCK: 3 - round(3 - (3 * 2) ** 0.5), Kind.WIDTH: 16, Kind.HEAD: 4, Kind.KV_GROUP: 2,
@@ -172,7 +172,7 @@ def test_rounds_go_to_the_shape_by_equal_factors(uniform: Analysis) -> None:
 @pytest.mark.parametrize("rounds", [2, 3, 4])
 def test_every_round_asks_for_heads_and_groups_that_a_plan_has(free: Analysis, shape: dict, rounds: int) -> None:
     goal, plan, heads = asked(shape), free.empty(), HEADS
-    for one in round_goals(free, goal, plan, rounds):
+    for one in goals_of(free, goal, plan, Choose.SCORES, rounds):
         plan = solve(free, rated(free), one, plan).removed
         (heads,), (groups,) = (sizes(free, plan)[name] for name in ("head", "key/value group"))
         assert heads % groups == 0
@@ -183,7 +183,7 @@ def test_rounds_start_from_layers_that_keep_different_numbers(free: Analysis) ->
     neurons = [one for one in free.sets if one.kind is Kind.NEURON]
     plan = free.empty()
     plan[neurons[0].first : neurons[0].first + 8] = True
-    first, last = round_goals(free, asked({"ffn": 10}), plan, 2)
+    first, last = goals_of(free, asked({"ffn": 10}), plan, Choose.SCORES, 2)
     assert first.shape == (KindLimit(Kind.NEURON, count=20),)  # from 40 of 48
     solve(free, rated(free), last, solve(free, rated(free), first, plan).removed)
 
