@@ -140,7 +140,7 @@ def given(argv: Sequence[str], arguments: argparse.Namespace) -> frozenset[str]:
     return frozenset(name for name, value in vars(marked).items() if not isinstance(value, _Absent) or value)
 
 
-def typed(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def parse_kept(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options that were kept as plain JSON, as if they were typed now: a project may come from anybody.
 
     Args:

@@ -12,7 +12,7 @@ from ..sharing.session_files import save_project
 from .output import Reporter
 
 
-def kept(
+def run_with_autosave(
     session: Session, folder: str | None, reporter: Reporter, job: Job[Result], asked: Request | None = None
 ) -> Result:
     """Run a job; each state that it makes is in the project from then on, so that a kill takes only the step at work.
@@ -37,7 +37,7 @@ def kept(
 
 
 @contextmanager
-def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -> Generator[None]:
+def save_when_stopped(session: Session, folder: str | None, reporter: Reporter) -> Generator[None]:
     """What stops a run half-way does not take with it what was cut and recovered until then."""
     try:
         yield
@@ -46,11 +46,11 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
         if folder and len(session.states()) > 1:
             words = f"Work so far is saved in {folder}. Open it, or run the same command again to continue."
             try:
-                saved(session, folder, session.present.id, reporter)
+                save_result(session, folder, session.present.id, reporter)
             except SecateurError as second:  # what stopped the run is what is to be told
                 words = str(second)
         elif isinstance(error, ExportError):
-            _stays(session, reporter)
+            _note_kept_folder(session, reporter)
         elif folder and isinstance(error, KeyboardInterrupt):
             words = f"Nothing was made yet, so nothing was saved in {folder}."
         if isinstance(error, KeyboardInterrupt):
@@ -60,12 +60,12 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
         raise
 
 
-def saved(session: Session, folder: str | None, state: str, reporter: Reporter) -> str:
+def save_result(session: Session, folder: str | None, state: str, reporter: Reporter) -> str:
     """The project's folder, "" where none was asked for; where it cannot be written the session's own folder stays."""
     try:
         return reporter.finish(save_project(session, folder, state)) if folder else ""
     except SecateurError:
-        _stays(session, reporter)
+        _note_kept_folder(session, reporter)
         raise
     except KeyboardInterrupt:
         had = "keeps what was saved before" if is_project(str(folder)) else "holds nothing of this run"
@@ -73,6 +73,6 @@ def saved(session: Session, folder: str | None, state: str, reporter: Reporter) 
         raise
 
 
-def _stays(session: Session, reporter: Reporter) -> None:
+def _note_kept_folder(session: Session, reporter: Reporter) -> None:
     folder = session.location.stay()
     reporter.note(f"Work so far is kept in {folder}. Pass that folder as MODEL to continue, then delete it.")

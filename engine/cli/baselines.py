@@ -24,7 +24,7 @@ from .latency_text import measured_target, where
 from .model_args import project_folder, project_spec, use_device, use_threads
 from .output import Outcome, Reporter, Verdict
 from .settings import read_settings
-from .tables import columns, costs_of, metric_of, metric_value, percent, reported, size
+from .tables import columns, costs_of, metric_of, metric_on_test, metric_value, percent, size
 
 
 def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -83,13 +83,13 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     }
     shortfall = "\n".join(f"Baseline {one.asked.kind} not made: {with_hint(one.reason)}" for one in done.missed)
     beaten = Verdict.REGRESSION if done.verdict.worth is False else None
-    metric = reported(done.state)
+    metric = metric_on_test(done.state)
     head = f"{metric.name} (n = {metric.count:,})" if metric else ""
-    time = _timed_alike([original.timings, done.state.timings, *(one.timings for one in done.baselines)])
+    time = common_timing([original.timings, done.state.timings, *(one.timings for one in done.baselines)])
     rows = [["", "", "parameters", "MACs", "time" if time else "", "epochs", head]]
     for name, state in (("original", original), ("pruned", done.state)):
         cells = [size(state.parameters), _share(state.macs, original.macs), _time(state.timings, time), ""]
-        rows.append([state.id, name, *cells, metric_value(reported(state))])
+        rows.append([state.id, name, *cells, metric_value(metric_on_test(state))])
     for one in done.baselines:
         cells = [size(one.parameters), _share(one.macs, original.macs), _time(one.timings, time), str(one.epochs)]
         rows.append([one.id, one.title, *cells, metric_value(one.metric)])
@@ -100,7 +100,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 
 
 def _state(state: State) -> dict[str, Any]:
-    metric = reported(state)
+    metric = metric_on_test(state)
     timings = [to_plain(one) for one in state.timings]
     return {"id": state.id, "metric": None if metric is None else metric_of(metric), "timings": timings} | costs_of(
         state
@@ -111,14 +111,10 @@ def _share(macs: int, original: int) -> str:
     return f"{size(macs)} ({percent(macs / max(original, 1))})"
 
 
-def _timed_alike(rows: Sequence[tuple[Timing, ...]]) -> Timing | None:
+def common_timing(rows: Sequence[tuple[Timing, ...]]) -> Timing | None:
     """The last of the result's latencies whose place and machine all rows have one of; None where there is none."""
-    everywhere = set[object]().union(*map(_places, rows)).intersection(*map(_places, rows))
+    everywhere = set[object].intersection(*(set(map(_place, timings)) for timings in rows))
     return next((one for one in reversed(rows[1]) if _place(one) in everywhere), None)
-
-
-def _places(timings: tuple[Timing, ...]) -> set[object]:
-    return set(map(_place, timings))
 
 
 def _place(one: Timing) -> object:

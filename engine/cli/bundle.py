@@ -2,7 +2,6 @@
 
 import argparse
 from contextlib import closing
-from pathlib import Path
 
 from ..errors import SecateurError
 from ..export.staged_output import check_destination
@@ -13,7 +12,7 @@ from ..session.state_history import is_project
 from ..session.state_text import metric_of
 from ..session.structures_file import analysis_to_json
 from ..sharing.bundle import write_bundle
-from ..sharing.read_shared import Handed, handed
+from ..sharing.read_shared import handed
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import metric_value
 from ..text.format import byte_size, percent, size, thousands
@@ -65,25 +64,19 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         raise SecateurError(
             "cli.no_weights", "A bundle made from a bundle cannot hold weights. Make it from the project."
         )
-    structures = found.structures or _structures(path, arguments, reporter)
+    structures = found.structures
+    if not structures and is_bundle(path):
+        known = read_bundle(path).analysis
+        structures = b"" if known is None else analysis_to_json(known)
+    elif not structures:
+        # The project was saved before projects kept them: its model is opened.
+        with closing(Session()) as session:
+            trust = {name: getattr(arguments, name) for name in ("trust_pickle", "trust_code", "download")}
+            spec = ModelSpec(str(path), **trust)
+            structures = analysis_to_json(reporter.finish(session.open(spec, evaluate=False)).analysis)
     weights = found.weights if arguments.with_weights else None
     reporter.finish(write_bundle(out, found.history, found.recipe, found.state, structures, weights))
-    return _wrote(out, found, bool(weights))
-
-
-def _structures(path: Path, arguments: argparse.Namespace, reporter: Reporter) -> bytes:
-    """Of a project that was saved before projects kept them: its model is opened."""
-    if is_bundle(path):
-        known = read_bundle(path).analysis
-        return b"" if known is None else analysis_to_json(known)
-    with closing(Session()) as session:
-        trust = {name: getattr(arguments, name) for name in ("trust_pickle", "trust_code", "download")}
-        spec = ModelSpec(str(path), **trust)
-        return analysis_to_json(reporter.finish(session.open(spec, evaluate=False)).analysis)
-
-
-def _wrote(out: Path, found: Handed, weights: bool) -> Outcome:
     bytes_ = out.stat().st_size
-    content = {"command": "bundle", "files": [str(out)], "state": found.state, "weights": weights, "bytes": bytes_}
+    content = {"command": "bundle", "files": [str(out)], "state": found.state, "weights": bool(weights)}
     held = "with weights" if weights else "without weights"
-    return Outcome(content, f"wrote {out} ({byte_size(bytes_)}, {held}, no data)")
+    return Outcome(content | {"bytes": bytes_}, f"wrote {out} ({byte_size(bytes_)}, {held}, no data)")

@@ -10,10 +10,10 @@ from ..storage.serialization import to_json, to_plain
 from ..targets.protocol import TargetSpec
 from ..workflows.measure import measure_states
 from ..workflows.prune import PruneRequest
-from .output import Reporter, standard_output_kept
-from .prune import check_export, pruned, settle_request, write_export
+from .output import Reporter, keep_standard_output
+from .prune import check_export, run_prune, settle_request, write_export
 from .prune_request import DEFAULT
-from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verified
+from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verification_text
 
 BATCH = 64
 """Batch size that the demonstration measures at."""
@@ -26,11 +26,11 @@ def demo(folder: Path, asked: PruneRequest = DEFAULT) -> int:
     onnx = str(folder / "resnet-pruned.onnx")
     check_export(onnx, overwrite=True)
     reporter.note("No display found: running the demonstration without the window (pruning the bundled ResNet).")
-    with standard_output_kept(), closing(Session()) as session:
+    with keep_standard_output(), closing(Session()) as session:
         opened = reporter.finish(session.open(ModelSpec("bundled:resnet")))
         notes = list[str]()
         request = settle_request(session, opened, opened.state, asked, None, reporter, notes)
-        done = pruned(session, opened, opened.state, request, reporter, notes)
+        done = run_prune(session, opened, opened.state, request, reporter, notes)
         exported = write_export(session, done.result, onnx, reporter, overwrite=True)
         assert exported is not None
         target = TargetSpec(batch=BATCH)
@@ -60,7 +60,7 @@ def demo(folder: Path, asked: PruneRequest = DEFAULT) -> int:
             f"({target.runtime}, {target.threads} thread, median of {before.runs} runs, {before.machine})",
             "```",
             "",
-            f"{verified(done.cut.verification)}.",
+            f"{verification_text(done.cut.verification)}.",
             "",
             f"{export_line(exported)}.",
             "",

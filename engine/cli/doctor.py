@@ -9,8 +9,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from subprocess import PIPE
 from typing import Any
@@ -79,7 +79,7 @@ class Package:
 
 def doctor(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Look at packages, devices and folders; a package that Secateur needs and that is missing or broken is a fault."""
-    packages = examined(metadata.requires(NAME) or [])
+    packages = list_packages(metadata.requires(NAME) or [])
     needed = [one for one in packages if not one.extra and one.fault]
     cache = user_cache()
     content: dict[str, Any] = {
@@ -105,26 +105,44 @@ def doctor(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         ["cache", f"{content['cache']}, {content['free_disk'] / 1e9:.3g} GB free on its disk"],
     ]
     needed = [[f"  {one.name}", one.version or "-", one.fault] for one in packages if not one.extra]
-    wanted = [[f"  {use}", _state([one for one in packages if one.extra == extra])] for extra, use in EXTRAS.items()]
-    devices = [[f"  {one['name']}", *_device(one)] for one in content["devices"]] or [["  unknown"]]
+    wanted = list[list[str]]()
+    for extra, use in EXTRAS.items():
+        own = [one for one in packages if one.extra == extra]
+        state = ", ".join(f"{one.name} {one.version}".strip() + (f": {one.fault}" if one.fault else "") for one in own)
+        faulty = next((one for one in own if one.fault), None)
+        wanted.append([f"  {use}", state if faulty is None else f"{state}; {command_for(faulty)}"])
+    devices = list[list[str]]()
+    for one in content["devices"]:
+        space = f"{byte_size(one['free'])} free of {byte_size(one['total'])}" if one["total"] else "memory unknown"
+        load = "" if one["load"] is None else f", {100 * one['load']:.0f} % used"
+        half = f"{one['half']}{'' if one['fast'] else ', slower than float32'}" if one["half"] else "float32 only"
+        devices.append([f"  {one['name']}", one["title"] or "-", space + load, half])
     sections = (
         ("", columns(machine, left=2)),
-        ("Computes with\n", columns(devices, left=4)),
+        ("Computes with\n", columns(devices or [["  unknown"]], left=4)),
         ("Needed\n", columns(needed, left=3)),
         ("For\n", columns(wanted, left=2)),
     )
     return Outcome(content, "\n\n".join([*(title + rows for title, rows in sections), content["update"]]), shortfall)
 
 
-def examined(requirements: Sequence[str]) -> list[Package]:
+def list_packages(requirements: Sequence[str]) -> list[Package]:
     """All packages of a list of requirements: those that are needed, then those of the extras that a user may want."""
-    found = list(_asked_for(requirements))
+    parsed, found = [Requirement(text) for text in requirements], list[Package]()
+    for extra in ("", *EXTRAS):
+        for one in parsed:
+            marker = str(one.marker or "")
+            if bool(extra) != ("extra" in marker) or not (one.marker is None or one.marker.evaluate({"extra": extra})):
+                continue
+            try:
+                version = metadata.version(one.name)
+                fault = "" if one.specifier.contains(version, prereleases=True) else f"{version} is not {one.specifier}"
+            except metadata.PackageNotFoundError:
+                version, fault = "", "not installed"
+            found.append(Package(one.name, extra, version, str(one.specifier), fault))
     modules = {one.name: MODULES.get(one.name, one.name.replace("-", "_")) for one in found if one.version}
     faults = load(list(modules.values()))
-    return [
-        Package(one.name, one.extra, one.version, one.asked, one.fault or faults.get(modules.get(one.name, ""), ""))
-        for one in found
-    ]
+    return [replace(one, fault=one.fault or faults.get(modules.get(one.name, ""), "")) for one in found]
 
 
 def load(modules: Sequence[str]) -> dict[str, str]:
@@ -153,35 +171,3 @@ def load(modules: Sequence[str]) -> dict[str, str]:
 def command_for(one: Package) -> str:
     """The command that installs a package for the Python that runs this."""
     return command_to_install(f"{one.name}{one.asked}" if not one.extra else f"{NAME}[{one.extra}]")
-
-
-def _asked_for(requirements: Sequence[str]) -> Iterator[Package]:
-    """The packages, with what their metadata tell; in the order of `EXTRAS`."""
-    parsed = [Requirement(text) for text in requirements]
-    for extra in ("", *EXTRAS):
-        for one in parsed:
-            told = str(one.marker or "")
-            if bool(extra) != ("extra" in told) or not (one.marker is None or one.marker.evaluate({"extra": extra})):
-                continue
-            try:
-                version = metadata.version(one.name)
-            except metadata.PackageNotFoundError:
-                yield Package(one.name, extra, "", str(one.specifier), "not installed")
-                continue
-            fault = "" if one.specifier.contains(version, prereleases=True) else f"{version} is not {one.specifier}"
-            yield Package(one.name, extra, version, str(one.specifier), fault)
-
-
-def _device(one: dict[str, Any]) -> list[str]:
-    """Maker's name, memory and load, and which mixed precision serves there."""
-    memory = f"{byte_size(one['free'])} free of {byte_size(one['total'])}" if one["total"] else "memory unknown"
-    load = "" if one["load"] is None else f", {100 * one['load']:.0f} % used"
-    half = f"{one['half']}{'' if one['fast'] else ', slower than float32'}" if one["half"] else "float32 only"
-    return [one["title"] or "-", memory + load, half]
-
-
-def _state(packages: Sequence[Package]) -> str:
-    """What is installed of an extra, or what is wrong with it and the command that mends that."""
-    said = ", ".join(f"{one.name} {one.version}".strip() + (f": {one.fault}" if one.fault else "") for one in packages)
-    faulty = next((one for one in packages if one.fault), None)
-    return said if faulty is None else f"{said}; {command_for(faulty)}"

@@ -37,7 +37,9 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
                 for name, one in EXPORTERS.items()
             ]
             return Outcome(content | {"formats": [*EXPORTERS]}, columns(rows, left=3))
-        places = {format: _place(arguments, folder.name, state.id, format) for format in formats}
+        # Named by project, state and format, so that files of several states can stand in one folder.
+        parent, stem = (arguments.out or Path()).expanduser().absolute(), f"{folder.name}-{state.id}"
+        places = {format: parent / f"{stem}{EXPORTERS[format].suffix or f'-{format}'}" for format in formats}
         for format, place in places.items():
             require(samples_refusal(format, session.has_task))
             for one in EXPORTERS[format].places(place):
@@ -53,10 +55,3 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "files": [file for one in done for file in one.files],
     }
     return Outcome(content, "\n".join(map(export_line, done)))
-
-
-def _place(arguments: argparse.Namespace, project: str, state: str, format: str) -> Path:
-    """Where a format is written: beside its fellows, named by project and state, a folder by its format too."""
-    suffix = EXPORTERS[format].suffix
-    name = f"{project}-{state}{suffix}" if suffix else f"{project}-{state}-{format}"
-    return (arguments.out or Path()).expanduser().absolute() / name

@@ -75,7 +75,7 @@ def latency_lines(found: LatencyOutcome) -> list[str]:
     numbers = f"asked for {found.asked:.3g} ms, predicted {found.predicted:.3g} ms, measured {now:.3g} ms"
     return [
         f"the latency ({where(found.table.target)}): {numbers}; the original {before:.3g} ms: {speed(before, now)}",
-        f"  {trusted(found.table)}",
+        f"  {trust_text(found.table)}",
     ]
 
 
@@ -84,7 +84,7 @@ def speed(before: float, now: float) -> str:
     return f"{before / now:.2f} times as fast" if now <= before else f"slower: {now / before:.2f} times as long"
 
 
-def trusted(table: LatencyTable) -> str:
+def trust_text(table: LatencyTable) -> str:
     """How far a table can be trusted, in one line."""
     trust = table.trust
     text = (

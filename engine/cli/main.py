@@ -16,10 +16,18 @@ from ..storage.serialization import to_json
 from .arguments import WrongUsage, given, parser
 from .commands import COMMANDS
 from .flag_hints import with_hint
-from .output import Outcome, Reporter, check_names, error_as_json, one_line, printable, standard_output_kept
+from .output import Outcome, Reporter, check_names, error_as_json, keep_standard_output, one_line, printable
 
 PARALLEL = frozenset({"prune", "shear", "sweep", "run"})
 """Commands that score or train, which several processes do together; every other one runs in one process."""
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+NOTHING = "What was finished before stays; no file is half written."
+"""What stays of a command that knows of nothing in particular."""
+SHOWN, WIDEST = 2, 300
+"""Lines of details that are shown unasked, and their characters."""
+TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
+"""What only a traceback has, also one without its first lines."""
+Command = Callable[[argparse.Namespace, Reporter], Outcome]
 Result = TypeVar("Result")
 
 
@@ -48,15 +56,6 @@ def led(arguments: argparse.Namespace, command: Callable[[], Result]) -> Result 
         return None
 
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-NOTHING = "What was finished before stays; no file is half written."
-"""What stays of a command that knows of nothing in particular."""
-SHOWN, WIDEST = 2, 300
-"""Lines of details that are shown unasked, and their characters."""
-TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
-"""What only a traceback has, also one without its first lines."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
@@ -81,34 +80,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.json = arguments.json and launched().rank == LEADER  # of several processes one has the result
     reporter = Reporter()
     try:
-        with standard_output_kept():
-            outcome = led(arguments, lambda: _command(arguments.command)(arguments, reporter))
+        with keep_standard_output():
+            # Loaded now: `--help` and wrong usage need no torch.
+            name = COMMANDS[arguments.command]
+            command: Command = getattr(import_module(f".{name}", __package__), name)
+            outcome = led(arguments, lambda: command(arguments, reporter))
     except KeyboardInterrupt:
         reporter.clear()
         sys.stderr.write(f"Stopped. {reporter.stays or NOTHING}\n")
         return INTERRUPTED
     except SecateurError as error:
-        return _failed(lack_of_memory(error) or error, arguments)
+        return _print_failure(lack_of_memory(error) or error, arguments)
     except (Exception, SystemExit) as error:  # A model's forward may exit, too.
-        return _failed(lack_of_memory(error) or unusable(error) or _unexpected(error), arguments)
-    return DONE if outcome is None else _printed(outcome, arguments)
+        words = (str(error).strip().splitlines() or [""])[0]
+        template = "Unexpected error: {error}. Run again with --verbose for details."
+        text = f"{type(error).__name__}: {words}".rstrip(": .")
+        unexpected = SecateurError("cli.unexpected", template, traceback.format_exc(), error=text)
+        return _print_failure(lack_of_memory(error) or unusable(error) or unexpected, arguments)
+    shortfall = ""
+    if outcome is not None:  # of several processes one has the result
+        shortfall = printable(outcome.shortfall)
+        text = to_json(outcome.as_json()).decode() if arguments.json else printable(outcome.text)
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+    if shortfall:
+        sys.stderr.write(shortfall + "\n")
+    return FAILED if shortfall else DONE
 
 
-def _command(name: str) -> Callable[[argparse.Namespace, Reporter], Outcome]:
-    """The function of a command, loaded now: `--help` and wrong usage need no torch."""
-    return getattr(import_module(f".{COMMANDS[name]}", __package__), COMMANDS[name])
-
-
-def _printed(outcome: Outcome, arguments: argparse.Namespace) -> int:
-    text = to_json(outcome.as_json()).decode() if arguments.json else printable(outcome.text)
-    sys.stdout.write(text.rstrip("\n") + "\n")
-    sys.stdout.flush()
-    if outcome.shortfall:
-        sys.stderr.write(printable(outcome.shortfall) + "\n")
-    return FAILED if outcome.shortfall else DONE
-
-
-def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
+def _print_failure(error: SecateurError, arguments: argparse.Namespace) -> int:
     sys.stderr.write(f"{one_line(with_hint(error.message))}\n")
     lines = [one_line(line) for line in error.details.splitlines()]
     if not arguments.verbose:  # three lines are a refusal that people read; what a library says has any number
@@ -124,13 +124,6 @@ def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
 def _print_error(error: SecateurError) -> None:
     content = error_as_json(error.message, one_line(with_hint(error.message)), error.details)
     sys.stdout.write(to_json(content).decode() + "\n")
-
-
-def _unexpected(error: BaseException) -> SecateurError:
-    words = (str(error).strip().splitlines() or [""])[0]
-    template = "Unexpected error: {error}. Run again with --verbose for details."
-    text = f"{type(error).__name__}: {words}".rstrip(": .")
-    return SecateurError("cli.unexpected", template, traceback.format_exc(), error=text)
 
 
 if __name__ == "__main__":

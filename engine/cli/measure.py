@@ -9,7 +9,7 @@ from typing import Any
 from ..export.staged_output import require_free
 from ..session.session import Session
 from ..session.state_history import StateHistory
-from ..session.states import State, measurable_exports
+from ..session.states import measurable_exports
 from ..storage.folder_lock import ENGINE, FolderLock
 from ..storage.serialization import to_plain
 from ..targets.protocol import Latency, Timing
@@ -26,7 +26,15 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure the original and the result, or write a bench, or read its results."""
     folder = project_folder(arguments)
     if arguments.results:
-        return _outcome({one.id: one.timings[-1] for one in _taken(folder, arguments.results, reporter)})
+        # The model is not opened: another process must not write to the project meanwhile all the same.
+        lock = FolderLock(folder, ENGINE)
+        reporter.finish(lock.wait())
+        try:
+            history = StateHistory(folder)
+            history.read()
+            return _outcome({one.id: one.timings[-1] for one in take_results(history, arguments.results)})
+        finally:
+            lock.release()
     target = measured_target(arguments)
     for taken in not_a_bench(Path(arguments.bench)) if arguments.bench else ():
         require_free(taken, arguments.overwrite)
@@ -36,29 +44,13 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reporter.finish(session.open(spec, evaluate=False))
         ids = tuple(dict.fromkeys((session.states()[0].id, session.present.id)))
         if arguments.bench:
-            return _written(*reporter.finish(write_remote_bench(session, ids, arguments.bench, target)))
+            bench, command = reporter.finish(write_remote_bench(session, ids, arguments.bench, target))
+            text = f"wrote {bench}\ncopy it to the other machine and run there: {command}\n"
+            text += "then read its results with --results"
+            return Outcome({"command": "measure", "folder": bench, "run": command}, text)
         exports = tuple(name for one in ids for name in measurable_exports(session.history.state(one), target))
         timings = reporter.finish(measure_states(session, (*ids, *exports), target))
         return _outcome(dict(zip((*ids, *exports), timings, strict=True)))
-
-
-def _taken(folder: Path, results: Path, reporter: Reporter) -> tuple[State, ...]:
-    """The states of a project with what another machine measured of them."""
-    lock = FolderLock(folder, ENGINE)
-    reporter.finish(lock.wait())
-    try:
-        history = StateHistory(folder)
-        history.read()
-        return take_results(history, results)
-    finally:
-        lock.release()
-
-
-def _written(folder: str, command: str) -> Outcome:
-    text = (
-        f"wrote {folder}\ncopy it to the other machine and run there: {command}\nthen read its results with --results"
-    )
-    return Outcome({"command": "measure", "folder": folder, "run": command}, text)
 
 
 def _outcome(timings: Mapping[str, Timing]) -> Outcome:

@@ -170,7 +170,7 @@ def check_names(arguments: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def standard_output_kept() -> Generator[None]:
+def keep_standard_output() -> Generator[None]:
     """Send what is printed to standard error until the block ends."""
     sys.stdout.flush()
     kept = os.dup(1)

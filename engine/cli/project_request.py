@@ -20,7 +20,7 @@ from ..session.states import OVER_SSH, Request, State
 from ..sources.protocol import change_model
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_json
-from .arguments import WrongUsage, typed
+from .arguments import WrongUsage, parse_kept
 from .model_args import model_spec
 from .options import about_choice, about_recovery, about_run, about_target
 from .output import Reporter
@@ -87,7 +87,7 @@ def is_left_behind(asked: Request, folder: str | None) -> bool:
     return known is not None and replace(known, result="") == asked
 
 
-def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
+def resume_arguments(arguments: argparse.Namespace) -> argparse.Namespace:
     """Arguments that name the project in the model's place, where the same command of this user left it.
 
     The command was on a model of the same name; whether that has the same weights is seen when the project is opened.
@@ -107,7 +107,7 @@ def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
     return found
 
 
-def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Namespace:
+def continue_sweep(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Namespace:
     """Arguments of a sweep on a project: it is written to, and what is not given now is as when the sweep began."""
     history = _history(arguments.model)
     if history is None:
@@ -128,7 +128,7 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
         )
         raise OpenError("cli.machine", template, folder=arguments.model, address=known.elsewhere)
     try:
-        again = typed(arguments.command, kept)
+        again = parse_kept(arguments.command, kept)
     except WrongUsage as error:
         template = "{folder} holds invalid sweep settings ({reason}). Restore it from a backup."
         raise OpenError("cli.settings", template, folder=arguments.model, reason=error.message) from error
@@ -152,7 +152,7 @@ def _request(history: StateHistory) -> Request | None:
     known = history.request
     if known is None or GOALS.isdisjoint(known.options):  # a recipe that runs has none of these options
         return known
-    usual = argparse.Namespace(**typed(known.command, dict.fromkeys(GOALS | _names())))
+    usual = argparse.Namespace(**parse_kept(known.command, dict.fromkeys(GOALS | _names())))
     return replace(known, options=options_of(usual) | known.options)
 
 

@@ -22,7 +22,6 @@ from ..recovery.expected_result import cut_model, expectation
 from ..recovery.protocol import RecoverySettings, Repair, require_mixable, require_tokens
 from ..scoring.criteria import DEFAULTS
 from ..session.measurement_cache import user_cache
-from ..session.open_model import Prepared
 from ..session.session import Session
 from ..session.state_history import is_project
 from ..session.states import OpenedModel, State, StateKind
@@ -31,15 +30,15 @@ from ..storage.serialization import to_plain
 from ..workflows.budget_search import SearchResult, brief_limit, search_budget
 from ..workflows.export import BROKEN_PROMISE, export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in
-from ..workflows.prune import PrunePlan, PruneRequest, criterion_of, decide_request, plan_prune, prune_state
+from ..workflows.prune import PruneRequest, criterion_of, decide_request, plan_prune, prune_state
 from ..workflows.shape_answer import ShapePlan
 from ..workflows.shape_plan import configuration_notes, shape_plan
-from .autosave import kept, saved, saved_if_stopped
+from .autosave import run_with_autosave, save_result, save_when_stopped
 from .flag_hints import with_hint
 from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, no_budget_error
 from .model_args import model_spec, require_preprocessing, use_device, use_threads
 from .output import Outcome, Reporter, Verdict
-from .project_request import options_of, own_files, request_of, resumed, start_of
+from .project_request import options_of, own_files, request_of, resume_arguments, start_of
 from .prune_request import request_as_json, request_from
 from .settings import read_settings
 from .tables import (
@@ -51,17 +50,17 @@ from .tables import (
     export_of,
     goal_of,
     layer_repairs_of,
+    metric_on_test,
     metrics_of,
     outputs_lines,
     outputs_of,
     repairs_of,
-    reported,
     searches_of,
     shape_content,
     shape_lines,
     stops_of,
     verification_of,
-    verified,
+    verification_text,
 )
 
 
@@ -98,7 +97,7 @@ class PruneOutcome:
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
-    typed, arguments = arguments, resumed(arguments)
+    typed, arguments = arguments, resume_arguments(arguments)
     asked = request_from(arguments)
     files, overwrite = (), arguments.overwrite
     if arguments.export:
@@ -110,7 +109,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
-        reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
+        reserve_folder(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments), same_weights=arguments.model != typed.model))
         require_data(session, opened, arguments)
         start = start_of(session, arguments)
@@ -118,13 +117,13 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         for note in opened.notes:
             reporter.note(with_hint(note))
         decided = settle_request(session, opened, start, asked, arguments.multiple, reporter, notes)
-        with saved_if_stopped(session, arguments.save, reporter):
+        with save_when_stopped(session, arguments.save, reporter):
             request = request_of(arguments, start, files)
             session.history.ask(request)
-            done = pruned(session, opened, start, decided, reporter, notes, arguments.save)
+            done = run_prune(session, opened, start, decided, reporter, notes, arguments.save)
             exported = write_export(session, done.result, arguments.export, reporter, overwrite)
             session.history.ask(replace(request, result=done.result.id))
-        project = saved(session, arguments.save, done.result.id, reporter)
+        project = save_result(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
     return _outcome(arguments, done, result, replace(asked, goal=decided.goal), exported, project)
 
@@ -179,7 +178,7 @@ def settle_request(
     return replace(request, goal=goal)
 
 
-def pruned(
+def run_prune(
     session: Session,
     opened: OpenedModel,
     start: State,
@@ -193,14 +192,24 @@ def pruned(
     Each state gets into the folder; one that was made before is not made again.
     """
     plan = expected = found = scores = None
-    goal, run = request.goal, partial(kept, session, folder, reporter)
+    spec, original = session.prepared.spec, session.prepared.opened.model
+    goal, run = request.goal, partial(run_with_autosave, session, folder, reporter)
     if start is not session.present:
         words = "What it finished with the same settings is not repeated."
         reporter.note(f"Resuming an earlier run from {start.id}. {words}")
     elif not request.lose:
         plan = reporter.finish(plan_prune(session, start.id, request))
         notes += [] if plan.note is None else [str(plan.note)]
-        expected = _note_outlook(opened, session.prepared, plan, reporter)
+        recovery = plan.request.recovery
+        if recovery is not None and opened.task is not None:
+            # What our benchmarks saw of such a cut and its recovery, if any, and which configurations describe it.
+            model = cut_model(opened.analysis, plan.removed, opened.task.metric, len(opened.task.classes))
+            expected = expectation(model, recovery)
+            if expected is not None:
+                reporter.note(str(expected))
+            if not spec.uniform:
+                for note in configuration_notes(original, opened.analysis, plan.removed):
+                    reporter.note(with_hint(note))
     if request.lose:
         limit = brief_limit(request.lose, request.lowered, request.recovery)
         scores = reporter.finish(session.score(start.id, request.criterion, request.choices, request.seed))
@@ -222,29 +231,13 @@ def pruned(
     for note in notes:
         reporter.note(note)
     got = reached(opened.analysis, goal, session.removed(made[-1].id), table)
-    shape, spec = None, session.prepared.spec
+    shape = None
     if goal.shape or spec.uniform:
-        model, gone = session.prepared.opened.model, session.removed(made[-1].id)
-        before = session.removed(start.id)
-        shape = shape_plan(opened.name, model, opened.analysis, gone, spec.uniform, request.goal, before)
+        gone, before = session.removed(made[-1].id), session.removed(start.id)
+        shape = shape_plan(opened.name, original, opened.analysis, gone, spec.uniform, request.goal, before)
     return PruneOutcome(
         opened, made, cut, made[-1], request.criterion, got, tuple(notes), expected, latency, found, shape
     )
-
-
-def _note_outlook(opened: OpenedModel, prepared: Prepared, plan: PrunePlan, reporter: Reporter) -> Message | None:
-    """Say what our benchmarks saw of such a cut and its recovery, if any, and which configurations describe it."""
-    recovery = plan.request.recovery
-    if recovery is None or opened.task is None:
-        return None
-    classes = len(opened.task.classes)
-    expected = expectation(cut_model(opened.analysis, plan.removed, opened.task.metric, classes), recovery)
-    if expected is not None:
-        reporter.note(str(expected))
-    if not prepared.spec.uniform:
-        for note in configuration_notes(prepared.opened.model, opened.analysis, plan.removed):
-            reporter.note(with_hint(note))
-    return expected
 
 
 def check_export(path: str, overwrite: bool) -> None:
@@ -280,7 +273,7 @@ def write_export(
     return reporter.finish(export_usual(session, state, path))
 
 
-def reserved(session: Session, folder: str | None, model: str, reporter: Reporter, overwrite: bool) -> None:
+def reserve_folder(session: Session, folder: str | None, model: str, reporter: Reporter, overwrite: bool) -> None:
     """Let no other process write to the project until this one is done; refuse one that may not be written to."""
     if folder:
         reporter.finish(session.location.hold(folder))
@@ -306,7 +299,7 @@ def require_data(session: Session, opened: OpenedModel, arguments: argparse.Name
     require_preprocessing(opened, arguments)
 
 
-def regression(judged: GoalVerdict | None) -> bool:
+def has_regressed(judged: GoalVerdict | None) -> bool:
     """Whether the metric fell by more than was allowed."""
     return judged is not None and judged.metric is not None and judged.metric.met is False
 
@@ -323,14 +316,12 @@ def _outcome(
     got = result.macs / max(original.macs, 1)
     removed = {key: len(indices) for key, indices in result.removed.items()}
     # The verdict on the goal, with the latency as measured.
-    costs = tuple(
-        replace(one, got=ceil(done.latency.measured.undisturbed * 1e6))
-        if one.cost is Cost.LATENCY and done.latency is not None
-        else one
-        for one in done.reached
-    )
-    judged = goal_verdict(costs, reported(done.opened.state), reported(result), asked.lose)
-    lost = f"{judged.sentence}." if judged is not None and regression(judged) else ""
+    costs = done.reached
+    if done.latency is not None:
+        measured = ceil(done.latency.measured.undisturbed * 1e6)
+        costs = tuple(replace(one, got=measured) if one.cost is Cost.LATENCY else one for one in costs)
+    judged = goal_verdict(costs, metric_on_test(done.opened.state), metric_on_test(result), asked.lose)
+    lost = f"{judged.sentence}." if judged is not None and has_regressed(judged) else ""
     content = {
         "command": arguments.command,
         "model": done.opened.name,
@@ -361,8 +352,9 @@ def _outcome(
             *stops_of(done.states),
         ],
     }
+    missed = [one for one in done.reached if one.got > one.asked and one.cost is not Cost.LATENCY]
     short = [
-        lost or _shortfall(done.reached),
+        lost or (f"Goal missed: {'; '.join(asked_and_got(missed))}." if missed else ""),
         ("" if done.latency is None else str(done.latency.shortfall or "")),
         *stops_of(done.states),
     ]
@@ -373,7 +365,7 @@ def _outcome(
     lines += shape_lines(done.shape) if done.shape else []
     lines += latency_lines(done.latency) if done.latency else []
     lines += loss_lines(done.found) if done.found else []
-    lines += [verified(done.cut.verification), *(f"  {line}" for line in outputs_lines(done.opened.analysis))]
+    lines += [verification_text(done.cut.verification), *(f"  {line}" for line in outputs_lines(done.opened.analysis))]
     lines += [f"  repaired: {repair}" for repair in done.cut.repairs]
     lines += searches_of(done.states)
     lines += layer_repairs_of(done.states)
@@ -381,8 +373,3 @@ def _outcome(
     lines += [f"saved {saved}"] if saved else []
     text = "\n".join(lines)
     return Outcome(content, text, " ".join(filter(None, short)), Verdict.REGRESSION if lost else None)
-
-
-def _shortfall(reached: tuple[Reached, ...]) -> str:
-    missed = [one for one in reached if one.got > one.asked and one.cost is not Cost.LATENCY]
-    return f"Goal missed: {'; '.join(asked_and_got(tuple(missed)))}." if missed else ""

@@ -21,21 +21,21 @@ from ..session.states import Request, StateKind
 from ..sources.named_code import by_hand
 from ..sources.protocol import ModelSpec, change_model
 from ..storage.paths import absolute_to
-from .autosave import kept, saved, saved_if_stopped
+from .autosave import run_with_autosave, save_result, save_when_stopped
 from .flag_hints import with_hint
 from .model_args import inputs_of, require_preprocessing, task_spec, use_device, use_threads
 from .output import Outcome, Reporter
 from .project_request import is_left_behind, own_files
-from .prune import check_export, check_save, reserved
+from .prune import check_export, check_save, reserve_folder
 from .settings import given_settings
-from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verified
+from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verification_text
 
 
 def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Run a recipe as the arguments say."""
     path, mode = arguments.recipe, Mode(arguments.mode) if arguments.mode else None
     recorded = recipe_at(path.absolute())
-    recipe = with_model(recorded, lambda model: _model(model, arguments))
+    recipe = with_model(recorded, partial(_model_to_open, arguments))
     task = task_spec(arguments)
     consent = (
         FULL_CONSENT if arguments.trust_code else consent_at(path.absolute(), recorded) | by_hand(arguments.model, task)
@@ -62,13 +62,13 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads or first.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments, first.device)
-        reserved(session, arguments.save, there, reporter, arguments.overwrite)
-        with saved_if_stopped(session, arguments.save, reporter):
+        reserve_folder(session, arguments.save, there, reporter, arguments.overwrite)
+        with save_when_stopped(session, arguments.save, reporter):
             check = partial(require_preprocessing, arguments=arguments)
             job = replay(recipe, session, arguments.trust_pickle, None, mode, consent, destination, there, check)
-            done = kept(session, arguments.save, reporter, job, asked)
+            done = run_with_autosave(session, arguments.save, reporter, job, asked)
         session.history.ask(replace(asked, result=done.states[-1].id))
-        project = saved(session, arguments.save, done.states[-1].id, reporter)
+        project = save_result(session, arguments.save, done.states[-1].id, reporter)
     original, result = done.states[0], done.states[-1]
     cuts = [state for state in done.states if state.kind is StateKind.CUT]
     content = {
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "files": [file for one in done.exported for file in one.files] + ([project] if project else []),
         "notes": [str(note) for note in (*done.opened.notes, *done.notes)],
     }
-    lines = [done.opened.name, comparison(original, result), *(verified(state.verification) for state in cuts)]
+    lines = [done.opened.name, comparison(original, result), *(verification_text(state.verification) for state in cuts)]
     lines += [export_line(one) for one in done.exported]
     lines += [with_hint(note) for note in (*done.opened.notes, *done.notes)]
     lines += [f"not in this model: {name}" for name in done.missing]
@@ -96,7 +96,8 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     return Outcome(content, "\n".join(lines), shortfall)
 
 
-def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
+def _model_to_open(arguments: argparse.Namespace, recorded: ModelSpec) -> ModelSpec:
+    """What is opened in the place of the recorded model: the same at another place, its next version, other data."""
     recorded = change_model(recorded, followed(arguments.moved or ()))
     given = given_settings(ModelSpec, arguments, apart=("trust_pickle", "moved", "inputs"))
     changed = {name: value for name, value in given.items() if value is not False}

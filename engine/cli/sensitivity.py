@@ -2,16 +2,13 @@
 
 import argparse
 from contextlib import closing
-from typing import Any
 
 from ..errors import TaskError
 from ..planning.protocol import Goal
 from ..scoring.criteria import default_criterion
 from ..scoring.score_options import Choices
-from ..sensitivity.protocol import Sensitivity
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
-from ..structures.analysis import Analysis
 from ..workflows.sensitivity import measure_sensitivity
 from .flag_hints import with_hint
 from .model_args import model_spec, refuse_preprocessing, use_device, use_threads
@@ -42,6 +39,7 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             session, state, criterion, tuple(arguments.shares), goal, choices=read_settings(Choices, arguments)
         )
         found = reporter.finish(job)
+    sets = {one.key: one for one in opened.analysis.sets}
     content = {
         "command": "sensitivity",
         "model": opened.name,
@@ -49,11 +47,22 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "criterion": criterion,
         "metric": metric_of(found.metric),
         "shares": found.shares.tolist(),
-        "sets": [_set(opened.analysis, found, row) for row in range(len(found.keys))],
+        "sets": [
+            {
+                "key": key,
+                "kind": str(sets[key].kind),
+                "module": sets[key].module,
+                "count": sets[key].count,
+                "removed": found.removed[row].tolist(),
+                "values": found.values[row].tolist(),
+                "errors": found.errors[row].tolist(),
+            }
+            for row, key in enumerate(found.keys)
+        ],
         "notes": [str(note) for note in (*opened.notes, *found.notes)],
     }
     # A row for each set, in the order of the model.
-    metric, sets = found.metric, {one.key: one for one in opened.analysis.sets}
+    metric = found.metric
     head = f"{metric.name} on the {metric.split} split (n = {metric.count}): {metric_value(metric)}"
     rows = [[f"removed, by {found.criterion}", "", *(percent(share) for share in found.shares)]]
     for key, values in zip(found.keys, found.values.tolist(), strict=True):
@@ -61,16 +70,3 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         words = (f"{100 * value:.1f}" if metric.percent else f"{value:.4g}" for value in values)
         rows.append([one.module or "(model)", f"{one.count} {one.kind}", *words])
     return Outcome(content, "\n".join([opened.name, f"{head}\n\n{columns(rows, left=2)}", *map(str, found.notes)]))
-
-
-def _set(analysis: Analysis, found: Sensitivity, row: int) -> dict[str, Any]:
-    one = next(one for one in analysis.sets if one.key == found.keys[row])
-    return {
-        "key": one.key,
-        "kind": str(one.kind),
-        "module": one.module,
-        "count": one.count,
-        "removed": found.removed[row].tolist(),
-        "values": found.values[row].tolist(),
-        "errors": found.errors[row].tolist(),
-    }

@@ -25,7 +25,7 @@ from .output import Outcome, Reporter
 from .prune import prune
 from .prune_request import request_from
 from .settings import given_settings, read_settings
-from .tables import columns, export_line, export_of, shape_content, shape_lines, verification_of, verified
+from .tables import columns, export_line, export_of, shape_content, shape_lines, verification_of, verification_text
 
 if TYPE_CHECKING:
     from ..workflows.shear_checkpoint import ShearedFolder  # brings torch
@@ -63,21 +63,19 @@ def stage_lines(planner: StagePlanner, stages: Sequence[Stage], devices: Devices
     """A table with a row for each stage, and what it is for."""
     timed = bool(devices.device_tflops)
     head = ["stage", "weights, states", "activations", "memory", "MACs in all", "processes"]
-    rows = [head + ["time"] * timed, *(_row(one, devices.device_tflops) for one in stages)]
+    rows = [head + ["time"] * timed]
+    for one in stages:
+        seconds = one.seconds(devices.device_tflops)
+        macs = "not counted" if one.macs is None else size(one.macs)
+        row = [str(one.name), *map(byte_size, (one.held, one.activations, one.memory)), macs, str(one.processes)]
+        if timed:
+            row.append("" if seconds is None else f"{seconds:.0f} s" if seconds < HOUR else f"{seconds / HOUR:,.1f} h")
+        rows.append(row)
     samples = counted(planner.batch, "sample") + (f" of {counted(planner.tokens, 'token')}" if planner.tokens else "")
     lines = ["", f"stages with data, batches of {samples}; memory of one process:", *columns(rows).splitlines()]
     if timed:
         lines.append(f"time of computation at {devices.device_tflops:g} TFLOP/s a device, without communication")
     return [*lines, UNKNOWN] if any(one.macs is None and one.trains for one in stages) else lines
-
-
-def _row(one: Stage, device_tflops: float) -> list[str]:
-    seconds = one.seconds(device_tflops)
-    macs = "not counted" if one.macs is None else size(one.macs)
-    row = [str(one.name), *map(byte_size, (one.held, one.activations, one.memory)), macs, str(one.processes)]
-    if device_tflops:
-        row.append("" if seconds is None else f"{seconds:.0f} s" if seconds < HOUR else f"{seconds / HOUR:,.1f} h")
-    return row
 
 
 def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -128,7 +126,7 @@ def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         )
         done: ShearedFolder = reporter.finish(job)
         written = {"verification": verification_of(done.verification), "export": export_of(done.exported)}
-        text = "\n".join([_text(done.plan), verified(done.verification), export_line(done.exported)])
+        text = "\n".join([_text(done.plan), verification_text(done.verification), export_line(done.exported)])
         return Outcome(_content(done.plan) | written | {"files": list(done.exported.files)}, text)
     # What the shape comes to, and what the stages take where there is data.
     plan = planned_shape(spec, asked.goal, named_by_hand(spec), asked.lock, choose=asked.choose, rounds=asked.rounds)

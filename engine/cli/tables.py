@@ -9,7 +9,6 @@ from ..export.protocol import Exported
 from ..planning.goal_verdict import GoalVerdict
 from ..planning.infeasibility import amount_text, cost_name
 from ..planning.protocol import Reached, plural
-from ..planning.target_shape import KindSize
 from ..recovery.training_curve import domain_curves
 from ..session.states import State
 from ..storage.serialization import to_plain
@@ -37,7 +36,7 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def reported(state: State) -> Metric | None:
+def metric_on_test(state: State) -> Metric | None:
     """A state's metric on the test split."""
     return next((metric for metric in state.metrics if metric.split is Split.TEST), None)
 
@@ -49,10 +48,14 @@ def comparison(before: State, after: State) -> str:
         ["parameters", size(before.parameters), size(after.parameters), percent(after.parameters / before.parameters)],
         ["MACs", size(before.macs), size(after.macs), percent(after.macs / max(before.macs, 1))],
     ]
-    first, last = reported(before), reported(after)
+    first, last = metric_on_test(before), metric_on_test(after)
     if first is not None:
+        change = ""
+        if last is not None:
+            by = last.value - first.value
+            change = (f"{100 * by:+.1f} points" if first.percent else f"{by:+.3g}").replace("-", "−")
         label = f"{first.name} (n = {thousands(first.count)})"
-        rows.append([label, metric_value(first), metric_value(last), _change(first, last)])
+        rows.append([label, metric_value(first), metric_value(last), change])
     return columns(rows)
 
 
@@ -64,7 +67,7 @@ def asked_and_got(reached: Sequence[Reached]) -> list[str]:
     ]
 
 
-def verified(verification: Verification | None) -> str:
+def verification_text(verification: Verification | None) -> str:
     """What a verification shows, in one line."""
     if verification is None:
         return ""
@@ -122,9 +125,9 @@ def repairs_of(repairs: Sequence[Message]) -> list[dict[str, Any]]:
 
 def layer_repairs_of(states: Sequence[State]) -> list[str]:
     """Which layers were repaired in recoveries, which were not and why, in words; of several recoveries by state."""
-    told = [(one.id, message) for one in states for message in one.repaired]
-    several = len({name for name, _ in told}) > 1
-    return [f"{name}: {message}" if several else str(message) for name, message in told]
+    repairs = [(one.id, message) for one in states for message in one.repaired]
+    several = len({name for name, _ in repairs}) > 1
+    return [f"{name}: {message}" if several else str(message) for name, message in repairs]
 
 
 def searches_of(states: Sequence[State]) -> list[str]:
@@ -158,7 +161,7 @@ def domains_of_states(states: Sequence[State]) -> dict[str, Any] | None:
 
 def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:
     """The reported metrics by the name of the state, for JSON."""
-    found = ((name, metric) for name, state in states if (metric := reported(state)) is not None)
+    found = ((name, metric) for name, state in states if (metric := metric_on_test(state)) is not None)
     return {name: metric_of(metric) for name, metric in found}
 
 
@@ -174,9 +177,9 @@ def goal_of(verdict: GoalVerdict | None) -> dict[str, Any] | None:
     if verdict is None:
         return None
     metric = verdict.metric
-    told = None
+    about_metric = None
     if metric is not None:
-        told = {
+        about_metric = {
             "name": metric.name,
             "split": None if metric.split is None else str(metric.split),
             "n": metric.count,
@@ -199,7 +202,7 @@ def goal_of(verdict: GoalVerdict | None) -> dict[str, Any] | None:
         }
         for one in verdict.costs
     ]
-    return {"met": verdict.met, "sentence": str(verdict.sentence), "metric": told, "costs": costs}
+    return {"met": verdict.met, "sentence": str(verdict.sentence), "metric": about_metric, "costs": costs}
 
 
 def export_of(exported: Exported | None) -> dict[str, Any] | None:
@@ -208,13 +211,6 @@ def export_of(exported: Exported | None) -> dict[str, Any] | None:
         return None
     metric = None if exported.metric is None else metric_of(exported.metric)
     return to_plain(exported) | {"metric": metric}
-
-
-def _change(first: Metric, last: Metric | None) -> str:
-    if last is None:
-        return ""
-    change = last.value - first.value
-    return (f"{100 * change:+.1f} points" if first.percent else f"{change:+.3g}").replace("-", "−")
 
 
 def shape_content(plan: ShapePlan) -> dict[str, Any]:
@@ -236,10 +232,12 @@ def shape_content(plan: ShapePlan) -> dict[str, Any]:
 
 def shape_lines(plan: ShapePlan) -> list[str]:
     """A table with a row for each kind that layers have, a line for the cache, and remarks."""
-    rows = [
-        ["in each layer", "original", "kept", "possible"],
-        *(_row(one, one.kind in plan.joint) for one in plan.sizes),
-    ]
+    rows = [["in each layer", "original", "kept", "possible"]]
+    for one in plan.sizes:
+        steps = ", as the configuration allows" if one.kind in plan.joint else f", in steps of {one.step:,}"
+        possible = f"{one.least:,} and more{steps}" if one.step else "fixed"
+        name = "layers of the model" if one.kind == "block" else plural(one.kind)
+        rows.append([name, _numbers(one.sizes), _numbers(one.kept), possible])
     lines = columns(rows).splitlines()
     if plan.cached is not None:
         before, after = plan.cached
@@ -248,13 +246,6 @@ def shape_lines(plan: ShapePlan) -> list[str]:
             f"in 16 bits {2 * before:,} -> {2 * after:,} bytes"
         )
     return [*lines, *map(str, plan.notes)]
-
-
-def _row(one: KindSize, joint: bool) -> list[str]:
-    steps = ", as the configuration allows" if joint else f", in steps of {one.step:,}"
-    possible = f"{one.least:,} and more{steps}" if one.step else "fixed"
-    name = "layers of the model" if one.kind == "block" else plural(one.kind)
-    return [name, _numbers(one.sizes), _numbers(one.kept), possible]
 
 
 def _numbers(values: tuple[int, ...]) -> str:

@@ -57,12 +57,13 @@ def depth_and_width(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amou
         widths = removal_options(start.without(implied), _widths(goal))
         options = [replace(option, value=blocks.value[option.order]) for option in widths]
         problem = Problem(meter, marked, options, limits)
-        if problem.holds(meter.measure(marked)):
+        all_kept = np.array([option.remaining for option in options], np.int64)
+        if problem.holds(all_kept):
             # Blocks that reach the goal alone do so in large steps: they are for where nothing finer does.
             if best is not None:
                 break
-            above = below = np.array([option.remaining for option in options], np.int64)
-        elif problem.holds(problem.lowest):
+            above = below = all_kept
+        elif problem.holds(problem.lowest_counts):
             above, below = problem.bracket()
         else:
             continue
@@ -95,7 +96,7 @@ def weakest_blocks(start: PlanStart, goal: Goal) -> NDArray[np.int64]:
 def _loss_at_limits(problem: Problem, value: NDArray[np.float64], implied: Mask, above: Counts, below: Counts) -> float:
     """What is lost where the limits are just met: between the counts above and under, by their costs."""
     lost = [float(value[(problem.mask(c) & ~problem.removed) | implied].sum()) for c in (above, below)]
-    costs = [problem.costs(c) for c in (above, below)]
+    costs = [problem.meter.measure(problem.mask(c)) for c in (above, below)]
     if lost[0] == lost[1]:
         return lost[0]
     excess = np.maximum(costs[0] - problem.limits, 0) / np.maximum(costs[0] - costs[1], 1)

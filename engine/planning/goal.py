@@ -89,8 +89,10 @@ def solve(
     meter, original, limits = measure_limits(analysis, goal, latencies)
     start = PlanStart(analysis, scores, removed, locked)
     # Numbers of structures come first: what they leave has to meet the limits of the costs.
-    start = start.without(plan_shape(start, goal))
-    start = start.without(plan_kinds(start, goal))
+    if goal.shape:
+        start = start.without(plan_shape(start, goal))
+    if goal.kept:
+        start = start.without(plan_kinds(start, goal))
     can_lose_blocks = not goal.timed or (latencies is not None and bool(latencies.homes))
     if Kind.BLOCK in goal.kinds and not can_lose_blocks:
         raise no_blocks()
@@ -122,7 +124,7 @@ def _plan_within(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts
     if Kind.BLOCK in goal.kinds and len(goal.kinds) > 1:
         return depth_and_width(meter, start, goal, limits)
     problem = widths_problem(meter, start, goal, limits)
-    if not problem.holds(problem.lowest):
+    if not problem.holds(problem.lowest_counts):
         return None
     by_cost = goal.ranking is Ranking.COST
     return plan_between(problem, *(problem.cheapest_first() if by_cost else problem.bracket()))
@@ -133,7 +135,7 @@ def _lowest_costs(meter: CostMeter, start: PlanStart, goal: Goal, locked: Mask, 
     start, goal = _choices(replace(start.rated if rated else start, locked=locked), goal)
     blocks_compete = Kind.BLOCK in goal.kinds and len(goal.kinds) > 1
     problem = fewest_blocks if blocks_compete else widths_problem
-    return problem(meter, start, goal, np.zeros(len(meter.costs), np.int64)).lowest
+    return problem(meter, start, goal, np.zeros(len(meter.costs), np.int64)).lowest_costs
 
 
 def _choices(start: PlanStart, goal: Goal) -> tuple[PlanStart, Goal]:
@@ -239,11 +241,12 @@ def reached(
     """For each limit of a goal what was asked and what is got without the `removed` [S]; latencies are predicted."""
     meter, original, limits = measure_limits(analysis, goal, latencies)
     rows = zip(meter.costs, original.tolist(), limits.tolist(), meter.measure(removed).tolist(), strict=True)
-    return (
-        *(Reached(*row) for row in rows),
-        *reached_shape(analysis, goal, removed),
-        *reached_kinds(analysis, goal, removed),
-    )
+    found = tuple(Reached(*row) for row in rows)
+    if goal.shape:
+        found += reached_shape(analysis, goal, removed)
+    if goal.kept:
+        found += reached_kinds(analysis, goal, removed)
+    return found
 
 
 def measure_limits(

@@ -53,22 +53,23 @@ class Problem:
             mask[option.order[: option.remaining - count]] = True
         return mask
 
-    def costs(self, counts: Counts) -> Amounts:
-        """[K] exact costs when these counts are kept."""
-        return self.meter.measure(self.mask(counts))
-
-    def holds(self, costs: Amounts) -> bool:
-        """Whether these costs are at or under all limits."""
-        return bool((costs <= self.limits).all())
+    def holds(self, counts: Counts) -> bool:
+        """Whether the exact costs are at or under all limits when these counts are kept."""
+        return bool((self.meter.measure(self.mask(counts)) <= self.limits).all())
 
     def counts(self, ratio: float) -> Counts:
         """What is kept when each class loses this share of its weakest, rounded."""
         return np.array([option.nearest(ratio) for option in self.options], np.int64)
 
     @property
-    def lowest(self) -> Amounts:
-        """[K] the lowest costs that a plan can have."""
-        return self.costs(self.counts(np.inf))
+    def lowest_counts(self) -> Counts:
+        """What is kept when all goes that may go."""
+        return self.counts(np.inf)
+
+    @property
+    def lowest_costs(self) -> Amounts:
+        """[K] the costs then."""
+        return self.meter.measure(self.mask(self.lowest_counts))
 
     def bracket(self) -> tuple[Counts, Counts]:
         """The counts just above the goal and the counts just under it, for a goal that the highest ratio reaches."""
@@ -80,7 +81,7 @@ class Problem:
         while high - low > 1:
             middle = (low + high) // 2
             counts = self.counts(ratios[middle])
-            if self.holds(self.costs(counts)):
+            if self.holds(counts):
                 high, below = middle, counts
             else:
                 low, above = middle, counts

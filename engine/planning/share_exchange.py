@@ -20,20 +20,6 @@ PLANS = 128
 """That are measured at most where a search begins by itself."""
 
 
-def plans_to_measure(asked: int | None, goal: Goal, helps: bool, uniform: bool) -> int:
-    """How many plans a search of shares measures at most, 0 for no search.
-
-    Args:
-        asked: The same as somebody said it, None where nobody did.
-        goal: Of the plan.
-        helps: Whether a search is worth its time there.
-        uniform: One configuration is to describe all layers.
-    """
-    if asked is not None:
-        return asked
-    return PLANS if helps and not has_fixed_shares(goal, uniform) else 0
-
-
 def require_search(search: int | None, goal: Goal, data: bool, uniform: bool) -> None:
     """Refuse a search of shares that cannot be made.
 

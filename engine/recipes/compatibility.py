@@ -75,21 +75,19 @@ def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
     assert isinstance(first, Open)
     now = {one.key: one.count for one in analysis.sets}
     called = matching_keys(_named(recipe), now)
-    said += _called(called, _marked(recipe))
+    for key in _marked(recipe):
+        if (other := called.get(key, key)) != key:
+            template = "{layer} is now listed as {other}. The same indices are marked."
+            said.append(Message("fit.called", template, {"layer": shown(key), "other": shown(other)}))
     recipe = _renamed(recipe, lambda key: called.get(key, key))
     marked = _marked(recipe)
     gone = tuple(key for key in marked if key not in now)
-    sizes = {key: (was, now[key]) for key, was in _sizes(recipe, marked).items() if key in now and was != now[key]}
+    # Of marked sets the structures then and now, as far as the recipe says.
+    widths = recipe.steps[0].outcome.widths
+    both = [key for key in marked if key in widths and key in now]
+    sizes = {key: (widths[key], now[key]) for key in both if widths[key] != now[key]}
     said += [*_layers(first, gone, sizes, marked, now), *_surroundings(first, opened, data)]
     return Fit(recipe, gone, sizes, tuple(said), dict(_refusals(recipe, gone, sizes, marked)))
-
-
-def _called(called: Mapping[str, str], marked: Mapping[str, set[int]]) -> Iterator[Message]:
-    """Sentences about marked sets that are of another kind than they were."""
-    for key in marked:
-        if (other := called.get(key, key)) != key:
-            template = "{layer} is now listed as {other}. The same indices are marked."
-            yield Message("fit.called", template, {"layer": shown(key), "other": shown(other)})
 
 
 def _layers(
@@ -168,14 +166,14 @@ def _refusals(
 def changed_versions(recorded: Mapping[str, str]) -> Phrase | None:
     """Versions that are others than recorded, in words; None where none is."""
     now = versions()
-    others = [_other(name, was, now.get(name)) for name, was in recorded.items() if now.get(name) != was]
+    others = list[Phrase]()
+    for name, was in recorded.items():
+        if name not in now:
+            words = {"name": name, "was": was}
+            others.append(Message("fit.not_installed", "{name} {was}, not installed here", words))
+        elif now[name] != was:
+            others.append(f"{name} {was} -> {now[name]}")
     return listed(others) if others else None
-
-
-def _other(name: str, was: str, now: str | None) -> Phrase:
-    if now is None:
-        return Message("fit.not_installed", "{name} {was}, not installed here", {"name": name, "was": was})
-    return f"{name} {was} -> {now}"
 
 
 def shown(key: str) -> Message:
@@ -200,12 +198,6 @@ def _marked(recipe: Recipe) -> dict[str, set[int]]:
 def _named(recipe: Recipe) -> set[str]:
     """Keys of all sets that the model had, or that plans remove."""
     return {*recipe.steps[0].outcome.widths, *_marked(recipe)}
-
-
-def _sizes(recipe: Recipe, marked: Mapping[str, set[int]]) -> dict[str, int]:
-    """Structures of the marked sets when the recipe was made, as far as it says."""
-    known = recipe.steps[0].outcome.widths
-    return {key: known[key] for key in marked if key in known}
 
 
 def _prefixes(recipe: Recipe, analysis: Analysis) -> tuple[str, str]:

@@ -16,7 +16,6 @@ import msgspec
 
 from ..baselines.protocol import Baseline, change_baseline
 from ..errors import OpenError, SecateurError
-from ..export.protocol import Exported
 from ..export.table import EXPORTERS
 from ..foreign_code.consent import NO_CONSENT, Consent, consent_by, seal_of
 from ..machine.devices import CPU, check_threads
@@ -117,7 +116,9 @@ def recorded(
     steps: list[Step] = [Open(replaced(opening, model=model, device=device), opened), *_exports(original)]
     before = original
     for one in others:
-        steps += [*_steps(before, one, folder), *_exports(one), *_baselines(baselines, one)]
+        steps += [*_steps(before, one, folder), *_exports(one)]
+        own = [baseline for baseline in baselines if baseline.against == one.id]
+        steps += [Compare(b.asked, Numbers(b.parameters, b.macs, b.weights, (b.metric,))) for b in own]
         before = one
     return Recipe(SCHEMA, tuple(steps))
 
@@ -265,17 +266,12 @@ def _steps(before: State, one: State, folder: Path) -> list[Step]:
 
 
 def _exports(state: State) -> list[Step]:
-    return [Export(ExportIntent(e.format, _destination(e)), Numbers(exported=e)) for e in state.exports]
-
-
-def _baselines(baselines: Sequence[Baseline], state: State) -> list[Step]:
-    beside = (one for one in baselines if one.against == state.id)
-    return [Compare(b.asked, Numbers(b.parameters, b.macs, b.weights, (b.metric,))) for b in beside]
-
-
-def _destination(exported: Exported) -> str:
-    is_file = EXPORTERS[exported.format].suffix if exported.format in EXPORTERS else len(exported.files) == 1
-    return exported.files[0] if is_file else os.path.commonpath(exported.files)
+    steps = list[Step]()
+    for one in state.exports:
+        is_file = EXPORTERS[one.format].suffix if one.format in EXPORTERS else len(one.files) == 1
+        path = one.files[0] if is_file else os.path.commonpath(one.files)
+        steps.append(Export(ExportIntent(one.format, path), Numbers(exported=one)))
+    return steps
 
 
 def _numbers(state: State) -> Numbers:
@@ -284,31 +280,26 @@ def _numbers(state: State) -> Numbers:
 
 def with_paths(recipe: Recipe, change: Change) -> Recipe:
     """A recipe with all its paths changed."""
-    return replaced(recipe, steps=tuple(_changed(step, change) for step in recipe.steps))
-
-
-def _changed(step: Step, change: Change) -> Step:
-    match step:
-        case Open():
-            model = change_model(step.intent.model.without_consent, change)
-            return replaced(step, intent=replaced(step.intent, model=model))
-        case Attach():
-            return replaced(step, intent=replaced(step.intent, weights=change(step.intent.weights)))
-        case Compare():
-            return replaced(step, intent=change_baseline(step.intent, change))
-        case Export():
-            return replaced(
-                step, intent=replaced(step.intent, path=change(step.intent.path)), outcome=_files(step, change)
-            )
-        case _:
-            return step
-
-
-def _files(step: Export, change: Change) -> Numbers:
-    if step.outcome.exported is None:
-        return step.outcome
-    files = tuple(change(file) for file in step.outcome.exported.files)
-    return msgspec.structs.replace(step.outcome, exported=replace(step.outcome.exported, files=files))
+    steps = list[Step]()
+    for step in recipe.steps:
+        match step:
+            case Open():
+                model = change_model(step.intent.model.without_consent, change)
+                changed = replaced(step, intent=replaced(step.intent, model=model))
+            case Attach():
+                changed = replaced(step, intent=replaced(step.intent, weights=change(step.intent.weights)))
+            case Compare():
+                changed = replaced(step, intent=change_baseline(step.intent, change))
+            case Export():
+                outcome, exported = step.outcome, step.outcome.exported
+                if exported is not None:
+                    files = tuple(change(file) for file in exported.files)
+                    outcome = replaced(outcome, exported=replace(exported, files=files))
+                changed = replaced(step, intent=replaced(step.intent, path=change(step.intent.path)), outcome=outcome)
+            case _:
+                changed = step
+        steps.append(changed)
+    return replaced(recipe, steps=tuple(steps))
 
 
 def recipe_at(path: Path) -> Recipe:

@@ -35,7 +35,7 @@ from ..tasks.protocol import Split
 from ..workflows.baselines import make_baseline
 from ..workflows.export import export_state
 from ..workflows.latency_limit import table_for
-from ..workflows.plan import masked_state, searched
+from ..workflows.plan import masked_state, search_plan
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
 from .recipe import baselines_in, code_in, consent_at, is_own, read_recipe, recipe_at, sealed_consent, with_model
@@ -59,6 +59,9 @@ def require_goal_here(goal: Goal | None) -> None:
             "Allow that only if you trust the recipe."
         )
         raise OpenError("source.machine", template, address=goal.target.address)
+
+
+NEVER = NeverCancelled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def default_destination(recipe: Path) -> Destination:
 
 @dataclass(slots=True)
 class _Run:
-    """Where a replay stands."""
+    """How far a replay is."""
 
     session: Session
     opened: OpenedModel
@@ -192,7 +195,7 @@ def replay(
     spec = ModelSpec(project, trust_code=model.trust_code, download=model.download) if project else model
     spec = replace(spec, trust_pickle=trust_pickle)
     opening = session.open(spec, token=token, consent=consent, same_weights=bool(project))
-    opened = yield from part_of(_shown(1, recipe), opening)
+    opened = yield from part_of(_step_progress(1, recipe), opening)
     if check is not None:
         check(opened)
     return (yield from steps_again(recipe, session, opened, mode, token, consent, destination, bool(project)))
@@ -229,12 +232,22 @@ def steps_again(
     made, marks = [opened.state.id], opened.analysis.empty()
     run = _Run(session, opened, consent, destination, found, mode, made, marks, resumed, trusted)
     run.notes += found.sentences
-    if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    trained, there = any(isinstance(step, Recover | LearnMasks) for step in recipe.steps), first.intent.device
+    if mode is None and trained and there != session.device:
         template = "Recovery ran on {there} when it was recorded and on {here} now. Weights may differ by rounding."
         run.notes.append(Message("replay.device", template, {"there": there, "here": session.device}))
     for number, step in enumerate(found.recipe.steps[1:], 2):
-        yield (shown := _shown(number, recipe))
-        if (why := _impossible(step, run)) and mode is not None:
+        yield (shown := _step_progress(number, recipe))
+        # Why a step means nothing on another version of the model.
+        why = None
+        if isinstance(step, Recover | Compare | LearnMasks) and not session.has_task:
+            why = Message("replay.needs_data", "it needs data. Attach it, then recover.")
+        elif isinstance(step, Attach):
+            template = "its weights were trained for the previous version. Train this version, then attach its weights."
+            why = Message("replay.other_weights", template)
+        if why is not None and mode is not None:
             run.complete = False
             template = "Step {number} and the steps after it were left out: {why}"
             run.notes.append(Message("replay.left_out", template, {"number": number, "why": why}))
@@ -244,29 +257,12 @@ def steps_again(
     return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes), run.complete)
 
 
-def _shown(number: int, recipe: Recipe) -> Progress:
+def _step_progress(number: int, recipe: Recipe) -> Progress:
     """Which step of a recipe is being done."""
     count = len(recipe.steps)
     return Progress(
         Message("progress.step", "Step {number} of {count}", {"number": number, "count": count}), number, count
     )
-
-
-def _trained_on(recipe: Recipe) -> str:
-    """Where the recoveries of a recipe ran, "" where it has none."""
-    first = recipe.steps[0]
-    assert isinstance(first, Open)
-    return first.intent.device if any(isinstance(step, Recover | LearnMasks) for step in recipe.steps) else ""
-
-
-def _impossible(step: Step, run: _Run) -> Message | None:
-    """Why a step means nothing on another version of the model, None where it does."""
-    if isinstance(step, Recover | Compare | LearnMasks) and not run.session.has_task:
-        return Message("replay.needs_data", "it needs data. Attach it, then recover.")
-    if isinstance(step, Attach):
-        template = "its weights were trained for the previous version. Train this version, then attach its weights."
-        return Message("replay.other_weights", template)
-    return None
 
 
 def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
@@ -280,25 +276,25 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             run.notes.append(Message("replay.no_masks", template))
         case LearnMasks():
             masked = run.known(lambda one: one.masks == step.intent)
-            yield from _made(run, masked or (yield from _masked(step, run, token)))
+            yield from _add_state(run, masked or (yield from _learn_masks(step, run, token)))
         case Cut() if not (run.marks & ~session.removed(run.state)).any():
             template = "The model already meets the goal of a plan, so nothing was cut for it."
             run.notes.append(Message("replay.met", template))
         case Cut():
             asked = run.marks | session.removed(run.state)
             cut = run.known(lambda one: one.plan == run.plan and bool((session.removed(one.id) == asked).all()))
-            yield from _made(run, cut or (yield from session.cut(run.state, run.marks, run.plan, token)))
+            yield from _add_state(run, cut or (yield from session.cut(run.state, run.marks, run.plan, token)))
         case Recover():
             recovered = run.known(
                 lambda one: one.recovery is not None and one.recovery.as_asked == step.intent.as_asked
             )
             recovered = recovered or (yield from session.recover(run.state, step.intent, token))
             run.notes += [*recovered.repaired, *([] if recovered.stopped is None else [recovered.stopped])]
-            yield from _made(run, recovered)
+            yield from _add_state(run, recovered)
             yield from (session.evaluate_once if run.resumed else session.evaluate)(run.state, Split.TEST, token)
             yield Progress("Evaluated", made=session.history.state(run.state))
         case Attach():
-            yield from _made(run, (yield from session.attach(run.state, step.intent.weights, token=token)))
+            yield from _add_state(run, (yield from session.attach(run.state, step.intent.weights, token=token)))
         case Compare():
             yield from make_baseline(session, run.state, step.intent, token, run.consent)
         case Export() if run.mode is None:
@@ -312,7 +308,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             pass
 
 
-def _masked(step: LearnMasks, run: _Run, token: CancelToken) -> Job[State]:
+def _learn_masks(step: LearnMasks, run: _Run, token: CancelToken) -> Job[State]:
     """Masks learned again, for the recorded goal or for the shape that it gave."""
     intent, session = step.intent if run.trusted else without_addresses(step.intent), run.session
     require_whole(intent.recovery, session.processes)
@@ -326,7 +322,7 @@ def _masked(step: LearnMasks, run: _Run, token: CancelToken) -> Job[State]:
     return (yield from masked_state(session, run.state, intent, token=token))
 
 
-def _made(run: _Run, state: State) -> Job[None]:
+def _add_state(run: _Run, state: State) -> Job[None]:
     run.made.append(state.id)
     yield Progress("Made", made=state)
 
@@ -340,7 +336,19 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
         case Mode.SAME_SHAPE:
             return (yield from _same_shape(step, run, token))
         case Mode.SAME_GOAL:
-            return (yield from _planned_again(step.intent, _goal(step, run), run, token))
+            if (goal := step.intent.asked) is None:
+                # Marks by hand have no goal: the share of the MACs that they left, of the kinds that went.
+                before = run.fit.recipe.steps[0].outcome.macs
+                if not before or not step.outcome.macs:
+                    template = "A plan of this recipe was marked by hand and does not record what it kept. Keep the "
+                    template += "same shape."
+                    raise PlanError("recipe.no_goal", template)
+                kinds = {key.partition("|")[0] for key in step.outcome.removed} & set(Kind)
+                limit = Limit(Cost.MACS, step.outcome.macs / before)
+                goal = Goal((limit,), kinds=tuple(sorted(map(Kind, kinds))))
+                template = "A plan that was marked by hand was replaced by a goal with the same result: {goal}."
+                run.notes.append(Message("replay.goal", template, {"goal": goal_text(goal)}))
+            return (yield from _plan_again(step.intent, goal, run, token))
         case Mode.SAME_INDICES:
             marks = _same_indices(step, run)
             check_plan(run.opened.analysis, marks | run.session.removed(run.state))
@@ -354,7 +362,7 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
             run.again = True
             template = "Planned again ({goal}), because the recorded structures do not match."
             run.notes.append(Message("replay.again", template, {"goal": goal_text(goal)}))
-            return (yield from _planned_again(step.intent, goal, run, token))
+            return (yield from _plan_again(step.intent, goal, run, token))
 
 
 def _same_indices(step: Plan, run: _Run) -> Mask:
@@ -403,22 +411,7 @@ def _scores(intent: PlanIntent, run: _Run, token: CancelToken) -> Job[NDArray[np
     return (yield from run.session.score(run.state, intent.criterion or "l1", intent.choices, intent.seed, token))
 
 
-def _goal(step: Plan, run: _Run) -> Goal:
-    """The recorded goal; for marks by hand the share of the MACs that they left, of the kinds that went."""
-    if (goal := step.intent.asked) is not None:
-        return goal
-    before = run.fit.recipe.steps[0].outcome.macs
-    if not before or not step.outcome.macs:
-        template = "A plan of this recipe was marked by hand and does not record what it kept. Keep the same shape."
-        raise PlanError("recipe.no_goal", template)
-    kinds = {key.partition("|")[0] for key in step.outcome.removed} & set(Kind)
-    goal = Goal((Limit(Cost.MACS, step.outcome.macs / before),), kinds=tuple(sorted(map(Kind, kinds))))
-    template = "A plan that was marked by hand was replaced by a goal with the same result: {goal}."
-    run.notes.append(Message("replay.goal", template, {"goal": goal_text(goal)}))
-    return goal
-
-
-def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken) -> Job[Mask]:
+def _plan_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken) -> Job[Mask]:
     analysis, session = run.opened.analysis, run.session
     if not run.trusted:
         require_goal_here(goal)
@@ -428,12 +421,9 @@ def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken
     run.missing += missing + missing_too
     table = yield from table_for(session, goal, token)
     plan = solve(analysis, scores, goal, session.removed(run.state) | marked, locked, table).removed
-    plan, outcome = yield from searched(session, run.state, replace(intent, goal=goal), scores, plan, table, token)
+    plan, outcome = yield from search_plan(session, run.state, replace(intent, goal=goal), scores, plan, table, token)
     run.notes += [] if outcome is None else [outcome]
     return plan
-
-
-NEVER = NeverCancelled()
 
 
 def open_recipe(

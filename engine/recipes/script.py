@@ -6,7 +6,7 @@ is spelled as data (`Spelling`), so no name or path in it can become code. Loads
 """
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -34,6 +34,13 @@ BESIDE = "\0"
 WIDE = 108
 """Columns that a line may have."""
 INDENT = 4
+SCRIPT = "recipe.py"
+MANY = 2_000
+"""Ranges of a plan above which a script that is written into a file has its marks in a file beside it."""
+AGAIN = "--plan-again"
+PICKLE, TRUST = "--trust-pickle", "--trust-code"
+SAFE = (".safetensors",)
+"""Checkpoints that cannot run code."""
 
 
 class Spelling:
@@ -57,54 +64,8 @@ class Spelling:
     def of(self, value: Any, column: int = 0, indent: int = 0) -> str:
         """The expression of a value that begins in a column of a statement; on several lines where one is too short."""
         flat = self._flat(value)
-        return flat if column + len(flat) <= WIDE else self._long(value, indent)
-
-    def marks(self, ranges: Mapping[str, str], indent: int = 0) -> str:
-        """A dictionary of ranges, a line for each set, long ones in several strings."""
-        inner = indent + INDENT
-        lines = [
-            f"{' ' * inner}{quoted(key)}: {self._text(text, len(key) + 4, inner)},\n" for key, text in ranges.items()
-        ]
-        return "{\n" + "".join(lines) + " " * indent + "}"
-
-    def _text(self, text: str, before: int, indent: int) -> str:
-        if indent + before + len(text) <= WIDE:
-            return quoted(text)
-        parts, line = list[str](), ""
-        for one in text.split(", "):
-            if len(line) + len(one) > WIDE - indent - 12:
-                parts, line = [*parts, line], ""
-            line += f"{one}, "
-        inner = "\n" + " " * (indent + INDENT)
-        strings = inner.join(quoted(part) for part in (*parts, line.removesuffix(", ")) if part)
-        return f"({inner}{strings}\n{' ' * indent})"
-
-    def _flat(self, value: Any) -> str:
-        match value:
-            case Enum():
-                text = f"{self.use(type(value).__name__)}.{value.name}"
-            case str():
-                text = self._path(value[1:]) if value.startswith(BESIDE) else quoted(value)
-            case bool() | int() | float() | None:
-                text = literal(value)
-            case tuple() | list():
-                values = cast("Iterable[Any]", value)
-                is_tuple = isinstance(value, tuple)
-                parts = [self._flat(one) for one in values]
-                if is_tuple:
-                    text = f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
-                else:
-                    text = f"[{', '.join(parts)}]"
-            case dict():
-                text = self._dict(cast("dict[Any, Any]", value))
-            case _ if is_dataclass(value):
-                inner = ", ".join(name + self._flat(one) for name, one in given(value))
-                text = f"{self.use(type(value).__name__)}({inner})"
-            case _:
-                raise TypeError(f"{type(value).__name__} cannot be written as Python")
-        return text
-
-    def _long(self, value: Any, indent: int) -> str:
+        if column + len(flat) <= WIDE:
+            return flat
         deeper = indent + INDENT
         inner, end = "\n" + " " * deeper, "\n" + " " * indent
         if is_dataclass(value):
@@ -117,17 +78,55 @@ class Spelling:
             parts = [self.of(one, deeper, deeper) for one in cast("Iterable[Any]", value)]
             left, right = "()" if isinstance(value, tuple) else "[]"
             return f"{left}{inner}{f',{inner}'.join(parts)},{end}{right}"
-        return self._flat(value)
+        return flat
 
-    def _dict(self, value: dict[Any, Any]) -> str:
-        if is_identities(value):
-            ranges = ", ".join(f"{quoted(key)}: {quoted(text)}" for key, text in ranges_of(value).items())
-            return f"{self.use('indices_of')}({{{ranges}}})"
-        return "{" + ", ".join(f"{self._flat(key)}: {self._flat(one)}" for key, one in value.items()) + "}"
+    def marks(self, ranges: Mapping[str, str], indent: int = 0) -> str:
+        """A dictionary of ranges, a line for each set, long ones in several strings."""
+        inner, lines = indent + INDENT, list[str]()
+        for key, text in ranges.items():
+            spelled = quoted(text)
+            if inner + len(key) + 4 + len(text) > WIDE:
+                parts, line = list[str](), ""
+                for one in text.split(", "):
+                    if len(line) + len(one) > WIDE - inner - 12:
+                        parts, line = [*parts, line], ""
+                    line += f"{one}, "
+                begin = "\n" + " " * (inner + INDENT)
+                strings = begin.join(quoted(part) for part in (*parts, line.removesuffix(", ")) if part)
+                spelled = f"({begin}{strings}\n{' ' * inner})"
+            lines.append(f"{' ' * inner}{quoted(key)}: {spelled},\n")
+        return "{\n" + "".join(lines) + " " * indent + "}"
 
-    def _path(self, relative: str) -> str:
-        self.beside = True
-        return f"str(HERE / {quoted(relative)})"
+    def _flat(self, value: Any) -> str:
+        match value:
+            case Enum():
+                text = f"{self.use(type(value).__name__)}.{value.name}"
+            case str():
+                self.beside = self.beside or value.startswith(BESIDE)
+                text = f"str(HERE / {quoted(value[1:])})" if value.startswith(BESIDE) else quoted(value)
+            case bool() | int() | float() | None:
+                text = literal(value)
+            case tuple() | list():
+                values = cast("Iterable[Any]", value)
+                is_tuple = isinstance(value, tuple)
+                parts = [self._flat(one) for one in values]
+                if is_tuple:
+                    text = f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
+                else:
+                    text = f"[{', '.join(parts)}]"
+            case dict():
+                named = cast("dict[Any, Any]", value)
+                if is_identities(named):
+                    ranges = ", ".join(f"{quoted(key)}: {quoted(one)}" for key, one in ranges_of(named).items())
+                    text = f"{self.use('indices_of')}({{{ranges}}})"
+                else:
+                    text = "{" + ", ".join(f"{self._flat(key)}: {self._flat(one)}" for key, one in named.items()) + "}"
+            case _ if is_dataclass(value):
+                inner = ", ".join(name + self._flat(one) for name, one in given(value))
+                text = f"{self.use(type(value).__name__)}({inner})"
+            case _:
+                raise TypeError(f"{type(value).__name__} cannot be written as Python")
+        return text
 
 
 def given(value: Any) -> list[tuple[str, Any]]:
@@ -148,15 +147,6 @@ def is_identities(value: Mapping[Any, Any]) -> bool:
     return bool(value) and all(
         isinstance(key, str) and key.count("|") >= 2 and isinstance(one, list) for key, one in value.items()
     )
-
-
-SCRIPT = "recipe.py"
-MANY = 2_000
-"""Ranges of a plan above which a script that is written into a file has its marks in a file beside it."""
-AGAIN = "--plan-again"
-PICKLE, TRUST = "--trust-pickle", "--trust-code"
-SAFE = (".safetensors",)
-"""Checkpoints that cannot run code."""
 
 
 @dataclass(slots=True)
@@ -201,7 +191,12 @@ def script_of(recipe: Recipe, folder: Path | None = None, outside: str = "") -> 
     change: Change = (lambda path: BESIDE + relative_to(folder)(path)) if folder else (lambda path: path)
     foreign = [] if sealed_consent(recipe).files else code_in(recipe)
     writer = _Writer(Spelling(), change, {} if outside else marks_of_plans(recipe), outside, foreign)
-    body = "\n\n".join(textwrap.indent(part, " " * 4) for part in _parts(recipe, writer))
+    parts = [part for step in recipe.steps if (part := _part(step, writer))]
+    end = [f"same = state.weights == {quoted(writer.sha)}"]
+    end += ['print(f"{state.parameters:,} parameters, {state.macs:,} MACs, weights {state.weights[:12]}")']
+    end += ['print("the same weights as recorded" if same else "other weights than recorded")']
+    end += ["if FOLDER:", "    finish(save_project(session, FOLDER, state.id))", "session.close()"]
+    body = "\n\n".join(textwrap.indent(part, " " * 4) for part in (*parts, "\n".join(end)))
     return f'{_head(recipe, writer)}\n\ndef main() -> None:\n{body}\n\n\nif __name__ == "__main__":\n    main()\n'
 
 
@@ -225,26 +220,13 @@ def marks_of_plans(recipe: Recipe) -> dict[str, dict[str, str]]:
     return {f"cut {number}": ranges_of(plan.outcome.removed) for number, plan in enumerate(plans, 1)}
 
 
-def _parts(recipe: Recipe, writer: _Writer) -> Iterator[str]:
-    for step in recipe.steps:
-        part = _part(step, writer)
-        if part:
-            yield part
-    recorded = quoted(writer.sha)
-    lines = [f"same = state.weights == {recorded}"]
-    lines += ['print(f"{state.parameters:,} parameters, {state.macs:,} MACs, weights {state.weights[:12]}")']
-    lines += ['print("the same weights as recorded" if same else "other weights than recorded")']
-    lines += ["if FOLDER:", "    finish(save_project(session, FOLDER, state.id))", "session.close()"]
-    yield "\n".join(lines)
-
-
 def _part(step: Step, writer: _Writer) -> str:
     """The lines of a step, "" for one that only prepares another."""
     writer.sha = step.outcome.weights if step.outcome.weights and not isinstance(step, Compare) else writer.sha
     lines: Sequence[str] = ()
     match step:
         case Open():
-            lines = _opening(step, writer)
+            lines = _open_lines(step, writer)
         case Plan():
             writer.cuts += 1
             writer.plan = step, f"cut {writer.cuts}"
@@ -253,7 +235,11 @@ def _part(step: Step, writer: _Writer) -> str:
             writer.spelling.use("masked_state")
             lines = ["# Learn which structures stay, together with the weights."]
             lines += [f"masks = {writer.spelling.of(step.intent, 8)}"]
-            lines = [*lines, "state = finish(masked_state(session, state.id, masks))", *_came_out(step.outcome, writer)]
+            lines = [
+                *lines,
+                "state = finish(masked_state(session, state.id, masks))",
+                *_result(step.outcome, writer),
+            ]
         case Cut():
             lines = _cut_lines(step, writer)
         case Recover():
@@ -264,7 +250,11 @@ def _part(step: Step, writer: _Writer) -> str:
             )
             lines = [f"# {words}", f"settings = {settings}"]
             lines += ["state = finish(session.recover(state.id, settings))"]
-            lines = [*lines, f"print(finish(session.evaluate(state.id, {split})))", *_came_out(step.outcome, writer)]
+            lines = [
+                *lines,
+                f"print(finish(session.evaluate(state.id, {split})))",
+                *_result(step.outcome, writer),
+            ]
         case Attach():
             weights = writer.spelling.of(writer.change(step.intent.weights))
             lines = ["# Weights that were trained elsewhere.", f"state = finish(session.attach(state.id, {weights}))"]
@@ -298,12 +288,12 @@ def _cut_lines(step: Cut, writer: _Writer) -> list[str]:
     lines += [f"plan = {spelling.of(replace(intent, keep_macs=0.0, multiple=1, kinds=(), goal=goal), 11)}"]
     if goal is not None and not writer.masked:
         writer.again = True
-        lines += _planned_again(intent, goal, spelling)
+        lines += _lines_to_plan(intent, goal, spelling)
     writer.masked = False
-    return [*lines, "state = finish(session.cut(state.id, marks, plan))", *_came_out(step.outcome, writer)]
+    return [*lines, "state = finish(session.cut(state.id, marks, plan))", *_result(step.outcome, writer)]
 
 
-def _opening(step: Open, writer: _Writer) -> list[str]:
+def _open_lines(step: Open, writer: _Writer) -> list[str]:
     writer.original = step.outcome
     writer.spelling.use("Session", "finish", "save_project")
     spec = change_model(step.intent.model.without_consent, writer.change)
@@ -315,8 +305,8 @@ def _opening(step: Open, writer: _Writer) -> list[str]:
     lines: list[str] = []
     if writer.foreign:
         names = ", ".join(Path(file).name for file in writer.foreign)
-        told = f"This runs {names}. Read that code first, then run this with {TRUST} to allow it."
-        lines += [f"if {quoted(TRUST)} not in sys.argv:", f"    sys.exit({quoted(told)})"]
+        words = f"This runs {names}. Read that code first, then run this with {TRUST} to allow it."
+        lines += [f"if {quoted(TRUST)} not in sys.argv:", f"    sys.exit({quoted(words)})"]
     lines += [f"torch.set_num_threads({step.intent.threads})", "session = Session()"]
     lines += [f"session.use_device({quoted(step.intent.device)})"] if step.intent.device != CPU else []
     lines += [""]
@@ -328,7 +318,7 @@ def _opening(step: Open, writer: _Writer) -> list[str]:
     return [*lines, "opened = finish(session.open(spec))", "state = opened.state"]
 
 
-def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[str]:
+def _lines_to_plan(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[str]:
     """Lines that make the plan anew from scores."""
     choices = "" if intent.choices == type(intent.choices)() else ", plan.choices"
     choices += f", seed={intent.seed}" if intent.seed else ""
@@ -389,7 +379,7 @@ def _head(recipe: Recipe, writer: _Writer) -> str:
     return "\n".join([*lines, ""])
 
 
-def _came_out(outcome: Numbers, writer: _Writer) -> list[str]:
+def _result(outcome: Numbers, writer: _Writer) -> list[str]:
     checked = ""
     if outcome.verification is not None:
         checked = f"; cut verified: equals the masked original, {outcome.verification.difference:.0e}"

@@ -41,21 +41,22 @@ class WeightRecorder(TorchFunctionMode):
         sources = [self._known[id(one)] for one in given if id(one) in self._known]
         if sources and len(sources) == len(given):
             for one in tensors_of(result):
-                if id(one) not in self._known:
-                    self._known[id(one)] = self._trace(one, [source for source in sources if source[1]])
+                if id(one) in self._known:
+                    continue
+                # What was made, name of the parameter that it stands for, the last of that parameter's shape.
+                named = [source for source in sources if source[1]]
+                self._known[id(one)] = (one, *named[0][1:]) if named else (one, "", None)
+                for _, name, _ in named:
+                    weight = self._weights[name]
+                    storage = one.untyped_storage().data_ptr()
+                    if one.shape == weight.shape and storage != weight.untyped_storage().data_ptr():
+                        self._known[id(one)] = one, name, one
+                        break
         elif tensors_of(result):
             for _, name, made in sources:
                 if made is not None and all(made is not one for one in self.running.setdefault(name, [])):
                     self.running[name].append(made)
         return result
-
-    def _trace(self, one: Any, sources: list[tuple[Any, str, Any]]) -> tuple[Any, str, Any]:
-        """(what was made, name of the parameter that it stands for, the last of that parameter's shape)."""
-        for _, name, _ in sources:
-            weight = self._weights[name]
-            if one.shape == weight.shape and one.untyped_storage().data_ptr() != weight.untyped_storage().data_ptr():
-                return one, name, one
-        return (one, *sources[0][1:]) if sources else (one, "", None)
 
 
 def running_weights(model: nn.Module, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +78,17 @@ def running_weights(model: nn.Module, parameters: dict[str, Any]) -> dict[str, A
             held = {id(parameter) for parameter in one.parameters()}
             own = {n: p for n, p in parameters.items() if id(p) in held and p.ndim > 1}
             try:
-                given = _zeros(one)
+                # The smallest input, by the shape of the weight: a cut layer may remember an older size.
+                largest = max(one.parameters(), key=torch.numel)
+                if isinstance(one, nn.Embedding):
+                    given = torch.zeros(1, dtype=torch.int64, device=largest.device)
+                elif isinstance(one, nn.Linear):
+                    given = largest.new_zeros(1, largest.shape[1])
+                else:
+                    layer = cast("nn.Conv2d", one)
+                    channels = largest.shape[0] if layer.transposed else largest.shape[1] * layer.groups
+                    sizes = (d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True))
+                    given = largest.new_zeros(1, channels, *sizes)
                 with WeightRecorder(one, own) as result:
                     one(given)
             # It takes something else than torch's own layer does.
@@ -85,16 +96,3 @@ def running_weights(model: nn.Module, parameters: dict[str, Any]) -> dict[str, A
                 continue
             found |= {name: made[-1] for name, made in result.running.items() if made}
     return found
-
-
-def _zeros(module: nn.Module) -> torch.Tensor:
-    """The smallest input that a layer takes, by the shape of its weight: a cut layer may remember an older size."""
-    largest = max(module.parameters(), key=torch.numel)
-    if isinstance(module, nn.Embedding):
-        return torch.zeros(1, dtype=torch.int64, device=largest.device)
-    if isinstance(module, nn.Linear):
-        return largest.new_zeros(1, largest.shape[1])
-    layer = cast("nn.Conv2d", module)
-    channels = largest.shape[0] if layer.transposed else largest.shape[1] * layer.groups
-    sizes = (d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True))
-    return largest.new_zeros(1, channels, *sizes)

@@ -302,7 +302,15 @@ class SearchedPlan:
     def message(self) -> Message:
         """What came of it, for a person."""
         if not self.measured:
-            return self._why_not_begun
+            template = "The plan by the scores stays: it removes nothing that layers could give each other."
+            reason = Message("search.nothing", template)
+            if self.held:
+                template = (
+                    "The plan by the scores stays: a search of shares would hold {held:.1f} GB of moments, more than "
+                    "{most:.0f} GB."
+                )
+                reason = Message("search.memory", template, {"held": self.held / 1e9, "most": HELD / 1e9})
+            return reason
         if not np.isfinite(self.before):
             template = "The plan by the scores stays: the model's outputs are no numbers, or do not compare."
             return Message("search.outputs", template)
@@ -327,18 +335,6 @@ class SearchedPlan:
             "from {before:.4g} to {after:.4g}. Kept structures: {changes}."
         )
         return Message("search.shares", template, fields)
-
-    @property
-    def _why_not_begun(self) -> Message:
-        """Why nothing was measured."""
-        if not self.held:
-            template = "The plan by the scores stays: it removes nothing that layers could give each other."
-            return Message("search.nothing", template)
-        template = (
-            "The plan by the scores stays: a search of shares would hold {held:.1f} GB of moments, more than "
-            "{most:.0f} GB."
-        )
-        return Message("search.memory", template, {"held": self.held / 1e9, "most": HELD / 1e9})
 
 
 def search_shares(

@@ -30,6 +30,10 @@ from ..tasks.protocol import Split
 from .comparison import Comparison, Missed
 from .measure import measurable, measure_states
 
+NEVER = NeverCancelled()
+MADE = 0.92
+"""About what share of the time it takes to make baselines where they are timed, too; told as progress."""
+
 
 def budget_of(analysis: Analysis, cut: State) -> Goal:
     """The goal for other structures at a cut's cost.
@@ -44,14 +48,16 @@ def budget_of(analysis: Analysis, cut: State) -> Goal:
     limits = (Limit(Cost.MACS, amount=cut.macs),)
     if asked is None:
         return Goal(limits, kinds=_kinds(analysis, gone, ()))
-    told = reached(analysis, asked, gone) if (asked.limits or asked.settled) and not asked.timed else ()
-    if by_hand.any() or any(one.got > one.asked for one in told):  # no solver made these widths
+    got = reached(analysis, asked, gone) if (asked.limits or asked.settled) and not asked.timed else ()
+    if by_hand.any() or any(one.got > one.asked for one in got):  # no solver made these widths
         marked = [one.module for one in analysis.sets if by_hand[one.structures].any()]
         scope = asked.scope if all(any(in_scope(one, place) for place in asked.scope) for one in marked) else ()
         return Goal(limits, scope, kinds=_kinds(analysis, gone, asked.kinds), ranking=asked.ranking)
     if asked.settled and not asked.limits:
         return asked
-    if told and any(one.asked - one.got <= most for one, most in zip(told, _steps(analysis, asked), strict=False)):
+    if got and any(
+        one.asked - one.got <= most for one, most in zip(got, _dearest_steps(analysis, asked), strict=False)
+    ):
         return asked
     return replace(asked, limits=limits, target=None)
 
@@ -62,7 +68,7 @@ def _kinds(analysis: Analysis, gone: Mask, asked: tuple[Kind, ...]) -> tuple[Kin
     return tuple(sorted(went | {*(asked or DEFAULT_KINDS)} - {Kind.BLOCK}))
 
 
-def _steps(analysis: Analysis, goal: Goal) -> list[int]:
+def _dearest_steps(analysis: Analysis, goal: Goal) -> list[int]:
     """[K] what the dearest step costs, in the unit of each of a goal's limits."""
     meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype)
     whole = meter.measure(analysis.empty())
@@ -76,11 +82,6 @@ def _steps(analysis: Analysis, goal: Goal) -> list[int]:
     return most.tolist()
 
 
-NEVER = NeverCancelled()
-MADE = 0.92
-"""About what share of the time it takes to make baselines where they are timed, too; told as progress."""
-
-
 def compare_with_baselines(
     session: Session,
     state: str,
@@ -92,7 +93,7 @@ def compare_with_baselines(
 
     Args:
         session: Gets the baselines.
-        state: What they stand beside.
+        state: What they are compared with.
         asked: Which baselines. One that cannot be made does not keep the others from it.
         target: Where to time original, state and baselines in turns, None for no timing.
         token: Cancels; what is finished is kept, and told as it comes (`Progress.made`).

@@ -171,21 +171,16 @@ def search_budget(
     low, high, best = 0.0, min(asked, default=1.0), None
     for number in range(limit.trials):
         share = (low + high) / 2
-        trial = yield from search.tried(share, number, brief=True)
+        trial = yield from search.try_budget(share, number, brief=True)
         low, high, best = (low, share, trial) if trial.holds else (share, high, best)
         if high - low <= CLOSE:
             break
     while best is not None:
-        trial = yield from search.tried(best.share, len(search.trials), brief=False)
+        trial = yield from search.try_budget(best.share, len(search.trials), brief=False)
         if trial.holds:
             return SearchResult(tuple(search.trials), original, search.way(trial))
         best = search.wider(best.share)
     return SearchResult(tuple(search.trials), original, ())
-
-
-def _training(settings: PruneRequest) -> float:
-    """The amount of a recovery's budget."""
-    return 0 if settings.recovery is None else settings.recovery.budget.amount
 
 
 @dataclass(slots=True)
@@ -206,14 +201,14 @@ class _Search:
     def measured_cuts(self) -> Job[None]:
         """Measure what latencies are predicted with; nothing where no latency counts, or it is known."""
 
-        def told(progress: Progress) -> Iterator[Progress]:
+        def scaled(progress: Progress) -> Iterator[Progress]:
             self.measured = SAMPLES
             yield replace(progress, share=progress.share * self._shares(0, brief=True)[0])
 
-        yield from followed(spanning(table_for(self.session, self.at(1.0, True).goal, self.token), 0.0, 1.0), told)
+        yield from followed(spanning(table_for(self.session, self.at(1.0, True).goal, self.token), 0.0, 1.0), scaled)
 
-    def tried(self, share: float, number: int, brief: bool) -> Job[Trial]:
-        """Make, judge and tell a budget; one that no plan reaches, or whose training ends in no numbers, does not hold.
+    def try_budget(self, share: float, number: int, brief: bool) -> Job[Trial]:
+        """Make, evaluate and report a budget; one that no plan reaches, or whose training ends in NaN, does not hold.
 
         Anything else that fails (data, disk, a process) says nothing of the budget: it ends the search, which goes on
         from there when it is started again.
@@ -224,7 +219,7 @@ class _Search:
         begin, until = self._shares(number, brief)
         shown = Progress(words, number, self.limit.trials, share=begin) if brief else Progress(result, share=begin)
         try:
-            trial = yield from part_of(shown, self._made(share, brief), until=until)
+            trial = yield from part_of(shown, self._run_trial(share, brief), until=until)
         except SecateurError as error:
             if not of_the_cut(error):
                 raise
@@ -239,9 +234,9 @@ class _Search:
 
     def _shares(self, number: int, brief: bool) -> tuple[float, float]:
         """What of the search's work is done before and after a budget, should it take as many trials as it may."""
-        trial, result = (
-            1 + _training(self.at(1.0, brief)) for brief in (True, False)
-        )  # one for all that is no training
+        recoveries = (self.at(1.0, brief).recovery for brief in (True, False))
+        # One unit stands for all that is no training.
+        trial, result = (1 + (0 if one is None else one.budget.amount) for one in recoveries)
         begin, whole = self.measured + number * trial, self.measured + max(self.limit.trials, number) * trial + result
         return begin / whole, (begin + (trial if brief else result)) / whole
 
@@ -259,7 +254,7 @@ class _Search:
             now = one.parent
         return tuple(self.session.history.state(one.id) for one in reversed(states))
 
-    def _made(self, share: float, brief: bool) -> Job[Trial]:
+    def _run_trial(self, share: float, brief: bool) -> Job[Trial]:
         from .prune import prune_state  # the window reads trials, and starts without what prunes
 
         settings = self.at(share, brief)

@@ -73,10 +73,10 @@ def check_shape(
         removed = plans.plan(goal) if goal.shape else plans.before
     except PlanError as error:
         problems = _problems(plans, goal.shape, sizes)
-        rounded = _rounded(plans, goal.shape, sizes)
+        rounded = _nearest_multiples(plans, goal.shape, sizes)
         return replace(answer, problems=problems or (ShapeProblem(said(error.message), None, ()),), rounded=rounded)
-    told, rounded = plans.told(goal, removed), _rounded(plans, goal.shape, sizes)
-    return replace(answer, plan=told, removed=removed, latency=plans.latency(removed), rounded=rounded)
+    planned, rounded = plans.as_plan(goal, removed), _nearest_multiples(plans, goal.shape, sizes)
+    return replace(answer, plan=planned, removed=removed, latency=plans.latency(removed), rounded=rounded)
 
 
 class _Plans:
@@ -138,7 +138,7 @@ class _Plans:
             return None
         return nearest_widths(prepared.opened.model, analysis, removed, self._token)
 
-    def told(self, goal: Goal, removed: Mask) -> ShapePlan:
+    def as_plan(self, goal: Goal, removed: Mask) -> ShapePlan:
         """What a plan comes to."""
         opened, uniform = self._session.prepared.opened, self._session.prepared.spec.uniform
         return shape_plan(opened.name, opened.model, self._session.analysis, removed, uniform, goal, self.before)
@@ -180,8 +180,8 @@ class _Plans:
 
     def _within(self, goal: Goal, shape: tuple[KindLimit, ...]) -> bool:
         removed = self.plan(replace(goal, limits=(), shape=shape))
-        told = reached(self._session.analysis, replace(goal, shape=()), removed, self._table)
-        return all(one.got <= one.asked for one in told)
+        got = reached(self._session.analysis, replace(goal, shape=()), removed, self._table)
+        return all(one.got <= one.asked for one in got)
 
 
 def _at_share(free: Iterable[KindSize], share: float) -> tuple[KindLimit, ...]:
@@ -218,7 +218,9 @@ def _of_configuration(error: PlanError) -> bool:
     return error.message.code in ("uniform.width", "uniform.shape")
 
 
-def _rounded(plans: _Plans, shape: tuple[KindLimit, ...], sizes: tuple[KindSize, ...]) -> tuple[KindLimit, ...]:
+def _nearest_multiples(
+    plans: _Plans, shape: tuple[KindLimit, ...], sizes: tuple[KindSize, ...]
+) -> tuple[KindLimit, ...]:
     """Of each kind whose number is no multiple that the goal asks for, the next smaller and larger that is."""
     known, found = {one.kind: one for one in sizes}, list[KindLimit]()
     for limit in shape:
@@ -251,13 +253,13 @@ def _nearest(
     if size is None:
         return ()
 
-    def beside(one: KindLimit) -> tuple[KindLimit, ...]:
+    def with_limit(one: KindLimit) -> tuple[KindLimit, ...]:
         return tuple(one if each.kind is one.kind else each for each in shape)
 
     largest = size.sizes[-1]
     if len(size.sizes) > 1:
         share = KindLimit(limit.kind, round(min(limit.count / largest, 1.0), 3)) if limit.count else limit
-        return (share,) if share != limit and share.share and plans.fault(beside(share)) is None else ()
+        return (share,) if share != limit and share.share and plans.fault(with_limit(share)) is None else ()
     left, asked = size.kept[-1] if size.kept else largest, limit.count or size.asked(limit)
     down = range(largest, max(size.least, 1) - 1, -max(size.step, 1))
     possible = [count for count in down if count <= left and count % multiple == 0]
@@ -268,5 +270,5 @@ def _nearest(
         lower = [count for count in lower if smaller and count <= smaller[0]]
         higher = [count for count in higher if larger and count >= larger[0]]
     offers = ([KindLimit(limit.kind, count=count) for count in side[:most]] for side in (lower, higher))
-    found = (next((one for one in side if plans.fault(beside(one)) is None), None) for side in offers)
+    found = (next((one for one in side if plans.fault(with_limit(one)) is None), None) for side in offers)
     return tuple(one for one in found if one is not None)

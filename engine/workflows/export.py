@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -34,6 +33,17 @@ from ..surgery.repair.keep_uniform import nearest_uniform
 from ..tasks.protocol import Split, metric_value
 from ..text.format import change, size
 
+NEVER = NeverCancelled()
+HUGGING_FACE = "hugging-face"
+REFUSED = ("export.hf_config", "export.hf_nearest")
+"""Codes of the errors that say that no configuration describes a state."""
+BROKEN_PROMISE = "export.hf_promised"
+"""Code of the note that another format than the promised one was written, which is no result to accept."""
+WRITTEN = 0.85
+"""About what share of the time it takes to write and check a file; the rest measures its metric."""
+SAMPLES = 256
+"""Samples of the train split on which a quantised file is calibrated, about."""
+
 
 def model_card(history: StateHistory, state: State, model: nn.Module) -> str:
     """The card.
@@ -59,24 +69,9 @@ def model_card(history: StateHistory, state: State, model: nn.Module) -> str:
     if is_transformers(model):
         lines += ["```python", "import transformers", ""]
         lines += [f'model = transformers.{auto_class(model)}.from_pretrained("path/to/this/folder")', "```", ""]
-    lines += ["## Before and after", "", *_table(path[0], state), "", "## Recipe", ""]
-    for before, one in pairwise(path):
-        told = step_told(before, one, path[0])
-        lines += [f"{told.title}:", "", *(f"- {title}: {words}" for title, words in told.lines), ""]
-    lines += ["## Verification", "", *_verified(path), ""]
-    if "license" not in origin:
-        licence = "The licence of the original is not known. It holds for this model too."
-    else:
-        named = origin.get("license_name", origin["license"])
-        link = f" ({origin['license_link']})" if "license_link" in origin else ""
-        licence = f"That of the original: {named}{link}."
-    lines += ["## Data", "", _sentence(data_words(history.task)), "", "## Licence", "", licence, ""]
-    made = ", ".join(f"{library} {version}" for library, version in (history.versions or versions()).items())
-    return "\n".join([*lines, f"Made with Secateur ({made}).", ""])
-
-
-def _table(original: State, state: State) -> list[str]:
     rows = [
+        ("", "original", "pruned"),
+        ("---", "---", "---"),
         ("Parameters", size(original.parameters), size(state.parameters)),
         ("MACs of one sample", size(original.macs), size(state.macs)),
     ]
@@ -88,39 +83,32 @@ def _table(original: State, state: State) -> list[str]:
         for after in state.timings:
             if before.target.place == after.target.place:
                 rows.append((f"Latency, {where(after)}", f"{before.median:.3g} ms", f"{after.median:.3g} ms"))
-    return ["| | original | pruned |", "|---|---|---|", *(f"| {' | '.join(map(_cell, row))} |" for row in rows)]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _verified(path: Sequence[State]) -> list[str]:
-    lines: list[str] = []
-    for one in path:
-        if one.verification is not None:
-            count = len(one.verification.checks)
-            words = f"equals the masked original in {count} comparisons, largest difference"
-            lines.append(f"- Cut {one.id} {words} {one.verification.difference:.0e}. This does not measure accuracy.")
-            lines += [f"- {_sentence(without_paths(str(line)))}" for line in one.verification.scope]
-            lines += [f"- Not checked: {without_paths(str(reason))}" for reason in one.verification.skipped]
-    return lines or ["Nothing was cut."]
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    lines += ["## Before and after", "", *(f"| {' | '.join(row)} |" for row in escaped), "", "## Recipe", ""]
+    for before, one in pairwise(path):
+        step = step_told(before, one, path[0])
+        lines += [f"{step.title}:", "", *(f"- {title}: {words}" for title, words in step.lines), ""]
+    lines += ["## Verification", ""]
+    checked = [(one.id, one.verification) for one in path if one.verification is not None]
+    for cut, verification in checked:
+        words = f"equals the masked original in {len(verification.checks)} comparisons, largest difference"
+        lines.append(f"- Cut {cut} {words} {verification.difference:.0e}. This does not measure accuracy.")
+        lines += [f"- {_sentence(without_paths(str(line)))}" for line in verification.scope]
+        lines += [f"- Not checked: {without_paths(str(reason))}" for reason in verification.skipped]
+    lines += [""] if checked else ["Nothing was cut.", ""]
+    if "license" not in origin:
+        licence = "The licence of the original is not known. It holds for this model too."
+    else:
+        named = origin.get("license_name", origin["license"])
+        link = f" ({origin['license_link']})" if "license_link" in origin else ""
+        licence = f"That of the original: {named}{link}."
+    lines += ["## Data", "", _sentence(data_words(history.task)), "", "## Licence", "", licence, ""]
+    made = ", ".join(f"{library} {version}" for library, version in (history.versions or versions()).items())
+    return "\n".join([*lines, f"Made with Secateur ({made}).", ""])
 
 
 def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
-
-
-NEVER = NeverCancelled()
-HUGGING_FACE = "hugging-face"
-REFUSED = ("export.hf_config", "export.hf_nearest")
-"""Codes of the errors that say that no configuration describes a state."""
-BROKEN_PROMISE = "export.hf_promised"
-"""Code of the note that another format than the promised one was written, which is no result to accept."""
-WRITTEN = 0.85
-"""About what share of the time it takes to write and check a file; the rest measures its metric."""
-SAMPLES = 256
-"""Samples of the train split on which a quantised file is calibrated, about."""
 
 
 def export_usual(session: Session, state: State, path: str, token: CancelToken = NEVER) -> Job[Exported]:

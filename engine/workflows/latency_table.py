@@ -134,36 +134,31 @@ def measured_table(measuring: Measuring, token: CancelToken, multiple: int, coun
     """
     analysis, store = measuring.analysis, Stored(measuring.file, Profile)
     plans = list(samples(analysis, multiple, count))
-    yield from _measured(measuring, plans, store, token)
+    yield from _measure_missing(measuring, plans, store, token)
     seen = [sample for plan in plans if (sample := _sample(kept_sizes(analysis, plan), store)) is not None]
-    told = {one.machine for key in store if (one := store.get(key)) is not None and one.machine}
-    machine = "; ".join(sorted(told)) or measuring.machine
+    machines = {one.machine for key in store if (one := store.get(key)) is not None and one.machine}
+    machine = "; ".join(sorted(machines)) or measuring.machine
     table = fit(seen, measuring.target, machine, multiple, _itself(measuring, store))
-    files = (yield from _homes(measuring, token)) if _takes_files(measuring) else None
-    return replace(table, homes=block_modules(table.blocks, files))
+    known: dict[str, str] | None = None
+    if _takes_files(measuring):
+        # The module of each block of the original's file; written once, as what was measured.
+        from ..export.name_fused_blocks import node_modules  # brings onnx, which opening and scoring do not need
+
+        kept = Stored(measuring.file.with_suffix(".homes"), dict[str, str])
+        known = kept.get("original")
+        if known is None:
+            with temporary_folder() as place:
+                nothing = [analysis.empty()]
+                words = Progress("Matching fused blocks to layers")
+                written = yield from part_of(words, cut_models(measuring, nothing, place / "0", token), words=False)
+                assert written[0] is not None  # nothing is cut from it
+                known = node_modules(written[0])
+            kept.put("original", known)
+    return replace(table, homes=block_modules(table.blocks, known))
 
 
 def _takes_files(measuring: Measuring) -> bool:
     return target_named(measuring.target.runtime).takes == "onnx"
-
-
-def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
-    """The module of each block of the original's file; written once, as what was measured."""
-    from ..export.name_fused_blocks import (
-        node_modules,  # Brings onnx, which a session that opens and scores does not need.
-    )
-
-    kept = Stored(measuring.file.with_suffix(".homes"), dict[str, str])
-    known = kept.get("original")
-    if known is None:
-        with temporary_folder() as place:
-            nothing = [measuring.analysis.empty()]
-            words = Progress("Matching fused blocks to layers")
-            written = yield from part_of(words, cut_models(measuring, nothing, place / "0", token), words=False)
-            assert written[0] is not None  # nothing is cut from it
-            known = node_modules(written[0])
-        kept.put("original", known)
-    return known
 
 
 def paying_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
@@ -173,7 +168,7 @@ def paying_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
     """
     analysis, store = measuring.analysis, Stored(measuring.file, Profile)
     small = list(steps(analysis))
-    yield from _measured(measuring, [analysis.empty(), *(plan for _, plan in small)], store, token)
+    yield from _measure_missing(measuring, [analysis.empty(), *(plan for _, plan in small)], store, token)
     full, rows = max(costs(analysis).macs, 1), list[tuple[int, float, float]]()
     for size, plan in small:
         one = _sample(kept_sizes(analysis, plan), store)
@@ -188,7 +183,9 @@ def _itself(measuring: Measuring, store: Stored[Profile]) -> float:
     return 0.0 if one is None else abs(one.seconds / one.original - 1)
 
 
-def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile], token: CancelToken) -> Job[None]:
+def _measure_missing(
+    measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile], token: CancelToken
+) -> Job[None]:
     """See to it that every plan that can be cut has been measured."""
     missing = [plan for plan in plans if _key(kept_sizes(measuring.analysis, plan)) not in store]
     if not missing:
@@ -208,7 +205,7 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile
             words = Progress(shown, done, len(plans), share=begin)
             files = yield from part_of(words, cut_models(measuring, some, folder, token), words=False, until=written)
             cut_files = [(plan, file) for plan, file in zip(some, files, strict=True) if file is not None]
-            profiled = _profiled_there if measuring.target.address and cut_files else _profiled_here
+            profiled = _profile_there if measuring.target.address and cut_files else _profile_here
             job = profiled(measuring, _Cuts(original[0], cut_files, done, len(plans)), store, token)
             yield from spanning(job, written, end)
             done += len(some)
@@ -232,7 +229,7 @@ class _Cuts:
     count: int
 
 
-def _profiled_here(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], token: CancelToken) -> Job[None]:
+def _profile_here(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], token: CancelToken) -> Job[None]:
     """Profile cut models one after the other; each is kept at once."""
     target, inputs = replace(measuring.target, seconds=SECONDS), measuring.prepared.inputs
     for position, (plan, file) in enumerate(cuts.files):
@@ -246,7 +243,7 @@ def _profiled_here(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], to
         store.put(_key(kept_sizes(measuring.analysis, plan)), found)
 
 
-def _profiled_there(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], token: CancelToken) -> Job[None]:
+def _profile_there(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], token: CancelToken) -> Job[None]:
     """The same on another machine: all of them in one connection, in turns."""
     target, files = replace(measuring.target, seconds=SECONDS), [file for _, file in cuts.files]
     numbers = {"first": cuts.done + 1, "last": cuts.done + len(files), "count": cuts.count}
@@ -261,17 +258,22 @@ def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token:
     """Write what the target takes of each plan, into a folder; None where a plan cannot be cut."""
     folder.mkdir(parents=True, exist_ok=True)
     prepared, fails = measuring.prepared, set[int]()
-    models = _cut(measuring, plans, fails, token)
+    models = _cut_in_turn(measuring, plans, fails, token)
     inputs = at_size(prepared.inputs, measuring.target.lengths)
     if _takes_files(measuring):
         written = yield from write_several(models, inputs, prepared.spec, folder, token)
     else:
-        written = list(_parcels(models, measuring, folder))
+        written = list[Path]()
+        for number, (model, edits) in enumerate(models):
+            path = folder / str(number)
+            path.mkdir()
+            pack(path, model, edits, prepared.spec, prepared.inputs)
+            written.append(path)
     found = iter(written)
     return [None if number in fails else next(found) for number in range(len(plans))]
 
 
-def _cut(
+def _cut_in_turn(
     measuring: Measuring, plans: Sequence[Mask], fails: set[int], token: CancelToken
 ) -> Iterator[tuple[Any, Edits]]:
     """The models of the plans, one at a time; the numbers of those that cannot be cut go into `fails`."""
@@ -287,14 +289,6 @@ def _cut(
             fails.add(number)
             continue
         yield done.model.eval(), done.edits
-
-
-def _parcels(models: Iterator[tuple[Any, Edits]], measuring: Measuring, folder: Path) -> Iterator[Path]:
-    for number, (model, edits) in enumerate(models):
-        path = folder / str(number)
-        path.mkdir()
-        pack(path, model, edits, measuring.prepared.spec, measuring.prepared.inputs)
-        yield path
 
 
 def _sample(kept: NDArray[np.int64], store: Stored[Profile]) -> LatencySample | None:

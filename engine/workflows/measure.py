@@ -24,27 +24,29 @@ from ..targets.protocol import WRITING, TargetSpec, Timing
 from ..targets.remote import require_measurable
 from .export import kept_file
 
+NEVER = NeverCancelled()
+
 
 def measurable(session: Session, name: str) -> tuple[Artifacts, nn.Module, State]:
     """What is measured of a state or a baseline, and who writes its files."""
     artifacts, state = artifacts_of(session, name)
-    beside = session.history.baselines.get(name)
-    if beside is None:
+    baseline = session.history.baselines.get(name)
+    if baseline is None:
         return artifacts, session.model(name), state
-    return artifacts, model_of(session, beside, session.prepared.opened.factory, session.loaded.consent), state
+    return artifacts, model_of(session, baseline, session.prepared.opened.factory, session.loaded.consent), state
 
 
 def artifacts_of(session: Session, name: str) -> tuple[Artifacts, State]:
     """Who writes the files of a state or a baseline, and what stands for it there."""
-    beside = session.history.baselines.get(name)
-    if beside is None:
+    baseline = session.history.baselines.get(name)
+    if baseline is None:
         return session.artifacts(), session.history.state(name)
     prepared, code = session.prepared, session.analysis.recorded
-    if beside.source is not None:
-        opened = replace(prepared.opened, name=beside.title)
-        prepared = replace(prepared, spec=beside.source, opened=opened)
-        code = fingerprint(file_of(beside.source))[0]
-    return Artifacts(session.folder / "artifacts", prepared, code), as_state(beside)
+    if baseline.source is not None:
+        opened = replace(prepared.opened, name=baseline.title)
+        prepared = replace(prepared, spec=baseline.source, opened=opened)
+        code = fingerprint(file_of(baseline.source))[0]
+    return Artifacts(session.folder / "artifacts", prepared, code), as_state(baseline)
 
 
 def model_of(session: Session, one: Baseline, factory: Callable[[], nn.Module], consent: Consent) -> nn.Module:
@@ -77,9 +79,6 @@ def as_state(one: Baseline) -> State:
     )
 
 
-NEVER = NeverCancelled()
-
-
 def measure_states(
     session: Session, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
 ) -> Job[tuple[Timing, ...]]:
@@ -95,11 +94,18 @@ def measure_states(
         yield from require_measurable(target, token)
     files: list[Path] = []
     steps: list[tuple[Path, Inputs]] = []
-    fresh = [_is_fresh(session, state, target) for state in states]
+    fresh = list[bool]()  # whether the file of a state or a baseline must be written first
+    for name in states:
+        if EXPORT_MARK in name:
+            fresh.append(False)
+            continue
+        artifacts, one = artifacts_of(session, name)
+        fresh.append(not artifacts.has(one, target))
     whole, written = WRITING * sum(fresh) + len(states), 0.0
     for state, new in zip(states, fresh, strict=True):
         if EXPORT_MARK in state:
-            files.append((yield from _kept(session, state, token)))
+            of_state, _, format = state.partition(EXPORT_MARK)
+            files.append((yield from kept_file(session, of_state, format, token)))
             continue
         artifacts, model, one = measurable(session, state)
         if target.tokens:
@@ -121,16 +127,3 @@ def measure_states(
     for state, timing in zip(states, timings, strict=True):
         session.history.add_timing(state, timing)
     return timings
-
-
-def _is_fresh(session: Session, name: str, target: TargetSpec) -> bool:
-    """Whether the file of a state or a baseline must be written first."""
-    if EXPORT_MARK in name:
-        return False
-    artifacts, state = artifacts_of(session, name)
-    return not artifacts.has(state, target)
-
-
-def _kept(session: Session, name: str, token: CancelToken) -> Job[Path]:
-    state, _, format = name.partition(EXPORT_MARK)
-    return kept_file(session, state, format, token)

@@ -1,30 +1,22 @@
 """Plans from a state, as they are recorded: by scores, that one configuration describes, with their shares searched."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jobs import CancelToken, Job, NeverCancelled
-from ..session.states import MaskIntent, State
-from ..targets.latency_table import LatencyTable
-from .latency_limit import table_for
-
-if TYPE_CHECKING:
-    from ..session.session import Session  # brings torch
-
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 from ..errors import Message
-from ..jobs import Progress, followed
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed
 from ..planning.goal import exchange_of, solve
 from ..planning.protocol import Goal, Planned
 from ..planning.share_exchange import require_search
 from ..scoring.share_search import SearchedPlan
-from ..session.states import PlanIntent
+from ..session.states import MaskIntent, PlanIntent, State
 from ..structures.analysis import Mask, from_identities
+from ..targets.latency_table import LatencyTable
+from .latency_limit import table_for
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -69,7 +61,7 @@ def plan_masks(
     return solved
 
 
-def searched(
+def search_plan(
     session: "Session",
     state: str,
     intent: PlanIntent,
@@ -97,11 +89,12 @@ def searched(
         return plan, None
     require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
 
-    def told(progress: Progress) -> Iterator[Progress]:
-        yield replace(progress, made=None)  # it is a part of what is made here
+    def without_plan(progress: Progress) -> Iterator[Progress]:
+        # The best plan so far is a part of what is made here: to show it as a result would be wrong.
+        yield replace(progress, made=None)
 
     searching = _search(session, state, intent, scores, plan, latencies, token)
-    found = yield from followed(searching, told)
+    found = yield from followed(searching, without_plan)
     yield Progress(found.message)
     return found.removed, found.message
 
@@ -182,5 +175,5 @@ def masked_state(
     if scores is None:
         scores = yield from session.score(state, plan.criterion, plan.choices, plan.seed, token)
     removed = plan_masks(session, state, plan, plan.goal, scores, latencies).removed
-    removed, _ = yield from searched(session, state, plan, scores, removed, latencies, token)
+    removed, _ = yield from search_plan(session, state, plan, scores, removed, latencies, token)
     return (yield from session.learn_masks(state, removed, scores, intent, token))

@@ -1,7 +1,7 @@
 """Prune to a goal: score, plan, cut and recover, in one round or in several.
 
 Every step makes a state, and a state that is there is not made again: a pruning that was cancelled, or whose process
-died, goes on where it stood when it is asked for once more. What was made before that stays in the history.
+died, goes on where it stopped when it is asked for once more. What was made before that stays in the history.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Cost, Goal
 from ..planning.scope import outside_scope, touching
-from ..planning.share_exchange import PLANS, plans_to_measure, require_search
+from ..planning.share_exchange import PLANS, has_fixed_shares, require_search
 from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import (
     RECOVERY,
@@ -37,7 +37,7 @@ from ..structures.analysis import Mask, from_identities, identities
 from ..targets.latency_table import LatencyTable
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
-from .plan import masked_state, plan_masks, searched
+from .plan import masked_state, plan_masks, search_plan
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 NEVER = NeverCancelled()
 MASKING, MASKING_ALONE = 0.5, 0.9
-"""About what share of the rounds learning masks takes: where nobody knows how many updates recover, where none do."""
+"""About what share of the rounds learning masks takes: where a recovery's updates are unknown, where it has none."""
 ROUNDS, CUT = 0.95, 0.1
 """About what share of the time goes into the rounds, and of a round that recovers into its cut; told as progress."""
 
@@ -199,9 +199,11 @@ def decide_request(session: "Session", state: str, request: PruneRequest) -> Pru
     require_way(request.choose, request.rounds, session.has_task)
     criterion = criterion_of(session, state, request)
     repaired = chosen_by_repair(request.recovery, info)
-    at_once = request.choose is Choose.SCORES and request.rounds == 1
-    helps = at_once and search_helps(criterion, info, repaired)
-    search = plans_to_measure(request.search, request.goal, helps, uniform)
+    search = request.search
+    if search is None:
+        at_once = request.choose is Choose.SCORES and request.rounds == 1
+        helps = at_once and search_helps(criterion, info, repaired) and not has_fixed_shares(request.goal, uniform)
+        search = PLANS if helps else 0
     require_search(search or None, request.goal, session.has_task, uniform)
     request = replace(request, criterion=criterion, search=search, goal=ranked(request.goal, criterion))
     if request.goal.shape:
@@ -317,7 +319,7 @@ def prune_state(
     for number, goal in enumerate(goals):
         begin, end = (begun + (ROUNDS - begun) * each / len(goals) for each in (number, number + 1))
         between = end if request.recovery is None else begin + CUT * (end - begin)
-        said = partial(_in_round, number=number + 1, rounds=len(goals))
+        said = partial(_name_round, number=number + 1, rounds=len(goals))
         cut_to = partial(_cut, session, now, request, token=token, rated=rated, table=table, plan=plan)
         cut = yield from spanning(said(cut_to(goal)), begin, between)
         # Learned masks leave as many structures as the table said: a slower cut than predicted cannot be corrected.
@@ -351,16 +353,16 @@ def mask_share(session: "Session", request: PruneRequest) -> float:
     return request.mask_steps / (request.mask_steps + updates) if updates else MASKING
 
 
-def _in_round(job: Job[Made], number: int, rounds: int) -> Job[Made]:
+def _name_round(job: Job[Made], number: int, rounds: int) -> Job[Made]:
     """A job as a part of one of several rounds, which it names."""
     if rounds == 1:
         return (yield from job)
 
-    def name_round(progress: Progress) -> Iterator[Progress]:
+    def with_round(progress: Progress) -> Iterator[Progress]:
         fields = {"number": number, "rounds": rounds, "step": progress.message}
         yield replace(progress, text=Message("progress.round", "Round {number} of {rounds}: {step}", fields))
 
-    return (yield from followed(job, name_round))
+    return (yield from followed(job, with_round))
 
 
 def _gone(session: "Session", state: str, request: PruneRequest) -> Mask:
@@ -399,7 +401,7 @@ def _cut(
             locked, _ = from_identities(session.analysis, request.locked)
             solve(session.analysis, scores, request.goal, _gone(session, now.id, request), locked, table)
         removed = plan_masks(session, now.id, request.intent(request.goal), goal, scores, table).removed
-    removed, outcome = yield from searched(session, now.id, intent, scores, removed, table, token)
+    removed, outcome = yield from search_plan(session, now.id, intent, scores, removed, table, token)
     if (removed == session.removed(now.id)).all():
         return None
     return (yield from session.cut(now.id, removed, intent, token, outcome))

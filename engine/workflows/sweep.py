@@ -76,7 +76,7 @@ def sweep_budgets(
         numbers = {"number": number, "count": len(shares), "share": share}
         words = Message("progress.budget", "Budget {number} of {count} ({share:.0%})", numbers)
         shown = Progress(words, number - 1, len(shares))
-        job = _point(session, state, at_share(settings, share), share, token, scores)
+        job = _run_budget(session, state, at_share(settings, share), share, token, scores)
         points.append((yield from part_of(shown, job)))
     ends = [session.history.state(point.states[-1]) for point in points if point.states]
     return Sweep(tuple(points), tuple(ends))
@@ -91,7 +91,7 @@ def at_share(settings: PruneRequest, share: float) -> PruneRequest:
     return replace(settings, goal=replace(settings.goal, limits=limits), search=settings.search or 0)
 
 
-def _point(
+def _run_budget(
     session: "Session",
     state: str,
     settings: PruneRequest,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.cli.baselines import _timed_alike
+from secateur.engine.cli.baselines import common_timing
 from secateur.engine.cli.main import main
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from tests.engine.session.small import write_project
@@ -52,7 +52,7 @@ def test_a_stock_model_without_its_kind_is_refused(project: Path, capsys: Captur
 
 def test_times_stand_beside_each_other_only_where_all_were_taken_alike() -> None:
     here, away = Timing(TargetSpec(), 2.0, 1, 3, 9, "here"), Timing(TargetSpec(batch=64), 90.0, 1, 3, 9, "here")
-    assert _timed_alike([(here, away), (away, here), (here,)]) == here
-    assert _timed_alike([(here,), (away, here), (here, away)]) == here
-    assert _timed_alike([(away,), (here,)]) is None and _timed_alike([(), ()]) is None
-    assert _timed_alike([(here,), (replace(here, machine="there"),)]) is None
+    assert common_timing([(here, away), (away, here), (here,)]) == here
+    assert common_timing([(here,), (away, here), (here, away)]) == here
+    assert common_timing([(away,), (here,)]) is None and common_timing([(), ()]) is None
+    assert common_timing([(here,), (replace(here, machine="there"),)]) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from secateur.engine.cli.autosave import kept
+from secateur.engine.cli.autosave import run_with_autosave
 from secateur.engine.cli.output import Reporter
 from secateur.engine.cli.prune import check_save
 from secateur.engine.errors import ExportError
@@ -90,7 +90,7 @@ def test_every_state_is_in_the_project_as_soon_as_it_is_made(tmp_path: Path) -> 
                 assert sorted(session.history.states) == sorted(_states(folder, tmp_path / f"again {len(seen)}"))
                 seen.append(len(session.history.states))
 
-    kept(session, str(folder), Reporter(), watched())
+    run_with_autosave(session, str(folder), Reporter(), watched())
     assert seen[:2] == [2, 3]
 
 
@@ -99,7 +99,7 @@ def test_a_project_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     finish(session.open(write_project(tmp_path / "mine")))
     taken.write_text("a file")
     job = prune_state(session, "s0", PruneRequest(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1"))
-    assert kept(session, str(taken), Reporter(), job)
+    assert run_with_autosave(session, str(taken), Reporter(), job)
     assert taken.read_text() == "a file"
 
 

@@ -343,7 +343,7 @@ def test_ctrl_c_is_130(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capt
         ("first save", "Saving was stopped: {folder} holds nothing of this run."),
     ],
 )
-def test_ctrl_c_of_a_run_that_saves_says_what_stays(
+def test_ctrl_c_of_a_run_that_saves_says_what_note_kept_folder(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, at: str, said: str
 ) -> None:
     from secateur.engine.cli import autosave

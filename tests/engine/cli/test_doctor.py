@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli import doctor
-from secateur.engine.cli.doctor import EXTRAS, command_for, examined, load
+from secateur.engine.cli.doctor import EXTRAS, command_for, list_packages, load
 from secateur.engine.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,7 +23,7 @@ def test_what_is_missing_old_or_broken_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setitem(doctor.MODULES, "safetensors", "broken_one")
     (tmp_path / "broken_one.py").write_text("raise OSError('libmissing.so: no such file')")
-    found = examined(
+    found = list_packages(
         [
             "packaging>=20",
             "filelock>=99999",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli import project_request
-from secateur.engine.cli.arguments import given, parser, typed
+from secateur.engine.cli.arguments import given, parse_kept, parser
 from secateur.engine.cli.output import Reporter
-from secateur.engine.cli.project_request import continued, options_of
+from secateur.engine.cli.project_request import continue_sweep, options_of
 from secateur.engine.errors import OpenError
 from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import Request
@@ -18,7 +18,7 @@ SWEEP = ["sweep", "project", "--budgets", "50%"]
 @pytest.mark.parametrize("losses", ["wiki=1.7,code=2.0", "160M:wiki=1.7,code=2.0 410M:wiki=1.5,code=1.9"])
 def test_reference_losses_that_were_kept_are_read_as_they_were_typed(losses: str) -> None:
     arguments = parser().parse_args([*SWEEP, "--mix-domains", "dynamic", "--references", losses])
-    assert typed("sweep", options_of(arguments))["references"] == arguments.references
+    assert parse_kept("sweep", options_of(arguments))["references"] == arguments.references
 
 
 @pytest.mark.parametrize("is_own", [True, False])
@@ -32,10 +32,10 @@ def test_only_an_own_sweep_goes_on_with_its_machine_unasked(monkeypatch: pytest.
     arguments.given = given(SWEEP[:2], arguments)
     if not is_own:
         with pytest.raises(OpenError, match="sends models to ssh://me@board"):
-            continued(arguments, Reporter())
+            continue_sweep(arguments, Reporter())
         arguments.given |= {"over_ssh"}
         arguments.over_ssh = "ssh://me@mine"
-        assert continued(arguments, Reporter()).over_ssh == "ssh://me@mine"
+        assert continue_sweep(arguments, Reporter()).over_ssh == "ssh://me@mine"
     else:
-        found = continued(arguments, Reporter())
+        found = continue_sweep(arguments, Reporter())
         assert (found.over_ssh, found.provider_option) == ("ssh://me@board", ["a=b"])

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from secateur.engine.cli.commands import COMMANDS
 from secateur.engine.cli.main import main
 from secateur.engine.cli.output import INFEASIBLE_CODES, SCHEMA_VERSION, Outcome, Verdict, error_as_json
-from secateur.engine.cli.prune import regression
+from secateur.engine.cli.prune import has_regressed
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal_verdict import goal_verdict
 from secateur.engine.planning.protocol import Cost, Reached
@@ -85,9 +85,9 @@ def test_a_loss_over_its_limit_is_a_regression_and_nothing_else_is() -> None:
         return Metric("top-1", value, 100, 0.01, Split.TEST)
 
     costs = (Reached(Cost.MACS, 100, 50, 60),)
-    assert regression(goal_verdict((), top1(0.9), top1(0.8), 0.05))
-    assert not regression(goal_verdict(costs, top1(0.9), top1(0.86), 0.05))
-    assert not regression(goal_verdict(costs, top1(0.9), top1(0.2))) and not regression(None)
+    assert has_regressed(goal_verdict((), top1(0.9), top1(0.8), 0.05))
+    assert not has_regressed(goal_verdict(costs, top1(0.9), top1(0.86), 0.05))
+    assert not has_regressed(goal_verdict(costs, top1(0.9), top1(0.2))) and not has_regressed(None)
 
 
 def test_what_falls_short_is_a_goal_missed_unless_it_is_known_better() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from secateur.engine.cli import autosave
-from secateur.engine.cli.arguments import WrongUsage, given, parser, typed
+from secateur.engine.cli.arguments import WrongUsage, given, parse_kept, parser
 from secateur.engine.cli.main import main
 from secateur.engine.jobs import Job, finish
 from secateur.engine.recipes import replay
@@ -49,7 +49,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         def stopped(session: Session, *args: Any, **kwargs: Any) -> Job[Any]:
             if next(count) == number:
-                monkeypatch.setattr(autosave, "saved", lambda *_: "")
+                monkeypatch.setattr(autosave, "save_result", lambda *_: "")
                 raise Killed
             return (yield from real(session, *args, **kwargs))
 
@@ -207,15 +207,15 @@ def test_the_command_as_it_was_typed_goes_on_and_another_one_is_refused(
 ) -> None:
     project = str(tmp_path / "project")
     goal = ["--keep-macs", "60%"] if command == "prune" else ["--budgets", "80%,60%"]
-    typed = [command, *mine, *goal, *FAST, "--save", project]
-    killed(typed, "recover")
+    parse_kept = [command, *mine, *goal, *FAST, "--save", project]
+    killed(parse_kept, "recover")
     assert list(states(project)) == ["s0", "s1"]
     capsys.readouterr()
-    assert main([*typed, "--rounds", "2"]) != 0 and "already holds a project" in capsys.readouterr().err
+    assert main([*parse_kept, "--rounds", "2"]) != 0 and "already holds a project" in capsys.readouterr().err
     assert main([command, *mine[:1], *goal, *FAST, "--save", project]) != 0
     assert "already holds a project" in capsys.readouterr().err
     for _ in range(2):
-        assert main(typed) == 0
+        assert main(parse_kept) == 0
         assert len(states(project)) == (3 if command == "prune" else 5)
 
 
@@ -253,12 +253,12 @@ def test_a_run_of_others_or_of_other_weights_is_not_gone_on_with(
 ) -> None:
     model, weights = loaded(mine[0].removesuffix(":make")), tmp_path / "net.pt"
     torch.save(model.state_dict(), weights)
-    typed = ["prune", *mine, "--weights", str(weights), "--keep-macs", "60%", *FAST]
+    parse_kept = ["prune", *mine, "--weights", str(weights), "--keep-macs", "60%", *FAST]
     if command == "run":
-        assert main([*typed, "--save", str(tmp_path / "whole")]) == 0
-        typed = ["run", str(tmp_path / "whole" / "recipe.json")]
+        assert main([*parse_kept, "--save", str(tmp_path / "whole")]) == 0
+        parse_kept = ["run", str(tmp_path / "whole" / "recipe.json")]
     project = str(tmp_path / "project")
-    killed([*typed, "--save", project], "recover")
+    killed([*parse_kept, "--save", project], "recover")
     left = bytes_of(project)
     capsys.readouterr()
 
@@ -266,18 +266,18 @@ def test_a_run_of_others_or_of_other_weights_is_not_gone_on_with(
         model.fc.weight.mul_(1.5)
     before = weights.read_bytes()
     torch.save(model.state_dict(), weights)
-    assert main([*typed, "--save", project]) != 0
+    assert main([*parse_kept, "--save", project]) != 0
     assert "was begun with other weights than" in capsys.readouterr().err and bytes_of(project) == left
     weights.write_bytes(before)
 
     with monkeypatch.context() as patch:  # the same command of somebody else, whose key is another one
         patch.setenv("XDG_STATE_HOME", str(tmp_path / "other home"))
-        again = [*typed, "--save", project, *(["--trust-code"] if command == "run" else [])]
+        again = [*parse_kept, "--save", project, *(["--trust-code"] if command == "run" else [])]
         assert main(again) != 0 and "already holds a project" in capsys.readouterr().err
         monkeypatch.chdir(project)
         assert main([*again, "--save", "."]) != 0 and "already holds a project" in capsys.readouterr().err
         assert bytes_of(project) == left
-    assert main([*typed, "--save", project]) == 0
+    assert main([*parse_kept, "--save", project]) == 0
     assert [one.kind.value for one in states(project).values()] == ["original", "cut", "recovered"]
 
 
@@ -292,24 +292,24 @@ def test_a_run_that_goes_on_replaces_its_own_export_and_no_other(
     mine: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     project, own, other = (str(tmp_path / name) for name in ("project", "own.pt2", "other.pt2"))
-    typed = ["prune", *mine, "--keep-macs", "60%", *FAST, "--save", project]
+    parse_kept = ["prune", *mine, "--keep-macs", "60%", *FAST, "--save", project]
     with pytest.MonkeyPatch.context() as patch:  # killed once the file is written, and nothing says so yet
 
         def written(*args: Any) -> Any:
             yield from export_state(*args)
-            patch.setattr(autosave, "saved", lambda *_: "")
+            patch.setattr(autosave, "save_result", lambda *_: "")
             raise Killed
 
         patch.setattr(export, "export_state", written)
         with pytest.raises(Killed):
-            main([*typed, "--export", own])
+            main([*parse_kept, "--export", own])
     Path(other).write_text("mine")
     before = Path(own).stat().st_mtime_ns
     for _ in range(2):  # also when it has ended
-        assert main([*typed, "--export", own]) == 0
+        assert main([*parse_kept, "--export", own]) == 0
     assert Path(own).stat().st_mtime_ns > before
     capsys.readouterr()
-    assert main([*typed, "--export", other]) != 0 and "--overwrite" in capsys.readouterr().err
+    assert main([*parse_kept, "--export", other]) != 0 and "--overwrite" in capsys.readouterr().err
     assert Path(other).read_text() == "mine"
     log = Path(project) / "events.jsonl"  # as a stranger's project, which names what it would like to be replaced
     log.write_text(log.read_text().replace('"seal":"', '"seal":"0').replace(own, other))
@@ -333,10 +333,10 @@ def test_settings_that_were_kept_are_read_as_if_they_were_typed() -> None:
     arguments = parser().parse_args(["sweep", "m", *words.split()])
     options = {name: value for name, value in vars(arguments).items() if name not in ("model", "command")}
     kept = json.loads(json.dumps(options))
-    assert typed("sweep", kept) == options
+    assert parse_kept("sweep", kept) == options
     for wrong in ({"budgets": "many"}, {"lock": {}}, {"epochs": 1, "no_recover": True}, {"keep_macs": 0.5}):
         with pytest.raises(WrongUsage):
-            typed("sweep", kept | wrong)
+            parse_kept("sweep", kept | wrong)
 
 
 def test_a_request_of_before_an_option_was_added_is_the_same_request(mine: list[str], tmp_path: Path) -> None:

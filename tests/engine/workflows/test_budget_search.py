@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from secateur.engine.cli.autosave import saved_if_stopped
+from secateur.engine.cli.autosave import save_when_stopped
 from secateur.engine.cli.latency_text import no_budget_error
 from secateur.engine.cli.output import Reporter
 from secateur.engine.errors import Message, PlanError, TaskError
@@ -174,7 +174,7 @@ def test_the_result_is_the_present_state_of_its_project_though_another_was_tried
     with closing(Session(tmp_path / "project")) as other:
         finish(other.open(ModelSpec(str(tmp_path / "project")), evaluate=False))
         assert other.present.id == result.id
-        with pytest.raises(KeyboardInterrupt), saved_if_stopped(other, str(tmp_path / "project"), Reporter()):
+        with pytest.raises(KeyboardInterrupt), save_when_stopped(other, str(tmp_path / "project"), Reporter()):
             raise KeyboardInterrupt  # nothing was made yet
         kept, _ = read_project(tmp_path / "project")
         assert kept is not None and kept.state == result.id
