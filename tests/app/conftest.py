@@ -21,6 +21,8 @@ from .turns import PatientBot
 
 LONG = 60.0
 """Seconds that no test takes."""
+MANY = 60
+"""Menus and windows, about as many as one main window has."""
 
 
 @pytest.fixture
@@ -48,14 +50,24 @@ def patient_bounds(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> Itera
     hints.setKeyboardInputInterval(before)
 
 
+_kept_windows = 0
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
     """As in the program (`app.collector`): no thread but this one destroys the widgets that a test has left."""
+    global _kept_windows
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.collect(1)  # nothing has been moved to the oldest generation meanwhile
+        gc.collect(1)
+        # Windows of fixtures outlive their first test and so move to the oldest generation. Left there, they cost each
+        # later switch of the look a second or more, because Qt styles whatever exists.
+        if len(QApplication.topLevelWidgets()) > _kept_windows + MANY:
+            gc.collect()
+            _kept_windows = len(QApplication.topLevelWidgets())
+        _kept_windows = min(_kept_windows, len(QApplication.topLevelWidgets()))
         gc.enable()
 
 

@@ -1,8 +1,8 @@
 """Loads what processes of the engine need, then forks for each one that `launcher.py` asks for.
 
 `python -P template.py SOCKET`. It computes nothing and has one thread, so that a fork is as good as a fresh process.
-Nothing of Secateur is loaded here, nothing that reads the environment once (transformers, timm), and nothing that
-starts threads (onnxruntime).
+Nothing is loaded here that reads the environment once (transformers, timm), and nothing that starts threads
+(onnxruntime). Modules of Secateur stay for its own processes alone: scripts and code of tests begin without them.
 """
 
 import array
@@ -26,7 +26,8 @@ START = str(Path(__file__).with_name("start.py"))
 LOADED = (
     "numpy", "torch", "safetensors.torch", "msgspec", "onnx", "onnx_ir", "onnxscript",
     "torch.export", "torch.onnx", "torch.onnx.ops", "torch.onnx._internal.exporter._core", "torchvision",
-    "onnxscript.function_libs.torch_lib.ops", "networkx",
+    "onnxscript.function_libs.torch_lib.ops", "networkx", "secateur.engine.export.export_process",
+    "secateur.engine.process.window_session",
 )  # fmt: skip
 
 
@@ -107,6 +108,9 @@ def become(asked: dict[str, Any], files: list[int]) -> None:
     own = [path for path in sys.path if path not in before.split(os.pathsep)]
     sys.path[:] = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *own]
     importlib.import_module("torch").set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+    if START in asked["words"] or "-m" not in asked["words"]:
+        for name in [one for one in sys.modules if one.partition(".")[0] == "secateur"]:
+            del sys.modules[name]
     leave(ended(asked["words"]))
 
 

@@ -17,20 +17,21 @@ from secateur.engine.recipes.replay import recipe_fit, run_recipe
 from secateur.engine.recipes.steps import Replay
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
-from secateur.engine.session.states import PlanIntent
+from secateur.engine.session.states import PlanIntent, State
 from secateur.engine.sharing.session_files import save_recipe
 from secateur.engine.structures.analysis import from_identities
 from tests.engine.builders import tiny_analysis, tiny_scores
 
-from ..session.small import write_project
+from ..session.small import keep, restored, write_project
 
+Removed = list[dict[str, list[int]]]
 FILTERS, WIDTH = "filter|block.conv1.weight|0", "residual width|stem.weight|0"
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[State, ...]]:
     """A recorded cut for a goal with a lock, a second one by hand, and a checkpoint of the next version."""
-    session, folder = Session(), tmp_path / "mine"
+    session, folder = Session(), tmp_path_factory.mktemp("recorded") / "work"
     opened = finish(session.open(write_project(folder)))
     locked = {FILTERS: [0, 1]}
     spared = from_identities(opened.analysis, locked)[0]
@@ -52,7 +53,24 @@ def mine(tmp_path: Path) -> Path:
         torch.nn.init.normal_(parameter)
     torch.save(fresh.state_dict(), folder / "new.pt")
     session.close()
-    return folder
+    return keep(folder), (first, second)
+
+
+@pytest.fixture
+def mine(kept: tuple[Path, tuple[State, ...]]) -> Path:
+    return restored(kept[0])
+
+
+@pytest.fixture
+def cuts(kept: tuple[Path, tuple[State, ...]]) -> tuple[State, ...]:
+    """The two states as they were recorded."""
+    return kept[1]
+
+
+@pytest.fixture
+def recorded(cuts: tuple[State, ...]) -> Removed:
+    """What was gone behind each cut when it was recorded."""
+    return [state.removed for state in cuts]
 
 
 def opened_model(folder: Path) -> torch.nn.Module:
@@ -73,28 +91,21 @@ def run(session: Session, mine: Path, mode: Mode | None, weights: str = "new.pt"
     return finish(run_recipe(mine / "recipe.json", session, mode=mode, weights=new, trust_code=not new))
 
 
-def recorded(mine: Path) -> list[dict[str, list[int]]]:
-    """What was gone behind each cut when it was recorded."""
-    other = Session()
-    states = run(other, mine, None, "").states
-    other.close()
-    return [state.removed for state in states[1:]]
-
-
-def test_the_same_indices_go_from_new_weights(session: Session, mine: Path) -> None:
+def test_the_same_indices_go_from_new_weights(session: Session, mine: Path, recorded: Removed) -> None:
     done = run(session, mine, Mode.SAME_INDICES)
-    assert [state.removed for state in done.states[1:]] == recorded(mine)
+    assert [state.removed for state in done.states[1:]] == recorded
     assert done.complete and any("weights differ" in str(note) for note in done.notes)
 
 
-def test_the_same_shape_keeps_as_many_of_each_layer_and_scores_say_which(session: Session, mine: Path) -> None:
-    before = recorded(mine)
+def test_the_same_shape_keeps_as_many_of_each_layer_and_scores_say_which(
+    session: Session, mine: Path, recorded: Removed
+) -> None:
     done = run(session, mine, Mode.SAME_SHAPE)
     now = [state.removed for state in done.states[1:]]
     assert [{key: len(one) for key, one in state.items()} for state in now] == [
-        {key: len(one) for key, one in state.items()} for state in before
+        {key: len(one) for key, one in state.items()} for state in recorded
     ]
-    assert now != before and not {0, 1} & set(now[0][FILTERS])
+    assert now != recorded and not {0, 1} & set(now[0][FILTERS])
     scores = finish(session.score("s0", "l1"))
     analysis = session.analysis
     one = next(each for each in analysis.sets if each.key == FILTERS)
@@ -104,19 +115,18 @@ def test_the_same_shape_keeps_as_many_of_each_layer_and_scores_say_which(session
     assert done.states[1].verification.passed
 
 
-def test_the_same_goal_is_planned_for_again_also_where_a_hand_marked(session: Session, mine: Path) -> None:
-    before = Session()
-    old = run(before, mine, None, "").states
-    before.close()
+def test_the_same_goal_is_planned_for_again_also_where_a_hand_marked(
+    session: Session, mine: Path, cuts: tuple[State, ...]
+) -> None:
     done = run(session, mine, Mode.SAME_GOAL)
     assert done.states[1].macs <= 0.7 * done.states[0].macs
-    assert done.states[2].macs <= old[2].macs
+    assert done.states[2].macs <= cuts[1].macs
     assert not {0, 1} & set(done.states[1].removed.get(FILTERS, []))
     assert any("marked by hand was replaced by a goal" in str(note) for note in done.notes)
 
 
-def test_other_sizes_are_said_and_the_same_indices_refused(session: Session, mine: Path) -> None:
-    kept = 24 - len(recorded(mine)[0][FILTERS])
+def test_other_sizes_are_said_and_the_same_indices_refused(session: Session, mine: Path, recorded: Removed) -> None:
+    kept = 24 - len(recorded[0][FILTERS])
     code = mine / "model.py"
     code.write_text(code.read_text().replace("24", "32"))
     with pytest.raises(PlanError, match=r"block\.conv1 \(filter\) \(24 > 32\).*same shape"):
@@ -126,27 +136,25 @@ def test_other_sizes_are_said_and_the_same_indices_refused(session: Session, min
     assert any("block.conv1 (filter) now has 32 structures instead of 24" in str(note) for note in done.notes)
 
 
-def test_a_layer_that_is_gone_is_listed_and_the_rest_is_done(session: Session, mine: Path) -> None:
+def test_a_layer_that_is_gone_is_listed_and_the_rest_is_done(session: Session, mine: Path, recorded: Removed) -> None:
     recipe = (mine / "recipe.json").read_text()
     (mine / "recipe.json").write_text(recipe.replace(WIDTH, "residual width|old.weight|0"))
-    widths = sum(WIDTH in one for one in recorded(mine))
+    widths = sum(WIDTH in one for one in recorded)
     done = run(session, mine, Mode.SAME_INDICES)
     assert bool(done.missing) == bool(widths) or not done.complete
     fit = recipe_fit(session, str(mine / "recipe.json"))
     assert any("old (residual width)" in str(sentence) for sentence in fit.sentences)
 
 
-def test_a_layer_of_another_kind_keeps_its_marks_and_locks(session: Session, mine: Path) -> None:
-    before = recorded(mine)
+def test_a_layer_of_another_kind_keeps_its_marks_and_locks(session: Session, mine: Path, recorded: Removed) -> None:
     recipe = (mine / "recipe.json").read_text()
     (mine / "recipe.json").write_text(recipe.replace(FILTERS, FILTERS.replace("filter", "residual width")))
     done = run(session, mine, Mode.SAME_INDICES, "")
-    assert done.complete and not done.missing and [state.removed for state in done.states[1:]] == before
+    assert done.complete and not done.missing and [state.removed for state in done.states[1:]] == recorded
     assert any("block.conv1 (residual width) is now listed as" in str(note) for note in done.notes)
 
 
-def test_names_with_another_prefix_are_the_same_layers(session: Session, mine: Path) -> None:
-    before = recorded(mine)
+def test_names_with_another_prefix_are_the_same_layers(session: Session, mine: Path, recorded: Removed) -> None:
     code = mine / "model.py"
     code.write_text(
         code.read_text().replace(
@@ -157,7 +165,7 @@ def test_names_with_another_prefix_are_the_same_layers(session: Session, mine: P
         )
     )
     done = run(session, mine, Mode.SAME_INDICES, "")
-    moved = {key.replace("|", "|backbone.", 1): indices for key, indices in before[0].items()}
+    moved = {key.replace("|", "|backbone.", 1): indices for key, indices in recorded[0].items()}
     assert done.states[1].removed == moved
     assert any("new prefix" in str(note) for note in done.notes)
 

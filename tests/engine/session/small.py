@@ -1,9 +1,11 @@
 """A user's own small project on disk: a residual network of 8x8 images, and data that it learns in a second."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
+from secateur.engine.foreign_code.read_code import asked
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 
@@ -55,3 +57,19 @@ def write_project(folder: Path, count: int = 48) -> ModelSpec:
         arrays |= {f"x_{split}": images, f"y_{split}": labels}
     np.savez(folder / "data.npz", **arrays)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
     return ModelSpec(f"{folder / 'model.py'}:make", task=TaskSpec("arrays", str(folder / "data.npz"), batch=16))
+
+
+def restored(kept: Path) -> Path:
+    """Copy `kept` to the folder "work" beside it, which tests of a file change in turn.
+
+    The place stays the same for all of them, because consent to code belongs to a path.
+    """
+    work = kept.with_name("work")
+    shutil.rmtree(work, ignore_errors=True)
+    asked.clear()
+    return shutil.copytree(kept, work, symlinks=True)
+
+
+def keep(work: Path) -> Path:
+    """Keep the folder "work" as it is now for `restored`."""
+    return shutil.copytree(work, work.with_name("kept"), symlinks=True)

@@ -30,22 +30,28 @@ from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.workflows.measure import measure_states
 
-from .small import write_project
+from .small import keep, restored, write_project
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    """A project beside the user's files, with a cut."""
-    spec = write_project(tmp_path / "mine")
-    session = Session(tmp_path / "session")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project beside the user's files, with a cut, and its session."""
+    work = tmp_path_factory.mktemp("saved") / "work"
+    spec = write_project(work / "mine")
+    session = Session(work / "session")
     opened = finish(session.open(spec))
     marked = opened.analysis.empty()
     marked[:4] = True
     cut = finish(session.cut("s0", marked))
-    (tmp_path / "session" / WINDOW).write_text("the window's own")
-    finish(save_project(session, str(tmp_path / "project"), cut.id))
+    (work / "session" / WINDOW).write_text("the window's own")
+    finish(save_project(session, str(work / "project"), cut.id))
     session.close()
-    return tmp_path / "project"
+    return keep(work)
+
+
+@pytest.fixture
+def saved(kept: Path) -> Path:
+    return restored(kept) / "project"
 
 
 @pytest.fixture
@@ -169,11 +175,11 @@ def test_the_command_line_says_what_is_missing_and_takes_where_it_is(saved: Path
     assert main(["inspect", str(saved), "--moved", where, "--trust-code"]) == 0
 
 
-def test_a_project_that_was_moved_with_its_files_opens_as_ever(session: Session, saved: Path, tmp_path: Path) -> None:
-    (tmp_path / "new place").mkdir()
+def test_a_project_that_was_moved_with_its_files_opens_as_ever(session: Session, saved: Path) -> None:
+    (saved.parent / "new place").mkdir()
     for folder in ("mine", "project"):
-        shutil.move(tmp_path / folder, tmp_path / "new place" / folder)
-    assert opened(session, tmp_path / "new place" / "project", trust_code=True).changed == ()
+        shutil.move(saved.parent / folder, saved.parent / "new place" / folder)
+    assert opened(session, saved.parent / "new place" / "project", trust_code=True).changed == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b'{"state": 3}', b'{"parts": [{"role": "soul"}]}'])
@@ -185,10 +191,8 @@ def test_a_damaged_project_file_costs_a_sentence(session: Session, saved: Path, 
 
 
 @pytest.mark.parametrize("name", ["weights", "artifacts", "recovery", LOG, WINDOW])
-def test_a_link_out_of_a_project_in_place_of_a_part_of_it_is_refused(
-    session: Session, saved: Path, tmp_path: Path, name: str
-) -> None:
-    part, outside = saved / name, tmp_path / f"outside {name}"
+def test_a_link_out_of_a_project_in_place_of_a_part_of_it_is_refused(session: Session, saved: Path, name: str) -> None:
+    part, outside = saved / name, saved.parent / f"outside {name}"
     if part.exists():
         part.rename(outside)
     else:
@@ -212,16 +216,14 @@ def test_a_link_out_of_a_project_in_place_of_a_part_of_it_is_refused(
     opened(session, saved)
 
 
-def test_a_save_into_a_folder_with_a_link_in_place_of_its_weights_is_refused(
-    session: Session, saved: Path, tmp_path: Path
-) -> None:
+def test_a_save_into_a_folder_with_a_link_in_place_of_its_weights_is_refused(session: Session, saved: Path) -> None:
     opened(session, saved)
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "weights").symlink_to(tmp_path / "mine")
-    before = {*(tmp_path / "mine").iterdir()}
+    (saved.parent / "new").mkdir()
+    (saved.parent / "new" / "weights").symlink_to(saved.parent / "mine")
+    before = {*(saved.parent / "mine").iterdir()}
     with pytest.raises(OpenError, match="weights is a link"):
-        finish(save_project(session, str(tmp_path / "new"), "s1"))
-    assert {*(tmp_path / "mine").iterdir()} == before
+        finish(save_project(session, str(saved.parent / "new"), "s1"))
+    assert {*(saved.parent / "mine").iterdir()} == before
 
 
 def test_a_later_version_is_not_misread(session: Session, saved: Path) -> None:
@@ -249,7 +251,7 @@ def zero_half_a_layer(file: Path, name: str = "block.conv1.weight") -> None:
 
 
 def test_damaged_weights_of_a_state_are_named_and_the_other_states_stay_open(
-    session: Session, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    session: Session, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     zero_half_a_layer(weights_of(saved, "s1"))
     assert not opened(session, saved).changed
@@ -258,25 +260,24 @@ def test_damaged_weights_of_a_state_are_named_and_the_other_states_stay_open(
             use("s1")
     whole = finish(session.evaluate("s0", Split.TEST))
     assert whole.value == session.history.state("s0").metrics[0].value
-    out, asked = tmp_path / "out", ["export", str(saved), "--to", "onnx", "--out", str(tmp_path / "out"), "--state"]
+    out = saved.parent / "out"
+    asked = ["export", str(saved), "--to", "onnx", "--out", str(out), "--state"]
     out.mkdir()
     assert main([*asked, "s1"]) == 2 and not any(out.iterdir())
-    assert main(["bundle", str(saved), "--with-weights", "--out", str(tmp_path / "b.zip")]) == 2
+    assert main(["bundle", str(saved), "--with-weights", "--out", str(saved.parent / "b.zip")]) == 2
     assert capsys.readouterr().err.count("The weights of s1 are missing or damaged") == 2
-    assert not (tmp_path / "b.zip").exists()
+    assert not (saved.parent / "b.zip").exists()
     assert main([*asked, "s0"]) == 0 and any(out.iterdir())
 
 
-def test_a_damaged_original_is_written_again_where_its_source_still_gives_it(
-    session: Session, saved: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_original_is_written_again_where_its_source_still_gives_it(session: Session, saved: Path) -> None:
     file = weights_of(saved, "s0")
     whole = file.read_bytes()
     zero_half_a_layer(file)
     opened(session, saved)
     assert file.read_bytes() == whole and session.model("s1") is not None
     zero_half_a_layer(file)
-    code = tmp_path / "mine" / "model.py"
+    code = saved.parent / "mine" / "model.py"
     code.write_text(code.read_text().replace("manual_seed(0)", "manual_seed(1)"))
     count = len(list((saved / "weights").iterdir()))
     with pytest.raises(OpenError, match="The weights of s0 are missing or damaged"):
@@ -285,14 +286,14 @@ def test_a_damaged_original_is_written_again_where_its_source_still_gives_it(
 
 
 def test_a_state_whose_weights_are_gone_is_named_and_the_others_open_and_are_saved(
-    session: Session, saved: Path, tmp_path: Path
+    session: Session, saved: Path
 ) -> None:
     weights_of(saved, "s1").unlink()
     (note,) = opened(session, saved).changed
     assert str(note).startswith("The weights of s1 are missing.")
     assert session.model("s0") is not None
-    finish(save_project(session, str(tmp_path / "again"), "s0"))
-    assert weights_of(tmp_path / "again", "s0").is_file() and not weights_of(tmp_path / "again", "s1").exists()
+    finish(save_project(session, str(saved.parent / "again"), "s0"))
+    assert weights_of(saved.parent / "again", "s0").is_file() and not weights_of(saved.parent / "again", "s1").exists()
 
 
 def test_a_damaged_history_is_opened_as_far_as_it_can_be_read(session: Session, saved: Path) -> None:
@@ -329,8 +330,8 @@ def test_a_damaged_history_of_a_session_is_set_aside_and_written_anew(tmp_path: 
 def test_a_restore_that_fails_leaves_the_session_where_it_was(session: Session, saved: Path, tmp_path: Path) -> None:
     opened(session, saved)
     with pytest.raises(OpenError):
-        finish(session.restore(str(tmp_path / "nothing here")))
-    assert session.folder == tmp_path / "other session" and not (tmp_path / "nothing here").exists()
+        finish(session.restore(str(saved.parent / "nothing here")))
+    assert session.folder == tmp_path / "other session" and not (saved.parent / "nothing here").exists()
     assert [state.id for state in session.states()] == ["s0", "s1"]
 
 
@@ -358,7 +359,7 @@ def test_a_folder_that_another_engine_works_in_is_refused(tmp_path: Path, monkey
 
 
 def test_a_project_that_cannot_be_written_whole_is_not_there(
-    session: Session, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: Session, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(session, saved)
 
@@ -367,8 +368,8 @@ def test_a_project_that_cannot_be_written_whole_is_not_there(
 
     monkeypatch.setattr(session_files, "analysis_to_json", full)  # the weights were written before
     with pytest.raises(OSError, match="No space"):
-        finish(save_project(session, str(tmp_path / "half"), "s1"))
-    assert not (tmp_path / "half").exists()
+        finish(save_project(session, str(saved.parent / "half"), "s1"))
+    assert not (saved.parent / "half").exists()
 
 
 def test_a_project_with_results_of_another_session_is_not_written_over(session: Session, saved: Path) -> None:
@@ -383,12 +384,12 @@ def test_a_project_with_results_of_another_session_is_not_written_over(session: 
 
 @pytest.mark.parametrize("there", [False, True])
 def test_saving_tells_how_far_it_is_and_leaves_nothing_when_it_is_cancelled(
-    session: Session, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+    session: Session, saved: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     monkeypatch.setattr(atomic_files, "PIECE", 1000)
     monkeypatch.setattr(atomic_files.os, "link", refused)  # another file system
     opened(session, saved)
-    target, token = tmp_path / "mine too", Event()
+    target, token = saved.parent / "mine too", Event()
     if there:
         target.mkdir()
         (target / "notes.txt").write_text("of another program")

@@ -62,7 +62,7 @@ def test_scale_and_zero_point_of_a_channel_go_with_it(learnt: bool) -> None:
 )
 def test_one_scale_for_all_leaves_every_channel_free(rounded: nn.Module) -> None:
     torch.manual_seed(0)
-    prove(Images(rounded, 8, 8), pictures(), "first.weight", "second.weight")
+    prove(Images(rounded, 8, 8), pictures(), "first.weight", "second.weight:1")
 
 
 class Prepared(nn.Module):
