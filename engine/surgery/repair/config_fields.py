@@ -7,6 +7,7 @@ shapes alone. What changes shows which dimensions a field decides (`FieldEffect`
 import copy
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -178,7 +179,8 @@ class ConfigFields:
         done: frozenset[Path],
     ) -> Iterator[tuple[Path, int]]:
         """(field, value) of fields that would make a wrong dimension right: the one that the fewest fields decide."""
-        name, dim = first = min(wrong, key=lambda one: len(self.deciding_fields.get(one, {}).keys() - done))
+        undecided = {one: len(self.deciding_fields.get(one, {}).keys() - done) for one in wrong}
+        name, dim = first = min(wrong, key=lambda one: undecided[one] or math.inf)
         now, asked = shapes[name][dim], target[name][dim]
         for one in self.effects:
             if one.path in done or first not in one.changed:

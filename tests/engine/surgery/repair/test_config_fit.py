@@ -37,6 +37,10 @@ GEMMA3: dict[str, Any] = {
     "vocab_size": 90, "hidden_size": 96, "intermediate_size": 128, "num_hidden_layers": 6, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 16, "query_pre_attn_scalar": 16, "max_position_embeddings": 64,
 }  # fmt: skip
+ELECTRA: dict[str, Any] = {
+    "vocab_size": 90, "embedding_size": 16, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "max_position_embeddings": 64,
+}  # fmt: skip
 
 
 def cut_uniformly(kind: Any, config: Any, shape: dict[Kind, float]) -> tuple[Any, Any]:
@@ -94,8 +98,14 @@ def cut_uniformly(kind: Any, config: Any, shape: dict[Kind, float]) -> tuple[Any
             {Kind.WIDTH: 72},
             {"hidden_size": 72, "num_attention_heads": 4},
         ),
+        (
+            transformers.ElectraForPreTraining,  # where both widths are equal a layer less is between them
+            transformers.ElectraConfig(**ELECTRA),
+            {Kind.WIDTH: 0.75, Kind.NEURON: 36},
+            {"embedding_size": 12, "hidden_size": 24, "intermediate_size": 36},
+        ),
     ],
-    ids=["DeepSeek-heads", "DeepSeek-width", "DeepSeek-neurons", "ModernBERT", "Mamba2", "Gemma3"],
+    ids=["DeepSeek-heads", "DeepSeek-width", "DeepSeek-neurons", "ModernBERT", "Mamba2", "Gemma3", "ELECTRA"],
 )
 @pytest.mark.filterwarnings("ignore:.*is deprecated")
 def test_the_class_gives_the_same_outputs_by_its_new_configuration_whatever_computes_attention(
