@@ -38,6 +38,8 @@ from .tokens import in_words
 
 SHOWN = 5
 SHOWN_FROM = Split.VAL
+OUTPUTS = 1 << 28
+"""Bytes of answers to judge at a time: logits over a vocabulary take more memory than the model that gives them."""
 
 
 class DataTask:
@@ -197,15 +199,26 @@ class DataTask:
             yield order[first : first + self.spec.batch]
 
     def _evaluate_batches(self, predict: Any, split: Split) -> Iterator[Rows]:
-        """The rows of each batch."""
-        for batch in self.batches(split):
-            inputs, targets = self.inputs(batch), batch[1]
-            outputs = run_model(predict, inputs)
-            if self._data.labelled:
-                self._check_classes(outputs)
-            else:
-                targets = self.purpose.answer(run_model(self._original, inputs), inputs)
-            yield self.purpose.rows(outputs, inputs, targets)
+        """The rows of each batch, or of a part of it."""
+        # Answers at every position may be large; the first sample shows how large. All others fit as whole batches.
+        most = self.spec.batch if self.purpose.counts is None else 0
+        for rows in self._rows_of_batches(split, None):
+            first = 0
+            while first < len(rows):
+                inputs, targets = self._batch(split, rows[first : first + max(most, 1)])
+                inputs = self._as_inputs(inputs)
+                outputs = run_model(predict, inputs)
+                if self._data.labelled:
+                    self._check_classes(outputs)
+                else:
+                    targets = self.purpose.answer(run_model(self._original, inputs), inputs)
+                first += len(targets)
+                if not most:
+                    answers = main_output(outputs)
+                    size = answers.nbytes if isinstance(answers, torch.Tensor) else 1
+                    most = max(OUTPUTS // max(size, 1), 1)
+                yield self.purpose.rows(outputs, inputs, targets)
+                del outputs
 
     def _as_inputs(self, given: Any) -> Inputs:
         """Inputs of the type that the model takes."""

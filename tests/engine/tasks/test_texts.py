@@ -12,6 +12,7 @@ from tokenizers.models import WordLevel
 
 from secateur.engine.errors import DataError, TaskError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.tasks import data_task
 from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import NOT_ASKED, Split, Task
@@ -53,6 +54,24 @@ def test_the_next_byte_is_asked_for_at_every_position_but_the_last(text: Path) -
     assert metric.count == round(sequences / 10) * 15
     assert task.info(None).sizes["train"] == sequences - 2 * round(sequences / 10)
     assert task.loss(next_letter, (x, y)).item() == pytest.approx(np.log(expected), rel=1e-4)
+
+
+def test_as_many_sequences_run_at_a_time_as_their_logits_leave_memory_for(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, ran = opened(text, tokenizer="bytes", length="16"), list[int]()
+
+    def counting(x: torch.Tensor) -> torch.Tensor:
+        ran.append(len(x))
+        return next_letter(x)
+
+    whole = finish(task.evaluate(counting, Split.TRAIN, NeverCancelled()))
+    assert max(ran) > 3 and sum(ran) == task.info(None).sizes["train"]
+    ran.clear()
+    monkeypatch.setattr(data_task, "OUTPUTS", 3 * 16 * 256 * 4)
+    parts = finish(task.evaluate(counting, Split.TRAIN, NeverCancelled()))
+    assert max(ran) == 3 and sum(ran) == task.info(None).sizes["train"]
+    assert parts == whole
 
 
 def test_hidden_bytes_are_asked_for_and_nothing_else(text: Path) -> None:
