@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ..errors import Message
 from ..machine.devices import wide_device
-from ..scoring.input_moments import add_products, whole_products
+from ..scoring.input_moments import WIDE, add_products, whole_products
 from ..structures.transition import KeptIndices
 from ..tracing.weight_products import ProductUnit, WeightProduct, drawn_rows
 from .results import NO_BIAS, NO_DATA, NO_GAIN, NO_NUMBERS, TOO_FEW, TRAINED
 
+LINALG: Any = torch.linalg
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Candidates, as shares of the mean square of the inputs."""
 CONSTANT = 1e-6
@@ -26,6 +27,8 @@ HELD_OUT = 4
 """One row in so many is held out to choose the ridge by."""
 COMPARED, CORRELATED = 512, 0.2
 """Rows that show whether those of both models belong together, and the correlation from which on they do."""
+AT_ONCE = 1 << 26
+"""Numbers of a product's input rows to hold at a time."""
 ALIKE = 1e-5
 """Relative difference below which a weight counts as a slice of the original's."""
 
@@ -151,7 +154,7 @@ class Moments:
             return Residual(self.rows, self.given, missing, None, None)
         origin = self.origin.double()
         moved = self.given - self.rows * origin
-        squares = whole_products(self.squares).addr_(origin, self.given).addr_(moved, origin)
+        squares = whole_products(self.squares, torch.float64).addr_(origin, self.given).addr_(moved, origin)
         cross = self.cross.double().addr_(origin, self.wanted) * factor
         cross -= squares @ weight.T + torch.outer(self.given, added)
         return Residual(self.rows, self.given, missing, squares, cross)
@@ -186,8 +189,7 @@ class Residual:
             squares.addr_(mean, mean, alpha=-1)
             cross.addr_(mean, missing, alpha=-1)
         squares.diagonal().add_(ridge * squares.diagonal().mean().clamp_min(least))
-        solution: Tensor = cast("Any", torch.linalg).solve(squares, cross)
-        change = solution.T
+        change = _solve_normal(squares, cross).T
         return change, missing - change @ mean if centred else torch.zeros_like(missing)
 
     def gain(self, change: Tensor, shift: Tensor) -> float:
@@ -197,6 +199,22 @@ class Residual:
             turned = change @ self.squares
             found += 2 * (change.T * self.cross).sum() - (turned * change).sum() - 2 * shift @ (change @ self.given)
         return float(found)
+
+
+def _solve_normal(squares: Tensor, cross: Tensor) -> Tensor:
+    """[m, r] the solution of normal equations, squares [m, m] with a ridge.
+
+    Wide ones are factorised in single precision, which takes half of memory and time; what that rounds is solved for
+    once more. Squares of which rounding has left no factor go through elimination, and held-out rows judge the result.
+    """
+    narrow = squares.float() if len(squares) > WIDE else squares
+    factor, failed = LINALG.cholesky_ex(narrow)
+    if failed:
+        return LINALG.solve(squares, cross)
+    found = torch.cholesky_solve(cross.to(factor), factor).to(cross)
+    if narrow is not squares:
+        found += torch.cholesky_solve((cross - squares @ found).to(factor), factor).to(cross)
+    return found
 
 
 @dataclass(slots=True)
@@ -251,9 +269,30 @@ class Consumer:
             bias: The parameter of the original that its operator adds; None where it adds none, or something else.
         """
         teacher = product.units[self.unit.place]
-        rows = drawn_rows(teacher, share, self.random)
-        if not len(rows):
+        drawn = drawn_rows(teacher, share, self.random)
+        if not len(drawn):
             return
+        # The last rows of each batch are held out; of a batch that has too few of them, one in so many.
+        held = drawn >= teacher.rows - teacher.rows // HELD_OUT
+        if bool(held.all()) or not held.any():
+            held = (torch.arange(len(drawn)) + self.looked) % HELD_OUT == HELD_OUT - 1
+        # Columns of many rows of a wide convolution take more memory than its moments.
+        size = max(AT_ONCE // max(len(self.unit.left), 1), COMPARED)
+        for rows, some in zip(torch.split(drawn, size), torch.split(held, size), strict=True):
+            self._look_at(rows, some, product, student, products, independent, bias)
+
+    def _look_at(
+        self,
+        rows: Tensor,
+        held: Tensor,
+        product: WeightProduct,
+        student: ProductUnit | None,
+        products: bool,
+        independent: bool,
+        bias: Tensor | None,
+    ) -> None:
+        """Take in these rows of a batch, as `look` does; `held` says which of them the ridge is chosen on."""
+        teacher = product.units[self.unit.place]
         bare = product.adds and bias is None
         wanted = teacher.product(rows) if bare else teacher.outputs(product.result, rows)
         wide = wide_device(wanted.device)
@@ -265,7 +304,7 @@ class Consumer:
         sound = given.isfinite().all(1) & wanted.isfinite().all(1)
         if not sound.all():
             self.bad += int((~sound).sum())
-            rows, given, wanted = rows[sound.cpu()], given[sound], wanted[sound]
+            held, given, wanted = held[sound.cpu()], given[sound], wanted[sound]
             theirs = None if theirs is None else theirs[sound]
         if theirs is not None:
             # Attention and experts may take samples in another order in each model. Rows of other samples say nothing
@@ -275,11 +314,7 @@ class Consumer:
             size = float(pair[0].square().sum()) ** 0.5 * float(pair[1].square().sum()) ** 0.5
             if size > 0 and not abs(float((pair[0] * pair[1]).sum())) / size > CORRELATED:
                 given = theirs
-        # The last rows of each batch are held out; of a batch that has too few of them, one in so many.
-        held = rows >= teacher.rows - teacher.rows // HELD_OUT
-        if bool(held.all()) or not held.any():
-            held = (torch.arange(len(rows)) + self.looked) % HELD_OUT == HELD_OUT - 1
-        self.looked += len(rows)
+        self.looked += len(given)
         held = held.to(given.device)
         self.sequential.add(given, wanted, held, products)
         if independent and theirs is not None:
@@ -328,6 +363,7 @@ class Consumer:
         # The held-out rows decide. A gain of NaN is none either.
         if not gain > 0:
             return NO_GAIN
+        del fit, held  # of wide layers all three together take more memory than anything else
         change, shift = (seen.fit + seen.held).residual(plain, factor, added).solve(ridge, centred)
         if not change.isfinite().all() or not shift.isfinite().all():
             return NO_NUMBERS

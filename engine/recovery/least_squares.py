@@ -63,8 +63,10 @@ from .side_effects import keep_modes
 
 BATCHES, FEW = 128, 32
 """Calibration batches at most: in all, and where their inputs take more than `MEMORY`."""
-ENOUGH, FEWEST = 16, 8192
-"""Rows that are enough, for each input of a layer and in all; drawn at random."""
+ENOUGH, FEWEST, SPARSE = 16, 8192, 4
+"""Rows that are enough, for each input of a layer and in all, drawn at random; and for each input of a wide layer."""
+PRODUCTS = 1e12
+"""Multiply-accumulates of a layer's moments, half a minute of a core: wider layers get fewer rows for each input."""
 MEMORY = 1 << 30
 """Bytes of activations, or of moments, to hold at a time."""
 COMPUTE, SINGLE = 4e12, 1e12
@@ -142,7 +144,13 @@ class Survey:
 
     def enough(self, name: str) -> int:
         """Rows that are."""
-        return max(ENOUGH * self.inputs.get(name, 0), FEWEST)
+        return enough_rows(self.inputs.get(name, 0))
+
+
+def enough_rows(inputs: int) -> int:
+    """Rows that are enough for a layer with so many inputs."""
+    affordable = int(PRODUCTS / max(inputs, 1) ** 2)
+    return max(min(ENOUGH * inputs, max(affordable, SPARSE * inputs)), FEWEST)
 
 
 class LiveMemory(OperatorMode):
@@ -465,8 +473,10 @@ class Reconstruction:
             return
         own = next((one for _, one in here if one is not None), None)
         found = [Consumer(one) for one in units_of(theirs, self._elements[name])]
-        share = -(-max(ENOUGH * max((len(one.unit.left) for one in found), default=0), FEWEST) // len(here))
-        fits = 8 * sum(len(one.unit.left) ** 2 for one in found) <= MEMORY  # two moments in float32
+        rows = enough_rows(max((len(one.unit.left) for one in found), default=0))
+        share, each = -(-rows // len(here)), sum(len(one.unit.left) ** 2 for one in found)
+        # Moments of both repairs: what they take in float32, and to compute.
+        fits = 8 * each <= MEMORY and rows * max((len(one.unit.left) for one in found), default=0) ** 2 <= 2 * PRODUCTS
         for one in found:
             for teacher, student in here:
                 if teacher is None or teacher.place != theirs.place:

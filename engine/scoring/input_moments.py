@@ -49,6 +49,8 @@ WORK = 1e12
 
 PANEL = 512
 """Columns that are computed together, from the diagonal downwards."""
+WIDE = 2048
+"""Inputs of a product from which on single precision does: it halves memory and time, of which these take most."""
 
 
 @dataclass(slots=True)
@@ -94,9 +96,11 @@ class InputMoments:
         """[k, k] mean products of the inputs, of centred ones where a bias can hold the mean."""
         import torch
 
-        found = whole_products(self.products) / self.rows
+        kind = torch.float64 if len(self.products) <= WIDE else torch.float32
+        found = whole_products(self.products, kind).div_(self.rows)
         if self.bias is not None:
-            found -= torch.outer(self.mean, self.mean)
+            mean = self.mean.to(kind)
+            found.addr_(mean, mean, alpha=-1)
         return shrink_moments(found, self.rows) if self.rows < FEW * len(found) else found
 
     @property
@@ -112,7 +116,7 @@ def shrink_moments(moments: Any, rows: int) -> Any:
     put any weight there. The share is that of the oracle approximating shrinkage (Chen et al. 2010), with which the
     expected square error of normal moments is smallest.
     """
-    size, trace, square = len(moments), float(moments.trace()), float(moments.square().sum())
+    size, trace, square = len(moments), float(moments.trace()), float(moments.norm()) ** 2
     apart = (rows + 1 - 2 / size) * (square - trace**2 / size)
     share = min(1.0, ((1 - 2 / size) * square + trace**2) / apart) if apart > 0 else 1.0
     moments.mul_(1 - share).diagonal().add_(share * trace / size)
@@ -131,11 +135,9 @@ def add_products(total: Any, columns: Any) -> None:
         total[first:last, :last].addmm_(columns[:, first:last].T, columns[:, :last])
 
 
-def whole_products(total: Any) -> Any:
-    """[k, k] in float64, of a total that `add_products` made or a sum of such."""
-    import torch
-
-    found = total.to(torch.float64, copy=True)
+def whole_products(total: Any, kind: Any) -> Any:
+    """[k, k] in a type, of a total that `add_products` made or a sum of such."""
+    found = total.to(kind, copy=True)
     for first in range(0, len(found), PANEL):
         last = first + PANEL
         found[:first, first:last] = found[first:last, :first].T

@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .input_moments import WIDE
+
 LINALG: Any = torch.linalg
 
 FRACTION = 32
@@ -28,8 +30,6 @@ RIDGE = 1e-3
 """Added to the mean square of the inputs, as a share of it."""
 ROWS = 8192
 """Outputs of a product to factorise or to multiply at a time."""
-WIDE = 2048
-"""Inputs of a product from which on single precision does."""
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ def consumer(weights: Sequence[Tensor], moments: Tensor, columns: Tensor) -> Con
 
 def add_ridge(moments: Tensor) -> tuple[Tensor, Tensor]:
     """[k, k] moments with a ridge, in the precision that they ask for, and their Cholesky factor."""
-    moments = moments.to(torch.float64 if len(moments) <= WIDE else torch.float32).clone()
+    moments = moments.to(torch.float64 if len(moments) <= WIDE else torch.float32, copy=True)
     ridge = RIDGE * float(moments.diagonal().mean().clamp_min(1e-12))
     moments.diagonal().add_(ridge)
     factor, failed = LINALG.cholesky_ex(moments)

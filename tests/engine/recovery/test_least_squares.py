@@ -15,10 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.inference.model_inputs import batch_size
 from secateur.engine.jobs import Cancelled, finish
-from secateur.engine.recovery import least_squares
+from secateur.engine.recovery import consumers, least_squares
 from secateur.engine.recovery.batchnorm import adjust_batchnorm
 from secateur.engine.recovery.consumers import RIDGES
-from secateur.engine.recovery.least_squares import RepairResult, join_batches, reconstruct
+from secateur.engine.recovery.least_squares import RepairResult, enough_rows, join_batches, reconstruct
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.recovery.results import MIXED
 from secateur.engine.structures.analyse import analyse
@@ -792,6 +792,29 @@ def test_little_memory_takes_more_passes_and_gives_as_good_weights(monkeypatch: 
     monkeypatch.setattr(least_squares, "MEMORY", 200_000)
     assert len(_repair(students[1], model, kept, tasks[1]).repaired) == 2
     assert _error(students[1], model) < 1.5 * _error(students[0], model) < 0.7 * _error(plain, model)
+
+
+def test_wide_layers_are_repaired_alike_from_rows_in_parts_and_in_single_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Tanh(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 3)).eval()
+    plain, kept = _half(model)
+    students = [copy.deepcopy(plain), copy.deepcopy(plain)]
+    _repair(students[0], model, kept)
+    monkeypatch.setattr(consumers, "WIDE", 8)
+    monkeypatch.setattr(consumers, "AT_ONCE", 1)  # as many rows at a time as are needed to see whether they fit
+    assert len(_repair(students[1], model, kept).repaired) == 2
+    for name, one in students[0].state_dict().items():
+        assert torch.allclose(students[1].state_dict()[name], one, rtol=1e-4, atol=1e-5), name
+    assert not torch.allclose(students[0][2].weight, plain[2].weight, rtol=1e-2)
+
+
+def test_the_rows_of_a_wide_layer_are_bounded_by_the_work_of_their_products() -> None:
+    assert [enough_rows(inputs) for inputs in (0, 64, 2048)] == [8192, 8192, 16 * 2048]
+    for inputs in (4096, 8192):
+        rows = enough_rows(inputs)
+        assert 4 * inputs <= rows < 16 * inputs
+        assert rows == 4 * inputs or rows * inputs**2 <= least_squares.PRODUCTS
 
 
 class _Restless(ToyTask):
