@@ -16,8 +16,17 @@ from .search import LocalSearch, start_search, thin_counts
 
 PARTS = 16
 """Steps that a set has, where it is allowed more."""
-PLANS = 128
-"""That are measured at most where a search begins by itself."""
+PLANS, FEWEST, TEXTS = 128, 16, 8
+"""Plans that are measured at most where a search begins by itself; at least, since fewer hardly move a share; and texts
+that each is measured on, at least."""
+WORK = 8e12
+"""Multiply-accumulates that measuring plans should take, five minutes of a core or so: an epoch of a language model
+takes hours, and nothing may be trained at all."""
+
+
+def plans_to_measure(each: float) -> int:
+    """How many plans a search measures that begins by itself, where a sample takes `each` multiply-accumulates."""
+    return min(PLANS, max(int(WORK / (TEXTS * max(each, 1.0))), FEWEST))
 
 
 def require_search(search: int | None, goal: Goal, data: bool, uniform: bool) -> None:

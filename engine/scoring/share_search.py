@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check, spanning
 from ..messages import listed
-from ..planning.share_exchange import ShareExchange, ShareStep
+from ..planning.share_exchange import FEWEST, TEXTS, WORK, ShareExchange, ShareStep
 from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.costs import costs
 from ..structures.transition import Transition
 from ..tasks.protocol import Split
 from ..text.format import counted
@@ -44,8 +45,8 @@ from .weight_slices import WeightSlice
 
 TRAINING = 4
 """Forwards that a training step takes: the teacher's, the student's, and about two for its gradients."""
-SAMPLES, TEXTS, MANY = 64, 8, 384
-"""Samples that a plan is measured on, at least: of images and the like, and of texts; and samples that are enough."""
+SAMPLES, MANY = 64, 384
+"""Samples that a plan is measured on, at least, where they are no texts; and samples that are enough."""
 ROUND = 3
 """Measurements for each set that the samples are to leave time for, if there may be fewer of them."""
 PATIENCE, TRIES = 8, 8
@@ -349,7 +350,8 @@ def search_shares(
         exchange: What sets can give each other.
         plan: [S] to begin with.
         text: The data is text.
-        measurements: Plans to measure at most, 0 for as many as fit into the time of one recovery epoch.
+        measurements: Plans to measure at most, 0 for as many as fit into the time of one recovery epoch, or into `WORK`
+            where that is less.
         token: Cancels.
     """
     from ..surgery.cut.skip_block import skip
@@ -364,10 +366,12 @@ def search_shares(
         return SearchedPlan(plan, np.nan, np.nan, 0, 0, 0, held=held)
     batches, sets = rated.task.batch_count(Split.TRAIN) or BATCHES, len(exchange.options)
     train = batches * rated.task.spec.batch
-    # Samples to measure a plan on: few enough for some measurements of each set within the time of an epoch.
-    affordable = TRAINING * train // (ROUND * max(sets, 1))
+    fitting = int(WORK / max(costs(rated.analysis, rated.removed).macs, 1))
+    forwards = min(TRAINING * train, fitting)
+    # Samples to measure a plan on: few enough for some measurements of each set within the time that there is.
+    affordable = forwards // (ROUND * max(sets, 1))
     samples = min(max(affordable, TEXTS if text else SAMPLES), MANY, max(train, 1))
-    total = measurements or max(TRAINING * train // samples, sets + 1)
+    total = measurements or max(forwards // samples, sets + 1 if (sets + 1) * samples <= fitting else FEWEST)
     gathered = min(batches, BATCHES) * rated.task.spec.batch
     begin = gathered / (gathered + total * samples)
     names = {(one.tensor, one.dim) for some in readings.values() for one in some}

@@ -19,7 +19,7 @@ from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Cost, Goal
 from ..planning.scope import outside_scope, touching
-from ..planning.share_exchange import PLANS, has_fixed_shares, require_search
+from ..planning.share_exchange import PLANS, has_fixed_shares, plans_to_measure, require_search
 from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import (
     RECOVERY,
@@ -34,6 +34,7 @@ from ..scoring.criteria import CRITERIA, default_criterion, ranked, search_helps
 from ..scoring.score_options import Choices
 from ..session.states import MaskIntent, PlanIntent, State
 from ..structures.analysis import Mask, from_identities, identities
+from ..structures.costs import costs
 from ..targets.latency_table import LatencyTable
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
@@ -122,7 +123,7 @@ class PruneRequest:
             title="Search shares",
             help="have layers give each other shares while the repaired outputs come nearer to the original's; measure "
             "this many plans at most",
-            automatic=f"{PLANS} on text that is scored by obs and cut in one round, else 0: no search",
+            automatic=f"up to {PLANS} on text that is scored by obs and cut in one round, else 0: no search",
             minimum=0,
             zero="no search",
             group=PLAN,
@@ -203,7 +204,7 @@ def decide_request(session: "Session", state: str, request: PruneRequest) -> Pru
     if search is None:
         at_once = request.choose is Choose.SCORES and request.rounds == 1
         helps = at_once and search_helps(criterion, info, repaired) and not has_fixed_shares(request.goal, uniform)
-        search = PLANS if helps else 0
+        search = plans_to_measure(costs(analysis, analysis.empty()).macs) if helps else 0
     require_search(search or None, request.goal, session.has_task, uniform)
     request = replace(request, criterion=criterion, search=search, goal=ranked(request.goal, criterion))
     if request.goal.shape:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.goal import exchange_of, solve
 from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit
+from secateur.engine.planning.share_exchange import FEWEST, PLANS, TEXTS, WORK, plans_to_measure
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind, Mask
 from tests.engine.builders import tiny_analysis, tiny_scores
@@ -93,3 +94,9 @@ def test_a_plan_that_takes_nothing_has_nothing_to_exchange() -> None:
     exchange = exchange_of(ANALYSIS, scores, goal, plan)
     numbers = range(len(exchange.options))
     assert all(exchange.exchanged(plan, a, b) is None for a in numbers for b in numbers if a != b)
+
+
+def test_a_search_that_begins_by_itself_is_bounded_by_the_work_of_its_measurements() -> None:
+    assert plans_to_measure(0.0) == plans_to_measure(1e6) == PLANS
+    assert FEWEST < plans_to_measure(17e9) < PLANS and plans_to_measure(17e9) * TEXTS * 17e9 <= WORK
+    assert plans_to_measure(1e15) == FEWEST, "fewer move nothing"
