@@ -24,8 +24,8 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QStyle, QTableV
 from shiboken6 import isValid
 
 from secateur.engine.errors import SecateurError
+from secateur.engine.process.remote.file_transfer import SENT
 from secateur.engine.process.remote.protocol import Entry, Seen
-from secateur.engine.process.remote.remote_folders import SENT
 
 from ..jobs.remote_files import RemoteFiles, Sending
 from ..text.format import size

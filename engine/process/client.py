@@ -11,8 +11,8 @@ from typing import Any
 
 from ..errors import EngineLost, WireError
 from .engine_process import SESSION, EngineProcess, Listener
-from .events import Event, Failed, Finished, Logged, garbled, lost
-from .messages import Begin, Call, Cancel, Close, call, read_event, request
+from .events import Event, Failed, Finished, Logged, lost_engine
+from .messages import Begin, Cancel, Close, call, read_event, request
 
 
 class EngineClient:
@@ -32,29 +32,45 @@ class EngineClient:
         self.results = results
         self._events: queue.Queue[Event] = queue.Queue()
         self._numbers = itertools.count(1)
-        self._engine: _Engine | None = None
+        self._calls = CallTypes(results)
+        self._process: EngineProcess | None = None
 
     @property
     def alive(self) -> bool:
         """True while the engine process runs."""
-        return self._engine is not None and self._engine.process.process.poll() is None
+        return self._process is not None and self._process.process.poll() is None
 
     @property
     def pid(self) -> int:
         """Process id of the engine, 0 before `prepare` and `start`."""
-        return self._engine.process.process.pid if self._engine is not None else 0
+        return self._process.process.pid if self._process is not None else 0
 
     def prepare(self) -> None:
         """Start a process that loads its libraries, for the next `start`; returns at once."""
         self.close()
-        self._engine = _Engine(self.session, self._events, self.results)
+        # Events of a process that was closed are read by its own calls: it may still say something while it ends.
+        calls = self._calls = CallTypes(self.results)
+
+        def put_lost(exitcode: int, log: str, error: WireError | None) -> None:
+            self._events.put(lost_engine(exitcode, tuple(sorted(calls.methods)), log, error))
+
+        self._process = EngineProcess(
+            self.session,
+            Listener(
+                message=lambda data: self._events.put(calls.read(data)),
+                log=lambda text: self._events.put(Logged(text)),
+                ended=put_lost,
+                unread=self._events.qsize,
+            ),
+        )
 
     def start(self, folder: Path) -> None:
         """Work on a session folder (an earlier process is closed); returns at once, `Ready` follows."""
-        if self._engine is None or self._engine.calls.begun or not self.alive:
+        if self._calls.begun or not self.alive:
             self.prepare()
-        assert self._engine is not None
-        self._engine.begin(folder)
+        assert self._process is not None
+        self._calls.begun = True
+        self._process.send(request(Begin(str(folder))))
 
     def call(self, method: str, *arguments: Any) -> int:
         """Ask for a method of the session; its number comes back at once, `Finished` or `Failed` follows.
@@ -63,36 +79,43 @@ class EngineClient:
             EngineLost: Nothing was started.
             TypeError: An argument is no plain data.
         """
-        if self._engine is None:
+        if self._process is None:
             raise EngineLost("engine.not_started", "The engine is not running. Start it first.")
         number = next(self._numbers)
-        self._engine.call(call(number, method, arguments))
+        data = request(call(number, method, arguments))
+        self._calls.methods[number] = method
+        self._process.send(data)
         return number
 
     def cancel(self, number: int) -> None:
         """Ask a call to stop; `Failed` with `Cancelled` follows unless it was done already."""
-        if self._engine is not None:
-            self._engine.process.send(request(Cancel(number)))
+        if self._process is not None:
+            self._process.send(request(Cancel(number)))
 
     def poll(self, timeout: float = 0.0) -> Event | None:
         """The next event, None when there is none within `timeout` seconds."""
-        try:
-            return self._events.get(timeout=timeout) if timeout > 0 else self._events.get_nowait()
-        except queue.Empty:
-            return None
+        return poll_events(self._events, timeout)
 
     def kill(self) -> None:
         """End the process at once, whatever it does; `Lost` follows."""
-        if self._engine is not None:
-            self._engine.process.process.kill()
+        if self._process is not None:
+            self._process.process.kill()
 
     def close(self, timeout: float = 1.0) -> None:
         """End the process without an event: asked first, killed after `timeout` seconds."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.process.close(request(Close()), timeout)
-            while self.poll() is not None:  # What it said before is about calls that nobody waits for any more.
+        process, self._process = self._process, None
+        if process is not None:
+            process.close(request(Close()), timeout)
+            while self.poll() is not None:  # What it said before is about calls that have no caller any more.
                 pass
+
+
+def poll_events(events: "queue.Queue[Event]", timeout: float) -> Event | None:
+    """The next event, None when there is none within `timeout` seconds."""
+    try:
+        return events.get(timeout=timeout) if timeout > 0 else events.get_nowait()
+    except queue.Empty:
+        return None
 
 
 class CallTypes:
@@ -111,40 +134,16 @@ class CallTypes:
 
     def read(self, data: bytes | bytearray) -> Event:
         """An event of the engine; a call that it ends is under way no more. Raises `WireError`."""
-        event = read_event(data, self._result)
+        event = read_event(data, self._result_type)
         if isinstance(event, Finished | Failed):
             self.methods.pop(event.call, None)
         return event
 
-    def _result(self, number: int) -> Any:
+    def _result_type(self, number: int) -> Any:
         method = self.methods[number]
         if self._results is not None:
             return self._results.get(method, Any)
-        from .answers import RESULTS  # Here, for a window that starts needs it for nothing.
+        # Imported here: a window that starts does without the types of the results.
+        from .answers import RESULTS
 
         return RESULTS[method]
-
-
-class _Engine:
-    """One engine process, and what is asked of it."""
-
-    def __init__(self, session: str, events: "queue.Queue[Event]", results: Mapping[str, Any] | None) -> None:
-        self.calls = CallTypes(results)
-        self._events = events
-        hear = Listener(self._hear, lambda text: events.put(Logged(text)), self._ended, events.qsize)
-        self.process = EngineProcess(session, hear)
-
-    def begin(self, folder: Path) -> None:
-        self.calls.begun = True
-        self.process.send(request(Begin(str(folder))))
-
-    def call(self, asked: Call) -> None:
-        self.calls.methods[asked.number] = asked.method
-        self.process.send(request(asked))
-
-    def _hear(self, data: bytes | bytearray) -> None:
-        self._events.put(self.calls.read(data))
-
-    def _ended(self, exitcode: int, log: str, error: WireError | None) -> None:
-        calls = tuple(sorted(self.calls.methods))
-        self._events.put(lost(exitcode, calls, log) if error is None else garbled(error, calls, log))

@@ -57,9 +57,12 @@ class EngineProcess:
             creationflags=no_console(),
         )
         self._wire = Wire(cast("BinaryIO", self.process.stdout), cast("BinaryIO", self.process.stdin))
-        self._log = _Log(cast("BinaryIO", self.process.stderr), listener)
         self._listener = listener
         self._closing = False
+        self._tail: deque[str] = deque(maxlen=40)
+        self._left_out = 0
+        self._log_thread = threading.Thread(target=self._read_log, name="engine log", daemon=True)
+        self._log_thread.start()
         self._thread = threading.Thread(target=self._listen, name="engine events", daemon=True)
         self._thread.start()
 
@@ -87,42 +90,30 @@ class EngineProcess:
                 if not self._closing:
                     self._listener.message(data)
         except (EOFError, OSError):
-            self._ended()
+            garbled = None
         except WireError as error:
             self.process.kill()
-            self._ended(error)
-
-    def _ended(self, error: WireError | None = None) -> None:
+            garbled = error
         exitcode = self.process.wait()
-        self._log.thread.join(1.0)
+        # Its last words say why it died.
+        self._log_thread.join(1.0)
         self._wire.source.close()
         if not self._closing:
-            self._listener.ended(exitcode, "\n".join(self._log.tail), error)
+            self._listener.ended(exitcode, "\n".join(self._tail), garbled)
 
-
-class _Log:
-    """Reads what the process prints; keeps the last lines for the case that it dies."""
-
-    def __init__(self, source: BinaryIO, listener: Listener) -> None:
-        self.tail: deque[str] = deque(maxlen=40)
-        self._source = source
-        self._listener = listener
-        self._left_out = 0
-        self.thread = threading.Thread(target=self._read, name="engine log", daemon=True)
-        self.thread.start()
-
-    def _read(self) -> None:
+    def _read_log(self) -> None:
         rest = b""
-        with self._source:
-            while data := os.read(self._source.fileno(), 65536):
+        with cast("BinaryIO", self.process.stderr) as source:
+            while data := os.read(source.fileno(), 65536):
                 *lines, rest = (rest + data).split(b"\n")
-                self._tell(lines)
-        self._tell([rest] if rest else [])
+                self._pass_on(lines)
+        self._pass_on([rest] if rest else [])
 
-    def _tell(self, lines: list[bytes]) -> None:
+    def _pass_on(self, lines: list[bytes]) -> None:
         texts = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
-        self.tail.extend(texts)
-        if self._listener.unread() > UNREAD:  # Nobody reads as fast as this is printed.
+        self._tail.extend(texts)
+        # A process may print faster than a window shows it: then the window must not fall behind for good.
+        if self._listener.unread() > UNREAD:
             self._left_out += len(texts)
         elif texts:
             omitted = [f"({self._left_out} lines left out)"] if self._left_out else []

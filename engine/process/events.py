@@ -106,13 +106,17 @@ class Reconnected:
 Event: TypeAlias = Ready | Progressed | Finished | Failed | Logged | Lost | Refused | Disconnected | Reconnected
 
 
-def garbled(error: WireError, calls: tuple[int, ...], log: str) -> Lost:
-    """A `Lost` of an engine that was ended because it said what nobody understands."""
-    return Lost(0, EngineLost("engine.garbled", "{why}", log, why=error.message), calls)
+def lost_engine(exitcode: int, calls: tuple[int, ...], log: str, error: WireError | None = None) -> Lost:
+    """A `Lost` that says in words how the process ended.
 
-
-def lost(exitcode: int, calls: tuple[int, ...], log: str) -> Lost:
-    """A `Lost` whose sentence says in words how the process ended."""
+    Args:
+        exitcode: As `subprocess` gives it.
+        calls: Calls that will not be answered.
+        log: Its last lines.
+        error: What it said that cannot be read, where it was ended for that.
+    """
+    if error is not None:
+        return Lost(0, EngineLost("engine.garbled", "{why}", log, why=error.message), calls)
     template = "The engine process ended unexpectedly ({cause}). Your work up to the last state is kept."
     return Lost(exitcode, EngineLost("engine.lost", template, log, cause=describe_exit(exitcode)), calls)
 

@@ -56,7 +56,7 @@ class _Ready(Struct, tag="ready", frozen=True):
     threads: int
 
 
-class _Told(Struct, array_like=True, frozen=True):
+class _Tagged(Struct, array_like=True, frozen=True):
     kind: str
     value: Raw
 
@@ -68,9 +68,9 @@ class _Progressed(Struct, tag="progressed", frozen=True):
     total: int
     values: dict[str, float]
     share: float
-    so_far: _Told | None
+    so_far: _Tagged | None
     points: tuple[dict[str, float], ...]
-    made: tuple[_Told, ...]
+    made: tuple[_Tagged, ...]
 
 
 class _Finished(Struct, tag="finished", frozen=True):
@@ -140,15 +140,15 @@ def event_bytes(event: Ready | Progressed | Finished | Failed) -> bytes:
                     total=shown.total,
                     values=shown.values,
                     share=shown.share,
-                    so_far=None if shown.so_far is None else _told(shown.so_far),
+                    so_far=None if shown.so_far is None else _tag(shown.so_far),
                     points=event.points,
-                    made=tuple(map(_told, event.made)),
+                    made=tuple(map(_tag, event.made)),
                 )
             )
 
 
-def _told(value: Any) -> _Told:
-    return _Told(type(value).__name__, Raw(encode(value)))
+def _tag(value: Any) -> _Tagged:
+    return _Tagged(type(value).__name__, Raw(encode(value)))
 
 
 def read_event(data: bytes | bytearray, result: Callable[[int], Any]) -> Ready | Progressed | Finished | Failed:
@@ -167,7 +167,7 @@ def read_event(data: bytes | bytearray, result: Callable[[int], Any]) -> Ready |
             case _Ready():
                 return Ready(event.threads)
             case _Finished():
-                return _finished(event, result(event.call))
+                return _read_result(event, result(event.call))
             case _Failed():
                 return Failed(event.call, _error(event))
             case _Progressed():
@@ -178,30 +178,30 @@ def read_event(data: bytes | bytearray, result: Callable[[int], Any]) -> Ready |
                     done=event.done,
                     total=event.total,
                     values=event.values,
-                    so_far=None if event.so_far is None else _read(event.so_far),
+                    so_far=None if event.so_far is None else _untag(event.so_far),
                     share=event.share,
                 )
-                return Progressed(event.call, progress, event.points, tuple(map(_read, event.made)))
+                return Progressed(event.call, progress, event.points, tuple(map(_untag, event.made)))
     except (KeyError, TypeError) as error:
         raise not_understood(f"nothing is known of {error}") from error
 
 
-def _finished(event: _Finished, kind: Any) -> Finished | Failed:
+def _read_result(event: _Finished, kind: Any) -> Finished | Failed:
     try:
-        return Finished(event.call, _said_by(event.result, kind))
+        return Finished(event.call, _decode_checked(event.result, kind))
     except SecateurError as error:
         return Failed(event.call, error)
 
 
-def _read(one: _Told) -> Any:
+def _untag(one: _Tagged) -> Any:
     from .answers import ON_THE_WAY  # Here, for a window that starts needs it for nothing.
 
-    return _said_by(one.value, ON_THE_WAY[one.kind])
+    return _decode_checked(one.value, ON_THE_WAY[one.kind])
 
 
 def _error(event: _Failed) -> SecateurError:
     """An error of the kind that was raised, where the window knows it; made without its own constructor."""
-    kind = _kinds().get(event.kind, SecateurError)
+    kind = _error_kinds().get(event.kind, SecateurError)
     error = kind.__new__(kind)
     message = event.message
     _check_fields(message)
@@ -209,7 +209,7 @@ def _error(event: _Failed) -> SecateurError:
     return error
 
 
-def _said_by(data: Raw, kind: Any) -> Any:
+def _decode_checked(data: Raw, kind: Any) -> Any:
     """A value of a declared type, in which all sentences can be said; raises `WireError`."""
     value = decode(data, kind)
     if _holds_sentences(kind):
@@ -261,7 +261,7 @@ def _check_fields(message: Message) -> None:
         raise not_understood(f"a message cannot be filled: {error}") from error
 
 
-def _kinds() -> dict[str, type[SecateurError]]:
+def _error_kinds() -> dict[str, type[SecateurError]]:
     """All kinds of errors that are loaded, by name."""
     found, left = dict[str, type[SecateurError]](), [SecateurError]
     while left:

@@ -43,7 +43,7 @@ def encode(value: Any) -> bytes:
         try:
             return _ENCODER.encode(value)
         except UnicodeEncodeError:  # a file's name that is no UTF-8
-            builtins = msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=_kept)
+            builtins = msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=_encode_odd)
             return _ENCODER.encode(msgspec.msgpack.Ext(NAMES, _INSIDE_ENCODER.encode(_encodable(builtins))))
     except RecursionError as error:
         raise TypeError("it is nested too deeply") from error
@@ -57,7 +57,7 @@ def decode(data: bytes | bytearray | msgspec.Raw, kind: Any) -> Any:
         at = _CODE_AT.get(head[0], 6) if head else 6
         if at < len(head) and head[at] == NAMES:
             builtins = _INSIDE.decode(_EXTENSION.decode(data).data)
-            return msgspec.convert(builtins, kind, builtin_types=BYTES, dec_hook=_declared)
+            return msgspec.convert(builtins, kind, builtin_types=BYTES, dec_hook=_convert)
         return _decoder(kind).decode(data)
     except DAMAGED as error:
         raise not_understood(str(error) or type(error).__name__) from error
@@ -122,7 +122,7 @@ class _OddText:
 _INSIDE_ENCODER = msgspec.msgpack.Encoder(enc_hook=lambda odd: odd.extension)
 
 
-def _kept(value: Any) -> Any:
+def _encode_odd(value: Any) -> Any:
     """As `_plain`; what is no builtin stands as the bytes that it is encoded to."""
     plain = msgspec.msgpack.Ext(ENCODED, bytes(value)) if isinstance(value, msgspec.Raw) else _plain(value)
     return memoryview(_ENCODER.encode(plain)) if isinstance(plain, msgspec.msgpack.Ext) else plain
@@ -148,7 +148,7 @@ _CODE_AT = {0xC7: 2, 0xC8: 3, 0xC9: 5, **dict.fromkeys(range(0xD4, 0xD9), 1)}
 
 @functools.lru_cache(maxsize=256)
 def _decoder(kind: Any) -> "msgspec.msgpack.Decoder[Any]":
-    return msgspec.msgpack.Decoder(kind, ext_hook=_array, dec_hook=_declared)
+    return msgspec.msgpack.Decoder(kind, ext_hook=_array, dec_hook=_convert)
 
 
 def _array(code: int, data: memoryview) -> NDArray[Any]:
@@ -176,17 +176,17 @@ def _array(code: int, data: memoryview) -> NDArray[Any]:
 _unpacked = threading.local()
 
 
-def _inside(code: int, data: memoryview) -> Any:
+def _decode_odd(code: int, data: memoryview) -> Any:
     if code == TEXT:
         return str(data, "utf-8", "surrogatepass")
     return msgspec.Raw(bytes(data)) if code == ENCODED else _array(code, data)
 
 
 _EXTENSION = msgspec.msgpack.Decoder(msgspec.msgpack.Ext)
-_INSIDE = msgspec.msgpack.Decoder(ext_hook=_inside)
+_INSIDE = msgspec.msgpack.Decoder(ext_hook=_decode_odd)
 
 
-def _declared(kind: Any, value: Any) -> Any:
+def _convert(kind: Any, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
     if get_origin(kind) is np.ndarray and isinstance(value, np.ndarray):

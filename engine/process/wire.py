@@ -51,7 +51,17 @@ class Wire:
         if length > MOST or packed > 1:
             raise not_understood("what came is no message, or one of more than a gigabyte")
         data = self._read(length)
-        return _unpacked(data) if packed else data
+        if not packed:
+            return data
+        # Unpack no more than a message may have: a small one could hold anything.
+        unpacker = zlib.decompressobj()
+        try:
+            found = unpacker.decompress(data, MOST)
+        except zlib.error as error:
+            raise not_understood(str(error)) from error
+        if not unpacker.eof:
+            raise not_understood("a packed message is cut short, or unpacks to more than a gigabyte")
+        return found
 
     def _read(self, size: int) -> bytearray:
         data = bytearray(size)  # zeros take no memory before they are written over
@@ -62,14 +72,3 @@ class Wire:
                 raise EOFError
             left = left[count:]
         return data
-
-
-def _unpacked(data: bytearray) -> bytes:
-    unpacker = zlib.decompressobj()
-    try:
-        found = unpacker.decompress(data, MOST)
-    except zlib.error as error:
-        raise not_understood(str(error)) from error
-    if not unpacker.eof:
-        raise not_understood("a packed message is cut short, or unpacks to more than a gigabyte")
-    return found

@@ -98,6 +98,22 @@ GARBLED = 3
 """Exit code where what came is no message."""
 
 
+class Served(Protocol):
+    """What the process works on.
+
+    Attributes:
+        calls: What the window may call, by name; what returns a job takes a `token`.
+        at_once: Those of them that are answered while another one runs: they touch nothing of the session.
+    """
+
+    calls: Mapping[str, Callable[..., Any]]
+    at_once: Collection[str]
+
+    def close(self) -> None:
+        """It was the last call."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What to run, by name, with the event that stops it."""
@@ -112,14 +128,15 @@ class Inbox:
     Attributes:
         folder: Where the session goes, once the window has said so; None where it closes without one.
         calls: Calls in the order they came.
-        at_once: Answers a call that must not wait for the running one; False for one that has its turn.
+        session: What answers, in the thread that reads, calls that must not wait for the running one; None before it
+            has been made.
     """
 
     def __init__(self, wire: Wire, outbox: Outbox) -> None:
         """Start reading."""
         self.folder: queue.Queue[Path | None] = queue.Queue()
         self.calls: queue.Queue[Asked | None] = queue.Queue()
-        self.at_once: Callable[[Call], bool] = lambda _call: False
+        self.session: Served | None = None
         self._tokens: dict[int, threading.Event] = {}
         self._wire, self._outbox = wire, outbox
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
@@ -140,8 +157,8 @@ class Inbox:
 
     def _take(self, asked: Request) -> None:
         if isinstance(asked, Call):
-            if self.at_once(asked):
-                return
+            if self.session is not None and asked.method in self.session.at_once:
+                return _send(self._outbox, _answer(self.session, Asked(asked, threading.Event()), self._outbox))
             token = self._tokens[asked.number] = threading.Event()
             self.calls.put(Asked(asked, token))
         elif isinstance(asked, Begin):
@@ -156,40 +173,12 @@ class Inbox:
             self.calls.put(None)
 
 
-class Served(Protocol):
-    """What the process works on.
-
-    Attributes:
-        calls: What the window may call, by name; what returns a job takes a `token`.
-        at_once: Those of them that are answered while another one runs: they touch nothing of the session.
-    """
-
-    calls: Mapping[str, Callable[..., Any]]
-    at_once: Collection[str]
-
-    def close(self) -> None:
-        """It was the last call."""
-        ...
-
-
 def serve(session: Served, inbox: Inbox, outbox: Outbox) -> None:
     """Run calls until the window says that it was the last."""
     while (asked := inbox.calls.get()) is not None:
         _send(outbox, _answer(session, asked, outbox))
         inbox.done(asked.call.number)
     session.close()
-
-
-def answering_at_once(session: Served, outbox: Outbox) -> Callable[[Call], bool]:
-    """What answers, in the thread that reads, calls that need no turn; False for those that do."""
-
-    def at_once(call: Call) -> bool:
-        if call.method in session.at_once:
-            _send(outbox, _answer(session, Asked(call, threading.Event()), outbox))
-            return True
-        return False
-
-    return at_once
 
 
 def _send(outbox: Outbox, event: Finished | Failed) -> None:
@@ -263,7 +252,7 @@ def main() -> None:
     gc.enable()
     if (folder := inbox.folder.get()) is not None:
         session = make(folder)
-        inbox.at_once = answering_at_once(session, outbox)
+        inbox.session = session
         # The number of torch, without loading torch for a session that does not use it.
         torch: Any = sys.modules.get("torch")
         outbox.send(Ready(torch.get_num_threads() if torch is not None else 0))

@@ -25,14 +25,13 @@ from ..engine_process import SESSION, EngineProcess, Listener
 from ..messages import Close, Quiet, request
 from ..plain_data import decode, encode
 from ..wire import Wire
+from .file_transfer import ReceivedFiles, send_parts
 from .protocol import (
     Courier,
     Ended,
     Fetch,
-    Fetched,
     FileBegins,
-    FileDropped,
-    FileEnds,
+    FilesEnd,
     Kill,
     Leave,
     Look,
@@ -45,7 +44,7 @@ from .protocol import (
     hello,
     read_hello,
 )
-from .remote_folders import HELD, SESSIONS, SOCKET, WRITTEN, ReceivedFiles, engine_folder, inside_folder, seen
+from .remote_folders import HELD, SESSIONS, SOCKET, WRITTEN, engine_folder, inside_folder, look_at
 
 BACKLOG, HEAVY = 100, 1 << 18
 """Messages that nobody has heard, and their bytes, from which on the engine keeps its progress back."""
@@ -53,8 +52,8 @@ FORSAKEN = 7 * 24 * 3600.0
 """Seconds without a window after which the engine ends."""
 UNGREETED = 60.0
 """Seconds after which an engine ends that no window has ever greeted, because it is of another version."""
-PART, AHEAD, BREATH = 1 << 18, 8, 0.005
-"""Bytes of a part of a file, messages that may be on their way before the next part, and seconds to wait for them."""
+AHEAD, BREATH = 8, 0.005
+"""Messages that may be on their way before the next part of a file, and seconds to wait for them."""
 ALIVE = 3600.0
 """Seconds between two marks in the folder that the engine was alive then."""
 NAP = 1.0
@@ -85,20 +84,20 @@ class Broker:
         self._patience = UNGREETED
         self._quiet = False
         self._received = self._courier, ReceivedFiles()
-        threading.Thread(target=self._obey, name="orders", daemon=True).start()
+        threading.Thread(target=self._obey_orders, name="orders", daemon=True).start()
 
     def serve(self, link: socket.socket) -> None:
         """Greet a window and work for it until its connection ends; one that is new here takes the place of others."""
         with contextlib.suppress(OSError, EOFError), link, link.makefile("rb") as source, link.makefile("wb") as sink:
             wire = Wire(source, sink, slow=True)  # type: ignore[arg-type]
             theirs = read_hello(wire.receive())
-            with self._served(link, theirs.birth) as (greeting, courier):
+            with self._greet_window(link, theirs.birth) as (greeting, courier):
                 wire.send(greeting)
                 if courier is not None:
                     courier.serve(wire, theirs.received)
 
     @contextlib.contextmanager
-    def _served(self, link: socket.socket, birth: str) -> Generator[tuple[bytes, Courier | None]]:
+    def _greet_window(self, link: socket.socket, birth: str) -> Generator[tuple[bytes, Courier | None]]:
         """A window is served; an earlier connection may end long after a later one has begun.
 
         Which courier it gets is settled at once with its place among the links that a later window ends: else one that
@@ -109,7 +108,7 @@ class Broker:
             birth: Of what it has worked with, "" for a window that is new here.
         """
         with self._changing:
-            if not birth and self.greeted:
+            if not birth and self.was_greeted:
                 self._begin_anew()
             courier = self._courier if birth in ("", self._birth) else None
             place, taken = str(self.folder / SESSIONS), birth in self._former
@@ -138,7 +137,7 @@ class Broker:
                 link.shutdown(socket.SHUT_RDWR)
 
     @property
-    def greeted(self) -> bool:
+    def was_greeted(self) -> bool:
         """Whether a window has ever worked with it."""
         return self._patience == FORSAKEN
 
@@ -146,7 +145,7 @@ class Broker:
         """Look after it until it is left or forsaken."""
         alive = time.monotonic()
         while not self.left.wait(NAP):
-            self._hush()
+            self._limit_progress()
             with self._changing:
                 forsaken = not self._links and time.monotonic() - self._heard > self._patience
             if forsaken:
@@ -166,55 +165,57 @@ class Broker:
         courier = Courier(take)
         return courier
 
-    def _obey(self) -> None:
+    def _obey_orders(self) -> None:
         """In a thread of its own: what starts or ends a process takes a while."""
         while True:
-            courier, order = self._orders.get()
-            match order:
-                case Start():
-                    if self._engine is not None:
-                        self._engine.close(request(Close()), 1.0)
-                    self._quiet = False
-                    self._engine = EngineProcess(self._session, self._listener(courier))
-                case Said(data):
-                    if self._engine is not None:
-                        self._engine.send(data)
-                case Kill():
-                    if self._engine is not None:
-                        self._engine.process.kill()
-                case Room(number):
-                    (self.folder / WRITTEN / str(number)).mkdir(parents=True, exist_ok=True)
-                case Fetch(number):
-                    threading.Thread(target=self._send_files, args=(courier, number), name="files", daemon=True).start()
-                case Look(number, path):
-                    threading.Thread(target=self._look, args=(courier, number, path), name="look", daemon=True).start()
-                case Leave():
-                    self.left.set()
-                case FileBegins() | Part() | FileEnds() | FileDropped() as what:
-                    self._receive(courier, what)
+            self._obey(*self._orders.get())
 
-    def _receive(self, courier: Courier, what: FileBegins | Part | FileEnds | FileDropped) -> None:
+    def _obey(self, courier: Courier, order: ToBroker) -> None:
+        match order:
+            case Start():
+                if self._engine is not None:
+                    self._engine.close(request(Close()), 1.0)
+                self._quiet = False
+                self._engine = EngineProcess(self._session, self._listener(courier))
+            case Said(data):
+                if self._engine is not None:
+                    self._engine.send(data)
+            case Kill():
+                if self._engine is not None:
+                    self._engine.process.kill()
+            case Room(number):
+                (self.folder / WRITTEN / str(number)).mkdir(parents=True, exist_ok=True)
+            case Fetch(number):
+                threading.Thread(target=self._send_files, args=(courier, number), name="files", daemon=True).start()
+            case Look(number, path):
+                # A disk of another machine may never answer.
+                threading.Thread(
+                    target=lambda: courier.post(encode(look_at(number, path))), name="look", daemon=True
+                ).start()
+            case Leave():
+                self.left.set()
+            case FileBegins() | Part() | FilesEnd():
+                self._receive(courier, order)
+
+    def _receive(self, courier: Courier, what: FileBegins | Part | FilesEnd) -> None:
         """Take what comes of a file that a window sends; nothing of what an earlier window has sent."""
         whose, received = self._received
         if courier is not whose:
             received.drop()
             self._received = _, received = courier, ReceivedFiles()
-        match what:
-            case FileBegins():
-                received.begin(what)
-            case Part():
-                received.add(what)
-            case FileEnds(number):
-                courier.post(encode(received.finish(number)))
-            case FileDropped():
-                received.drop()
+        if not isinstance(what, FilesEnd):
+            received.take(what)
+        elif what.error:
+            received.drop()
+        else:
+            courier.post(encode(received.finish(what.number)))
 
     def _listener(self, courier: Courier) -> Listener:
         """Tells the window that has asked for an engine what that says, and no later window."""
 
         def said(data: bytes | bytearray) -> None:
             courier.post(encode(Said(bytes(data))))
-            self._hush()
+            self._limit_progress()
 
         def ended(exitcode: int, log: str, error: WireError | None) -> None:
             garbled = "" if error is None else str(error.message.arguments["reason"])
@@ -222,29 +223,27 @@ class Broker:
 
         return Listener(said, lambda text: courier.post(encode(Printed(text))), ended, lambda: courier.waiting)
 
-    @staticmethod
-    def _look(courier: Courier, number: int, path: str) -> None:
-        """In a thread of its own: a disk of another machine may never answer."""
-        courier.post(encode(seen(number, path)))
-
     def _send_files(self, courier: Courier, number: int) -> None:
-        """Send what a call has written, no faster than it is received."""
+        """Send what a call has written, no faster than it is received; in a thread of its own."""
+
+        def may_go_on(_sent: int) -> bool:
+            while courier.waiting > AHEAD:
+                if courier is not self._courier:  # another window has come, which waits for none of this
+                    return False
+                time.sleep(BREATH)
+            return True
+
         folder, error = self.folder / WRITTEN / str(number), ""
         try:
             for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
-                courier.post(encode(FileBegins(number, path.relative_to(folder).as_posix())))
-                with path.open("rb") as file:
-                    while data := file.read(PART):
-                        while courier.waiting > AHEAD:
-                            if courier is not self._courier:  # another window has come
-                                return
-                            time.sleep(BREATH)
-                        courier.post(encode(Part(number, data)))
+                name = path.relative_to(folder).as_posix()
+                if not send_parts(number, name, path, lambda what: courier.post(encode(what)), may_go_on):
+                    return
         except OSError as reason:
             error = str(reason.strerror)
-        courier.post(encode(Fetched(number, error)))
+        courier.post(encode(FilesEnd(number, error)))
 
-    def _hush(self) -> None:
+    def _limit_progress(self) -> None:
         """Have the engine keep its progress back while nobody hears it."""
         quiet = self._courier.waiting > BACKLOG or self._courier.weight > HEAVY
         if quiet != self._quiet and self._engine is not None:
@@ -274,11 +273,11 @@ def main() -> None:
     listener.listen()
     os.chdir(Path.home())
     broker = Broker(folder, *sys.argv[2:])
-    threading.Thread(target=_accept, args=(listener, broker), name="windows", daemon=True).start()
+    threading.Thread(target=_accept_windows, args=(listener, broker), name="windows", daemon=True).start()
     broker.watch()
     with contextlib.suppress(OSError):
         (folder / SOCKET).unlink()
-    if broker.left.is_set() or not (broker.greeted or any((folder / SESSIONS).iterdir())):
+    if broker.left.is_set() or not (broker.was_greeted or any((folder / SESSIONS).iterdir())):
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
@@ -294,7 +293,7 @@ def remove_forsaken(engines: Path, age: float) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _accept(listener: socket.socket, broker: Broker) -> None:
+def _accept_windows(listener: socket.socket, broker: Broker) -> None:
     while True:
         link, _ = listener.accept()
         threading.Thread(target=broker.serve, args=(link,), name="window", daemon=True).start()

@@ -25,22 +25,20 @@ from ...errors import EngineLost, SecateurError, WireError
 from ...session.states import OpenedModel
 from ...session.structures_file import check_analysis
 from ...subprocesses.ssh import Address, start_ssh
-from ..client import CallTypes
-from ..events import Disconnected, Event, Failed, Finished, Logged, Lost, Reconnected, Refused, garbled, lost
-from ..messages import Begin, Cancel, Request, call, request
+from ..client import CallTypes, poll_events
+from ..events import Disconnected, Event, Failed, Finished, Logged, Lost, Reconnected, Refused, lost_engine
+from ..messages import Begin, Cancel, call, request
 from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
-from .homecoming import PATH_OF, Homecoming, stays_inside
+from .file_transfer import PATH_OF, Homecoming, send_parts, stays_inside
 from .protocol import (
     MARK,
     PROTOCOL,
     Courier,
     Ended,
     Fetch,
-    Fetched,
     FileBegins,
-    FileDropped,
-    FileEnds,
+    FilesEnd,
     Kept,
     Kill,
     Leave,
@@ -70,8 +68,10 @@ CHATTER = 1 << 16
 """Bytes that a login shell may print before the engine is there."""
 ANSWER = 20.0
 """Seconds in which the other machine has to say what is in a folder, or that a file is there."""
-PART, AHEAD, BREATH = 1 << 18, 4, 0.01
-"""Bytes of a part of a file that is sent, messages that may be on their way before the next one, seconds between."""
+AHEAD, BREATH = 4, 0.01
+"""Messages that may be on their way before the next part of a file that is sent, and seconds between two looks."""
+FINAL = frozenset({"remote.version", "remote.taken", "engine.garbled"})
+"""Codes of what another try does not mend."""
 
 
 class RemoteClient:
@@ -156,19 +156,16 @@ class RemoteClient:
         self._calls.methods[number] = method
         if method in PATH_OF:
             self._post(lambda: Room(number))
-        self._say(lambda: call(number, method, self._arguments(number, method, arguments)))
+        self._post(lambda: Said(request(call(number, method, self._arguments(number, method, arguments)))))
         return number
 
     def cancel(self, number: int) -> None:
         """As `EngineClient.cancel`."""
-        self._say(lambda: Cancel(number))
+        self._post(lambda: Said(request(Cancel(number))))
 
     def poll(self, timeout: float = 0.0) -> Event | None:
         """The next event, None when there is none within `timeout` seconds."""
-        try:
-            return self._events.get(timeout=timeout) if timeout > 0 else self._events.get_nowait()
-        except queue.Empty:
-            return None
+        return poll_events(self._events, timeout)
 
     def kill(self) -> None:
         """End the engine process there at once; `Lost` follows."""
@@ -199,51 +196,50 @@ class RemoteClient:
     def look(self, path: str) -> Seen:
         """What is at a path there, as `Look` takes it; raises SecateurError where that cannot be seen."""
         number = next(self._numbers)
-        found = self._asked(number, Look(number, path))
+        found = self._answer(number, Look(number, path))
         assert isinstance(found, Seen)
         if found.error:
             template = "{path} on {host} cannot be read: {reason}. Choose another folder."
             raise SecateurError("remote.unreadable", template, path=path, host=self.place, reason=found.error)
         return found
 
-    def send_file(self, path: Path, told: Callable[[int], bool]) -> str:
+    def send_file(self, path: Path, may_go_on: Callable[[int], bool]) -> str:
         """Send a file there, where it replaces none; returns its path there.
 
         Args:
             path: Of this machine.
-            told: Called with the bytes that are on their way; where it returns False, the file is not sent.
+            may_go_on: Called with the bytes that are on their way; where it returns False, the file is not sent.
 
         Raises:
             SecateurError: It cannot be read here, or not be written there.
         """
-        number, sent = next(self._numbers), 0
+        number = next(self._numbers)
+
+        def wait_for_turn(sent: int) -> bool:
+            # Few messages are on their way at once, so that calls and a cancel are not behind a whole file.
+            until = time.monotonic() + ANSWER
+            while self._courier.waiting > AHEAD:
+                if time.monotonic() > until or self._closing.is_set():
+                    raise self._no_answer()
+                time.sleep(BREATH)
+            return may_go_on(sent)
+
         try:
-            with path.open("rb") as file:
-                self._post(lambda: FileBegins(number, path.name))
-                while data := file.read(PART):
-                    if not told(sent):
-                        self._post(lambda: FileDropped(number))
-                        return ""
-                    self._post(lambda data=data: Part(number, data))
-                    sent += len(data)
-                    # Wait until few messages are on their way; raises SecateurError where none gets through.
-                    until = time.monotonic() + ANSWER
-                    while self._courier.waiting > AHEAD:
-                        if time.monotonic() > until or self._closing.is_set():
-                            raise self._no_answer()
-                        time.sleep(BREATH)
+            if not send_parts(number, path.name, path, lambda what: self._post(lambda: what), wait_for_turn):
+                self._post(lambda: FilesEnd(number, "cancelled"))
+                return ""
         except OSError as error:
-            self._post(lambda: FileDropped(number))
+            self._post(lambda: FilesEnd(number, "unread"))
             template = "{path} cannot be read: {reason}. Choose another file."
             raise SecateurError("remote.unsent", template, path=str(path), reason=str(error.strerror)) from error
-        kept = self._asked(number, FileEnds(number))
+        kept = self._answer(number, FilesEnd(number))
         assert isinstance(kept, Kept)
         if kept.error:
             template = "{path} cannot be written on {host}: {reason}. Make room there, or copy it yourself."
             raise SecateurError("remote.not_kept", template, path=path.name, host=self.place, reason=kept.error)
         return kept.path
 
-    def _asked(self, number: int, what: Look | FileEnds) -> Kept | Seen:
+    def _answer(self, number: int, what: Look | FilesEnd) -> Kept | Seen:
         future = self._answers[number] = Future()
         self._post(lambda: what)
         try:
@@ -258,9 +254,6 @@ class RemoteClient:
     def _no_answer(self) -> SecateurError:
         template = "{host} does not answer. Wait for the connection, then try again."
         return SecateurError("remote.no_answer", template, host=self.place)
-
-    def _say(self, make: Callable[[], Request]) -> None:
-        self._post(lambda: Said(request(make())))
 
     def _post(self, make: Callable[[], ToBroker]) -> None:
         """Post what depends on the folders there, once they are known."""
@@ -294,39 +287,29 @@ class RemoteClient:
     # The thread of the connection.
 
     def _run(self) -> None:
+        waits, known = iter(WAITS), False
         try:
-            self._stay_connected()
+            while not self._closing.is_set():
+                try:
+                    self._connect()
+                    known, waits = True, iter(WAITS)
+                except EngineLost as error:
+                    # Before the first connection a person waits for it: they are told, and decide.
+                    if not known or error.message.code in FINAL:
+                        if self._process is not None:
+                            self._process.kill()
+                        if not self._closing.is_set():
+                            self._events.put(Refused(error))
+                        return
+                self._closing.wait(next(waits, WAITS[-1]))
         finally:
             self._abandon()  # `close` may have done so while this thread still wrote
-
-    def _stay_connected(self) -> None:
-        waits = iter(WAITS)
-        known = False
-        while not self._closing.is_set():
-            try:
-                self._connect()
-                known, waits = True, iter(WAITS)
-            except WireError as error:
-                return self._refuse(EngineLost("engine.garbled", "{why}", why=error.message))
-            except _Final as final:
-                return self._refuse(final.error)
-            except EngineLost as error:
-                if not known:
-                    return self._refuse(error)
-            self._closing.wait(next(waits, WAITS[-1]))
-
-    def _refuse(self, error: EngineLost) -> None:
-        if self._process is not None:
-            self._process.kill()
-        if not self._closing.is_set():
-            self._events.put(Refused(error))
 
     def _connect(self) -> None:
         """Serve one connection to its end.
 
         Raises:
-            EngineLost: There is none.
-            WireError: What came is of no engine.
+            EngineLost: There is none, or what came is of none.
         """
         asks = sys.stdin is not None and sys.stdin.isatty()
         try:
@@ -337,12 +320,14 @@ class RemoteClient:
         reader = threading.Thread(target=_read_log, args=(process, log), name="ssh log", daemon=True)
         reader.start()
         try:
-            wire = self._greeted(process, reader, log)
+            wire = self._greet(process, reader, log)
             if wire is None:
                 return
             self._courier.serve(wire, self._theirs)
             if not self._closing.is_set():
                 self._events.put(Disconnected(self.place))
+        except WireError as error:
+            raise EngineLost("engine.garbled", "{why}", why=error.message) from error
         finally:
             process.kill()
             process.wait()
@@ -351,13 +336,13 @@ class RemoteClient:
                 with contextlib.suppress(OSError):
                     cast("BinaryIO", file).close()
 
-    def _greeted(self, process: "subprocess.Popen[bytes]", reader: threading.Thread, log: deque[str]) -> Wire | None:
+    def _greet(self, process: "subprocess.Popen[bytes]", reader: threading.Thread, log: deque[str]) -> Wire | None:
         """The wire, once both ends know each other; None where the engine there is another one than before."""
         source, sink = cast("BinaryIO", process.stdout), cast("BinaryIO", process.stdin)
         try:
-            there = _marked(source)
+            there = _read_mark(source)
             if there is not None and there != [str(PROTOCOL), own_version()]:
-                raise _Final(other_version(self.address, there[-1], own_version()))
+                raise other_version(self.address, there[-1], own_version())
             if there is None:
                 raise EOFError
             wire = Wire(source, sink, slow=True)
@@ -373,10 +358,10 @@ class RemoteClient:
             reader.join(1.0)
             raise refusal(self.address, exitcode, "\n".join(log)) from error
         if theirs.version != own_version():
-            raise _Final(other_version(self.address, theirs.version, own_version()))
+            raise other_version(self.address, theirs.version, own_version())
         if theirs.taken:
             template = "Another window has gone on with this session on {host}. Go on there, and close this window."
-            raise _Final(EngineLost("remote.taken", template, host=self.place))
+            raise EngineLost("remote.taken", template, host=self.place)
         with self._changing:
             if self._birth not in ("", theirs.birth):
                 template = (
@@ -409,11 +394,11 @@ class RemoteClient:
                 else:
                     if isinstance(event, Failed):
                         self._coming.pop(event.call, None)
-                    self._events.put(self._checked(event))
+                    self._events.put(self._localise(event))
             case Printed(text):
                 self._events.put(Logged(text))
-            case FileBegins() | Part() | Fetched():
-                self._bring(what)
+            case FileBegins() | Part() | FilesEnd():
+                self._bring_home(what)
             case Kept(number) | Seen(number):
                 if (answer := self._answers.get(number)) is not None:
                     with contextlib.suppress(InvalidStateError):
@@ -422,23 +407,21 @@ class RemoteClient:
                 calls = tuple(sorted(self._calls.methods))
                 self._calls.methods.clear()
                 error = not_understood(what.garbled) if what.garbled else None
-                self._events.put(
-                    lost(what.exitcode, calls, what.log) if error is None else garbled(error, calls, what.log)
-                )
+                self._events.put(lost_engine(what.exitcode, calls, what.log, error))
 
     def _abandon(self) -> None:
         """What is on its way here never comes."""
         for home in [*self._coming.values()]:  # another thread may add to them, or take some away
             home.abandon()
 
-    def _bring(self, what: FileBegins | Part | Fetched) -> None:
+    def _bring_home(self, what: FileBegins | Part | FilesEnd) -> None:
         """Bring home what a call has written; it is finished once that is here."""
         event = self._written.get(what.number)
         if event is None:  # It failed already.
             return
         home = self._coming[what.number]
         try:
-            if not isinstance(what, Fetched):
+            if not isinstance(what, FilesEnd):
                 return home.take(what)
             home.finish(what)
         except SecateurError as error:
@@ -447,7 +430,7 @@ class RemoteClient:
         del self._written[what.number]
         self._events.put(Finished(event.call, home.here(event.result)))
 
-    def _checked(self, event: Event) -> Event:
+    def _localise(self, event: Event) -> Event:
         """A model that was opened there, with its folder here; one whose numbers point nowhere is refused."""
         if not isinstance(event, Finished):
             return event
@@ -463,15 +446,7 @@ class RemoteClient:
         return Finished(event.call, replace(event.result, folder=self._here(event.result.folder)))
 
 
-class _Final(Exception):
-    """An error that trying again does not mend."""
-
-    def __init__(self, error: EngineLost) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _marked(source: BinaryIO) -> list[str] | None:
+def _read_mark(source: BinaryIO) -> list[str] | None:
     """Protocol and version that the other end says; None where it ends without."""
     read = 0
     while (line := source.readline(CHATTER)) and read <= CHATTER:

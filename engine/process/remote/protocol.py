@@ -18,7 +18,7 @@ from ...subprocesses.ssh import Address, ssh_refusal
 from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when anything that crosses changes its meaning."""
 MARK = b"secateur-engine "
 """Begins the line after which the connection is the wire's; what a login shell has printed before is skipped."""
@@ -70,7 +70,7 @@ class Room(Struct, tag="room", frozen=True):
 
 
 class Fetch(Struct, tag="fetch", frozen=True):
-    """Send what a call has written into its folder: `FileBegins` and `Part`s for each file, then `Fetched`."""
+    """Send what a call has written into its folder: `FileBegins` and `Part`s for each file, then `FilesEnd`."""
 
     number: int
 
@@ -94,23 +94,16 @@ class Part(Struct, tag="part", frozen=True):
     data: bytes
 
 
-class Fetched(Struct, tag="fetched", frozen=True):
-    """That was all; `error` is what went wrong, "" for nothing."""
+class FilesEnd(Struct, tag="files end", frozen=True):
+    """Nothing follows of what was sent under a number; a window that has sent a file is answered by `Kept`.
+
+    Attributes:
+        number: Of the call.
+        error: Why not everything came, "" where everything did.
+    """
 
     number: int
-    error: str
-
-
-class FileEnds(Struct, tag="file ends", frozen=True):
-    """The file that the window sends is whole; `Kept` follows."""
-
-    number: int
-
-
-class FileDropped(Struct, tag="file dropped", frozen=True):
-    """The rest of the file that the window sends does not come."""
-
-    number: int
+    error: str = ""
 
 
 class Kept(Struct, tag="kept", frozen=True):
@@ -196,8 +189,8 @@ class Ended(Struct, tag="ended", frozen=True):
     garbled: str = ""
 
 
-ToBroker = Start | Said | Kill | Leave | Room | Fetch | FileBegins | Part | FileEnds | FileDropped | Look
-ToWindow = Said | Printed | Ended | FileBegins | Part | Fetched | Kept | Seen
+ToBroker = Start | Said | Kill | Leave | Room | Fetch | FileBegins | Part | FilesEnd | Look
+ToWindow = Said | Printed | Ended | FileBegins | Part | FilesEnd | Kept | Seen
 
 
 def hello(received: int, birth: str, root: str = "", taken: bool = False) -> bytes:
@@ -274,7 +267,7 @@ class Courier:
             WireError: What came does not fit.
         """
         with self._news:
-            self._confirmed(received)
+            self._drop_confirmed(received)
             if received + len(self._kept) != self._posted:
                 raise not_understood("messages of an earlier connection are missing")
             self._connection += 1
@@ -325,7 +318,7 @@ class Courier:
                 with self._news:
                     if self._connection != mine:
                         return
-                    self._confirmed(frame.received)
+                    self._drop_confirmed(frame.received)
                 if frame.number and frame.number > self.received:
                     if frame.number != self.received + 1:
                         raise not_understood("a message is missing")
@@ -340,7 +333,7 @@ class Courier:
                         self.received = frame.number
                         self._news.notify_all()
 
-    def _confirmed(self, received: int) -> None:
+    def _drop_confirmed(self, received: int) -> None:
         if received > self._posted:
             raise not_understood("more was received than was sent")
         while self._kept and self._kept[0][0] <= received:

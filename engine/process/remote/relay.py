@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...errors import SecateurError
 from .protocol import MARK, PROTOCOL, own_version
-from .remote_folders import LOG, engine_folder, reached
+from .remote_folders import LOG, connect_to_engine, engine_folder
 
 PATIENCE = 30.0
 """Seconds that an engine may take to listen."""
@@ -33,11 +33,11 @@ def relay(name: str, session: str = "") -> int:
         SecateurError: The engine does not start, or its folder is not private.
     """
     folder = engine_folder(name)
-    link = reached(folder) or _started(folder, [name, session] if session else [name])
+    link = connect_to_engine(folder) or _start_engine(folder, [name, session] if session else [name])
     out = sys.stdout.buffer
     out.write(b"\n%s%d %s\n" % (MARK, PROTOCOL, own_version().encode()))
     out.flush()
-    threading.Thread(target=_out, args=(link,), name="out", daemon=True).start()
+    threading.Thread(target=_send_output, args=(link,), name="out", daemon=True).start()
     while data := os.read(0, CHUNK):
         try:
             link.sendall(data)
@@ -59,7 +59,7 @@ def main(words: list[str]) -> int:
         return 1
 
 
-def _out(link: socket.socket) -> None:
+def _send_output(link: socket.socket) -> None:
     try:
         while data := link.recv(CHUNK):
             view = memoryview(data)
@@ -70,7 +70,7 @@ def _out(link: socket.socket) -> None:
     os._exit(0)
 
 
-def _started(folder: Path, words: list[str]) -> socket.socket:
+def _start_engine(folder: Path, words: list[str]) -> socket.socket:
     """A connection to an engine that is started now, on its own: the end of this process does not end it."""
     # Raise OSError where the disk is full: an engine there could not even say so in its log.
     trial = folder / TRIAL
@@ -85,7 +85,7 @@ def _started(folder: Path, words: list[str]) -> socket.socket:
         )
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until and not process.poll():
-        if (link := reached(folder)) is not None:
+        if (link := connect_to_engine(folder)) is not None:
             return link
         time.sleep(0.05)
     template = "The engine did not start. Its log is {path}."

@@ -193,7 +193,7 @@ def test_kill_gives_lost_and_close_gives_nothing(client: EngineClient, tmp_path:
 def test_close_does_not_wait_for_a_running_job(client: EngineClient) -> None:
     client.call("spin")  # never ends
     until(client, Progressed)
-    process = client._engine.process.process
+    process = client._process.process
     client.close(timeout=0.3)
     assert process.poll() == -signal.SIGKILL and client.poll(0.2) is None
 
@@ -227,7 +227,7 @@ def test_a_process_that_was_only_prepared_ends_when_asked(monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     client = EngineClient(SLOW, {})
     client.prepare()
-    process = client._engine.process.process
+    process = client._process.process
     client.close(timeout=PATIENCE)
     assert process.poll() == 0
 

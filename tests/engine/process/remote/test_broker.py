@@ -88,7 +88,7 @@ def test_the_end_of_an_old_connection_does_not_make_a_newer_one_forsaken(
     new.cut()
     assert new.ended()
     watch.join(PATIENCE)
-    assert not watch.is_alive() and broker.greeted
+    assert not watch.is_alive() and broker.was_greeted
 
 
 def test_a_new_window_takes_the_place_of_others_which_are_told(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_an_engine_keeps_its_progress_back_while_much_is_on_its_way(tmp_path: Pa
         later.wire.receive()
     later.wire.send(encode([0, 2, None]))
     wait_until(lambda: broker._courier.weight == 0)
-    broker._hush()
+    broker._limit_progress()
     assert engine.asked == [Quiet(True), Quiet(False)]
     later.cut()
     assert later.ended()

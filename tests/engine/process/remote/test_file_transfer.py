@@ -1,4 +1,4 @@
-"""What another machine sends lands where the user has said, whatever it is called there."""
+"""What another machine sends lands where the user has said, whatever it is called there, whole or not at all."""
 
 import threading
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.process.remote.client import RemoteClient
-from secateur.engine.process.remote.homecoming import Homecoming
-from secateur.engine.process.remote.protocol import Fetched, FileBegins, Part
+from secateur.engine.process.remote.file_transfer import Homecoming, ReceivedFiles
+from secateur.engine.process.remote.protocol import FileBegins, FilesEnd, Part
 from secateur.engine.subprocesses.ssh import Address
 from tests.waiting import PATIENCE
 
@@ -85,7 +85,7 @@ def test_what_begins_while_another_thread_gives_up_is_not_left_behind(
 
     monkeypatch.setattr(Path, "mkdir", late)
     home.take(FileBegins(1, "net/b"))
-    assert home._file is None and not [*tmp_path.iterdir()]
+    assert home._staged._file is None and not [*tmp_path.iterdir()]
 
 
 def bring(place: Path, files: dict[str, bytes]) -> None:
@@ -93,7 +93,7 @@ def bring(place: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         home.take(FileBegins(1, name))
         home.take(Part(1, data))
-    home.finish(Fetched(1, ""))
+    home.finish(FilesEnd(1))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -121,3 +121,17 @@ def test_files_that_belong_together_are_brought_together_or_not_at_all(tmp_path:
     with pytest.raises(SecateurError):
         bring(tmp_path / "a.net.onnx", {"a.net.onnx.data": b"5"})  # without the file itself
     assert contents(tmp_path) == {**files, "a.net.onnx": b"4"}
+
+
+def test_parts_go_to_the_file_of_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    received = ReceivedFiles()
+    received.take(FileBegins(1, "a.bin"))
+    received.take(Part(1, b"first"))
+    received.take(FileBegins(2, "b.bin"))
+    received.take(Part(1, b"late"))
+    received.take(Part(2, b"second"))
+    assert received.finish(1).error and not received.finish(1).path
+    kept = received.finish(2)
+    assert Path(kept.path).name == "b.bin" and Path(kept.path).read_bytes() == b"second"
+    assert [path.name for path in Path(kept.path).parent.iterdir()] == ["b.bin"]
