@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QWidget
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..document.document import Document
-from ..jobs.engine_supervisor import Client
+from ..jobs.engine_link import Client
 from ..jobs.workbench import Workbench
 from ..widgets.plot_export import Drawing
 

@@ -166,9 +166,9 @@ class CostEstimator:
 
     def words(self, method: str, *arguments: Any) -> str:
         """The estimate as a sentence, "" where nothing is known."""
-        return self.told(self.estimate(method, *arguments), method in ON_DEVICE)
+        return self.estimate_text(self.estimate(method, *arguments), method in ON_DEVICE)
 
-    def told(self, estimate: Estimate, on_device: bool = False) -> str:
+    def estimate_text(self, estimate: Estimate, on_device: bool = False) -> str:
         """An estimate as a sentence; free memory is left out for a device that was not looked at yet.
 
         Args:

@@ -110,6 +110,12 @@ class QueuedJob:
     work: float = math.nan
     steps: dict[str, float] = field(default_factory=dict[str, float])
 
+    def renewed(self) -> "QueuedJob":
+        """The same job as it was asked for; what followed from the first attempt is not part of it."""
+        job = QueuedJob(self.title, self.apply, self.method, self.arguments, changes=self.changes, about=self.about)
+        job.arrived, job.text = self.arrived, self.text
+        return job
+
     @property
     def part(self) -> float:
         """What of its work was done in this run: training goes on from a checkpoint, and may end before its time."""

@@ -157,7 +157,6 @@ class JobRunner(QObject):
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
         text: str = "",
         otherwise: Callable[[SecateurError], None] | None = None,
-        again: bool = False,
     ) -> bool:
         """Run a job; False, with the reason said, where that is not possible now.
 
@@ -172,34 +171,36 @@ class JobRunner(QObject):
             arrived: Takes what it makes on the way.
             text: What the step that it leads to is called.
             otherwise: Takes the reason when it fails or is cancelled.
-            again: It is asked for once more, because the engine was lost in it.
         """
-        document = self.document
+        job = QueuedJob(title, apply, method, arguments, changes=changes, background=background, about=about)
+        job.arrived, job.text, job.otherwise = arrived, text, otherwise
+        return self._submit(job)
+
+    def _submit(self, job: QueuedJob) -> bool:
+        document, method, arguments = self.document, job.method, job.arguments
         if self.link is None:
             document.fail(EngineLost("engine.not_started", "The engine is not running. Start it first."))
             return False
         if document.absent and method not in NUMBERS_ONLY:
-            if not background:
+            if not job.background:
                 document.say(document.absent)
             return False
         reason = self.tr("Wait for the running job, or cancel it.") if document.busy else no_long_job(document)
-        if changes and reason:
+        if job.changes and reason:
             document.say(reason)
             return False
         document.plan.cancel_preview()
         self.start()
-        job = QueuedJob(title, apply, method, arguments, changes=changes, background=background, about=about)
-        job.arrived, job.text, job.otherwise, job.again = arrived, text, otherwise, again
         job.contents = document.contents
         estimate = self.estimator.estimate(method, *arguments)
         job.work, job.expected = estimate.work, estimate.seconds
         before = self.queue.jobs()
         number = self.queue.add(job, ahead=method in COMPUTES_WITH)
-        if changes and method != "open":
+        if job.changes and method != "open":
             settings = arguments[1] if method == "recover" else None
             present, known = document.contents.present, len(document.states)
-            job.record = UnfinishedJob(method, present, title, settings, known, text, number)
-        if not background:
+            job.record = UnfinishedJob(method, present, job.title, settings, known, job.text, number)
+        if not job.background:
             self._step_aside(before)
         if superseded := [one for one in before if one.method in SUPERSEDED.get(method, ())]:
             self._superseded += [one for one in superseded if not one.background]
@@ -255,11 +256,9 @@ class JobRunner(QObject):
             self.cancel(job.id)
 
     def _ask_once_more(self, job: QueuedJob) -> None:
-        asked = self.run(
-            job.title, job.apply, job.method, *job.arguments, about=job.about, arrived=job.arrived, text=job.text
-        )
-        if asked and (once_more := self.queue.jobs()[-1]).method == job.method:
-            once_more.then, once_more.otherwise = job.then, job.otherwise
+        fresh = job.renewed()
+        fresh.changes, fresh.then, fresh.otherwise = False, job.then, job.otherwise
+        self._submit(fresh)
 
     def move(self, number: int, earlier: bool) -> None:
         """Let a job that waits have its turn earlier or later by one."""
@@ -271,17 +270,9 @@ class JobRunner(QObject):
         jobs, self.interrupted = self.interrupted, []
         for job in jobs:
             if not job.changes or job.arguments[0] == self.document.contents.present:
-                begun = self.run(
-                    job.title,
-                    job.apply,
-                    job.method,
-                    *job.arguments,
-                    changes=job.changes,
-                    about=job.about,
-                    arrived=job.arrived,
-                    text=job.text,
-                    again=True,
-                )
+                fresh = job.renewed()
+                fresh.again = True
+                begun = self._submit(fresh)
                 if begun and job.changes:
                     # The engine sends the whole curve again, from its beginning.
                     self.document.begin_curve(job.arguments[0])

@@ -189,7 +189,7 @@ class PlanJobs(DocumentJobs):
         intent = replace(contents.intent(), search=0)
         revision, better = document.revision, list[SearchedPlan]()
 
-        def stopped(error: SecateurError) -> None:
+        def take_best(error: SecateurError) -> None:
             if better and isinstance(error, Cancelled | EngineLost):
                 self._take_search(min(better, key=lambda one: one.after), revision)
 
@@ -202,7 +202,7 @@ class PlanJobs(DocumentJobs):
             document.scores,
             contents.table,
             arrived=better.extend,
-            otherwise=stopped,
+            otherwise=take_best,
         )
 
     def _take_search(self, found: SearchedPlan, revision: int, finished: bool = False) -> None:
@@ -276,11 +276,11 @@ class PlanJobs(DocumentJobs):
         if contents.table is None or (state, target) in contents.savings:
             return
 
-        def found(result: tuple[Saving, ...]) -> None:
+        def take_savings(result: tuple[Saving, ...]) -> None:
             document.take_savings(state, target, result)
 
         title = self.tr("Read the latency savings of {state}").format(state=state_name(document.states, state))
-        self._runner.run(title, found, "savings", state, target)
+        self._runner.run(title, take_savings, "savings", state, target)
 
     def _take_plan(self, marked: Mask, revision: int, note: Message | None = None) -> None:
         document = self._document

@@ -79,10 +79,10 @@ class RecipeJobs(DocumentJobs):
     def hold(self, recipe: str) -> None:
         """Hold a recipe against the model that is open; `fitted` follows."""
 
-        def held(fit: "Fit") -> None:
+        def emit_fit(fit: "Fit") -> None:
             self.fitted.emit(recipe, fit)
 
-        self._runner.run(self.tr("Compare the recipe with the model"), held, "fit", recipe)
+        self._runner.run(self.tr("Compare the recipe with the model"), emit_fit, "fit", recipe)
 
     def apply(self, recipe: str, mode: "Mode", trust_code: bool = False) -> None:
         """Do a recipe's steps again on the original of the open model; the user may have allowed its code just now."""

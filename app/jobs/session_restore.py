@@ -15,10 +15,10 @@ from ..document.aspects import Aspect
 from ..document.job_state import ConsentRequest
 from ..storage import settings
 from ..storage.autosave import session_folders
-from ..storage.autosave.remembered import Remembered
 from ..storage.autosave.remote_engine import remote_engine_of
 from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.autosave.session_folders import Draft
+from ..storage.autosave.window_file import Remembered
 from ..storage.user_folders import sessions_folder
 from ..text.translate import sentence
 from .job_runner import DocumentJobs, JobRunner
@@ -55,7 +55,7 @@ class SessionRestore(DocumentJobs):
         self.restoring: Path | None = None
         self._asked: tuple[Path, str, tuple[tuple[str, str], ...], bool] = Path(), "", (), False
 
-        self._document.changed.connect(self._find_left)
+        self._document.changed.connect(self._find_drafts)
 
     @property
     def crashed(self) -> tuple[Draft, ...]:
@@ -85,7 +85,7 @@ class SessionRestore(DocumentJobs):
         self._autosave.run(lambda: session_folders.drafts(root), take)
 
     @Slot(object)
-    def _find_left(self, aspects: frozenset[Aspect]) -> None:
+    def _find_drafts(self, aspects: frozenset[Aspect]) -> None:
         """Another model was opened, or everything was saved: what was left may be a draft now."""
         if Aspect.MODEL in aspects:
             self._find()

@@ -51,24 +51,24 @@ class ShapeJobs(DocumentJobs):
         self.forget()
         number, contents = self._asked, self._document.contents
 
-        def answered(answer: ShapeAnswer) -> None:
+        def take_answer(answer: ShapeAnswer) -> None:
             if number == self._asked:
                 take(answer)
 
-        def unanswered(error: SecateurError) -> None:
+        def take_error(error: SecateurError) -> None:
             if number == self._asked:
                 missed(error)
 
         begun = self._runner.run(
             self.tr("Check the target shape"),
-            answered,
+            take_answer,
             "shape",
             contents.present,
             contents.intent(goal),
             self._document.scores,
             contents.table,
             about=TYPED,
-            otherwise=unanswered,
+            otherwise=take_error,
         )
         if not begun:
             missed(None)

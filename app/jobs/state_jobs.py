@@ -36,7 +36,7 @@ class StateJobs(DocumentJobs):
         """Work for a document."""
         super().__init__(runner)
         self._plan = plan
-        runner.resting.connect(self._measure_again)
+        runner.resting.connect(self._resume_measurements)
 
     # States.
 
@@ -213,7 +213,7 @@ class StateJobs(DocumentJobs):
         self._runner.run(title, take, "filters", state, background=True, about=about)
 
     @Slot(object)
-    def _measure_again(self, methods: frozenset[str]) -> None:
+    def _resume_measurements(self, methods: frozenset[str]) -> None:
         """Read and measure what a person's own jobs came before, where that is not known by now."""
         document = self._document
         if "filters" in methods:

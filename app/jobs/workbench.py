@@ -18,9 +18,8 @@ from ..storage.background import BackgroundTasks
 from .baselines import BaselineJobs
 from .budget_search import BudgetSearchJobs, SweepJobs
 from .cost_estimator import CostEstimator
-from .device_watch import DeviceWatch
 from .job_runner import JobRunner
-from .model_jobs import ModelJobs, OtherModelJobs
+from .model_jobs import DeviceWatch, ModelJobs, OtherModelJobs
 from .plan_jobs import PlanJobs, SensitivityJobs
 from .recipes import RecipeJobs
 from .remote_files import RemoteFiles

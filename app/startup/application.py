@@ -17,8 +17,7 @@ from PySide6.QtWidgets import QApplication
 from secateur.engine.sources.protocol import ModelSpec
 
 from .. import theme
-from ..jobs.engine_link import EngineLink
-from ..jobs.engine_supervisor import Client
+from ..jobs.engine_link import Client, EngineLink
 from ..jobs.workbench import Workbench
 from ..storage import settings
 from ..storage.background import BackgroundTasks

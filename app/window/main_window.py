@@ -3,8 +3,9 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..document.document import Document
 from ..document.job_state import MOVED
-from ..jobs.engine_supervisor import Client
+from ..jobs.engine_link import Client
 from ..jobs.workbench import Workbench
 from ..panels.registry import PANELS
 from ..storage import quarantine, settings
@@ -42,11 +43,12 @@ from .receipt_card import ReceiptCard
 from .shortcut_sheet import ShortcutSheet
 from .start_page import StartPage
 from .status_bar import StatusBar
-from .tab_order import put_in_order
 from .top_bar import TopBar
 from .tour import SHOWN as TOUR_ASPECTS
 from .tour import Tour
 
+MOST = 5000
+"""Widgets of a window that are looked at."""
 FIRST = (1440, 900)
 TITLE_BAR = 40
 """Height in pixels that window managers add at most."""
@@ -482,21 +484,21 @@ class MainWindow(QMainWindow):
         elif paths:
             self.open_source(paths[0])
 
-    def _asks_first(self) -> bool:
+    def _ask_before_close(self) -> bool:
         from ..dialogs.closing import Closing, UnsavedWork, jobs_to_confirm, leaves_work
 
         if not self.isVisible():
             return False
         if settings.value(settings.ASK_CLOSE, True) and jobs_to_confirm(self.document):
-            asked = self._standing(Closing) or Closing(self)
+            asked = self._open_dialog(Closing) or Closing(self)
         elif leaves_work(self.document):
-            asked = self._standing(UnsavedWork) or UnsavedWork(self, self.leave, closes=True)
+            asked = self._open_dialog(UnsavedWork) or UnsavedWork(self, self.leave, closes=True)
         else:
             return False
         asked.open()
         return True
 
-    def _standing(self, kind: type[Dialog]) -> Dialog | None:
+    def _open_dialog(self, kind: type[Dialog]) -> Dialog | None:
         """A dialog of a kind that is open already."""
         return next((one for one in self.findChildren(kind) if one.isVisible()), None)
 
@@ -505,7 +507,7 @@ class MainWindow(QMainWindow):
 
         The session's folder stays, unless it is on another machine.
         """
-        if not self._closed and self._asks_first():
+        if not self._closed and self._ask_before_close():
             event.ignore()
             return
         self._closed = True
@@ -519,3 +521,35 @@ class MainWindow(QMainWindow):
         if not self._ends_beside:
             self.workbench.end()
         super().closeEvent(event)
+
+
+def put_in_order(window: QWidget, parts: Sequence[QWidget]) -> None:
+    """Let Tab go through the parts one after the other; inside each of them as it did."""
+    chain, place = tab_chain(window), {id(part): number for number, part in enumerate(parts)}
+    ranks = [_rank(widget, place, len(parts)) for widget in chain]
+    if ranks == sorted(ranks):
+        return
+    ordered = [widget for _, _, widget in sorted(zip(ranks, range(len(chain)), chain, strict=True))]
+    for one, other in pairwise(ordered):
+        QWidget.setTabOrder(one, other)
+
+
+def tab_chain(window: QWidget) -> list[QWidget]:
+    """All that Tab could reach in a window, in its order."""
+    found: list[QWidget] = []
+    widget: QWidget | None = window.nextInFocusChain()
+    while widget is not None and widget is not window and len(found) < MOST:
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.window() is window:
+            found.append(widget)
+        widget = widget.nextInFocusChain()
+    return found
+
+
+def _rank(widget: QWidget, place: dict[int, int], last: int) -> int:
+    """The part that holds a widget; widgets outside all parts come last."""
+    each: QWidget | None = widget
+    while each is not None:
+        if id(each) in place:
+            return place[id(each)]
+        each = each.parentWidget()
+    return last

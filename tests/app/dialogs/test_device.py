@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from shiboken6 import isValid
 
 from secateur.app.dialogs.device import DeviceDialog
-from secateur.app.jobs.engine_supervisor import ASIDE
+from secateur.app.jobs.engine_link import ASIDE
 from secateur.app.storage import settings
 from secateur.app.window.status_bar import StatusBar
 from secateur.engine.errors import EngineLost

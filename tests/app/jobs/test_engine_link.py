@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QThread
 
-from secateur.app.jobs import engine_supervisor
-from secateur.app.jobs.engine_link import EngineLink
-from secateur.app.jobs.engine_supervisor import Supervisor
+from secateur.app.jobs import engine_link
+from secateur.app.jobs.engine_link import EngineLink, Supervisor
 from secateur.engine.errors import EngineLost
 from secateur.engine.jobs import Cancelled
 from secateur.engine.process.client import EngineClient
@@ -83,7 +82,7 @@ def test_calling_does_not_wait(link, ear):
 
 
 def test_a_cancelled_job_ends_and_the_process_goes_on(qtbot, link, ear, monkeypatch):
-    monkeypatch.setattr(engine_supervisor, "PATIENCE", waiting.PATIENCE)
+    monkeypatch.setattr(engine_link, "PATIENCE", waiting.PATIENCE)
     number = call(link, "spin")
     qtbot.waitUntil(lambda: "progressed" in ear.kinds())
     link.cancel(number)
@@ -93,7 +92,7 @@ def test_a_cancelled_job_ends_and_the_process_goes_on(qtbot, link, ear, monkeypa
 
 
 def test_a_job_that_obeys_no_cancel_is_killed_and_the_session_restored(qtbot, link, ear, monkeypatch):
-    monkeypatch.setattr(engine_supervisor, "PATIENCE", 0.5)
+    monkeypatch.setattr(engine_link, "PATIENCE", 0.5)
     ask(qtbot, link, ear, "open")
     number = call(link, "deaf")
     qtbot.waitUntil(lambda: "progressed" in ear.kinds())
@@ -125,7 +124,7 @@ def test_a_call_that_comes_while_the_session_is_brought_back_has_its_turn_after_
 
 
 def test_a_process_that_dies_again_and_again_is_given_up(qtbot, link, ear):
-    for _ in range(engine_supervisor.LOSSES + 1):
+    for _ in range(engine_link.LOSSES + 1):
         call(link, "die")
         count = ear.kinds().count("lost")
         qtbot.waitUntil(lambda c=count: ear.kinds().count("lost") > c)
@@ -143,7 +142,7 @@ def test_closing_ends_a_process_that_obeys_nothing(qtbot, tmp_path, monkeypatch)
     link.start(tmp_path)
     call(link, "deaf")
     qtbot.waitUntil(lambda: "progressed" in ear.kinds())
-    process = client._engine.process.process
+    process = client._process.process
     link.close()
     assert process.poll() == -signal.SIGKILL and not client.alive
 
@@ -177,7 +176,7 @@ class Gone:
 
 def test_an_engine_that_takes_the_place_of_a_lost_one_is_connected():
     client, told = Gone(), list[str]()
-    supervisor = Supervisor(client, lambda kind, ticket, payload: told.append(kind))  # type: ignore[arg-type]
+    supervisor = Supervisor(client, lambda kind, *arguments: told.append(kind))  # type: ignore[arg-type]
     supervisor.folder, supervisor.flying = Path("session"), {1: 1}
     supervisor.turn()
     assert told == ["disconnected", "lost", "failed"]

@@ -95,7 +95,7 @@ def test_a_plot_of_a_floating_panel_is_saved_by_its_menu(window, qtbot, tmp_path
 
 def test_nothing_takes_the_window_of_a_widget_for_the_main_window() -> None:
     """A widget of a floating panel is in another one. What needs the main window asks the document for it."""
-    geometry = {"form.py", "tab_order.py", "jobs.py"}  # how wide is it, does a widget lie in it, which has the focus
+    geometry = {"form.py", "main_window.py", "jobs.py"}  # how wide is it, does a widget lie in it, which has the focus
     found = [
         f"{path.name}:{node.lineno}"
         for path in Path(secateur.app.__file__).parent.rglob("*.py")

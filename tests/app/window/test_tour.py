@@ -5,7 +5,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from secateur.app.document.aspects import Aspect, Selection
-from secateur.app.widgets.availability import is_available
+from secateur.app.widgets.buttons import is_available
 from secateur.app.window.main_window import MainWindow
 from secateur.app.window.tour import STEPS, Tour
 from secateur.engine.export.protocol import Exported

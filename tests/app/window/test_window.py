@@ -18,7 +18,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QTabWidget
 
 from secateur.app.dialogs.export import ExportDialog
 from secateur.app.dialogs.sweep import SweepDialog
-from secateur.app.jobs import engine_supervisor, state_jobs
+from secateur.app.jobs import engine_link, state_jobs
 from secateur.app.startup import application as program
 from secateur.app.window.command_palette import CommandPalette
 from secateur.app.window.main_window import MainWindow
@@ -216,7 +216,7 @@ def test_killing_the_engine_while_it_fine_tunes_loses_nothing_but_that_job(no_la
 def test_a_cancelled_job_computes_no_second_longer_and_leaves_the_document_as_it_was(
     no_latencies, window, hand, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(engine_supervisor, "PATIENCE", waiting.PATIENCE)  # else it is killed where others compute too
+    monkeypatch.setattr(engine_link, "PATIENCE", waiting.PATIENCE)  # else it is killed where others compute too
     document = window.document
     workbench = window.workbench
     hand.open_small(tmp_path)
