@@ -19,12 +19,12 @@ from ..targets.protocol import without_addresses
 from ..tasks.protocol import change_task
 
 
-def stripped(recipe: Recipe) -> Recipe:
+def strip_recipe(recipe: Recipe) -> Recipe:
     """A recipe whose paths are names of files, and which leads to no other machine."""
-    return Recipe(recipe.schema, tuple(_stripped(step) for step in without_addresses(recipe).steps))
+    return Recipe(recipe.schema, tuple(_strip_step(step) for step in without_addresses(recipe).steps))
 
 
-def stripped_history(history: StateHistory) -> StateHistory:
+def strip_history(history: StateHistory) -> StateHistory:
     """A history in memory whose paths are names of files; consent and seals are left out."""
     bare = StateHistory(Path())
     spec = history.spec
@@ -36,7 +36,7 @@ def stripped_history(history: StateHistory) -> StateHistory:
     return bare
 
 
-def _stripped(step: Step) -> Step:
+def _strip_step(step: Step) -> Step:
     change: Change = base_name
     replaced = msgspec.structs.replace
     verified = step.outcome.verification

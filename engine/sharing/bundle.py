@@ -31,7 +31,7 @@ from ..session.structures_file import STRUCTURES
 from ..storage.atomic_files import not_written, staged_write
 from ..storage.file_limits import damaged_weights
 from ..storage.serialization import to_json
-from .anonymise import stripped, stripped_history
+from .anonymise import strip_history, strip_recipe
 from .report import report_of, this_machine
 
 NEVER = NeverCancelled()
@@ -58,7 +58,7 @@ def write_bundle(
         token: Cancels.
     """
     yield Progress("Writing the bundle")
-    bare, plain = stripped_history(history), stripped(recipe)
+    bare, plain = strip_history(history), strip_recipe(recipe)
     assert bare.spec is not None
     written = Written(bare.spec, bare.task, tuple(bare.states.values()), tuple(bare.baselines.values()), bare.versions)
     members = {
@@ -85,7 +85,10 @@ def write_bundle(
             for number, (name, file) in enumerate(files.items(), 1):
                 yield weights_progress(number, len(files))
                 hashed = hashlib.sha256()
-                with file.open("rb") as source, archive.open(_stored(name, file), "w") as member:
+                # Not squeezed: weights hardly become smaller, and their size is known.
+                info = zipfile.ZipInfo(name, time.localtime()[:6])
+                info.compress_type, info.file_size = zipfile.ZIP_STORED, file.stat().st_size
+                with file.open("rb") as source, archive.open(info, "w") as member:
                     while data := source.read(PIECE):
                         check(token)
                         hashed.update(data)
@@ -95,10 +98,3 @@ def write_bundle(
     except OSError as error:
         raise not_written(path, error) from error
     return path
-
-
-def _stored(name: str, file: Path) -> zipfile.ZipInfo:
-    """A member that is not squeezed: weights hardly become smaller, and their size is known."""
-    info = zipfile.ZipInfo(name, time.localtime()[:6])
-    info.compress_type, info.file_size = zipfile.ZIP_STORED, file.stat().st_size
-    return info

@@ -110,7 +110,7 @@ def write_job(
             shutil.copyfile(checked_weights(kept, base.id), place / COPIES / kept.name)
         check(token)
         model = replace(opening.intent.model, task=task)
-        moved, left = _with_copies(model, place)
+        moved, left = _copy_files(model, place)
         suited = settings.suited_to(history.path_to(state)[0].macs, task.batch)
         recipe = Recipe(SCHEMA, (opening, *_steps(base, cuts, place), Recover(suited)))
         recipe = with_model(recipe, lambda _: moved)
@@ -199,7 +199,7 @@ def _steps(base: State, cuts: Iterable[State], place: Path) -> Iterable[Plan | C
         before = one
 
 
-def _with_copies(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, ...]]:
+def _copy_files(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, ...]]:
     """A model whose files are copied into the folder, and the paths of what is too large, or is data: that stays."""
     moved, left, bases, copies = dict[str, str](), list[str](), dict[Path, Path](), place / COPIES
     for part in sorted(parts_of(model, model.task), key=lambda part: not part.path.endswith(SOURCE)):
@@ -208,7 +208,7 @@ def _with_copies(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, .
             source /= TOKENIZER
         if part.path in moved or not source.exists():
             continue
-        files = [source, *_beside(source, part.role)] if source.is_file() and part.role is not Role.DATA else []
+        files = [source, *_companions(source, part.role)] if source.is_file() and part.role is not Role.DATA else []
         if not files or sum(one.stat().st_size for one in files) > COPIED:
             left.append(part.path)
             continue
@@ -227,7 +227,7 @@ def _with_copies(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, .
     return change_model(model, lambda path: moved.get(path, path)), tuple(dict.fromkeys(left))
 
 
-def _beside(source: Path, role: Role) -> tuple[Path, ...]:
+def _companions(source: Path, role: Role) -> tuple[Path, ...]:
     """Files that whoever reads one reads too, from its folder: they are copied with it."""
     if role is Role.TOKENIZER:
         found = (source.with_name(name) for name in TOKENIZER_NOTES)

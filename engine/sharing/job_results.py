@@ -76,7 +76,14 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
             _require_possible(one, place / RESULTS)
             path = store.path(one.weights)
             yield Progress("Checking the weights", number, len(found))
-            _check(path)
+            # What comes from another machine may be incomplete: say so, not that this session's weights are damaged.
+            try:
+                checked_weights(path)
+            except OpenError as error:
+                if error.message.code != "session.weights":
+                    raise
+                template = "{path} is incomplete or damaged. Copy the folder again."
+                raise OpenError("job.weights", template, error.details, path=str(path)) from error
             told = replace(one, metrics=one.metrics if same_task else (), timings=_there(one.timings))
             known = yield from session.take_recovered(here.id, told, str(path), token)
         made.append(known)
@@ -91,17 +98,6 @@ def _is_read(there: State, mine: State, parent: State) -> bool:
 
 def _sets(removed: Mapping[str, list[int]]) -> dict[str, frozenset[int]]:
     return {key: frozenset(indices) for key, indices in removed.items() if indices}
-
-
-def _check(path: Path) -> None:
-    """Raise OpenError where a file of weights is not what its name says."""
-    try:
-        checked_weights(path)
-    except OpenError as error:
-        if error.message.code != "session.weights":
-            raise
-        template = "{path} is incomplete or damaged. Copy the folder again."
-        raise OpenError("job.weights", template, error.details, path=str(path)) from error
 
 
 def _require_possible(state: State, folder: Path) -> None:

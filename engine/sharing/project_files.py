@@ -21,7 +21,7 @@ UNFINISHED = ".unfinished"
 
 def in_the_way(folder: Path) -> list[Path]:
     """Files in a folder that is no project, which saving one there would replace; not what a stopped save has left."""
-    own = _unfinished(folder)
+    own = _unfinished_names(folder)
     names = () if is_project(str(folder)) else (name for name in FILES if name not in own)
     return [folder / name for name in names if (folder / name).exists()]
 
@@ -36,7 +36,7 @@ def first_save(folder: Path) -> Generator[None]:
     (folder / UNFINISHED).unlink(missing_ok=True)
 
 
-def _unfinished(folder: Path) -> frozenset[str]:
+def _unfinished_names(folder: Path) -> frozenset[str]:
     """Names of files that a save which did not end was about to make."""
     with suppress(OSError, OpenError):
         return frozenset(read_whole(folder / UNFINISHED).decode(errors="replace").splitlines())

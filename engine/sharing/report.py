@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..baselines.protocol import Baseline
 from ..baselines.verdict import PrunedResult, verdict
@@ -39,10 +39,11 @@ from ..storage.atomic_files import write
 from ..storage.paths import base_name
 from ..storage.serialization import to_json
 from ..structures.analysis import matching_keys
-from ..targets.protocol import Timing
+from ..surgery.cut.edits import Check
+from ..targets.protocol import Latency, Timing
 from ..tasks.protocol import Metric, Split, metric_value
-from ..text.format import byte_size, change, counted, percent, size, thousands
-from .anonymise import stripped, stripped_history
+from ..text.format import byte_size, change, counted, percent, size
+from .anonymise import strip_history, strip_recipe
 from .plots import SMALL, WIDE, Given, Plot, curve, curves, scatter
 
 if TYPE_CHECKING:
@@ -90,36 +91,11 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A comparison of a verification."""
-
-    cut: str
-    name: str
-    difference: str
-    effect: str
-    tolerance: str
-    dtype: str
-    passed: bool
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class Curve:
     """The course of a recovery."""
 
     title: str
     plots: tuple[Plot, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """A latency."""
-
-    name: str
-    median: str
-    spread: str
-    runs: str
-    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +117,9 @@ class Facts:
         left_out: Layers that are not listed.
         tradeoffs: Metric against MACs, and against latency where it was measured.
         curves: Of the recoveries on the way.
-        checks: Of the verifications on the way.
+        checks: Of the verifications on the way, each with the cut's id.
         skipped: Comparisons that could not be made, and repairs, in words.
-        latencies: All that were measured.
+        latencies: All that were measured: (model, where, milliseconds).
         environment: (what, words).
         recipe: As JSON.
         script: As Python.
@@ -163,9 +139,9 @@ class Facts:
     left_out: int
     tradeoffs: tuple[Plot, ...]
     curves: tuple[Curve, ...]
-    checks: tuple[Checked, ...]
+    checks: tuple[tuple[str, Check], ...]
     skipped: tuple[str, ...]
-    latencies: tuple[Timed, ...]
+    latencies: tuple[tuple[str, str, Timing | Latency], ...]
     environment: tuple[tuple[str, str], ...]
     recipe: str
     script: str
@@ -238,27 +214,20 @@ def recovery_curve(one: State, original: State) -> Curve | None:
     if metric is not None:
         own = next((one for one in original.metrics if one.like(metric)), None)
         level = (scale * own.value, "original") if own is not None else None
+    # Loss and share of each domain of text that the recovery mixed; dashed the loss that leads it.
+    domains = domain_curves(one.curve)
+    domain_losses = {key: [(step, at.loss) for step, at in some] for key, some in domains.items()}
+    shares = {key: [(step, 100 * at.share) for step, at in some] for key, some in domains.items()}
+    levels = {key: some[-1][1].reference for key, some in domains.items()}
+    by_domain = "loss by domain, nats (dashed: reference)"
     plots = [
         curve(f"Loss of {one.id} by step", "step", "loss", losses),
         curve(f"{name} of {one.id} by step", "step", name, found, level),
-        *_domain_plots(one),
+        curves(f"Loss by domain of {one.id} by step", "step", by_domain, domain_losses, levels),
+        curves(f"Share of domains of {one.id} by step", "step", "share of the sequences, %", shares),
     ]
     shown_plots = tuple(plot for plot in plots if plot is not None)
     return Curve(f"{KINDS[one.kind]} {one.id}", shown_plots) if shown_plots else None
-
-
-def _domain_plots(one: State) -> list[Plot | None]:
-    """Loss and share of each domain of text that a recovery mixed; dashed the loss that leads it."""
-    found = domain_curves(one.curve)
-    losses = {name: [(step, at.loss) for step, at in some] for name, some in found.items()}
-    shares = {name: [(step, 100 * at.share) for step, at in some] for name, some in found.items()}
-    levels = {name: some[-1][1].reference for name, some in found.items()}
-    return [
-        curves(
-            f"Loss by domain of {one.id} by step", "step", "loss by domain, nats (dashed: reference)", losses, levels
-        ),
-        curves(f"Share of domains of {one.id} by step", "step", "share of the sequences, %", shares),
-    ]
 
 
 EXACT, MEASURED = "exact", "measured"
@@ -287,21 +256,25 @@ def facts_of(
     """
     path = history.path_to(result)
     original, last = path[0], path[-1]
-    beside = [one for one in history.baselines.values() if one.against == last.id]
+    baselines = [one for one in history.baselines.values() if one.against == last.id]
     metric = metric_pair(original, last)
     now = matching_keys(last.removed, widths)
     gone = {now[key]: len(indices) for key, indices in last.removed.items() if key in now}
-    layers = [_layer(key, count, gone.get(key, 0)) for key, count in widths.items()]
+    layers: list[Layer] = []
+    for key, count in widths.items():
+        name, _, kind = str(shown(key)).rpartition(" (")
+        left = max(0, count - gone.get(key, 0))
+        layers.append(Layer(name, kind.rstrip(")"), count, left, left / max(count, 1)))
     layers = [one for one in layers if one.before != one.after] + [one for one in layers if one.before == one.after]
     goal = goal_of(path, metric)
-    said = verdict(PrunedResult(metric[1], last.macs, last.timings), beside) if metric and beside else None
+    said = verdict(PrunedResult(metric[1], last.macs, last.timings), baselines) if metric and baselines else None
     if last is original:
         summary = ["Nothing was cut: this is the original."]
     else:
         macs, parameters = (last.macs / max(original.macs, 1), last.parameters / max(original.parameters, 1))
         sentences = [f"Keeps {percent(macs)} of the MACs and {percent(parameters)} of the parameters."]
         if metric is not None:
-            sentences.append(_lost(*metric))
+            sentences.append(_metric_change(*metric))
         checked = [one.verification for one in path if one.verification is not None]
         if checked:
             worst = max(one.difference for one in checked)
@@ -313,6 +286,21 @@ def facts_of(
         elif repaired:
             sentences.append(f"The repairs of {len(repaired)} recoveries are listed with their steps.")
         summary = sentences + [str(one.stopped) for one in path if one.stopped is not None]
+    skipped: list[str] = []
+    for one in path:
+        if one.verification is not None:
+            skipped += [f"{one.id}: {line}" for line in one.verification.scope]
+            skipped += [f"{one.id}: not checked: {reason}" for reason in one.verification.skipped]
+        skipped += [f"{one.id}: {repair}" for repair in one.repairs]
+    named = [(f"{KINDS[one.kind]} {one.id}", one.timings) for one in history.states.values()]
+    named += [(f"{one.title} {one.id}", one.timings) for one in history.baselines.values()]
+    latencies: list[tuple[str, str, Timing | Latency]] = []
+    for title, timings in named:
+        for timing in timings:
+            place = f"{where(timing)}; {timing.machine}"
+            latencies.append((title, place, timing))
+            if timing.step is not None:
+                latencies.append((f"{title}, next token", place, timing.step))
     return Facts(
         title=model_name(history),
         written=time.strftime("%Y-%m-%d %H:%M"),
@@ -320,17 +308,17 @@ def facts_of(
         goal=str(goal.sentence) if goal is not None else "",
         goal_met=goal.met if goal is not None else None,
         figures=tuple(_figures(original, last, metric)),
-        states=tuple(_row(one, original, last) for one in history.states.values()),
-        baselines=tuple(_beside(one, original) for one in beside),
+        states=tuple(_state_row(one, original, last) for one in history.states.values()),
+        baselines=tuple(_baseline_row(one, original) for one in baselines),
         verdict=tuple(str(sentence) for sentence in said.sentences) if said is not None else (),
         steps=tuple(step_told(before, one, original) for before, one in pairwise(path)),
         layers=tuple(layers[:ROWS]),
         left_out=max(0, len(layers) - ROWS),
-        tradeoffs=tuple(tradeoffs(history, last, beside)),
+        tradeoffs=tuple(tradeoffs(history, last, baselines)),
         curves=tuple(found for one in path if (found := recovery_curve(one, original))),
-        checks=tuple(check for one in path for check in _checks(one)),
-        skipped=tuple(words for one in path for words in _skipped(one)),
-        latencies=tuple(row for name, timings in _timed(history) for row in _latencies(name, timings)),
+        checks=tuple((one.id, check) for one in path if one.verification for check in one.verification.checks),
+        skipped=tuple(skipped),
+        latencies=tuple(latencies),
         environment=tuple(environment),
         recipe=recipe,
         script=script,
@@ -345,7 +333,7 @@ def goal_of(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> Goal
         return None
     limits = intent.asked.limits if intent.asked is not None else ()
     known = {Cost.MACS: (original.macs, last.macs), Cost.PARAMETERS: (original.parameters, last.parameters)}
-    timed = _both_timed(original, last)
+    timed = _common_timing(original, last)
     if timed is not None:
         known[Cost.LATENCY] = (round(timed[0].median * 1e6), round(timed[1].median * 1e6))
     found: list[Reached] = []
@@ -358,7 +346,8 @@ def goal_of(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> Goal
     return goal_verdict(found, first, now, intent.lose, unmeasured=open_costs)
 
 
-def _lost(first: Metric, last: Metric) -> str:
+def _metric_change(first: Metric, last: Metric) -> str:
+    """How the metric changed, with the standard error of the difference."""
     error = (first.error**2 + last.error**2) ** 0.5
     scale, unit = (100, " points") if first.percent else (1, "")
     step = scale * (last.value - first.value)
@@ -383,9 +372,9 @@ def _figures(original: State, last: State, metric: tuple[Metric, Metric] | None)
             ("MACs", original.macs, last.macs, "one sample"),
         )
     ]
-    if (timed := _both_timed(original, last)) is not None:
+    if (timed := _common_timing(original, last)) is not None:
         before, after = timed
-        note = f"{where(before)}; 10th to 90th percentile {_spread(after)}"
+        note = f"{where(before)}; 10th to 90th percentile {after.low:.3g} to {after.high:.3g} ms"
         found.append(
             Figure(
                 "Latency",
@@ -414,91 +403,35 @@ def _figures(original: State, last: State, metric: tuple[Metric, Metric] | None)
     return found
 
 
-def _row(one: State, original: State, last: State) -> Row:
-    timing = one.timings[-1] if one.timings else None
+def _state_row(one: State, original: State, last: State) -> Row:
     metric = metric_of(one)
-    note = f"from {one.parent}" if one.parent else ""
-    return Row(
-        one.id,
-        KINDS[one.kind],
-        size(one.parameters),
-        size(one.macs),
-        percent(one.macs / max(original.macs, 1)),
-        metric_value(metric) or "not measured",
-        f"{metric.split}, {sample_size(metric)}" if metric is not None else "",
-        f"{timing.median:.3g} ms" if timing is not None else "not measured",
-        note,
-        one is last,
-    )
+    return _row(one, KINDS[one.kind], original, metric, f"from {one.parent}" if one.parent else "", one is last)
 
 
-def _beside(one: Baseline, original: State) -> Row:
-    timing = one.timings[-1] if one.timings else None
+def _baseline_row(one: Baseline, original: State) -> Row:
     trained = f"{counted(one.epochs, 'epoch')}, seed {one.asked.seed}"
+    return _row(one, one.title, original, one.metric, "; ".join([trained, *map(str, one.notes)]))
+
+
+def _row(
+    one: State | Baseline, name: str, original: State, metric: Metric | None, note: str, present: bool = False
+) -> Row:
     return Row(
-        one.id,
-        one.title,
-        size(one.parameters),
-        size(one.macs),
-        percent(one.macs / max(original.macs, 1)),
-        metric_value(one.metric),
-        f"{one.metric.split}, {sample_size(one.metric)}",
-        f"{timing.median:.3g} ms" if timing is not None else "not measured",
-        "; ".join([trained, *map(str, one.notes)]),
+        id=one.id,
+        name=name,
+        parameters=size(one.parameters),
+        macs=size(one.macs),
+        share=percent(one.macs / max(original.macs, 1)),
+        metric=metric_value(metric) or "not measured",
+        count=f"{metric.split}, {sample_size(metric)}" if metric is not None else "",
+        latency=f"{one.timings[-1].median:.3g} ms" if one.timings else "not measured",
+        note=note,
+        present=present,
     )
 
 
-def _layer(key: str, count: int, gone: int) -> Layer:
-    name, _, kind = str(shown(key)).rpartition(" (")
-    left = max(0, count - gone)
-    return Layer(name, kind.rstrip(")"), count, left, left / max(count, 1))
-
-
-def _checks(one: State) -> list[Checked]:
-    return [
-        Checked(
-            one.id,
-            check.name,
-            f"{check.difference:.1e}",
-            "" if check.effect is None else f"{check.effect:.1e}",
-            f"{check.tolerance:.0e}",
-            check.dtype,
-            check.passed,
-            str(check.detail),
-        )
-        for check in (one.verification.checks if one.verification is not None else ())
-    ]
-
-
-def _skipped(one: State) -> list[str]:
-    made = one.verification
-    found = [] if made is None else [f"{one.id}: {line}" for line in made.scope]
-    found += [] if made is None else [f"{one.id}: not checked: {reason}" for reason in made.skipped]
-    return found + [f"{one.id}: {repair}" for repair in one.repairs]
-
-
-def _timed(history: StateHistory) -> list[tuple[str, tuple[Timing, ...]]]:
-    named = [(f"{KINDS[one.kind]} {one.id}", one.timings) for one in history.states.values()]
-    return named + [(f"{one.title} {one.id}", one.timings) for one in history.baselines.values()]
-
-
-def _latencies(name: str, timings: Sequence[Timing]) -> list[Timed]:
-    rows: list[Timed] = []
-    for one in timings:
-        place = f"{where(one)}; {one.machine}"
-        rows.append(Timed(name, f"{one.median:.3g} ms", _spread(one), thousands(one.runs), place))
-        if one.step is not None:
-            step = one.step
-            title = f"{name}, next token"
-            rows.append(Timed(title, f"{step.median:.3g} ms", _spread(step), thousands(step.runs), place))
-    return rows
-
-
-def _spread(one: Any) -> str:
-    return f"{one.low:.3g} to {one.high:.3g} ms"
-
-
-def _both_timed(original: State, last: State) -> tuple[Timing, Timing] | None:
+def _common_timing(original: State, last: State) -> tuple[Timing, Timing] | None:
+    """Latencies of both at the place where the result was timed last; None where the original was not timed there."""
     places = {one.target.place: one for one in original.timings}
     found = [(places[one.target.place], one) for one in last.timings if one.target.place in places]
     return found[-1] if found else None
@@ -516,7 +449,7 @@ def report_of(history: StateHistory, recipe: Recipe, state: str, machine: str = 
         state: Which.
         machine: Where the report's session ran, in words; this one where "".
     """
-    bare, history = stripped(recipe), stripped_history(history)
+    bare, history = strip_recipe(recipe), strip_history(history)
     first = bare.steps[0]
     assert isinstance(first, Open)
     facts = facts_of(
