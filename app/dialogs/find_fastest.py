@@ -12,8 +12,7 @@ from ..document.preconditions import has_blocks
 from ..text.format import about
 from ..text.metrics import target_text
 from ..widgets.check_boxes import CheckBox
-from ..widgets.cost_box import CostBox
-from ..widgets.fields import DoubleSpinBox
+from ..widgets.fields import CostBox, DoubleSpinBox
 from ..widgets.labels import label
 from .form import FormDialog
 from .settings_fields import number_field, trained_for, training_field

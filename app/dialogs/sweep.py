@@ -19,8 +19,7 @@ from secateur.engine.workflows.sweep import BUDGETS
 from ..document.document import Document
 from ..text.titles import budget_title
 from ..text.translate import counted
-from ..widgets.cost_box import ORDER, CostBox
-from ..widgets.fields import ComboBox, SpinBox
+from ..widgets.fields import COSTS, ComboBox, CostBox, SpinBox
 from ..widgets.labels import label
 from .form import FormDialog
 from .settings_fields import SettingsFields, is_valid, shares, trained_for, training_field
@@ -142,7 +141,7 @@ class SweepDialog(FormDialog):
         )
         super().__init__(window.as_widget(), self.tr("Sweep budgets"), sentence, self.tr("Start sweep"))
         self._window, self._workbench, self._document = window, window.workbench, window.document
-        exact = tuple(cost for cost in ORDER if cost is not Cost.LATENCY)
+        exact = tuple(cost for cost in COSTS if cost is not Cost.LATENCY)
         self.cost = CostBox(self.tr("Keep at most, of the"), exact)
         self.cost.choose(self._document.goal.cost)
         self.add_row(self.cost.accessibleName(), self.cost)

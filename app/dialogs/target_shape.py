@@ -28,8 +28,7 @@ from ..text.structures import kept_words, many_of
 from ..text.titles import budget_title
 from ..text.translate import counted, sentence
 from ..widgets.buttons import button
-from ..widgets.cost_box import ORDER, CostBox
-from ..widgets.fields import ComboBox, DoubleSpinBox, LineEdit
+from ..widgets.fields import COSTS, ComboBox, CostBox, DoubleSpinBox, LineEdit
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
 from .form import FormDialog
@@ -123,7 +122,7 @@ class TargetShape(FormDialog):
         self.keep = DoubleSpinBox(self.tr("Keep at most"), 0.1, 99.9, 1, self.tr(" %"))
         self.keep.setValue(min(max(100 * self._document.goal.keep, 0.1), 99.9) if self._document.goal.keep < 1 else 50)
         timed = (Cost.LATENCY,) if self._document.contents.table is not None else ()
-        self.cost = CostBox(self.tr("Of the"), (*(one for one in ORDER if one is not Cost.LATENCY), *timed))
+        self.cost = CostBox(self.tr("Of the"), (*(one for one in COSTS if one is not Cost.LATENCY), *timed))
         self.cost.choose(self._document.goal.cost)
         self.add_row(self.keep.accessibleName(), _one_row(self.keep, self.cost))
         self.source.currentIndexChanged.connect(self._show_source)

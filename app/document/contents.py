@@ -357,7 +357,7 @@ def verdict_on_goal(contents: Contents, before: Costs | None, after: Costs | Non
         gone = contents.removed | contents.marked
         rows = reached_shape(analysis, goal.asked(contents.target), gone)
         return goal_verdict(rows, metric_of(contents.original), now, goal.lose / 100)
-    got = _reached(contents, None if planned else state, before, after)
+    got = _goal_reached(contents, None if planned else state, before, after)
     return goal_verdict(
         () if got is None else (got,),
         metric_of(contents.original),
@@ -368,7 +368,7 @@ def verdict_on_goal(contents: Contents, before: Costs | None, after: Costs | Non
     )
 
 
-def _reached(contents: Contents, state: State | None, before: Costs | None, after: Costs | None) -> Reached | None:
+def _goal_reached(contents: Contents, state: State | None, before: Costs | None, after: Costs | None) -> Reached | None:
     """Asked and got of the goal's cost in a state, None for the plan; None where it was not measured."""
     goal, analysis = contents.goal, contents.analysis
     if goal.cost is Cost.LATENCY:

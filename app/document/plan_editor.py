@@ -28,7 +28,7 @@ def say(text: str) -> str:
     return QCoreApplication.translate(CONTEXT, text)
 
 
-def _shaped(revision: int) -> str:
+def _plan_key(revision: int) -> str:
     """What joins a goal that led to a revision with the plan that is made there."""
     return f"planned {revision}"
 
@@ -92,7 +92,7 @@ class PlanEditor:
         if (asked & ~touched).any():
             self._host.tell(say("Locked structures were not marked. Unlock them first."))
         words = say("mark {0}") if on else say("unmark {0}")
-        text = words.format(self._counted(touched))
+        text = words.format(self._count_words(touched))
         self._plan(text, np.where(touched, on, self._now.marked), touched)
 
     def toggle_marks(self, structures: Mask | NDArray[np.int64] | Iterable[int]) -> None:
@@ -178,7 +178,7 @@ class PlanEditor:
             return
         self.cancel_preview()
         touched, now = marks.as_mask(self._analysis, structures), self._now
-        text = (say("lock {0}") if on else say("unlock {0}")).format(self._counted(touched))
+        text = (say("lock {0}") if on else say("unlock {0}")).format(self._count_words(touched))
         locked = np.where(touched, on, now.locked)
         if not on:
             by_hand = now.by_hand & ~touched
@@ -192,7 +192,7 @@ class PlanEditor:
         if (marked & after.locked).any():
             marked = marks.unlocked_marks(self._analysis, now.present_scores, after)
             words = say("Unmarked {0}: locked structures are never removed.")
-            self._host.tell(words.format(self._counted(now.marked & ~marked)))
+            self._host.tell(words.format(self._count_words(now.marked & ~marked)))
         self.step(text, locked=locked, marked=marked)
 
     def toggle_locks(self, structures: Mask | NDArray[np.int64] | Iterable[int]) -> None:
@@ -209,7 +209,7 @@ class PlanEditor:
     def set_goal(self, goal: Goal, planned: bool = False) -> None:
         """Change what to keep and what may be lost; where it is `planned` for at once, both are one step."""
         if goal != self._now.goal and not self.refuses():
-            self.step(say("change the goal"), fold=_shaped(self._host.revision + 1) if planned else "goal", goal=goal)
+            self.step(say("change the goal"), fold=_plan_key(self._host.revision + 1) if planned else "goal", goal=goal)
 
     def remove_shape(self) -> None:
         """Ask for no target shape any more, but for what was asked before it; where no step says what, for half."""
@@ -222,7 +222,7 @@ class PlanEditor:
     def apply_plan(self, marked: Mask, text: str, searched: bool = False) -> None:
         """Take a plan that was computed, perhaps by a search of shares; marks made by hand stay."""
         by = self._now.rule if searched else ""
-        self.step(text, fold=_shaped(self._host.revision), marked=marked & ~self._now.removed, searched=by)
+        self.step(text, fold=_plan_key(self._host.revision), marked=marked & ~self._now.removed, searched=by)
 
     def undo(self) -> None:
         """Take the last step back; never runs a job."""
@@ -270,7 +270,7 @@ class PlanEditor:
         even = marks.in_step(self._analysis, now.present_scores, replace(now.masks, marked=marked), touched)
         if (even & ~marked).any():
             words = say("Also marked {0}, so that counts stay equal.")
-            self._host.tell(words.format(self._counted(even & ~marked)))
+            self._host.tell(words.format(self._count_words(even & ~marked)))
         marked = even
         try:
             marks.check_plan(self._analysis, self._now.removed | marked)
@@ -306,7 +306,7 @@ class PlanEditor:
         self._host.announce(*PLAN)
         self._host.want_scores()
 
-    def _counted(self, structures: Mask) -> str:
+    def _count_words(self, structures: Mask) -> str:
         return counted(int(structures.sum()), say("{count} structure"), say("{count} structures"))
 
     def _base(self) -> Mask:

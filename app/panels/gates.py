@@ -18,7 +18,7 @@ from ..jobs.workbench import Workbench
 from ..text.structures import many_of
 from ..theme import px, theme
 from ..widgets.buttons import button
-from ..widgets.empty_state import EmptyState
+from ..widgets.card import EmptyState
 from ..widgets.labels import label
 from ..widgets.plot import Plot, colour_of, line
 from ..widgets.plot_export import Drawing, offer

@@ -29,7 +29,7 @@ from ..text.format import rough, scaled, size
 from ..text.metrics import error_text, latency_text, measured_tip, timing_of, value_text, verified_tip
 from ..text.receipts import format_title, receipt_facts
 from ..widgets.buttons import button
-from ..widgets.empty_state import EmptyState
+from ..widgets.card import EmptyState
 from ..widgets.labels import label
 from ..widgets.table import elide_titles
 from .compare.sides import state_title

@@ -8,7 +8,7 @@ from ..document.job_state import JobView
 from ..jobs.workbench import Workbench
 from ..text.format import about, duration
 from ..widgets.buttons import button
-from ..widgets.empty_state import EmptyState
+from ..widgets.card import EmptyState
 from ..widgets.labels import label
 from ..widgets.progress import ProgressBar
 from .panel_layout import column_of, row_of, scroll_area, stack_of

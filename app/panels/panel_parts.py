@@ -7,7 +7,7 @@ from secateur.engine.scoring.protocol import Step
 
 from ..document.document import Document
 from ..text.verdicts import goal_description, goal_role, goal_tip, goal_words
-from ..widgets.empty_state import EmptyState
+from ..widgets.card import EmptyState
 from ..widgets.labels import set_role
 from ..widgets.score_map import ScoreRange, ScoreScale
 

@@ -10,7 +10,7 @@ from secateur.engine.recipes.steps import Recipe as Steps
 from ..document.document import Aspect, Document
 from ..jobs.recipe_preview import current_recipe, plan_text, script_text
 from ..widgets.buttons import button
-from ..widgets.empty_state import EmptyState
+from ..widgets.card import EmptyState
 from ..widgets.labels import ElidedLabel
 from .panel_layout import column_of, row_of, stack_of
 

@@ -14,9 +14,8 @@ from ..jobs.workbench import Workbench
 from ..text.format import signed, three_digits
 from ..text.metrics import metric_text, metric_tip
 from ..text.translate import sentences
-from ..widgets.availability import set_available
-from ..widgets.buttons import button
-from ..widgets.empty_state import EmptyState
+from ..widgets.buttons import button, set_available
+from ..widgets.card import EmptyState
 from ..widgets.fields import DoubleSpinBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label, set_role

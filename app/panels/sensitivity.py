@@ -23,7 +23,7 @@ from ..text.structures import counted, title_of
 from ..text.translate import engine_words
 from ..theme import px, theme, tokens
 from ..widgets.buttons import button
-from ..widgets.empty_state import EmptyState
+from ..widgets.card import EmptyState
 from ..widgets.labels import label
 from ..widgets.plot import Floats, Plot, PlotLabels, line, line_at, nearest_point
 from ..widgets.plot_export import Drawing, offer

@@ -14,7 +14,7 @@ from ..text.translate import engine_words
 from ..text.verdicts import goal_short, goal_tip, goal_words
 from ..theme import px, sizes, tokens
 from ..widgets.card import Card
-from ..widgets.elide import tell_whole
+from ..widgets.labels import tell_whole
 from .panel_layout import row_of
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})

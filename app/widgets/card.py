@@ -1,6 +1,8 @@
-"""Surfaces: the card that panels are on, rounded with a hairline; a popup of fields; the bar of an error."""
+"""Surfaces: the card that panels are on, rounded with a hairline; a popup; the bar of an error; empty panels."""
 
-from PySide6.QtCore import QRect, QSize, Qt, Slot
+from collections.abc import Callable
+
+from PySide6.QtCore import QRect, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
@@ -112,3 +114,49 @@ class ErrorBar(Card):
     def _copy(self) -> None:
         text = "\n\n".join(t for t in (self.sentence.text(), self.details.toPlainText()) if t)
         QGuiApplication.clipboard().setText(text)
+
+
+class EmptyState(QWidget):
+    """A title, a sentence and perhaps one button.
+
+    Signals:
+        stepped: The button was pressed.
+    """
+
+    stepped = Signal()
+
+    def __init__(self, title: str, sentence: str, step: str = "", parent: QWidget | None = None) -> None:
+        """Take the words; without `step` there is no button."""
+        super().__init__(parent)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(16, 16, 16, 16)
+        layout.setSpacing(8)
+        layout.addStretch(1)
+        self._title = label(title, "heading", wrap=True)
+        self._sentence = label(sentence, "muted", wrap=True)
+        for each in (self._title, self._sentence):
+            each.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            layout.addWidget(each)
+        self.step = button(step)
+        self._act: Callable[[], None] | None = None
+        self.step.clicked.connect(self._take_step)
+        layout.addWidget(self.step, 0, Qt.AlignmentFlag.AlignHCenter)
+        # Only now: without a parent it would be shown as a window of its own.
+        self.step.setVisible(bool(step))
+        layout.addStretch(2)
+
+    def say(self, title: str, sentence: str, step: str = "", act: Callable[[], None] | None = None) -> None:
+        """Change the words; `act` is what the button does instead of `stepped`."""
+        self._act = act
+        self._title.setText(title)
+        self._sentence.setText(sentence)
+        self.step.setText(step)
+        self.step.setAccessibleName(step)
+        self.step.setVisible(bool(step))
+
+    @Slot()
+    def _take_step(self) -> None:
+        if self._act is not None:
+            self._act()
+        else:
+            self.stepped.emit()

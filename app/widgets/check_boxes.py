@@ -14,7 +14,7 @@ from PySide6.QtWidgets import (
 )
 
 from ..theme import tokens
-from .elide import Eliding
+from .labels import Eliding
 
 AROUND = 3
 """Between words and the focus frame around them, in device-independent pixels."""

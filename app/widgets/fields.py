@@ -1,5 +1,6 @@
 """Fields whose arrows are drawn and whose text is never clipped, and in which Escape is theirs, not the window's."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QLocale, QPointF, QSize, Qt
@@ -16,9 +17,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from secateur.engine.planning.protocol import Cost
+
+from ..text.structures import cost_words
 from ..theme import tokens
-from .availability import is_available
-from .elide import Eliding, least
+from .buttons import is_available
+from .labels import Eliding, least
 from .painting import chevron
 
 if TYPE_CHECKING:
@@ -267,3 +271,26 @@ def _claims_escape(event: QEvent) -> bool:
     if claims:
         event.accept()
     return claims
+
+
+COSTS = (Cost.MACS, Cost.PARAMETERS, Cost.SIZE, Cost.PEAK, Cost.LATENCY)
+"""As people ask for them."""
+
+
+class CostBox(ComboBox):
+    """The costs as entries."""
+
+    def __init__(self, name: str, costs: Sequence[Cost] = COSTS, parent: QWidget | None = None) -> None:
+        """Offer some; `name` is what a screen reader says."""
+        super().__init__(name, parent)
+        for cost in costs:
+            self.addItem(cost_words(cost), str(cost))
+
+    @property
+    def cost(self) -> Cost:
+        """The chosen one."""
+        return Cost(self.currentData())
+
+    def choose(self, cost: Cost) -> None:
+        """Choose one; the first where it is not offered."""
+        self.setCurrentIndex(max(0, self.findData(str(cost))))

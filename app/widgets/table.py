@@ -7,7 +7,7 @@ from PySide6.QtGui import QHelpEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QStyle, QStyleOptionHeader, QTableView
 
 from ..theme import px, theme
-from .elide import tell_whole
+from .labels import tell_whole
 
 ROW, LEAST = 24, 56
 """Height of a row, and the least width of a column, in pixels."""

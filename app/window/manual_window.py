@@ -93,7 +93,7 @@ class PageView(QTextBrowser):
         """Load a page, lay it out, and show the heading that the link names, which Qt does not find in Markdown."""
         page = QUrl(name)
         page.setFragment("")
-        if not page.isEmpty() and page != self._shown_page():
+        if not page.isEmpty() and page != self._page_url():
             super().doSetSource(page, QTextDocument.ResourceType.MarkdownResource)
             self.dress()
         anchor = name.fragment()
@@ -121,7 +121,7 @@ class PageView(QTextBrowser):
     def _fit(self) -> None:
         fit_pictures(self, self._images)
 
-    def _shown_page(self) -> QUrl:
+    def _page_url(self) -> QUrl:
         page = QUrl(self.source())
         page.setFragment("")
         return page
@@ -191,7 +191,7 @@ class Manual(QDialog):
     def _connect(self) -> None:
         self.back.clicked.connect(self.view.backward)
         self.forward.clicked.connect(self.view.forward)
-        self.search.textChanged.connect(self._look)
+        self.search.textChanged.connect(self._search)
         self.search.returnPressed.connect(self._open_current)
         self.search.installEventFilter(self)
         self.contents.itemClicked.connect(self._open_item)
@@ -226,7 +226,7 @@ class Manual(QDialog):
         self.search.selectAll()
 
     @Slot(str)
-    def _look(self, words: str) -> None:
+    def _search(self, words: str) -> None:
         self._fill(words)
         self.view.mark(words)
 
@@ -252,12 +252,12 @@ class Manual(QDialog):
             nothing = QTreeWidgetItem([self.tr("Nothing found. Try another word.")])
             nothing.setFlags(Qt.ItemFlag.NoItemFlags)
             self.contents.addTopLevelItem(nothing)
-        elif asked and (first := self._first_found()) is not None:
+        elif asked and (first := self._first_hit()) is not None:
             self.contents.setCurrentItem(first)
         else:
             self._select(self.view.source())
 
-    def _first_found(self) -> QTreeWidgetItem | None:
+    def _first_hit(self) -> QTreeWidgetItem | None:
         """The first heading that was found, or the page where its beginning was."""
         item, words = self.contents.topLevelItem(0), self.search.text().casefold().split()
         if item is None:

@@ -36,7 +36,7 @@ class RestoreBar(Card):
         head.addWidget(self.later)
         self.body.addLayout(head)
         self.body.addLayout(self._rows)
-        self.later.clicked.connect(self._not_now)
+        self.later.clicked.connect(self._postpone)
         self._sessions.found.connect(self.refresh)
         self.hide()
 
@@ -60,7 +60,7 @@ class RestoreBar(Card):
         self.refresh()
 
     @Slot()
-    def _not_now(self) -> None:
+    def _postpone(self) -> None:
         self._later = True
         self.hide()
 

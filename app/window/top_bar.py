@@ -20,12 +20,10 @@ from ..document.aspects import Aspect
 from ..text.metrics import details
 from ..text.structures import kept_words
 from ..theme import theme
-from ..widgets.availability import set_available
-from ..widgets.buttons import ElidedButton, MenuButton, button
+from ..widgets.buttons import ElidedButton, MenuButton, button, set_available
 from ..widgets.card import Popup
-from ..widgets.cost_box import CostBox
 from ..widgets.cover import show_or_cover
-from ..widgets.fields import DoubleSpinBox, ElidedComboBox
+from ..widgets.fields import CostBox, DoubleSpinBox, ElidedComboBox
 from ..widgets.labels import label
 
 GAP, SPACE = 11, 5
@@ -99,7 +97,7 @@ class TopBar(QWidget):
         self.keep.valueChanged.connect(self._set_goal)
         self.cost.activated.connect(self._set_goal)
         self.lose.valueChanged.connect(self._set_goal)
-        self.kinds.clicked.connect(lambda: self._run(self._counting))
+        self.kinds.clicked.connect(lambda: self._run(self._kinds_command))
         self.primary.clicked.connect(self._run_next_step)
         self._document.dispatcher.watch(SHOWN, self._on_change)
         # Text of another size needs other room.
@@ -159,12 +157,12 @@ class TopBar(QWidget):
 
     @Slot()
     def _arrange(self) -> None:
-        fitting = (room for room in Room if self._needed(room) <= self.width())
+        fitting = (room for room in Room if self._least_width(room) <= self.width())
         room = next(fitting, Room.LEAST)
         if room is not self.room:
             self._show_room(room)
 
-    def _needed(self, room: Room) -> int:
+    def _least_width(self, room: Room) -> int:
         """Width that the bar takes with so much in it: data and target get a third of what they could do with.
 
         Captions are the first to go, before any name is elided; the goal's fields the last.
@@ -255,7 +253,7 @@ class TopBar(QWidget):
         self.target.setToolTip(target_words(self._document.target))
 
     @property
-    def _counting(self) -> str:
+    def _kinds_command(self) -> str:
         """The command that changes how many structures of single kinds the goal keeps."""
         return "edit.shape" if self._document.goal.shape else "edit.kinds"
 
@@ -281,7 +279,7 @@ class TopBar(QWidget):
         self.kinds.say(f"+{len(goal.shape or goal.kept)}" if said else "\u2026")
         name = self.tr("Target shape: {0}") if goal.shape else self.tr("Keep by kind: {0}")
         self.kinds.setAccessibleName(name.format(said or self.tr("none")))
-        command = command_named(self._counting)
+        command = command_named(self._kinds_command)
         reason = command.enabled(self._document)
         set_available(self.kinds, not reason)
         told = self.tr("Keep {0} in the whole model. Click to change.")

@@ -17,8 +17,7 @@ from ..document.document import Document
 from ..document.job_state import Receipt
 from ..text.translate import QT_TRANSLATE_NOOP
 from ..theme import tokens
-from ..widgets.availability import set_available
-from ..widgets.buttons import PrimaryButton, button
+from ..widgets.buttons import PrimaryButton, button, set_available
 from ..widgets.card import Card, corner_place
 from ..widgets.labels import label
 

@@ -51,7 +51,7 @@ class Stored(Generic[Value]):
         self.path = path
         self._log = EventLog(path)
         self._known = dict[str, Value]()
-        for one in self._log.salvaged()[0]:
+        for one in self._log.salvage()[0]:
             with suppress(KeyError, msgspec.MsgspecError):
                 self._known[str(one["key"])] = from_plain(one["value"], kind)
 

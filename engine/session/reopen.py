@@ -106,7 +106,7 @@ def reopened(
         weights = store.get(root.weights, root.id)
     except OpenError:
         # All states hang on the original. Its own source may still give it, bit for bit.
-        if not store.put_again(root.weights, prepared.opened.model.state_dict()):
+        if not store.restore(root.weights, prepared.opened.model.state_dict()):
             raise
         weights = store.get(root.weights, root.id)
     if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):

@@ -163,7 +163,7 @@ class StateHistory:
         Lines that are damaged are left out, with the states that came of what stood there; `notes` say so.
         """
         require_no_links(self.folder)
-        records, damaged = self._log.salvaged()
+        records, damaged = self._log.salvage()
         if damaged and damaged[0] == 1:
             self._log.read()  # Without what was opened the rest means nothing: this says which line.
         if not any(record.get("event") == "opened" for record in records):

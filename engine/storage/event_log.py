@@ -36,7 +36,7 @@ class EventLog:
         line = to_json(record) + b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file, _locked(file.fileno()):
+            with self.path.open("ab") as file, _lock_file(file.fileno()):
                 file.truncate(end := self._sound_size())
                 try:
                     while line:
@@ -55,7 +55,7 @@ class EventLog:
         lines = self._content()[: self._sound_size()].splitlines()
         return [self._record(number, line) for number, line in enumerate(lines, 1)]
 
-    def salvaged(self) -> tuple[list[dict[str, Any]], list[int]]:
+    def salvage(self) -> tuple[list[dict[str, Any]], list[int]]:
         """The records that can be read, and the numbers of the lines that cannot."""
         records, damaged = list[dict[str, Any]](), list[int]()
         lines = self._content()[: self._sound_size()].splitlines()
@@ -93,7 +93,7 @@ class EventLog:
 
 
 @contextlib.contextmanager
-def _locked(handle: int) -> Generator[None]:
+def _lock_file(handle: int) -> Generator[None]:
     """No other process adds to an open file meanwhile: a cache of a user is one for all windows and commands.
 
     Else the record that another process has added after a look at the size would be cut off for a torn one. On systems

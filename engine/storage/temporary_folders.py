@@ -30,7 +30,7 @@ class TemporaryFolder:
 
     def __init__(self) -> None:
         """Make it; raises SecateurError where no temporary folder can be made."""
-        remove_left()
+        remove_leftovers()
         try:
             while True:
                 self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -65,7 +65,7 @@ def temporary_folder() -> Generator[Path]:
 
 
 @cache
-def remove_left() -> int:
+def remove_leftovers() -> int:
     """Remove the temporary folders of this user whose processes have ended, once a process; returns how many."""
     count = 0
     try:

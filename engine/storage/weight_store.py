@@ -43,7 +43,17 @@ class WeightStore:
 
     def put(self, state_dict: Mapping[str, torch.Tensor]) -> str:
         """Write a state dict; returns its sha256."""
-        tensors, aliases = _once_each(state_dict)
+        # Tied tensors are written once; what is no tensor is left out.
+        tensors: dict[str, torch.Tensor] = {}
+        aliases: dict[str, str] = {}
+        seen: dict[tuple[object, ...], str] = {}
+        for name, value in ((n, v) for n, v in state_dict.items() if torch.is_tensor(v)):
+            identity = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride())
+            if value.numel() and identity in seen:
+                aliases[name] = seen[identity]
+            else:
+                seen[identity] = name
+                tensors[name] = value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         self.folder.mkdir(parents=True, exist_ok=True)
         with staged_write(self.folder / "new") as temporary:
             # One entry only: safetensors writes several in random order, and equal weights would differ.
@@ -54,7 +64,7 @@ class WeightStore:
         take_as_sound(self.path(digest))
         return digest
 
-    def put_again(self, digest: str, state_dict: Mapping[str, torch.Tensor]) -> bool:
+    def restore(self, digest: str, state_dict: Mapping[str, torch.Tensor]) -> bool:
         """Write a state dict whose file is missing or damaged; False where it is another one, or cannot be written."""
         was_there = {path.name for path in self.folder.glob("*.safetensors")}
         try:
@@ -138,18 +148,3 @@ class MemoryStore(WeightStore):
     def collect(self, needed: set[str]) -> int:
         """Nothing is on disk."""
         return 0
-
-
-def _once_each(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """(tensors with memory of their own, alias -> the name that has its tensor); what is no tensor is left out."""
-    tensors: dict[str, torch.Tensor] = {}
-    aliases: dict[str, str] = {}
-    seen: dict[tuple[object, ...], str] = {}
-    for name, value in ((n, v) for n, v in state_dict.items() if torch.is_tensor(v)):
-        identity = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride())
-        if value.numel() and identity in seen:
-            aliases[name] = seen[identity]
-        else:
-            seen[identity] = name
-            tensors[name] = value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
-    return tensors, aliases

@@ -230,7 +230,7 @@ def _time_blocks(file: Path, given: Mapping[str, Any], options: argparse.Namespa
     with tempfile.TemporaryDirectory() as folder:
         wanted.enable_profiling, wanted.profile_file_prefix = True, str(Path(folder, "profile"))
         session: Any = onnxruntime.InferenceSession(str(file), wanted, providers=[CPU])
-        feed = _feed(session, given, options)
+        feed = _feed_for(session, given, options)
         repeat(lambda: session.run(None, feed), options.seconds)
         return profiled_blocks(session.end_profiling())
 
@@ -247,7 +247,7 @@ def session_options(threads: int) -> Any:
     return wanted
 
 
-def _feed(session: Any, given: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+def _feed_for(session: Any, given: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """The given arrays at the batch size, or random ones of the inputs' shapes: free are the batch, then the sizes."""
     feed: dict[str, Any] = {}
     for one in session.get_inputs():
@@ -285,7 +285,7 @@ def _load_run(file: Path, given: Mapping[str, Any], options: argparse.Namespace)
     first = [one.shape[0] for one in session.get_inputs() if one.shape]
     if all(isinstance(size, int) for size in first) and options.batch not in (first or [options.batch]):
         sys.exit(f"{file.name} takes batches of {first[0]} only: give --batch {first[0]}.")
-    feed = _feed(session, given, options)
+    feed = _feed_for(session, given, options)
     return lambda: session.run(None, feed)
 
 

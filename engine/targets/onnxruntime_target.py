@@ -30,7 +30,7 @@ class OnnxRuntime:
 
     def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False, device: str = CPU) -> Loaded:
         """Open a session with pinned threads; for int8 the weights are quantised first, activations as they come."""
-        session = open_session(path, threads) if precision == "fp32" else _open_quantised(path, threads)
+        session = open_session(path, threads) if precision == "fp32" else _quantise_and_open(path, threads)
         feed = feeder(session)
 
         def take(inputs: Inputs) -> Run:
@@ -41,14 +41,14 @@ class OnnxRuntime:
     def kernels(self, path: str, target: TargetSpec, inputs: Inputs) -> list[Kernel]:
         """What onnxruntime's own profile says, to whole microseconds."""
         with temporary_folder() as folder:
-            make = open_session if target.precision == "fp32" else _open_quantised
+            make = open_session if target.precision == "fp32" else _quantise_and_open
             session = make(path, target.threads, str(folder / "profile"))
             run = partial(session.run, None, call(feeder(session), inputs))
             repeat(run, target.seconds)
             return [Kernel(*one) for one in profiled_blocks(session.end_profiling())]
 
 
-def _open_quantised(path: str, threads: int, profile: str = "") -> Any:
+def _quantise_and_open(path: str, threads: int, profile: str = "") -> Any:
     """A session with the file's weights in int8, quantised dynamically: needs no data."""
     from onnxruntime import quantization
 

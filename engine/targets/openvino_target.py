@@ -45,7 +45,7 @@ class OpenVino:
 
         def take(inputs: Inputs) -> Run:
             request: Any = _compile(core, model, options, inputs).create_infer_request()
-            request.infer(_feed(model, inputs))
+            request.infer(_feed_for(model, inputs))
             return request.infer  # with what it was given: nothing is copied again
 
         return take
@@ -59,7 +59,7 @@ class OpenVino:
         model = core.read_model(path)
         compiled = _compile(core, model, options, inputs)
         request: Any = compiled.create_infer_request()
-        request.infer(_feed(model, inputs))
+        request.infer(_feed_for(model, inputs))
         shapes = dict[str, list[tuple[int, ...]]]()
         for node in compiled.get_runtime_model().get_ordered_ops():
             values = [*node.input_values(), *node.outputs()]
@@ -86,7 +86,7 @@ def _options(threads: int, precision: str) -> dict[str, Any]:
 
 def _compile(core: Any, model: Any, options: dict[str, Any], inputs: Inputs) -> Any:
     """The model, compiled for the shapes of its inputs."""
-    model.reshape({name: list(one.shape) for name, one in _feed(model, inputs).items()})
+    model.reshape({name: list(one.shape) for name, one in _feed_for(model, inputs).items()})
     return core.compile_model(model, "CPU", options)
 
 
@@ -97,13 +97,13 @@ def load_file(path: str) -> tuple[Any, Callable[..., list[NDArray[Any]]]]:
     compiled = core.compile_model(model, "CPU", _options(1, "fp32"))
 
     def run(*inputs: Any, **named: Any) -> list[NDArray[Any]]:
-        results = compiled(_feed(model, named if named else inputs))
+        results = compiled(_feed_for(model, named if named else inputs))
         return [results[number] for number in range(len(model.outputs))]
 
     return model, run
 
 
-def _feed(model: Any, inputs: Inputs) -> dict[str, Any]:
+def _feed_for(model: Any, inputs: Inputs) -> dict[str, Any]:
     feed = call(feed_by([one.get_any_name() for one in model.inputs]), inputs)
     return {name: np.ascontiguousarray(one) for name, one in feed.items()}
 

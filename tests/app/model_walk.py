@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 from secateur.app.commands.registry import command_named, next_step
 from secateur.app.document.aspects import Goal
 from secateur.app.text.verdicts import goal_short
-from secateur.app.widgets.availability import is_available
+from secateur.app.widgets.buttons import is_available
 from secateur.app.widgets.cover import Cover
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.planning.isomorphic_classes import with_their_blocks

@@ -34,11 +34,10 @@ from ...text.metrics import latency_text, measured_tip, target_text, timing_of, 
 from ...text.translate import counted
 from ...theme import px, tokens
 from ...widgets.buttons import Chip, button
-from ...widgets.elide import shortened
-from ...widgets.empty_state import EmptyState
+from ...widgets.card import EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
-from ...widgets.labels import ElidedLabel, label
+from ...widgets.labels import ElidedLabel, label, shortened
 from ...widgets.painting import chevron
 from ...widgets.table import RowsTable, elide_titles
 from ..panel_layout import column_of, row_of, stack_of

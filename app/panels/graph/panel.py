@@ -14,7 +14,7 @@ from ...document.document import Aspect
 from ...jobs.workbench import Workbench
 from ...theme import px
 from ...widgets.buttons import button
-from ...widgets.empty_state import EmptyState
+from ...widgets.card import EmptyState
 from ...widgets.fields import FilterLine
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, offer

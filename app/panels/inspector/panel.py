@@ -18,8 +18,7 @@ from ...jobs.workbench import Workbench
 from ...text.structures import many_of, structure_name
 from ...text.translate import sentence
 from ...widgets.buttons import button
-from ...widgets.card import Card
-from ...widgets.empty_state import EmptyState
+from ...widgets.card import Card, EmptyState
 from ...widgets.fields import SpinBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import ElidedLabel, label

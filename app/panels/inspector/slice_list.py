@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from secateur.engine.structures.analysis import Analysis, Kind
 
 from ...theme import px, tokens
-from ...widgets.elide import tell_whole
+from ...widgets.labels import tell_whole
 
 SHORT = {"running_mean": "mean", "running_var": "var", "num_batches_tracked": "batches"}
 FEW = 4

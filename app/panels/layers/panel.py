@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QWidget
 from ...dialogs.save_plot import asks_to_save
 from ...document.document import Aspect, Document
 from ...theme import px
-from ...widgets.empty_state import EmptyState
+from ...widgets.card import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, offer
 from ..panel_layout import column_of, stack_of

@@ -25,9 +25,8 @@ from ...text.format import about, duration, percent, three_digits
 from ...text.metrics import metric_of
 from ...text.titles import budget_title, kept_words, recovery_title, state_name
 from ...text.translate import sentence
-from ...widgets.availability import set_available
-from ...widgets.buttons import button
-from ...widgets.empty_state import EmptyState
+from ...widgets.buttons import button, set_available
+from ...widgets.card import EmptyState
 from ...widgets.fields import ComboBox, DoubleSpinBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
@@ -207,7 +206,7 @@ class RecoveryPanel(QWidget):
         found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
         if not reason and (settings.trains or settings.distilling) and found.seconds == found.seconds:
             self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
-        self.start.setToolTip(reason or self.workbench.estimator.told(found))
+        self.start.setToolTip(reason or self.workbench.estimator.estimate_text(found))
         set_available(self.start, not reason)
         budget = self.settings.budget
         called = budget_title(budget)

@@ -22,8 +22,7 @@ from ...text.metrics import metric_of
 from ...text.translate import sentences
 from ...theme import px, tokens
 from ...widgets.buttons import button
-from ...widgets.card import Card
-from ...widgets.empty_state import EmptyState
+from ...widgets.card import Card, EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label

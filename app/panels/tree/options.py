@@ -16,8 +16,7 @@ from secateur.engine.scoring.score_options import Choices, Combine, Normalise, S
 from ...dialogs.settings_fields import explain
 from ...document.document import Aspect, Document
 from ...text.translate import engine_words, sentence
-from ...widgets.availability import set_available
-from ...widgets.buttons import button
+from ...widgets.buttons import button, set_available
 from ...widgets.card import Card
 from ...widgets.fields import ComboBox
 from ...widgets.labels import label

@@ -10,8 +10,7 @@ from ...document.document import Aspect, Document
 from ...text.translate import counted
 from ...theme import px
 from ...widgets.buttons import Chip, button
-from ...widgets.card import Card
-from ...widgets.empty_state import EmptyState
+from ...widgets.card import Card, EmptyState
 from ...widgets.fields import FilterLine
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label

@@ -36,7 +36,7 @@ from ...document.document import Document, Selection
 from ...storage import settings
 from ...text.format import share
 from ...theme import px, tokens
-from ...widgets.elide import shortened
+from ...widgets.labels import shortened
 from ...widgets.painting import WIDTH, chevron, padlock, paint_score_bar
 from ...widgets.plot_export import Drawing, actions
 from ...widgets.table import TopRow, elide_titles

@@ -40,7 +40,7 @@ class Layout:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Layout":
         """Read back what `plain` gave; raises ValueError, KeyError or TypeError for anything else."""
-        index = np.cumsum(np.frombuffer(unpacked(plain["index"]), INDEX), dtype=np.int32)
+        index = np.cumsum(np.frombuffer(unpack(plain["index"]), INDEX), dtype=np.int32)
         layout = cls(tuple(map(str, plain["keys"])), tuple(map(int, plain["counts"])), index)
         if len(layout.keys) != len(layout.counts) or sum(layout.counts) != len(index):
             raise ValueError("the layout contradicts itself")
@@ -49,7 +49,7 @@ class Layout:
     def plain(self) -> dict[str, Any]:
         """For JSON; the indices, mostly steps of one, are compressed."""
         steps = np.diff(self.index, prepend=np.int32(0)).astype(INDEX)
-        return {"keys": list(self.keys), "counts": list(self.counts), "index": packed(steps.tobytes())}
+        return {"keys": list(self.keys), "counts": list(self.counts), "index": pack(steps.tobytes())}
 
     @property
     def count(self) -> int:
@@ -84,23 +84,23 @@ class Layout:
 
 def difference(before: Mask, after: Mask) -> str:
     """What changed between two masks: short where little did."""
-    return packed(np.packbits(before ^ after).tobytes())
+    return pack(np.packbits(before ^ after).tobytes())
 
 
 def changed(before: Mask, stored: str) -> Mask:
     """The mask after a stored change; raises ValueError for what is none."""
-    bits = np.frombuffer(unpacked(stored), np.uint8)
+    bits = np.frombuffer(unpack(stored), np.uint8)
     if len(bits) != (len(before) + 7) // 8:
         raise ValueError("a mask has another length than its model")
     return before ^ np.unpackbits(bits, count=len(before)).astype(np.bool_)
 
 
-def packed(data: bytes) -> str:
+def pack(data: bytes) -> str:
     """Bytes for JSON, compressed."""
     return base64.b64encode(zlib.compress(data, 1)).decode()
 
 
-def unpacked(text: str) -> bytes:
+def unpack(text: str) -> bytes:
     """Bytes back; raises ValueError for what `packed` did not make."""
     try:
         return zlib.decompress(base64.b64decode(text, validate=True))

@@ -18,9 +18,8 @@ from ...text.translate import sentence
 from .. import quarantine
 from ..background import BackgroundTasks
 from .layout import Layout
-from .remembered import Remembered
 from .remote_engine import RemoteEngine
-from .window_file import WindowFile, read
+from .window_file import Remembered, WindowFile, read
 
 INTERVAL = 1.0
 """Seconds between two saves: so much work is lost at most."""
@@ -161,7 +160,7 @@ class SessionAutosave(QObject):
 
     def read(self, folder: Path, then: Callable[[Remembered | None], None]) -> None:
         """Read what a window has left in a session's folder or a project; a copy of what is damaged is set aside."""
-        self.run(lambda: read(folder, _set_aside), then)
+        self.run(lambda: read(folder, _quarantine), then)
 
     def resume(self, kept: Remembered | None) -> None:
         """Go on where an earlier window has left off, as far as its model and states are there."""
@@ -186,6 +185,6 @@ class SessionAutosave(QObject):
         self.read(Path(folder), take)
 
 
-def _set_aside(path: Path) -> None:
+def _quarantine(path: Path) -> None:
     words = QCoreApplication.translate("SessionAutosave", "Part of the undo history")
     quarantine.quarantine_file(path, words, copy=True)

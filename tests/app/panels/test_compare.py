@@ -16,7 +16,7 @@ from secateur.app.panels.compare import panel as compare_panel
 from secateur.app.panels.compare.model import Column, CompareModel
 from secateur.app.panels.compare.panel import shorten_to_fit
 from secateur.app.panels.compare.runs import MACS, METRIC, NAME, as_csv
-from secateur.app.widgets.elide import shortened
+from secateur.app.widgets.labels import shortened
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs

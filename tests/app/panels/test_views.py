@@ -23,7 +23,7 @@ from secateur.app.panels.samples import Picture, SamplesPanel
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
-from secateur.app.widgets.availability import is_available, set_available
+from secateur.app.widgets.buttons import is_available, set_available
 from secateur.engine.export.protocol import Exported
 from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Progressed

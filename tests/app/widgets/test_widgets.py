@@ -7,8 +7,7 @@ from PySide6.QtGui import QAction, QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QDialog, QLabel, QMainWindow, QStyle, QStyleOptionComboBox, QVBoxLayout, QWidget
 
 from secateur.app.widgets.buttons import Chip, ElidedButton
-from secateur.app.widgets.card import ErrorBar
-from secateur.app.widgets.empty_state import EmptyState
+from secateur.app.widgets.card import EmptyState, ErrorBar
 from secateur.app.widgets.fields import ComboBox, DoubleSpinBox, FilterLine, SpinBox
 from secateur.app.widgets.flow import FlowLayout
 from secateur.app.widgets.labels import label

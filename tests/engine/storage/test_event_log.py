@@ -46,7 +46,7 @@ def test_one_that_was_stopped_as_it_wrote_holds_up_nobody_for_ever(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_module, "PATIENCE", 0.02)
-    with log.path.open("ab") as stopped, log_module._locked(stopped.fileno()):
+    with log.path.open("ab") as stopped, log_module._lock_file(stopped.fileno()):
         log.append({"event": "c"})
     assert [record["event"] for record in log.read()] == ["a", "b", "c"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from secateur.engine.session.session import Session
 from secateur.engine.storage import temporary_folders
-from secateur.engine.storage.temporary_folders import LOCK, PREFIX, TemporaryFolder, remove_left, temporary_folder
+from secateur.engine.storage.temporary_folders import LOCK, PREFIX, TemporaryFolder, remove_leftovers, temporary_folder
 
 WORK = """
 import sys, time
@@ -27,7 +27,7 @@ time.sleep(60)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where temporary folders are made; this process has not looked yet."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    temporary_folders.remove_left.cache_clear()
+    temporary_folders.remove_leftovers.cache_clear()
     return tmp_path
 
 
@@ -37,13 +37,13 @@ def test_the_folder_of_a_killed_run_is_removed_at_the_next_start(place: Path) ->
     assert run.stdout is not None
     folder = Path(run.stdout.readline().strip())
     try:
-        assert folder.parent == place and remove_left() == 0 and folder.is_dir()  # it still runs
+        assert folder.parent == place and remove_leftovers() == 0 and folder.is_dir()  # it still runs
         run.send_signal(signal.SIGKILL)
     finally:
         run.kill()
         run.wait()
         run.stdout.close()
-    temporary_folders.remove_left.cache_clear()
+    temporary_folders.remove_leftovers.cache_clear()
     session = Session()
     assert not folder.exists() and session.folder.is_dir()
     session.close()
@@ -56,7 +56,7 @@ def test_what_is_kept_or_of_others_stays(place: Path) -> None:
     (place / "elsewhere").mkdir()
     (place / "elsewhere" / LOCK).touch()
     (place / f"{PREFIX}link").symlink_to(place / "elsewhere")
-    temporary_folders.remove_left.cache_clear()
+    temporary_folders.remove_leftovers.cache_clear()
     with temporary_folder() as folder:
         assert folder.is_dir() and kept.is_dir()
     assert not folder.exists() and len(list(place.iterdir())) == 4 and (place / "elsewhere" / LOCK).exists()
@@ -66,5 +66,5 @@ def test_a_session_that_stays_is_not_removed(place: Path) -> None:
     session = Session()
     folder = session.location.stay()
     session.close()
-    temporary_folders.remove_left.cache_clear()
-    assert remove_left() == 0 and folder.is_dir()
+    temporary_folders.remove_leftovers.cache_clear()
+    assert remove_leftovers() == 0 and folder.is_dir()

@@ -82,8 +82,8 @@ def test_missing_or_damaged_weights_are_a_sentence(tmp_path: Path, damage: str) 
     path.unlink() if damage == "missing" else path.write_bytes(harmed + bytes(50) * (damage == "zeroed"))
     with pytest.raises(OpenError, match="The weights of s7 are missing or damaged"):
         store.get(digest, "s7")
-    assert store.put_again(digest, {"w": torch.ones(300)}) and store.get(digest)["w"].sum() == 300
-    assert not store.put_again("0" * 64, {"w": torch.ones(7)}) and len(list(tmp_path.iterdir())) == 1
+    assert store.restore(digest, {"w": torch.ones(300)}) and store.get(digest)["w"].sum() == 300
+    assert not store.restore("0" * 64, {"w": torch.ones(7)}) and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_file_is_hashed_once_for_as_long_as_nobody_writes_to_it(
