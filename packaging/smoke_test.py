@@ -51,7 +51,7 @@ def main() -> int:
         workbench.states.cut()
         step("cut", lambda: document.state is not document.original and not document.busy)
         workbench.states.export("onnx", str(Path("window.onnx").absolute()))
-        step("export", lambda: document.last_export is not None)
+        step("export", lambda: document.contents.last_export is not None)
     finally:
         window.close()
     original, state = document.original, document.state

@@ -69,7 +69,7 @@ EDIT = (
         lambda window: window.document.plan.undo(),
         "Ctrl+Z",
         enabled=all_of(can_undo, is_idle),
-        words=lambda document: say("Undo {step}").format(step=document.undo_text).rstrip(),
+        words=lambda document: say("Undo {step}").format(step=document.history.undo_text).rstrip(),
     ),
     _command(
         "edit.redo",
@@ -78,7 +78,7 @@ EDIT = (
         lambda window: window.document.plan.redo(),
         "Ctrl+Shift+Z",
         enabled=all_of(can_redo, is_idle),
-        words=lambda document: say("Redo {step}").format(step=document.redo_text).rstrip(),
+        words=lambda document: say("Redo {step}").format(step=document.history.redo_text).rstrip(),
     ),
     _command(
         "edit.suggest",

@@ -141,7 +141,7 @@ class CancelJob(FormDialog):
 
 def leaves_work(document: Document) -> bool:
     """Whether closing the window deletes work that was not saved: only another machine's is not kept as a draft."""
-    return bool(document.engine.place) and document.analysis is not None and not document.clean
+    return bool(document.engine.place) and document.analysis is not None and not document.history.clean
 
 
 class UnsavedWork(FormDialog):

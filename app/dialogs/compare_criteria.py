@@ -136,7 +136,7 @@ class CompareCriteria(QDialog):
         document = self.document
         self._of_what = document.contents.present, document.task
         assert document.analysis is not None
-        found = offers(document.analysis, document.removed, document.task, document.choices)
+        found = offers(document.analysis, document.removed, document.task, document.contents.choices)
         # The second criterion to begin with is one that is known already, else the first that is available.
         free = [one.criterion.name for one in found if one.reason is None and one.criterion.name != document.criterion]
         known = [name for name in free if (document.contents.present, name) in document.contents.scores]
@@ -183,7 +183,7 @@ class CompareCriteria(QDialog):
     def _about(self, side: int) -> tuple[str, str]:
         """What one of the criteria is known by, and the job that makes it."""
         document, name = self.document, str(self.boxes[side].currentData())
-        return document.contents.present, document.rating if name == document.criterion else name
+        return document.contents.present, document.contents.rating if name == document.criterion else name
 
     def scores(self, side: int) -> NDArray[np.float64] | None:
         """[S] the scores of one of the criteria in the current state, None where they are not known."""

@@ -58,5 +58,5 @@ class Criteria(QDialog):
         setting = context_of(document.analysis, document.removed, document.task)
         reason = unavailable(criterion, setting)
         if reason is None:
-            return sentence(criterion.cost(setting, document.choices).message)
+            return sentence(criterion.cost(setting, document.contents.choices).message)
         return self.tr("Not available. {reason}").format(reason=sentence(reason))

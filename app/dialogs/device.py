@@ -101,7 +101,7 @@ class DeviceDialog(FormDialog):
         self.form.addRow(self.looking)
         self.default = CheckBox(self.tr("Begin with this device from now on"))
         self.form.addRow(self.default)
-        self._watch.told.connect(self.show_devices)
+        self._watch.updated.connect(self.show_devices)
         self._clock = QTimer(self, interval=REFRESH)
         self._clock.timeout.connect(self._watch.look)
         self._clock.start()

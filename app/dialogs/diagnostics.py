@@ -89,7 +89,7 @@ def facts(window: WindowApi) -> str:
             ("data", document.task.title if document.task is not None else "none"),
             ("target", f"{target.runtime}, {target.precision}, {target.threads} threads, batch {target.batch}"),
             ("states", f"{len(document.states)}, present {document.contents.present}"),
-            ("criterion", document.rating),
+            ("criterion", document.contents.rating),
         ]
 
     sections = {

@@ -24,7 +24,8 @@ Aspects = frozenset[Aspect]
 class _Watch:
     """A view's method, the aspects that it shows, and those that it failed to show."""
 
-    take: Any  # weakref.WeakMethod: a view that is gone needs no words
+    # weakref.WeakMethod: a view that is gone needs no words.
+    take: Any
     shown: Aspects
     owed: Aspects = frozenset()
 

@@ -180,6 +180,11 @@ class Contents:
         return self.locked if self.analysis is None else with_their_blocks(self.analysis, self.locked)
 
     @property
+    def last_export(self) -> Exported | None:
+        """The last file written of the current state."""
+        return self.exports.get(self.present)
+
+    @property
     def masks(self) -> PlanMasks:
         """What is decided of each structure, as edits of the plan take it."""
         return PlanMasks(removed=self.removed, marked=self.marked, locked=self.barred, by_hand=self.by_hand)

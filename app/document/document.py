@@ -41,9 +41,7 @@ from .job_state import (
     CurvePoint,
     EngineState,
     FolderReceipt,
-    GateCurve,
     JobView,
-    KeptTraining,
     Receipt,
     TrainingCurve,
     UnfinishedJob,
@@ -146,36 +144,6 @@ class Document(QObject):
         return self.contents.selection
 
     @property
-    def hovered(self) -> int:
-        """The structure under the mouse, -1 for none."""
-        return self.contents.hovered
-
-    @property
-    def compared(self) -> tuple[Side | None, Side | None]:
-        """The two models that are compared, None for the original and for what is present."""
-        return self.contents.compared
-
-    @property
-    def training(self) -> TrainingCurve:
-        """The curve of the running or last recovery."""
-        return self.contents.training
-
-    @property
-    def gates(self) -> GateCurve:
-        """Of the masks that are learned, or were last."""
-        return self.contents.gates
-
-    @property
-    def kept(self) -> KeptTraining | None:
-        """A recovery that was cancelled and can be gone on with, None for none."""
-        return self.contents.kept
-
-    @property
-    def receipt(self) -> Receipt | FolderReceipt | None:
-        """Of what was written last, None while none is shown."""
-        return self.contents.receipt
-
-    @property
     def absent(self) -> str:
         """Why the model can only be looked at, "" where it can be worked on."""
         return self.contents.absent
@@ -238,16 +206,6 @@ class Document(QObject):
         return self.scores if self.scores is not None or self.partial is None else self.partial.scores
 
     @property
-    def choices(self) -> Choices:
-        """Choices about the scores; those of the criterion itself where nothing else was chosen."""
-        return self.contents.choices
-
-    @property
-    def rating(self) -> str:
-        """What scores are known by: criterion and choices."""
-        return self.contents.rating
-
-    @property
     def curves(self) -> Curves | None:
         """Sensitivity of the current state, as far as it was measured; None where nothing was."""
         return self.contents.curves.get((self.contents.present, self.contents.rating))
@@ -266,16 +224,6 @@ class Document(QObject):
     def locked(self) -> Mask:
         """[S] protected by the user."""
         return self.contents.locked
-
-    @property
-    def barred(self) -> Mask:
-        """[S] what cannot be marked: it is locked, or a block around something that is."""
-        return self.contents.barred
-
-    @property
-    def by_hand(self) -> Mask:
-        """[S] decided by hand: suggested plans leave these as they are."""
-        return self.contents.by_hand
 
     @property
     def original_costs(self) -> Costs | None:
@@ -322,11 +270,6 @@ class Document(QObject):
         first = self.metric(self.original)
         return first is None or first.percent
 
-    @property
-    def last_export(self) -> Exported | None:
-        """The last file written of the current state."""
-        return self.contents.exports.get(self.contents.present)
-
     # Jobs and history, as views show them.
 
     def job_about(self, what: object) -> JobView | None:
@@ -341,22 +284,7 @@ class Document(QObject):
     @property
     def curve(self) -> tuple[CurvePoint, ...]:
         """Points of the running or last recovery."""
-        return tuple(self.training.points)
-
-    @property
-    def undo_text(self) -> str:
-        """What undo takes back, "" for nothing."""
-        return self.history.undo_text
-
-    @property
-    def redo_text(self) -> str:
-        """What redo does again, "" for nothing."""
-        return self.history.redo_text
-
-    @property
-    def clean(self) -> bool:
-        """Nothing changed since the project was saved."""
-        return self.history.clean
+        return tuple(self.contents.training.points)
 
     # What a person chooses.
 
@@ -373,7 +301,7 @@ class Document(QObject):
 
     def hover(self, structure: int) -> None:
         """The structure under the mouse, -1 for none."""
-        if structure != self.hovered:
+        if structure != self.contents.hovered:
             self.contents.hovered = structure
             self.announce(Aspect.HOVER)
 
@@ -409,14 +337,14 @@ class Document(QObject):
         """Rate structures by another rule; choices that it leaves no room for are dropped."""
         if name != self.criterion:
             self.contents.criterion = name
-            self.contents.choices = allowed(name, self.choices)
+            self.contents.choices = allowed(name, self.contents.choices)
             self.revision += 1
             self.announce(Aspect.SCORES)
             self.want_scores()
 
     def set_choices(self, choices: Choices, ranking: Ranking) -> None:
         """Choose how scores are made from weights or gradients, and what competes by them."""
-        if choices != self.choices or ranking is not self.contents.ranking:
+        if choices != self.contents.choices or ranking is not self.contents.ranking:
             self.contents.choices, self.contents.ranking = allowed(self.criterion, choices), ranking
             self.revision += 1
             self.announce(Aspect.SCORES)
@@ -501,7 +429,7 @@ class Document(QObject):
         """A training got on."""
         if self.contents.next_curve is not None:
             self.begin_curve(self.contents.next_curve)
-        self.training.add(point)
+        self.contents.training.add(point)
 
     def adopt(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Show another model."""
@@ -633,7 +561,7 @@ class Document(QObject):
 
     def take_gates(self, gates: LearnedGates) -> None:
         """Gates of masks that are learned; views show them with the job's progress."""
-        self.gates.add(gates)
+        self.contents.gates.add(gates)
 
     def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:
         """Scores of a state arrived."""
@@ -689,7 +617,7 @@ class Document(QObject):
 
     def saved(self, folder: str, place: int) -> None:
         """A project was written, as the history stood at that place."""
-        self.history.mark_clean(place)
+        self.history.clean_place = place
         self.say(self.tr("Saved in {folder}").format(folder=folder))
         # Every saved project comes through here, so it becomes a recent one.
         self.project.emit(folder, "")

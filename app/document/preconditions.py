@@ -91,12 +91,12 @@ def has_selection(document: Document) -> str:
 
 def can_undo(document: Document) -> str:
     """There is a step to undo."""
-    return "" if document.undo_text else say("There is nothing to undo.")
+    return "" if document.history.undo_text else say("There is nothing to undo.")
 
 
 def can_redo(document: Document) -> str:
     """There is a step to redo."""
-    return "" if document.redo_text else say("There is nothing to redo.")
+    return "" if document.history.redo_text else say("There is nothing to redo.")
 
 
 def target_is_reachable(document: Document) -> str:
@@ -109,7 +109,7 @@ def target_is_reachable(document: Document) -> str:
 
 def needs_sensitivity(document: Document) -> str:
     """The sensitivity of the current state is neither known nor being measured."""
-    if document.job_about(("sensitivity", document.contents.present, document.rating)) is not None:
+    if document.job_about(("sensitivity", document.contents.present, document.contents.rating)) is not None:
         return say("Sensitivity is already being measured.")
     known = document.curves
     return say("Already measured. See the Sensitivity tab.") if known is not None and known.finished else ""

@@ -11,7 +11,7 @@ from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.tasks.protocol import Metric
 
 HALF = 0.5
-"""The share at which one number stands for a whole curve."""
+"""The share at which one number represents a whole curve."""
 
 
 @dataclass(frozen=True, slots=True)

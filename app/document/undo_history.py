@@ -56,6 +56,7 @@ class UndoHistory:
         parents: For each entry the place at which it was done.
         position: The present place.
         latest: Where redo leads from places that were left by going back.
+        clean_place: The place that is saved, None for none.
     """
 
     def __init__(self) -> None:
@@ -63,13 +64,19 @@ class UndoHistory:
         self.entries: list[Entry] = []
         self.parents: list[int] = []
         self.position = 0
-        self._clean: int | None = 0
+        self.clean_place: int | None = 0
         self.latest: dict[int, int] = {}
 
     def push(self, entry: Entry) -> None:
         """Add a step at the present place; steps that were undone there stay as a branch of their own."""
         place, last = self.position, self.entries[self.position - 1] if self.position else None
-        if last is not None and entry.fold and entry.fold == last.fold and self._clean != place and self._is_end(place):
+        if (
+            last is not None
+            and entry.fold
+            and entry.fold == last.fold
+            and self.clean_place != place
+            and self._is_end(place)
+        ):
             self.entries[place - 1] = Entry(entry.text, last.before, entry.after, entry.fold)
             return
         self.entries.append(entry)
@@ -128,30 +135,21 @@ class UndoHistory:
         self.parents.clear()
         self.latest.clear()
         self.position = 0
-        self._clean = 0
-
-    def mark_clean(self, place: int | None) -> None:
-        """Remember that this place is saved; None for none of them."""
-        self._clean = place
+        self.clean_place = 0
 
     def spoil(self) -> None:
         """Something that no step shows was made: no place is the saved one any more."""
-        self.mark_clean(None)
+        self.clean_place = None
 
     def take(self, other: "UndoHistory") -> None:
         """Become another history, as it was read from a disk."""
         self.entries, self.parents, self.latest = list(other.entries), list(other.parents), dict(other.latest)
-        self.position, self._clean = other.position, other.clean_place
-
-    @property
-    def clean_place(self) -> int | None:
-        """The place that is saved, None for none."""
-        return self._clean
+        self.position, self.clean_place = other.position, other.clean_place
 
     @property
     def clean(self) -> bool:
         """True where nothing was changed since the last save."""
-        return self._clean == self.position
+        return self.clean_place == self.position
 
     @property
     def undo_text(self) -> str:
@@ -181,4 +179,4 @@ class UndoHistory:
         self.parents = [max(parent - 1, 0) for parent in self.parents]
         self.position = max(self.position - 1, 0)
         self.latest = {place - 1: ahead - 1 for place, ahead in self.latest.items() if place and ahead > 1}
-        self._clean = self._clean - 1 if self._clean and (self._clean > 1 or alone) else None
+        self.clean_place = self.clean_place - 1 if self.clean_place and (self.clean_place > 1 or alone) else None

@@ -96,7 +96,16 @@ class CostEstimator:
         self._document = document
         self._took: dict[str, Took] = {}
         self._model: Analysis | None = None
-        self._earlier: dict[str, dict[int, Took]] = _earlier_times()
+        # What steps took in earlier sessions, by method and machine, and the model's size.
+        kept: dict[str, dict[str, list[float]]] = settings.value(TIMES, {})
+        found: dict[str, dict[int, Took]] = {}
+        for name, sizes in kept.items():
+            # Another version may have written it, or a hand changed it.
+            with suppress(ValueError, TypeError, AttributeError):
+                found[name] = {int(size): (float(work), float(took)) for size, (work, took) in sizes.items()}
+        self._earlier: dict[str, dict[int, Took]] = {
+            name: {size: took for size, took in by.items() if min(took) > 0} for name, by in found.items()
+        }
         self._memory: dict[str, tuple[Analysis, Memory]] = {}
         self.free_of: Callable[[str], float] = lambda _device: UNKNOWN
         self._trials: tuple[object, object, int] = (None, None, 0)
@@ -369,17 +378,6 @@ class CostEstimator:
         left = 1.0 if known is None else 1 - known.tried / cost.trials
         need = 2 * SINGLE * state.parameters + self._batch() * self._activations(state).peak
         return Estimate(cost.trials * left, cost.seconds * left, need)
-
-
-def _earlier_times() -> dict[str, dict[int, Took]]:
-    """What steps took in earlier sessions, as far as that can be read: by method and machine, and model's size."""
-    kept: dict[str, dict[str, list[float]]] = settings.value(TIMES, {})
-    found: dict[str, dict[int, Took]] = {}
-    for name, sizes in kept.items():
-        # Another version may have written it, or a hand changed it.
-        with suppress(ValueError, TypeError, AttributeError):
-            found[name] = {int(size): (float(work), float(took)) for size, (work, took) in sizes.items()}
-    return {name: {size: took for size, took in by.items() if min(took) > 0} for name, by in found.items()}
 
 
 def say(text: str) -> str:

@@ -106,7 +106,7 @@ class Supervisor:
     connected: bool = True
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until it is stopped."""
         while self.running:
             self.turn()
         self.client.close()
@@ -239,7 +239,7 @@ class _EngineThread(QThread):
         self.supervisor = Supervisor(client, lambda kind, *arguments: self.said.emit(kind, arguments))
 
     def run(self) -> None:
-        """Serve until told to stop (in the new thread)."""
+        """Serve until it is stopped (in the new thread)."""
         self.supervisor.run()
 
 

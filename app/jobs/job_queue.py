@@ -146,7 +146,7 @@ class QueuedJob:
         self.tells = self.tells or whole
         if code in TRAINING and not self.trained[2]:
             self.recent.clear()
-        # Once a job has told its share of the whole, the progress of a single step says less.
+        # Once a job has sent its share of the whole, the progress of a single step says less.
         if whole or not self.tells:
             # Note how far it is, of the whole or of its stage: the speed of one stage says nothing of another one.
             if not whole and progress.total != self.stage:

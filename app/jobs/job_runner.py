@@ -348,38 +348,35 @@ class JobRunner(QObject):
         job = self._take(number)
         if job is not None and not job.dropped:
             with self.document.messages.job(job.id, job.title):
-                self._take_result(job, result)
+                document, took = self.document, time.monotonic() - job.turn
+                self.estimator.learn(job.method, job.work * job.part, took)
+                if job.method == "recover":
+                    document.contents.kept = None
+                words = self.tr("Finished: {job}").format(job=job.title)
+                if not job.background and took >= WORTH_A_LINE:
+                    document.note(f"{words}, {duration(took)}")
+                if job.method in SUPERSEDED:
+                    self._superseded.clear()
+                if not attempt(partial(job.apply, result)):
+                    # The code that waits for the result hears of it, and all views show the present contents.
+                    error = SecateurError("job.result", "The result could not be shown. Open the model again.")
+                    document.fail(error)
+                    if job.otherwise is not None:
+                        attempt(partial(job.otherwise, error))
+                    document.announce(*Aspect)
+                    words = self.tr("Failed: {job}").format(job=job.title)
+                elif job.then is not None:
+                    attempt(job.then)
+                # What was asked for while another model was open would be done to this one.
+                for one in self.queue.jobs():
+                    if one.contents is not document.contents and one.method not in COMPUTES_WITH and not one.dropped:
+                        if not one.background and one.method not in OF_A_MODEL:
+                            cancelled = self.tr("Cancelled: {job}. Another model was opened.")
+                            document.say(cancelled.format(job=one.title))
+                        self.drop([one])
+                if not job.background:
+                    self.ended.emit(words, took)
         self._resume_background()
-
-    def _take_result(self, job: QueuedJob, result: Any) -> None:
-        document, took = self.document, time.monotonic() - job.turn
-        self.estimator.learn(job.method, job.work * job.part, took)
-        if job.method == "recover":
-            document.contents.kept = None
-        words = self.tr("Finished: {job}").format(job=job.title)
-        if not job.background and took >= WORTH_A_LINE:
-            document.note(f"{words}, {duration(took)}")
-        if job.method in SUPERSEDED:
-            self._superseded.clear()
-        if not attempt(partial(job.apply, result)):
-            # The code that waits for the result hears of it, and all views show the present contents.
-            error = SecateurError("job.result", "The result could not be shown. Open the model again.")
-            document.fail(error)
-            if job.otherwise is not None:
-                attempt(partial(job.otherwise, error))
-            document.announce(*Aspect)
-            words = self.tr("Failed: {job}").format(job=job.title)
-        elif job.then is not None:
-            attempt(job.then)
-        # What was asked for while another model was open would be done to this one.
-        for one in self.queue.jobs():
-            if one.contents is not document.contents and one.method not in COMPUTES_WITH and not one.dropped:
-                if not one.background and one.method not in OF_A_MODEL:
-                    cancelled = self.tr("Cancelled: {job}. Another model was opened.")
-                    document.say(cancelled.format(job=one.title))
-                self.drop([one])
-        if not job.background:
-            self.ended.emit(words, took)
 
     @Slot(object, object)
     def _on_failed(self, number: int, error: SecateurError) -> None:
@@ -504,7 +501,7 @@ class JobRunner(QObject):
 
     @Slot()
     def _tell_progress(self) -> None:
-        points, gates = len(self.document.training.points), self.document.gates.latest
+        points, gates = len(self.document.contents.training.points), self.document.contents.gates.latest
         fresh, self._told = points != self._told, points
         closing, self._gates = gates is not self._gates, gates
         self._publish(*((Aspect.CURVE,) if fresh else ()), *((Aspect.GATES,) if closing else ()))

@@ -67,7 +67,7 @@ class ModelJobs(DocumentJobs):
     def show(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Show a model that a job has opened, and read or measure what belongs to it."""
         document = self._document
-        drafts = document.analysis is not None and not document.clean and not document.engine.place
+        drafts = document.analysis is not None and not document.history.clean and not document.engine.place
         left = document.model_name if drafts else ""
         self.adopt(model, spec)
         self.asked = None
@@ -198,10 +198,10 @@ class DeviceWatch(QObject):
         known: The last answer.
 
     Signals:
-        told: tuple of Device in the engine's order, the CPU first.
+        updated: tuple of Device in the engine's order, the CPU first.
     """
 
-    told = Signal(object)
+    updated = Signal(object)
 
     def __init__(self, runner: JobRunner) -> None:
         """Ask the engine that a runner has."""
@@ -228,7 +228,7 @@ class DeviceWatch(QObject):
     def _on_finished(self, ticket: int, result: Any) -> None:
         if ticket == self._asked:
             self._asked, self.known = 0, result
-            self.told.emit(result)
+            self.updated.emit(result)
 
     @Slot(object, object)
     def _on_failed(self, ticket: int, _error: object) -> None:

@@ -100,9 +100,9 @@ class PlanJobs(DocumentJobs):
     def score(self) -> None:
         """Rate the structures of the current state, unless that is known or under way; no other scores are needed."""
         document, queue = self._document, self._runner.queue
-        wanted = (document.contents.present, document.rating)
+        wanted = (document.contents.present, document.contents.rating)
         others = [job for job in queue.jobs() if job.method == "score" and job.about not in (wanted, *self._compared)]
-        self._rate(document.criterion, document.choices, document.rating)
+        self._rate(document.criterion, document.contents.choices, document.contents.rating)
         follow = next((job.then for job in others if job.then is not None), None)
         if follow is not None and (scoring := queue.about(wanted)) is not None:
             # A plan that waits for scores takes those of the criterion that is chosen now.
@@ -304,7 +304,7 @@ class SensitivityJobs(DocumentJobs):
     def start(self) -> None:
         """Measure the current state; goes on where a run stopped."""
         document = self._document
-        state, rating = document.contents.present, document.rating
+        state, rating = document.contents.present, document.contents.rating
         found = Curves(self._runner.estimator.sensitivity().trials)
 
         def arrived(trials: tuple[Any, ...]) -> None:
@@ -326,7 +326,7 @@ class SensitivityJobs(DocumentJobs):
             document.criterion,
             SHARES,
             None,
-            document.choices,
+            document.contents.choices,
             about=("sensitivity", state, rating),
             arrived=arrived,
         )

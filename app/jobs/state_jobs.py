@@ -48,7 +48,7 @@ class StateJobs(DocumentJobs):
         count = int(contents.marked.sum())
         plan = replace(
             contents.intent(),
-            choices=document.choices,
+            choices=document.contents.choices,
             lose=document.goal.lose / 100,
             search=0 if contents.is_searched else None,
         )

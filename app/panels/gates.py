@@ -170,9 +170,9 @@ class GatesPanel(QWidget):
             "gates",
             title,
             "gates",
-            shown=lambda: document.gates.latest is not None,
+            shown=lambda: document.contents.gates.latest is not None,
             widget=lambda: self.curves,
-            table=lambda: gates_table(document.gates.points),
+            table=lambda: gates_table(document.contents.gates.points),
         )
         words = self.tr("Masks learn which structures stay, together with the weights. Their gates appear here.")
         empty = EmptyState(self.tr("Learned masks"), words, self.tr("Target shape..."))
@@ -215,7 +215,7 @@ class GatesPanel(QWidget):
 
     def refresh(self) -> None:
         """Show curves and numbers again."""
-        gates = self.document.gates
+        gates = self.document.contents.gates
         self._stack.setCurrentIndex(int(gates.latest is not None))
         if gates.latest is not None:
             self.curves.show_points(gates.points, gates.latest.steps)
@@ -242,7 +242,7 @@ class GatesPanel(QWidget):
         self._share_room()
 
     def _share_room(self) -> None:
-        gates, roomy = self.document.gates.latest, self.width() >= px(ROOMY)
+        gates, roomy = self.document.contents.gates.latest, self.width() >= px(ROOMY)
         count = 0 if gates is None else len(gates.counts)
         for place, (name, cells) in enumerate(zip(self.names, self.numbers, strict=True)):
             name.setVisible(place < count)
@@ -252,7 +252,7 @@ class GatesPanel(QWidget):
             head.setVisible(roomy or column not in SPARE)
 
     def _show_job(self) -> None:
-        learning, latest = self.document.learned_gates is not None, self.document.gates.latest
+        learning, latest = self.document.learned_gates is not None, self.document.contents.gates.latest
         if latest is not None:
             if not learning and latest.step >= latest.steps:
                 words = self.tr("All {1} steps are done, and what stays is chosen. Dashed: how many should be open.")

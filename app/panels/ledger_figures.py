@@ -85,7 +85,7 @@ def ledger_figures(document: Document) -> dict[str, Figure]:
         where = say("ledger", "masked, not cut yet")
     if planned:
         where = say("ledger", "plan")
-    titles, exported = _titles(), document.last_export
+    titles, exported = _titles(), document.contents.last_export
     before, now = BYTES * original.parameters, BYTES * plan.parameters
     source = say("ledger", "predicted")
     if exported is not None and exported.format == "onnx" and not planned:

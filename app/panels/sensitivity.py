@@ -444,7 +444,7 @@ class SensitivityPanel(QWidget):
 
     def _job(self) -> JobView | None:
         """That measures what is shown; another state's is not meant."""
-        return self.document.job_about(("sensitivity", self.document.contents.present, self.document.rating))
+        return self.document.job_about(("sensitivity", self.document.contents.present, self.document.contents.rating))
 
     def _show_progress(self) -> None:
         """How far it is, and what can be done."""

@@ -216,7 +216,7 @@ class StateStrip(Card):
             self._show("plan", "done", self.tr("done"))
         else:
             self._show("plan", "todo", self.tr("nothing marked"))
-        exported = document.last_export
+        exported = document.contents.last_export
         if exported is None:
             self._show("exported", "todo", self.tr("not yet"))
         else:

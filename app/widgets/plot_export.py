@@ -43,7 +43,8 @@ class Table:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.names)
         for row in zip(*self.columns, strict=True):
-            values = [value.item() if hasattr(value, "item") else value for value in row]  # as Python writes numbers
+            # As Python writes numbers.
+            values = [value.item() if hasattr(value, "item") else value for value in row]
             writer.writerow(["" if isinstance(value, float) and value != value else value for value in values])
         return out.getvalue()
 

@@ -20,7 +20,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
 from ..text.format import MINUS, three_digits
-from ..theme import Tokens, ink, px, score_colour, score_colours, tokens
+from ..theme import ink, px, score_colour, score_colours, tokens
 from .painting import WIDTH, padlock, paint_band, paint_focus
 
 DECIMALS = ((0.5, 2), (0.05, 3), (0.005, 4), (0.001, 5))
@@ -198,12 +198,37 @@ class ScoreMap(QWidget):
         painter, look, grid = QPainter(self), tokens(), self.grid()
         colours = score_colours(self.fractions)
         if grid[1] < PLAIN:
-            self._paint_plain(painter, look, grid, colours)
+            # Thousands of small cells as one image: each drawn by itself would take longer than a frame.
+            columns, side = grid
+            states = np.array(self.states)
+            colours[states == "marked"] = _rgb(look.marked)
+            colours[(states == "removed") | np.isnan(self.fractions)] = _rgb(look.line)
+            rows = math.ceil(len(colours) / columns)
+            pixels = np.tile(np.array(_rgb(look.panel), np.uint8), (rows * columns, 1))
+            pixels[: len(colours)] = colours
+            image = QImage(pixels.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
+            painter.drawImage(QRectF(0, 0, columns * side, rows * side), image)
         else:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             images = self._images if len(self._images) == len(self.states) else [None] * len(self.states)
             for number, state in enumerate(self.states):
-                self._paint_cell(painter, look, self.cell(number, grid), state, colours[number], images[number])
+                where, image = self.cell(number, grid), images[number]
+                colour = QColor(*map(int, colours[number])) if state != "removed" else QColor(look.line)
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(colour)
+                if state == "removed":
+                    painter.setBrush(Qt.BrushStyle.NoBrush)
+                    painter.setPen(QPen(colour, 1))
+                painter.drawRoundedRect(where.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
+                if image is not None and state != "removed":
+                    painter.drawImage(where.adjusted(FRAME, FRAME, -FRAME, -FRAME), image)
+                if state == "marked":
+                    painter.setBrush(Qt.BrushStyle.NoBrush)
+                    painter.setPen(QPen(QColor(look.marked), 1.5))
+                    painter.drawRoundedRect(where.adjusted(0.75, 0.75, -0.75, -0.75), 2, 2)
+                    painter.drawLine(QLineF(where.bottomLeft(), where.topRight()))
+                elif state == "locked":
+                    padlock(painter, where.center(), ink(colour.name()), min(1.0, where.width() / (2 * WIDTH)))
         if 0 <= self.current < len(self.states):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(look.accent if self.hasFocus() else look.text), 2))
@@ -211,41 +236,6 @@ class ScoreMap(QWidget):
         if self._banding and self._press is not None:
             paint_band(painter, QRectF(self._press, self._end).normalized())
         paint_focus(painter, self)
-
-    def _paint_plain(
-        self, painter: QPainter, look: Tokens, grid: tuple[int, float], colours: NDArray[np.uint8]
-    ) -> None:
-        """Thousands of small cells as one image, marked ones in the colour of marks."""
-        columns, side = grid
-        states = np.array(self.states)
-        colours[states == "marked"] = _rgb(look.marked)
-        colours[(states == "removed") | np.isnan(self.fractions)] = _rgb(look.line)
-        rows = math.ceil(len(colours) / columns)
-        pixels = np.tile(np.array(_rgb(look.panel), np.uint8), (rows * columns, 1))
-        pixels[: len(colours)] = colours
-        image = QImage(pixels.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
-        painter.drawImage(QRectF(0, 0, columns * side, rows * side), image)
-
-    @staticmethod
-    def _paint_cell(
-        painter: QPainter, look: Tokens, where: QRectF, state: str, rgb: NDArray[np.uint8], image: QImage | None
-    ) -> None:
-        colour = QColor(*map(int, rgb)) if state != "removed" else QColor(look.line)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour)
-        if state == "removed":
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(colour, 1))
-        painter.drawRoundedRect(where.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
-        if image is not None and state != "removed":
-            painter.drawImage(where.adjusted(FRAME, FRAME, -FRAME, -FRAME), image)
-        if state == "marked":
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(QColor(look.marked), 1.5))
-            painter.drawRoundedRect(where.adjusted(0.75, 0.75, -0.75, -0.75), 2, 2)
-            painter.drawLine(QLineF(where.bottomLeft(), where.topRight()))
-        elif state == "locked":
-            padlock(painter, where.center(), ink(colour.name()), min(1.0, where.width() / (2 * WIDTH)))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """A click or a rubber band begins."""

@@ -128,7 +128,8 @@ class TopRow(QObject):
         super().__init__(view)
         self._view = view
         self._row: QPersistentModelIndex | None = None
-        self._hidden = 0.0  # of the row's height
+        # How much of the row is scrolled away, as a share of its height.
+        self._hidden = 0.0
         theme().changing.connect(self._note_top)
         theme().changed.connect(self._scroll_back)
 

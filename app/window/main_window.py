@@ -439,7 +439,7 @@ class MainWindow(QMainWindow):
             self.absence.refresh()
             self.receipt.refresh()
         if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:
-            self.setWindowModified(not self.document.clean)
+            self.setWindowModified(not self.document.history.clean)
 
     def _show_first_tab(self) -> None:
         """What is opened begins with the trade-off; with data comes the baseline check, without a model its history."""

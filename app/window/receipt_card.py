@@ -66,7 +66,7 @@ class ReceiptCard(Card):
 
     def refresh(self) -> None:
         """Show the receipt that is out; the window calls it, as the dispatcher passes over hidden views."""
-        receipt, document = self._document.receipt, self._document
+        receipt, document = self._document.contents.receipt, self._document
         if receipt is None:
             return self.hide()
         match receipt:
@@ -110,21 +110,21 @@ class ReceiptCard(Card):
 
     @Slot()
     def _open_folder(self) -> None:
-        if self._document.receipt is not None:
-            place = _place(self._document.receipt)
+        if self._document.contents.receipt is not None:
+            place = _place(self._document.contents.receipt)
             folder = place if place.is_dir() else place.parent
             if not (folder.is_dir() and QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))):
                 self._document.tell(self.tr("No program opens the folder {0}.").format(folder))
 
     @Slot()
     def _copy_path(self) -> None:
-        if self._document.receipt is not None:
-            QGuiApplication.clipboard().setText(str(_place(self._document.receipt)))
+        if self._document.contents.receipt is not None:
+            QGuiApplication.clipboard().setText(str(_place(self._document.contents.receipt)))
             self._document.tell(self.tr("Path copied."))
 
     @Slot()
     def _copy_command(self) -> None:
-        receipt = self._document.receipt
+        receipt = self._document.contents.receipt
         if receipt is None:
             return
         command = receipt.command if isinstance(receipt, FolderReceipt) else command_line(receipt.exported)

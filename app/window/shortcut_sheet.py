@@ -7,7 +7,7 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..commands.actions import MORE_KEYS
-from ..commands.command import CONTEXT, Command, say
+from ..commands.command import CONTEXT, say
 from ..commands.registry import COMMANDS, MENUS
 from ..dialogs.window_api import WindowApi
 from ..widgets.labels import label
@@ -44,7 +44,18 @@ class ShortcutSheet(QDialog):
                 if room - filled < min(SLACK, len(commands) - begun):
                     column, filled = _column(columns), 0
                 part = commands[begun : begun + room - filled]
-                _section(column, menu, part, again=begun > 0)
+                title = say("{menu}, continued").format(menu=say(menu)) if begun else say(menu)
+                column.addWidget(label(title, "heading"))
+                form = QFormLayout()
+                form.setVerticalSpacing(5)
+                form.setHorizontalSpacing(10)
+                for one in part:
+                    shortcuts = (one.shortcut, MORE_KEYS.get(one.id, ""))
+                    native = QKeySequence.SequenceFormat.NativeText
+                    keys = label(", ".join(QKeySequence(key).toString(native) for key in shortcuts if key))
+                    keys.setObjectName(KEYS)
+                    form.addRow(keys, label(say(one.title)))
+                column.addLayout(form)
                 filled, begun = filled + len(part), begun + len(part)
         # Align the titles of all menus.
         # Only then are widths those of the font that is shown.
@@ -67,19 +78,3 @@ def _column(columns: QHBoxLayout) -> QVBoxLayout:
     columns.addLayout(column)
     columns.setAlignment(column, Qt.AlignmentFlag.AlignTop)
     return column
-
-
-def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: bool) -> None:
-    """Shortcuts of a menu, or the rest of them."""
-    column.addWidget(label(say("{menu}, continued").format(menu=say(menu)) if again else say(menu), "heading"))
-    form = QFormLayout()
-    form.setVerticalSpacing(5)
-    form.setHorizontalSpacing(10)
-    for one in commands:
-        shortcuts = (one.shortcut, MORE_KEYS.get(one.id, ""))
-        keys = label(
-            ", ".join(QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText) for k in shortcuts if k)
-        )
-        keys.setObjectName(KEYS)
-        form.addRow(keys, label(say(one.title)))
-    column.addLayout(form)

@@ -118,7 +118,7 @@ STEPS = (
         ),
         "primary",
         "file.export_onnx",
-        lambda document: isinstance(document.receipt, Receipt),
+        lambda document: isinstance(document.contents.receipt, Receipt),
     ),
 )
 

@@ -1,1 +1,1 @@
-"""The engine process beside the window: client, worker, and the wire between them."""
+"""The engine process of a window: client, worker, and the wire between them."""

@@ -83,4 +83,4 @@ ON_THE_WAY: Mapping[str, Any] = MappingProxyType(
         for kind in (Baseline, LearnedGates, PartialScores, SearchedPlan, SensitivityPoint, State, Trial)
     }
 )
-"""What a job may tell before it ends (`Progress.made`, `Progress.so_far`), by the name that stands before it."""
+"""Types of what a job may send before it ends (`Progress.made`, `Progress.so_far`), by their names."""

@@ -106,7 +106,8 @@ class EngineClient:
         process, self._process = self._process, None
         if process is not None:
             process.close(request(Close()), timeout)
-            while self.poll() is not None:  # What it said before is about calls that have no caller any more.
+            # What it said before is about calls that have no caller any more.
+            while self.poll() is not None:
                 pass
 
 

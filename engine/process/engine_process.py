@@ -68,7 +68,8 @@ class EngineProcess:
 
     def send(self, data: bytes) -> None:
         """Hand a message on, also to a process that has died."""
-        with contextlib.suppress(OSError, ValueError):  # It died: `ended` tells.
+        # A process that has died reports by `ended`.
+        with contextlib.suppress(OSError, ValueError):
             self._wire.send(data)
 
     def close(self, goodbye: bytes, timeout: float) -> None:

@@ -44,7 +44,7 @@ class Close(Struct, tag="close", frozen=True):
 
 
 class Quiet(Struct, tag="quiet", frozen=True):
-    """Keep progress back, or no longer: nobody listens at the moment."""
+    """Keep progress back while no window listens, or send it again."""
 
     on: bool
 
@@ -115,8 +115,10 @@ def read_arguments(method: Callable[..., Any], arguments: tuple[Raw, ...]) -> tu
 
 def _parameters(method: Callable[..., Any]) -> dict[str, Any]:
     """Name -> type of what a method takes besides its session."""
-    function: Callable[..., Any] = getattr(method, "func", method)  # of a partial, in which the session stands already
-    hints = get_type_hints(function, localns={"Session": object})  # which some modules know to type checkers alone
+    # A partial holds the session already: its function has the types.
+    function: Callable[..., Any] = getattr(method, "func", method)
+    # Some modules import `Session` for type checkers alone.
+    hints = get_type_hints(function, localns={"Session": object})
     return {name: hints.get(name, Any) for name in inspect.signature(method).parameters}
 
 
@@ -156,7 +158,7 @@ def read_event(data: bytes | bytearray, result: Callable[[int], Any]) -> Ready |
 
     Args:
         data: The message.
-        result: Number of a call -> type of its result; raises KeyError for one that nobody waits for.
+        result: Number of a call -> type of its result; raises KeyError for a call that is not under way.
 
     Raises:
         WireError: It is no message of this version; a result alone that is not what was declared is a `Failed`.
@@ -194,7 +196,8 @@ def _read_result(event: _Finished, kind: Any) -> Finished | Failed:
 
 
 def _untag(one: _Tagged) -> Any:
-    from .answers import ON_THE_WAY  # Here, for a window that starts needs it for nothing.
+    # Imported here: a window starts without the types of results.
+    from .answers import ON_THE_WAY
 
     return _decode_checked(one.value, ON_THE_WAY[one.kind])
 
@@ -234,13 +237,13 @@ def _check_sentences(value: Any) -> None:
 
 @functools.cache
 def _fields_with_sentences(kind: type) -> tuple[str, ...]:
-    """The fields of a dataclass in which sentences may stand."""
+    """The fields of a dataclass that may hold sentences."""
     return tuple(name for name, one in _hints(kind).items() if _holds_sentences(one))
 
 
 @functools.cache
 def _holds_sentences(kind: Any, inside: frozenset[Any] = frozenset()) -> bool:
-    """Whether a sentence may stand in a value of a declared type; `inside` is what is being looked through already."""
+    """Whether a value of a declared type may hold a sentence; `inside` is what is being looked through already."""
     if kind is Message:
         return True
     if kind in inside:

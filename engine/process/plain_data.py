@@ -42,7 +42,8 @@ def encode(value: Any) -> bytes:
     try:
         try:
             return _ENCODER.encode(value)
-        except UnicodeEncodeError:  # a file's name that is no UTF-8
+        except UnicodeEncodeError:
+            # A file's name that is no UTF-8.
             builtins = msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=_encode_odd)
             return _ENCODER.encode(msgspec.msgpack.Ext(NAMES, _INSIDE_ENCODER.encode(_encodable(builtins))))
     except RecursionError as error:
@@ -97,7 +98,8 @@ def _as_steps(array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
     if array.dtype.kind not in "iu" or array.nbytes < LONG or size == 1 or not array.dtype.isnative:
         return "", array
     flat = array.reshape(-1).view(f"i{size}")
-    steps = np.diff(flat, prepend=flat.dtype.type(0))  # it wraps around, and so does the sum
+    # It wraps around, and so does the sum.
+    steps = np.diff(flat, prepend=flat.dtype.type(0))
     low, high = int(steps.min()), int(steps.max())
     for how, length in STEPS.items():
         if 0 < length < size and np.iinfo(how).min <= low and high <= np.iinfo(how).max:
@@ -123,7 +125,7 @@ _INSIDE_ENCODER = msgspec.msgpack.Encoder(enc_hook=lambda odd: odd.extension)
 
 
 def _encode_odd(value: Any) -> Any:
-    """As `_plain`; what is no builtin stands as the bytes that it is encoded to."""
+    """As `_plain`; what is no builtin becomes the bytes that it is encoded to."""
     plain = msgspec.msgpack.Ext(ENCODED, bytes(value)) if isinstance(value, msgspec.Raw) else _plain(value)
     return memoryview(_ENCODER.encode(plain)) if isinstance(plain, msgspec.msgpack.Ext) else plain
 
@@ -143,7 +145,7 @@ def _encodable(value: Any) -> Any:
 
 
 _CODE_AT = {0xC7: 2, 0xC8: 3, 0xC9: 5, **dict.fromkeys(range(0xD4, 0xD9), 1)}
-"""First byte of an extension of msgpack -> where its code stands."""
+"""First byte of an extension of msgpack -> position of its code."""
 
 
 @functools.lru_cache(maxsize=256)

@@ -64,7 +64,8 @@ class Wire:
         return found
 
     def _read(self, size: int) -> bytearray:
-        data = bytearray(size)  # zeros take no memory before they are written over
+        # Zeros take no memory before they are written over.
+        data = bytearray(size)
         left = memoryview(data)
         while left:
             count = self.source.readinto(left)  # type: ignore[attr-defined]

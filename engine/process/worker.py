@@ -86,8 +86,9 @@ class Outbox:
             event, self._waiting = self._waiting, None
             try:
                 data = event_bytes(event)
-            except (TypeError, OverflowError) as error:  # It alone is not told; what follows is, and the job's result.
-                sys.stderr.write(f"Progress of call {event.call} cannot be told: {error}\n")
+            except (TypeError, OverflowError) as error:
+                # Only this is left out; later progress and the result are sent.
+                sys.stderr.write(f"Progress of call {event.call} cannot be sent: {error}\n")
             else:
                 self._wire.send(data)
 
@@ -153,7 +154,8 @@ class Inbox:
                 sys.stderr.write(f"{error}\n")
                 os._exit(GARBLED)
             except (EOFError, OSError):
-                os._exit(0)  # The window is gone: nobody waits for the running job.
+                # The window is gone, so the job has no reader.
+                os._exit(0)
 
     def _take(self, asked: Request) -> None:
         if isinstance(asked, Call):
@@ -184,7 +186,8 @@ def serve(session: Served, inbox: Inbox, outbox: Outbox) -> None:
 def _send(outbox: Outbox, event: Finished | Failed) -> None:
     try:
         outbox.send(event)
-    except (TypeError, OverflowError) as error:  # the result is no plain data
+    except (TypeError, OverflowError) as error:
+        # The result is no plain data.
         outbox.send(Failed(event.call, unexpected(error)))
 
 
@@ -194,7 +197,8 @@ def _answer(session: Served, asked: Asked, outbox: Outbox) -> Finished | Failed:
         return Finished(number, run(session, asked, outbox))
     except SecateurError as error:
         return Failed(number, lack_of_memory(error) or error)
-    except BaseException as error:  # Also the SystemExit of a user's code: it ends the call, not the engine.
+    except BaseException as error:
+        # Also the SystemExit of a user's code: it ends the call, not the engine.
         return Failed(number, lack_of_memory(error) or unusable(error) or unexpected(error))
 
 
@@ -239,7 +243,8 @@ def connect() -> Wire:
 def main() -> None:
     """Serve until the window closes the pipe or says goodbye."""
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the window, which then stops us.
+    # Ctrl-C in a terminal is for the window, which then stops us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     step_behind(BEHIND)
     wire = connect()
     outbox = Outbox(wire)

@@ -93,7 +93,8 @@ def write_bundle(
                         check(token)
                         hashed.update(data)
                         member.write(data)
-                if hashed.hexdigest() != file.stem:  # whoever gets the bundle could not open it
+                # Whoever gets the bundle could not open it.
+                if hashed.hexdigest() != file.stem:
                     raise damaged_weights(file, history.owner(file.stem), f"sha256 {hashed.hexdigest()}")
     except OSError as error:
         raise not_written(path, error) from error

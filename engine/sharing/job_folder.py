@@ -233,7 +233,8 @@ def _companions(source: Path, role: Role) -> tuple[Path, ...]:
         found = (source.with_name(name) for name in TOKENIZER_NOTES)
         return tuple(file for file in found if file.is_file())
     if source.suffix.lower() == ".onnx":
-        from ..sources.onnx_file import data_files  # loads torch
+        # Loads torch.
+        from ..sources.onnx_file import data_files
 
         return data_files(source)
     return ()
@@ -248,13 +249,15 @@ def _copy_code(file: Path, copies: Path, bases: dict[Path, Path]) -> Path:
         bases: Folder that modules are imported from -> where it is copied to; added to.
     """
     modules = own_modules(file)
-    base = min(modules.values(), key=lambda one: len(one.parts))  # each of them has the file below it
+    # Each of them has the file below it.
+    base = min(modules.values(), key=lambda one: len(one.parts))
     folder = bases.setdefault(base, copies / f"{len(bases)}-{base.name}" if bases else copies)
     for module in modules:
         target = folder / module.relative_to(base)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(module, target)
-    if str(base) not in import_places(file)[0]:  # modules come from the root of the project
+    # Modules come from the root of the project.
+    if str(base) not in import_places(file)[0]:
         (folder / ROOT_MARKERS[0]).touch()
     return folder / file.relative_to(base)
 

@@ -108,7 +108,8 @@ def _require_possible(state: State, folder: Path) -> None:
         if state.recovery is None or not all("step" in point for point in state.curve):
             raise ValueError("no settings, or a point of the curve without a step")
         require_possible(state.recovery)
-        msgspec.msgpack.encode(to_plain(state))  # no whole number is longer than its readers take
+        # No whole number is longer than its readers take.
+        msgspec.msgpack.encode(to_plain(state))
         if not _is_finite(msgspec.to_builtins((state.curve, state.metrics, state.timings))):
             raise ValueError("NaN or infinity")
     except (SecateurError, LookupError, ValueError, TypeError, OverflowError) as error:

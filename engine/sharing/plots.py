@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 WIDE, SMALL = (680, 320), (470, 240)
-"""Sizes of a plot that stands alone and of one of a pair: about those that it is seen at, so that words keep theirs."""
+"""Sizes of a single plot and of one of a pair, close to those on the page: else its words would be scaled."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 16, 44
 SERIES = 4
 """Colours of several lines in one plot."""
@@ -24,7 +24,7 @@ class Dot:
         low: Pixels of the lower end of its error bar.
         high: Of the upper end; the same as `low` for none.
         title: What a pointer on it shows.
-        label: Words beside it, "" for none.
+        label: Its words, "" for none.
         label_x: Where they begin or end.
         label_y: Their base line.
         anchor: "start" or "end".
@@ -126,7 +126,7 @@ class Axes:
 def scatter(
     title: str, x_title: str, y_title: str, points: Sequence[Given], size: tuple[int, int] = WIDE
 ) -> Plot | None:
-    """Points with error bars and labels that do not lie on each other; None without a finite one."""
+    """Points with error bars and labels that do not overlap; None without a finite one."""
     points = [one for one in points if math.isfinite(one.x) and math.isfinite(one.y)]
     if not points:
         return None
@@ -204,9 +204,9 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def _dots(points: Iterable[Given], axes: Axes, of_lines: bool = False) -> Iterable[Dot]:
-    """The points; labels stand at the side where there is room, pushed apart from the top down.
+    """The points; labels go to the side where there is room, pushed apart from the top down.
 
-    Those of ends of lines stand above these where there is room at their side alone.
+    Labels of ends of lines go above the line where only its own side has room.
     """
     taken: list[tuple[float, float, float]] = []
     for one in sorted(points, key=lambda point: -point.y):

@@ -1,4 +1,4 @@
-"""What a project's folder is made of, beside its weights; and what of somebody else's a save would replace there."""
+"""The files of a project's folder besides its weights, and which files of others a save would replace there."""
 
 from collections.abc import Generator
 from contextlib import contextmanager, suppress

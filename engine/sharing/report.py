@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of the original beside that of the result, and how it is known."""
+    """A number of the original and of the result, and how it is known."""
 
     title: str
     before: str
@@ -108,9 +108,9 @@ class Facts:
         summary: What came out, a sentence each.
         goal: The verdict on the goal, "" where there was none.
         goal_met: Whether it was met, None where that is open.
-        figures: Original beside result.
+        figures: Original against result.
         states: All states.
-        baselines: Beside the result.
+        baselines: What the result is compared with.
         verdict: Was it worth it, a sentence each.
         steps: The way to the result.
         layers: Widths before and after; () where the recipe does not say them.
@@ -147,7 +147,7 @@ class Facts:
     script: str
 
 
-def tradeoffs(history: StateHistory, last: State, beside: Sequence[Baseline]) -> list[Plot]:
+def tradeoffs(history: StateHistory, last: State, baselines: Sequence[Baseline]) -> list[Plot]:
     """The metric against the MACs, and against the latency at the place where the result was timed last.
 
     Without learned masks: their metric is that of the cut to come, their costs are those of the whole model.
@@ -156,15 +156,15 @@ def tradeoffs(history: StateHistory, last: State, beside: Sequence[Baseline]) ->
     first = metric_of(original)
     states = [one for one in history.states.values() if one.kind is not StateKind.MASKED]
     judged = [one for one in states if (m := metric_of(one)) is not None and m.like(first)]
-    if first is None or len(judged) + len(beside) < 2:
+    if first is None or len(judged) + len(baselines) < 2:
         return []
     whole = max(original.macs, 1)
     place = last.timings[-1].target.place if last.timings else ()
     timed = [one for one in judged if _at(one, place) is not None]
-    others = [one for one in beside if _at(one, place) is not None]
+    others = [one for one in baselines if _at(one, place) is not None]
     room = SMALL if len(timed) + len(others) > 1 else WIDE
     share = "MACs of one sample, % of the original"
-    found = [_plot(judged, beside, last, lambda one: 100 * one.macs / whole, share, room)]
+    found = [_plot(judged, baselines, last, lambda one: 100 * one.macs / whole, share, room)]
     if room is SMALL:
         title = f"latency, ms ({where(last.timings[-1])})"
         found.append(_plot(timed, others, last, lambda one: _at(one, place) or 0.0, title, room))
@@ -173,14 +173,14 @@ def tradeoffs(history: StateHistory, last: State, beside: Sequence[Baseline]) ->
 
 def _plot(
     states: Sequence[State],
-    beside: Sequence[Baseline],
+    baselines: Sequence[Baseline],
     last: State,
     cost: Callable[[State | Baseline], float],
     x_title: str,
     room: tuple[int, int],
 ) -> Plot | None:
     points: list[Given] = []
-    metric = metric_of(states[0]) if states else beside[0].metric
+    metric = metric_of(states[0]) if states else baselines[0].metric
     assert metric is not None
     scale = 100 if metric.percent else 1
     for one in states:
@@ -190,7 +190,7 @@ def _plot(
         title = f"{KINDS[one.kind]} {one.id}: {metric_value(found)}"
         assert found is not None
         points.append(Given(cost(one), scale * found.value, kind, title, scale * found.error, label))
-    for other in beside:
+    for other in baselines:
         title = f"{other.title}: {metric_value(other.metric)}"
         value, error = scale * other.metric.value, scale * other.metric.error
         points.append(Given(cost(other), value, "baseline", title, error, other.title))
@@ -206,7 +206,8 @@ def _at(one: State | Baseline, place: tuple[object, ...]) -> float | None:
 def recovery_curve(one: State, original: State) -> Curve | None:
     """The losses and the metric of a recovery by step; None where nothing was noted."""
     losses = [(point["step"], point["loss"]) for point in one.curve if "loss" in point and "step" in point]
-    metric = next((m for m in one.metrics if m.split is Split.VAL), None)  # what a recovery looks at
+    # A recovery is led by the val split.
+    metric = next((m for m in one.metrics if m.split is Split.VAL), None)
     scale = 100 if metric is not None and metric.percent else 1
     found = [(p["step"], scale * p["metric"]) for p in one.curve if "metric" in p and "step" in p]
     name = f"{metric.name}, {metric.split}{', %' if metric.percent else ''}" if metric is not None else "metric"
@@ -356,10 +357,10 @@ def _metric_change(first: Metric, last: Metric) -> str:
     better = step > 0 if first.higher_is_better else step < 0
     which = "better" if better else "worse"
     within = " That is within the standard error." if error and abs(step) <= scale * error else ""
-    told = "the same as" if not step else f"{which} than"
+    compared = "the same as" if not step else f"{which} than"
     values = f"{metric_value(last)} against {metric_value(first)}"
     return (
-        f"{first.name} on the {first.split} split is {told} the original's: {values} "
+        f"{first.name} on the {first.split} split is {compared} the original's: {values} "
         f"({words}{margin if error else ''}{unit}, {sample_size(last)}).{within}"
     )
 
@@ -473,7 +474,8 @@ def render(facts: Facts) -> str:
     """Facts as HTML; every word in them is escaped."""
     from markupsafe import Markup
 
-    style = Markup(_text(STYLE))  # Ours, not a user's: it stands in the page as it is.
+    # The style sheet is ours: nothing in it has to be escaped.
+    style = Markup(_text(STYLE))
     return _environment().get_template(TEMPLATE).render(facts=facts, style=style).lstrip()
 
 
@@ -502,7 +504,8 @@ def this_machine() -> str:
 
 @cache
 def _environment() -> "jinja2.Environment":
-    import jinja2  # Slow to import, and a session rarely writes a report.
+    # Slow to import, and a session rarely writes a report.
+    import jinja2
 
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),

@@ -34,7 +34,7 @@ def save_recipe(session: Session, state: str, path: str) -> tuple[str, ...]:
 
 
 def save_script(session: Session, state: str, path: str) -> tuple[str, ...]:
-    """Write the Python script of a state, with a file of marks beside it where they are many; what was written."""
+    """Write the Python script of a state, with a file of marks next to it where they are many; what was written."""
     return tuple(map(str, write_script(Path(absolute_to(Path.cwd())(path)), session_recipe(session, state))))
 
 
@@ -72,7 +72,7 @@ def save_project(session: Session, folder: str, state: str, token: CancelToken =
         token: Cancels.
 
     Raises:
-        OpenError: Another project lies there, and what it has would be lost; or another process works in it.
+        OpenError: Another project is there and would be lost; or another process works in it.
     """
     location, target = session.location, Path(folder).expanduser().absolute()
     held = location.holds(folder)

@@ -42,7 +42,8 @@ def allocation_budget(name: str, held: int | None) -> Generator[None]:
     try:
         with budget:
             yield
-    except Exception as error:  # as the library wrapped it
+    except Exception as error:
+        # As the library wrapped it.
         if budget.exceeded is None or budget.exceeded is error:
             raise
         raise budget.exceeded from error

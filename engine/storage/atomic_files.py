@@ -32,7 +32,8 @@ def staged_write(path: Path) -> Generator[Path]:
         temporary = Path(name)
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # else the name may outlive a power cut and the content not
+            # Else the name may outlive a power cut and the content not.
+            os.fsync(file.fileno())
         # `mkstemp` makes files for this user alone; a written one has the rights of any new file. The umask can only
         # be read by setting another one.
         mask = os.umask(0o077)
@@ -78,7 +79,7 @@ def copy(source: Path, path: Path, token: CancelToken) -> Job[None]:
 
 
 def free(path: Path) -> Path:
-    """A name beside `path` that nothing has yet: itself, else with a number."""
+    """A name in the folder of `path` that nothing has yet: itself, else with a number."""
     names = (path, *(path.with_name(f"{path.stem} {number}{path.suffix}") for number in range(2, 1000)))
     return next(name for name in names if not name.exists())
 
@@ -94,7 +95,8 @@ def removed_unless_finished(*paths: Path) -> Generator[None]:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                with contextlib.suppress(OSError):  # nothing is there, or the folder is none
+                # Nothing is there, or the folder is none.
+                with contextlib.suppress(OSError):
                     path.unlink()
         raise
 

@@ -101,12 +101,14 @@ def _lock_file(handle: int) -> Generator[None]:
     stopped (Ctrl+Z) as it wrote, as it is waited for no longer than `PATIENCE`.
     """
     with contextlib.suppress(ImportError, OSError):
-        import fcntl  # not on Windows
+        # There is no such lock on Windows.
+        import fcntl
 
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go with the file
+                # The lock goes with the open file.
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > end:

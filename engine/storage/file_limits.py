@@ -106,7 +106,7 @@ def check_special(path: Path, error: type[SecateurError] = OpenError) -> None:
 
 
 def disk_size(path: Path) -> int:
-    """Bytes of a file that lie on disk: the holes of a sparse file do not count. Raises OSError."""
+    """Bytes that a file takes on disk: the holes of a sparse file do not count. Raises OSError."""
     found = path.stat()
     blocks: int = getattr(found, "st_blocks", 0)  # Windows and some network file systems do not tell
     if blocks or not found.st_size or not hasattr(os, "SEEK_DATA"):

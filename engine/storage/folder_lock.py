@@ -1,7 +1,7 @@
 """A lock on a session's or project's folder that the system lets go when its process ends, however it ends.
 
 The system's own lock (`filelock`), and not a file with a process id: ids are used again, and after `kill -9` such a
-file says nothing. Beside it lies a record of who holds the folder: it names that process to whoever has to wait, and
+file says nothing. A record next to it says who holds the folder: it names that process to whoever has to wait, and
 as it stays when the process was killed and goes when the folder was released in order, it tells how the last one ended.
 """
 
@@ -32,8 +32,8 @@ moment."""
 PATIENCE = 15.0
 """Seconds that a process may take to end whose owner was killed: the engine of a window, the workers of a command."""
 LOOKS, LOOK = 20, 0.001
-"""How often, and how many seconds apart, a lock is tried that nobody says to hold: `taken` holds it for a moment, and
-who takes it has not said so yet, or has just let go."""
+"""How often, and how many seconds apart, a lock is tried that has no record of a holder: `taken` holds it for a moment,
+and who takes it has not written the record yet, or has just let go."""
 RECORD = 10_000
 """Bytes of a record at most."""
 PROGRAM = "secateur"
@@ -82,7 +82,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path, name: str = WINDOW, holder: Holder | None = None) -> None:
-        """Name the files; nothing is locked yet. `holder` is what others are told, this process by default."""
+        """Name the files; nothing is locked yet. `holder` is what others read, this process by default."""
         self.path = folder / name
         self.record = folder / f"{name}.json"
         self._holder = holder
@@ -115,7 +115,7 @@ class FolderLock:
         """Lock the folder (made where it is not there); False where another process holds it.
 
         Args:
-            looks: How often it is tried while nobody says to hold it.
+            looks: How often it is tried while no record names a holder.
 
         Raises:
             OSError: The folder cannot be written.
@@ -147,13 +147,17 @@ class FolderLock:
     def release(self, clean: bool = True) -> None:
         """Let go; `clean` removes the files, so that the folder counts as closed in order, and goes if it is empty."""
         if self.held:
-            with suppress(OSError):  # somebody has removed the folder
+            # Somebody has removed the folder.
+            with suppress(OSError):
                 if clean:
                     self.record.unlink(missing_ok=True)
-                    if sys.platform != WINDOWS:  # there it goes by itself, and no open file can be removed
-                        self.path.unlink(missing_ok=True)  # whoever has opened it meanwhile sees that it is gone
+                    # Windows removes it by itself, and lets nothing remove an open file.
+                    if sys.platform != WINDOWS:
+                        # Whoever has opened it meanwhile sees that it is gone.
+                        self.path.unlink(missing_ok=True)
             self._lock.release()
-            with suppress(OSError):  # not empty
+            # A folder with something in it stays.
+            with suppress(OSError):
                 for one in self._made if clean else ():
                     one.rmdir()
 
@@ -183,7 +187,8 @@ class FolderLock:
         try:
             while not self.take():
                 holder, own = self.holder, self._holder or this_process()
-                ours = holder is not None and (holder.host, holder.pid) == (own.host, own.pid)  # an engine before
+                # An engine of this window that ran before is waited for, although its window lives.
+                ours = holder is not None and (holder.host, holder.pid) == (own.host, own.pid)
                 if (holder is not None and holder.alive and not ours) or time.monotonic() > end:
                     raise OpenError.saying(in_use(self.path.parent, holder))
                 yield Progress("Waiting for the previous engine process to end")
@@ -205,8 +210,8 @@ def in_use(folder: Path, holder: Holder | None) -> Message:
     template = (
         "{folder} is in use by {command} (process {pid} on {host}, since {since}). Wait until it ends, or stop it."
     )
-    told = {"command": holder.command, "pid": str(holder.pid), "host": holder.host, "since": _time(holder.since)}
-    return Message("session.in_use", template, {"folder": str(folder)} | told)
+    words = {"command": holder.command, "pid": str(holder.pid), "host": holder.host, "since": _time(holder.since)}
+    return Message("session.in_use", template, {"folder": str(folder)} | words)
 
 
 def _time(since: str) -> str:

@@ -49,7 +49,8 @@ def relative_to(folder: Path) -> Change:
     def change(path: str) -> str:
         try:
             return Path(os.path.relpath(path, folder.resolve())).as_posix()
-        except ValueError:  # Another drive.
+        except ValueError:
+            # On another drive there is no relative path.
             return Path(path).as_posix()
 
     return change
@@ -59,7 +60,8 @@ def require_no_links(folder: Path) -> None:
     """Raise OpenError where a part of a project, or of a job, leads out of its folder: that would be written to."""
     base = os.path.realpath(folder)
     for path in folder.iterdir() if folder.is_dir() else ():
-        nowhere = path.is_symlink() and not path.exists()  # or in a circle
+        # A link to nothing, or one in a circle.
+        nowhere = path.is_symlink() and not path.exists()
         outside = nowhere or not Path(os.path.realpath(path)).is_relative_to(base)
         if PROJECT_PARTS.fullmatch(path.name) and outside:
             template = "{path} is a link that leads out of the folder. Put what it leads to in its place."
@@ -74,7 +76,7 @@ def inside(path: Path, folders: Sequence[Path]) -> Path:
         folders: Those that the user named.
 
     Raises:
-        OpenError: It lies in none of them.
+        OpenError: It is in none of them.
     """
     found = path.resolve()
     if not any(found.is_relative_to(folder.resolve()) for folder in folders):

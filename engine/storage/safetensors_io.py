@@ -56,7 +56,7 @@ class MappedCheckpoint:
     """The tensors of some safetensors files.
 
     Attributes:
-        tensors: By name; they are read from the files where something reads them. Nobody may write to them.
+        tensors: By name; they are read from the files where something reads them. They are read-only.
     """
 
     def __init__(self, files: Iterable[Path]) -> None:
@@ -110,7 +110,8 @@ class MappedCheckpoint:
     def release(self) -> None:
         """Give back the memory of all that was read; what is read again comes from the files."""
         for one in self._maps:
-            if hasattr(one, "madvise"):  # not on Windows, which gives pages back by itself
+            # Not on Windows, which gives pages back by itself.
+            if hasattr(one, "madvise"):
                 one.madvise(mmap.MADV_DONTNEED)
 
     @contextmanager

@@ -59,7 +59,8 @@ def _number(value: Any) -> Any:
 def _writable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):  # a name of a file may hold bytes that are no UTF-8; JSON cannot
+    # A name of a file may hold bytes that are no UTF-8; JSON cannot.
+    if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):
         return {_writable(key): _writable(one) for key, one in cast("dict[Any, Any]", value).items()}

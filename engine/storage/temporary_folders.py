@@ -1,7 +1,7 @@
 """Temporary folders, which go when they are no longer needed: also those of a run that was killed, at the next start.
 
-Each holds a lock that the system lets go when its process ends. What lies there without a process is removed before the
-first new one is made.
+Each holds a lock that the system lets go when its process ends. Folders without a living process are removed
+before the first new one is made.
 """
 
 import os
@@ -25,7 +25,7 @@ class TemporaryFolder:
     """A new folder, held by this process until it is removed or kept.
 
     Attributes:
-        path: Where it lies.
+        path: Where it is.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,8 @@ class TemporaryFolder:
             while True:
                 self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
                 self._lock = FolderLock(self.path, LOCK)
-                if self._lock.take(looks=1):  # else another process took it for one that is left, and removes it
+                # Else another process took it for one that is left, and removes it.
+                if self._lock.take(looks=1):
                     break
         except OSError as error:
             template = (
@@ -49,7 +50,7 @@ class TemporaryFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def keep(self) -> Path:
-        """It is no longer temporary: nobody removes it; returns where it lies."""
+        """Let it stay after this process; returns its path."""
         self._lock.release()
         return self.path
 

@@ -32,7 +32,7 @@ class WeightStore:
     """A folder of weights.
 
     Attributes:
-        folder: Where the files lie.
+        folder: Of the files.
         bound: Bytes above which weights that no state needs are removed.
     """
 

@@ -112,7 +112,8 @@ def profiled_blocks(profile: str) -> list[BlockTime]:
     for event in json.loads(Path(profile).read_text(encoding="utf-8")):
         if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
             about = event["args"]
-            shapes = [*about["input_type_shape"], *about["output_type_shape"]]  # each as {"float": [1, 64]}
+            # Each as {"float": [1, 64]}.
+            shapes = [*about["input_type_shape"], *about["output_type_shape"]]
             sizes = [tuple(next(iter(one.values()), ())) for one in shapes]
             gathered.add(event["name"][: -len(KERNEL)], about["op_name"], sizes, event["dur"] * 1e-6)
     return gathered.blocks()
@@ -139,7 +140,8 @@ def in_turns(ready: Sequence[tuple[Run, float]], times: list[list[float]], secon
         The share that is done, after every round.
     """
     start, rounds, budget = time.perf_counter(), 0, seconds * len(ready)
-    gc.disable()  # a collection would count to the run that it happens in
+    # A collection would count to the run that it happens in.
+    gc.disable()
     try:
         while rounds < LEAST or time.perf_counter() - start < budget:
             for place in range(len(ready)):
@@ -187,7 +189,8 @@ def require_provider(name: str) -> None:
     """End where onnxruntime cannot compute with a provider."""
     import onnxruntime
 
-    library: Any = onnxruntime  # its types are not known
+    # The library has no type stubs.
+    library: Any = onnxruntime
     there = library.get_available_providers()
     if name not in there:
         sys.exit(f"onnxruntime has no {name}; it has {', '.join(there)}.")
@@ -205,12 +208,14 @@ def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     sys.stderr.write("\n")
     models: list[dict[str, Any]] = []
     for file, some in zip(files, times):
-        low, median, high = (float(value) * 1e3 for value in np.percentile(some, [10, 50, 90]))  # milliseconds a batch
+        # In milliseconds a batch.
+        low, median, high = (float(value) * 1e3 for value in np.percentile(some, [10, 50, 90]))
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         models.append(
             {"file": file.name, "sha256": digest, "median": median, "low": low, "high": high, "runs": len(some)}
         )
-    if options.provider == CPU:  # elsewhere the processor only waits
+    # Where another device computes, the processor only waits.
+    if options.provider == CPU:
         for one, run in zip(models, clocked):
             one["own"] = float(np.median(run.own)) * 1e3
     del ready, clocked, turns
@@ -239,7 +244,8 @@ def session_options(threads: int) -> Any:
     """Options of a session with pinned threads, quiet."""
     import onnxruntime
 
-    library: Any = onnxruntime  # its types are not known
+    # The library has no type stubs.
+    library: Any = onnxruntime
     wanted = library.SessionOptions()
     wanted.intra_op_num_threads, wanted.inter_op_num_threads, wanted.log_severity_level = threads, 1, 3
     # Threads that wait for work would take the cores from the model whose turn is next.
@@ -275,12 +281,14 @@ def _load_run(file: Path, given: Mapping[str, Any], options: argparse.Namespace)
     """A run of a file on the given inputs, or on random ones."""
     import onnxruntime
 
-    library: Any = onnxruntime  # its types are not known
+    # The library has no type stubs.
+    library: Any = onnxruntime
     wanted = session_options(options.threads)
     require_provider(options.provider)
     providers = [(options.provider, dict(options.option))]
     session = library.InferenceSession(str(file), wanted, providers=providers)
-    if options.provider not in session.get_providers():  # it goes on with the CPU and says nothing
+    # It goes on with the CPU and says nothing.
+    if options.provider not in session.get_providers():
         sys.exit(f"onnxruntime could not start {options.provider}; its own messages above say why.")
     first = [one.shape[0] for one in session.get_inputs() if one.shape]
     if all(isinstance(size, int) for size in first) and options.batch not in (first or [options.batch]):
@@ -301,7 +309,7 @@ def _provider_option(text: str) -> tuple[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the files that are named, or all beside this one."""
+    """Measure the files that are named, or all in this script's folder."""
     parser = argparse.ArgumentParser(description="Latency of ONNX files on this machine, as JSON.")
     here = Path(__file__).parent
     asked: dict[str, Any] = {}

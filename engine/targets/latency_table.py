@@ -189,7 +189,8 @@ def running_blocks(analysis: Analysis, table: LatencyTable, removed: Mask) -> ND
 
 def vanishing_blocks(analysis: Analysis, table: LatencyTable) -> NDArray[np.int64]:
     """[*, 2] (structure, fused block): fused blocks that vanish with a whole block."""
-    held: dict[str, list[int]] = {}  # by module, the fused blocks of it and of all modules in it
+    # By module, the fused blocks of it and of all modules in it.
+    held: dict[str, list[int]] = {}
     for number, home in enumerate(table.homes):
         parts = home.split(".")
         for depth in range(1, len(parts) + 1 if home else 0):
@@ -241,7 +242,8 @@ def savings(analysis: Analysis, table: LatencyTable, removed: Mask | None = None
     found: list[Saving] = []
     for one, plan, time in zip(sets, plans, times[1:].tolist(), strict=True):
         after = costs(analysis, plan)
-        if (after.parameters, after.macs) == (before.parameters, before.macs):  # what is left went with a whole block
+        # What is left went with a whole block.
+        if (after.parameters, after.macs) == (before.parameters, before.macs):
             continue
         saved, macs = int(times[0]) - time, 1 - after.macs / max(before.macs, 1)
         share = saved / max(int(times[0]), 1)
@@ -344,7 +346,8 @@ def fit(
     everything = np.arange(len(samples))
     coefficients, overhead = _fit_blocks(blocks, whole, everything)
     errors = list[float]()
-    for k in everything[1:]:  # each sample, predicted from all others
+    # Each sample, predicted from all others.
+    for k in everything[1:]:
         of_others, more = _fit_blocks(blocks, whole, np.delete(everything, k))
         each = (block.features[k] @ some for block, some in zip(blocks, of_others, strict=True))
         errors.append(float((float(sum(each)) + more) / whole[k]) - 1)
@@ -375,9 +378,11 @@ def _fit_blocks(
     blocks: list[FusedBlock], whole: NDArray[np.float64], known: NDArray[np.int64]
 ) -> tuple[list[NDArray[np.float64]], float]:
     """Coefficients [monomials] of each block and the overhead, in seconds, fitted to the samples `known` alone."""
-    from scipy import optimize  # Slow to import, and a session rarely measures latencies.
+    # Slow to import, and a session rarely measures latencies.
+    from scipy import optimize
 
-    library: Any = optimize  # its types are not known
+    # The library has no type stubs.
+    library: Any = optimize
     shared: dict[tuple[object, ...], list[FusedBlock]] = defaultdict(list)
     for block in blocks:
         shared[block.shape].append(block)
@@ -403,7 +408,8 @@ def _fit_line(sums: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[fl
     """(factor, overhead) between the sums of blocks and whole models, by least absolute relative errors."""
     features, weight = np.stack([sums, np.ones_like(sums)], axis=1) / whole[:, None], np.ones(len(whole))
     factor, overhead = 1.0, 0.0
-    for _ in range(20):  # iteratively reweighted: one disturbed sample must not bend the line
+    # Iteratively reweighted: one disturbed sample must not bend the line.
+    for _ in range(20):
         root = np.sqrt(weight)
         factor, overhead = np.linalg.lstsq(features * root[:, None], root, rcond=None)[0].tolist()
         weight = 1 / np.maximum(np.abs(features @ [factor, overhead] - 1), 0.01)
@@ -460,7 +466,8 @@ def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: ND
     monomials, count = _monomials(some[0], pattern, len(widths)), len(widths)
     odd = list[int]()
     for n, width in enumerate(widths):
-        axis = kept[:, width.axis]  # the whole width first: odd where it is no multiple of what all others are
+        # A width is odd where the whole is no multiple of the divisor that all narrower ones share.
+        axis = kept[:, width.axis]
         narrower = axis[axis < axis[0]]
         if narrower.size and int(axis[0]) % int(np.gcd.reduce(narrower)):
             odd.append(n)
@@ -482,7 +489,8 @@ def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> BlockWidth | N
         fits = (padded * column[0] == padded[0] * column[:, None]).all(axis=0) & (padded[0] > 0)
         if fits.any():
             return BlockWidth(int(np.flatnonzero(fits)[0]), padding)
-    least, most = kept[:, :-1], _pad(kept[:, :-1], MIXED)  # padded in some models only: the axis alone is known
+    # Padded in some models only: the axis alone is known.
+    least, most = kept[:, :-1], _pad(kept[:, :-1], MIXED)
     between = ((least <= column[:, None]) & (column[:, None] <= most)).all(axis=0) & (least != least[0]).any(axis=0)
     off = np.where(between, np.abs(most - column[:, None]).sum(axis=0), np.iinfo(np.int64).max)
     return BlockWidth(int(np.argmin(off)), MIXED) if between.any() else None

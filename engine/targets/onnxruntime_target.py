@@ -70,7 +70,8 @@ def feed_by(names: Sequence[str]) -> Callable[..., dict[str, NDArray[Any]]]:
     Arrays by name are the file's inputs of that name, those by position its inputs in order; numbers and flags are part
     of the file. It raises TypeError where arrays are missing or too many.
     """
-    spelled = {re.sub(r"\W|^(?=\d)", "_", name): name for name in names}  # as arguments can be called in Python
+    # As arguments can be called in Python.
+    spelled = {re.sub(r"\W|^(?=\d)", "_", name): name for name in names}
 
     def feed(*inputs: Any, **named: Any) -> dict[str, NDArray[Any]]:
         given = {spelled.get(name, name): one for name, one in named_arrays(named)}

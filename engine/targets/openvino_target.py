@@ -46,7 +46,8 @@ class OpenVino:
         def take(inputs: Inputs) -> Run:
             request: Any = _compile(core, model, options, inputs).create_infer_request()
             request.infer(_feed_for(model, inputs))
-            return request.infer  # with what it was given: nothing is copied again
+            # With what it was given: nothing is copied again.
+            return request.infer
 
         return take
 
@@ -114,7 +115,8 @@ def library() -> Any:
     Importing it tells its makers, unless its module for that is not there: our user was not asked.
     https://docs.openvino.ai/2026/about-openvino/additional-resources/telemetry.html
     """
-    missing: Any = None  # what Python takes for a module that cannot be found
+    # What Python takes for a module that cannot be found.
+    missing: Any = None
     telemetry: Any = sys.modules.setdefault(TELEMETRY, missing)
     try:
         return import_module("openvino")

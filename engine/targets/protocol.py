@@ -246,7 +246,8 @@ def without_addresses(value: Plain) -> Plain:
             changed[name] = new
     if not changed:
         return value
-    import msgspec  # the window starts without it
+    # The window starts without it.
+    import msgspec
 
     return msgspec.structs.replace(value, **changed) if isinstance(value, msgspec.Struct) else replace(value, **changed)  # type: ignore[type-var]
 
@@ -260,7 +261,8 @@ def _addresses(value: Any) -> Iterator[str]:
 
 def _fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass or a struct; none of anything else."""
-    import msgspec  # the window starts without it
+    # The window starts without it.
+    import msgspec
 
     if isinstance(value, msgspec.Struct):
         return {name: getattr(value, name) for name in value.__struct_fields__}

@@ -219,7 +219,8 @@ def target_over_ssh(spec: TargetSpec, address: Address, provider: str = "", opti
     """
     device = provider_device(provider, options)
     runtime = TargetSpec().runtime
-    machine = f"{address.title}:{address.port}" if address.port else address.title  # boards behind one gateway differ
+    # Boards behind one gateway differ.
+    machine = f"{address.title}:{address.port}" if address.port else address.title
     return replace(spec, runtime=runtime, machine=machine, device=device, address=str(address))
 
 
@@ -239,7 +240,8 @@ def measure_over_ssh(
         SecateurError: As `bench_over_ssh` and `check_bench`; the machine sends something else.
     """
     there = read_address(target.address)
-    named = ("--name", target.machine)  # as it was asked for: many boards may have one host name
+    # As it was asked for: many boards may have one host name.
+    named = ("--name", target.machine)
     words = ("--seconds", f"{target.seconds:g}", *provider_arguments(target.device), *(("--blocks",) if blocks else ()))
     with temporary_folder() as place:
         folder, names = place / "bench", [str(number) for number in range(len(files))]

@@ -141,7 +141,8 @@ def quietest(
         found = yield from measure()
         after = yield from speed()
         attempts += 1
-        slower = max(before, after) / usual - 1  # the machine may have become slow in between
+        # The machine may have become slow in between.
+        slower = max(before, after) / usual - 1
         if best is None or slower < least:
             best, least = found, slower
         if slower <= CALM:

@@ -38,7 +38,8 @@ def cache_of(model: nn.Module, tokens: Tensor) -> Any:
         try:
             with model_state_restored(model), torch.inference_mode():
                 cache = getattr(model(tokens, use_cache=True), name, None)
-        except Exception as error:  # whatever the model's own code raises
+        except Exception as error:
+            # Whatever the model's own code raises.
             template = "The model does not run on a prompt of {tokens} tokens: {error}"
             raise SecateurError("target.prompt", template, tokens=tokens.shape[1], error=str(error)) from error
     if not getattr(cache, "layers", None):

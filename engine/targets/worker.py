@@ -57,7 +57,8 @@ def profile_model(job: dict[str, Any]) -> Job[dict[str, Any]]:
 
     turns = (one for _, one in timing_rounds(ready, math.inf, target.device))
     calm = yield from quietest_rounds(turns, len(ready) * target.seconds, usual, job["patience"])
-    turns.close()  # it holds the models, which must be gone before the runtime loads one again
+    # The generator holds the models, which must be gone before the runtime loads one again.
+    turns.close()
     seen = join_rounds(calm)
     of_original, seconds = (undisturbed_seconds(*both) for both in zip(seen.times, seen.own, strict=True))
     original_wall, wall = (float(np.median(some)) for some in seen.times)

@@ -245,7 +245,7 @@ class Walker:
     def undo_all(self) -> int:
         """Back to the start; how many steps that was."""
         count = 0
-        while self.window.document.undo_text:
+        while self.window.document.history.undo_text:
             self.window.document.plan.undo()
             QApplication.processEvents()
             count += 1

@@ -29,7 +29,7 @@ def full(analysis: Analysis | None = None) -> StandIn:
     document.plan.mark(np.arange(45, 55), True)
     document.plan.lock([60], True)
     document.jobs = JOBS
-    document.training.points = [CurvePoint(n, 2.0 / (1 + n), 0.4 + 0.01 * n) for n in range(40)]
+    document.contents.training.points = [CurvePoint(n, 2.0 / (1 + n), 0.4 + 0.01 * n) for n in range(40)]
     document.note("SourceModel net")
     assert document.analysis is not None
     chosen = document.analysis.sets[2]

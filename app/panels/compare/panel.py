@@ -329,9 +329,11 @@ class ComparePanel(QWidget):
             self._show_runs([])
             return
         # What was chosen stays chosen, wherever the list of states and plans has it now.
-        wanted = [one or usual for one, usual in zip(document.compared, default_sides(document), strict=True)]
-        found = sides_of(document, document.compared[0])
-        found += tuple(s for s in sides_of(document, document.compared[1]) if not any(same(s, one) for one in found))
+        wanted = [one or usual for one, usual in zip(document.contents.compared, default_sides(document), strict=True)]
+        found = sides_of(document, document.contents.compared[0])
+        found += tuple(
+            s for s in sides_of(document, document.contents.compared[1]) if not any(same(s, one) for one in found)
+        )
         self._sides = found
         for box, want in zip(self.boxes, wanted, strict=True):
             with QSignalBlocker(box):

@@ -239,8 +239,8 @@ class InspectorPanel(Card):
         document, one, chosen = self.document, self._set(), self._chosen()
         # What is under the mouse, else what is selected, else the first of the set that stays.
         structures = chosen
-        if document.hovered >= 0:
-            structures = (document.hovered,)
+        if document.contents.hovered >= 0:
+            structures = (document.contents.hovered,)
         elif document.selection.structure < 0 and one is not None:
             left = np.flatnonzero(~(document.removed | document.marked)[one.structures])
             structures = (one.first + int(left[0]) if len(left) else one.first,)

@@ -267,7 +267,7 @@ def expect_text(document: Document, settings: RecoverySettings) -> str:
 
     Figures are those of a benchmark of the same kind of model and data; where none is, there are none.
     """
-    kept, trains = document.kept, settings.trains
+    kept, trains = document.contents.kept, settings.trains
     if trains and kept is not None and kept.state == document.contents.present:
         return kept_words(kept.done, kept.budget) + say("recovery", " The length may be another one.")
     if not trains and settings.repair is Repair.NONE:
@@ -307,7 +307,7 @@ def best_text(document: Document) -> str:
 
     "" before the first.
     """
-    points, original, recovered = document.curve, document.metric(document.original), document.training.state
+    points, original, recovered = document.curve, document.metric(document.original), document.contents.training.state
     known = [p for p in points if not math.isnan(p.metric)]
     if not known:
         return ""

@@ -95,14 +95,14 @@ class RatingOptions(Card):
     def refresh(self, _aspects: frozenset[Aspect] = SHOWN) -> None:
         """Show the criterion in use and what was chosen."""
         document, rule = self.document, CRITERIA[self.document.criterion]
-        choices, ranking = document.choices, document.contents.ranking
+        choices, ranking = document.contents.choices, document.contents.ranking
         self._title.setText(engine_words(rule.title))
         self.help["formula"].setText(self.tr("Score: {0}").format(engine_words(rule.formula)))
         self.help["paper"].setText(rule.paper)
         cost = ""
         if document.analysis is not None:
             setting = context_of(document.analysis, document.removed, document.task)
-            cost = sentence(unavailable(rule, setting) or rule.cost(setting, document.choices).message)
+            cost = sentence(unavailable(rule, setting) or rule.cost(setting, document.contents.choices).message)
         self.help["cost"].setText(cost)
         _show(self.combine, choices.combine, rule.combine, self.tr("as in the paper: {0}"), self.tr("not available"))
         _show(self.slices, choices.slices, rule.slices, self.tr("as in the paper: {0}"), self.tr("not available"))
@@ -120,7 +120,7 @@ class RatingOptions(Card):
     @Slot()
     def _set_choices(self) -> None:
         choices = replace(
-            self.document.choices,
+            self.document.contents.choices,
             combine=_choice(self.combine, Combine),
             slices=_choice(self.slices, Slices),
             normalise=_choice(self.normalise, Normalise),
@@ -186,13 +186,13 @@ class CriterionBox(ComboBox):
         document = self.document
         set_available(self, document.analysis is not None and not document.busy)
         # What is offered depends on these alone; the box is filled again only where one of them is another object.
-        known = (document.analysis, document.state, document.task, document.choices)
+        known = (document.analysis, document.state, document.task, document.contents.choices)
         same = all(one is other for one, other in zip(known, self._known, strict=True))
         if document.analysis is not None and not same:
             self._known = known
             with QSignalBlocker(self):
                 self.clear()
-                found = offers(document.analysis, document.removed, document.task, document.choices)
+                found = offers(document.analysis, document.removed, document.task, document.contents.choices)
                 for number, one in enumerate(found):
                     self.addItem(engine_words(one.criterion.title), one.criterion.name)
                     # What it computes, what that costs, and where it comes from; or why it is not available.

@@ -191,7 +191,7 @@ class TreePanel(Card):
 
     def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.SCORES}:
-            other = count_changes(self.document.choices, self.document.contents.ranking)
+            other = count_changes(self.document.contents.choices, self.document.contents.ranking)
             self.options.setText(f"\u2026 {other}" if other else "\u2026")
             words = self.tr("Score options, {0} changed").format(other) if other else self.tr("Score options")
             self.options.setAccessibleName(words)

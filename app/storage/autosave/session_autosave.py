@@ -178,7 +178,7 @@ class SessionAutosave(QObject):
         def take(kept: Remembered | None) -> None:
             if kept is not None and self.folder is not None and document.revision == revision:
                 self.resume(kept)
-                document.history.mark_clean(document.history.position)
+                document.history.clean_place = document.history.position
                 self.save()
             then()
 

@@ -114,7 +114,7 @@ class Remembered:
             history.entries, history.parents = history.entries[: lost[0]], history.parents[: lost[0]]
             history.latest = {place: ahead for place, ahead in history.latest.items() if ahead <= lost[0]}
             clean = None
-        history.mark_clean(clean)
+        history.clean_place = clean
         return replace(self, layout=Layout.of(analysis), now=at(self.now), history=history)
 
     def apply_to(self, contents: Contents, recovery: RecoverySettings) -> RecoverySettings:
@@ -301,7 +301,7 @@ def _take(kept: Remembered, record: dict[str, Any]) -> None:
             latest = {int(place): int(ahead) for place, ahead in record["latest"]}
             kept.now = _after(kept.now, record["now"])
             history.position, history.latest = position, latest
-            history.mark_clean(None if clean is None else int(clean))
+            history.clean_place = None if clean is None else int(clean)
         case _:
             _replay(kept, record)
 
@@ -323,7 +323,7 @@ def _replay(kept: Remembered, record: dict[str, Any]) -> None:
         case "go":
             kept.now = history.go(int(record["place"])) or kept.now
         case "clean":
-            history.mark_clean(None if record["place"] is None else int(record["place"]))
+            history.clean_place = None if record["place"] is None else int(record["place"])
         case _:
             pass
 

@@ -1,4 +1,4 @@
-"""Holds an engine process for a window elsewhere: goes on when the connection breaks, and keeps what is to be told.
+"""Holds an engine process for a window elsewhere: goes on when the connection breaks, and keeps unsent messages.
 
 Its own file because it is started as `python -m`, detached from the connection that asked for it (`relay.py`). One
 window at a time: who connects last is served. It loads no torch; it reads nothing of what window and engine say.
@@ -47,7 +47,7 @@ from .protocol import (
 from .remote_folders import HELD, SESSIONS, SOCKET, WRITTEN, engine_folder, inside_folder, look_at
 
 BACKLOG, HEAVY = 100, 1 << 18
-"""Messages that nobody has heard, and their bytes, from which on the engine keeps its progress back."""
+"""Messages without a receipt, and their bytes, from which on the engine keeps its progress back."""
 FORSAKEN = 7 * 24 * 3600.0
 """Seconds without a window after which the engine ends."""
 UNGREETED = 60.0
@@ -127,13 +127,14 @@ class Broker:
                     self._heard = time.monotonic()
 
     def _begin_anew(self) -> None:
-        """Another window goes on with what lies here: nothing that was said so far is for its ears."""
+        """Another window goes on with this engine; it gets nothing that was sent to the window before it."""
         self._former.add(self._birth)
         self._birth = uuid.uuid4().hex
         self._courier.hang_up()
         self._courier = self._new_courier()
         for link in self._links:
-            with contextlib.suppress(OSError):  # it has ended already
+            # It has ended already.
+            with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
 
     @property
@@ -228,7 +229,8 @@ class Broker:
 
         def may_go_on(_sent: int) -> bool:
             while courier.waiting > AHEAD:
-                if courier is not self._courier:  # another window has come, which waits for none of this
+                # Another window has come, which waits for none of this.
+                if courier is not self._courier:
                     return False
                 time.sleep(BREATH)
             return True
@@ -244,7 +246,7 @@ class Broker:
         courier.post(encode(FilesEnd(number, error)))
 
     def _limit_progress(self) -> None:
-        """Have the engine keep its progress back while nobody hears it."""
+        """Have the engine keep its progress back while no window takes it."""
         quiet = self._courier.waiting > BACKLOG or self._courier.weight > HEAVY
         if quiet != self._quiet and self._engine is not None:
             self._quiet = quiet
@@ -259,7 +261,8 @@ def main() -> None:
     held = (folder / HELD).open("a")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # Another one has begun meanwhile.
+    except OSError:
+        # Another one has begun meanwhile.
         return
     held.truncate(0)
     held.write(str(os.getpid()))

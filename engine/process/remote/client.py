@@ -181,7 +181,8 @@ class RemoteClient:
             while self.alive and self._courier.waiting and time.monotonic() < until:
                 time.sleep(0.01)
         self._closing.set()
-        for answer in [*self._answers.values()]:  # nobody has to wait for what does not come
+        # Threads that wait for an answer must not wait for the whole `ANSWER`.
+        for answer in [*self._answers.values()]:
             with contextlib.suppress(InvalidStateError):
                 answer.set_exception(self._no_answer())
         self._courier.hang_up()
@@ -191,7 +192,7 @@ class RemoteClient:
         self._thread = None
         self._abandon()
 
-    # Folders and files there; both wait, so they belong beside the interface.
+    # Folders and files there; both wait, so the interface calls them in another thread.
 
     def look(self, path: str) -> Seen:
         """What is at a path there, as `Look` takes it; raises SecateurError where that cannot be seen."""
@@ -243,7 +244,8 @@ class RemoteClient:
         future = self._answers[number] = Future()
         self._post(lambda: what)
         try:
-            if self._closing.is_set():  # too late for `close` to answer it
+            # Too late for `close` to answer it.
+            if self._closing.is_set():
                 raise self._no_answer()
             return future.result(ANSWER)
         except TimeoutError as error:
@@ -294,7 +296,7 @@ class RemoteClient:
                     self._connect()
                     known, waits = True, iter(WAITS)
                 except EngineLost as error:
-                    # Before the first connection a person waits for it: they are told, and decide.
+                    # Before the first connection a person waits for it, and decides what to do.
                     if not known or error.message.code in FINAL:
                         if self._process is not None:
                             self._process.kill()
@@ -303,7 +305,8 @@ class RemoteClient:
                         return
                 self._closing.wait(next(waits, WAITS[-1]))
         finally:
-            self._abandon()  # `close` may have done so while this thread still wrote
+            # `close` may have done so while this thread still wrote.
+            self._abandon()
 
     def _connect(self) -> None:
         """Serve one connection to its end.
@@ -411,13 +414,15 @@ class RemoteClient:
 
     def _abandon(self) -> None:
         """What is on its way here never comes."""
-        for home in [*self._coming.values()]:  # another thread may add to them, or take some away
+        # Another thread may add to them, or take some away.
+        for home in [*self._coming.values()]:
             home.abandon()
 
     def _bring_home(self, what: FileBegins | Part | FilesEnd) -> None:
         """Bring home what a call has written; it is finished once that is here."""
         event = self._written.get(what.number)
-        if event is None:  # It failed already.
+        # The call failed already: its files have no place.
+        if event is None:
             return
         home = self._coming[what.number]
         try:

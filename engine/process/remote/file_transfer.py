@@ -74,7 +74,7 @@ def send_parts(
 
 
 class StagedFiles:
-    """Files that come, in a folder of their own beside their place until all are whole.
+    """Files that come, in a temporary folder next to their place until all are whole.
 
     Attributes:
         folder: What has come; None before the first file, and after `drop`.
@@ -122,8 +122,8 @@ class StagedFiles:
 class Homecoming:
     """What one call writes on the other machine.
 
-    The other machine chooses no names here: what it sends lies in the file or folder that the user named, or beside it
-    under the same stem ("net.onnx", "net.onnx.data").
+    The other machine chooses no names here: what it sends becomes the file or folder that the user named, or one
+    next to it with the same stem ("net.onnx", "net.onnx.data").
 
     Attributes:
         place: File or folder that the user has named, absolute.

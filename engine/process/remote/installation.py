@@ -110,7 +110,7 @@ def can_install(error: SecateurError) -> bool:
 
 
 def python_there(address: Address) -> str:
-    """The Python that gets it: that beside the Secateur of the address, else the one that a login finds."""
+    """The Python that gets it: the one in the folder of the address's Secateur, else the one that a login finds."""
     return str(PurePosixPath(address.program).parent / "python3") if address.program else "python3"
 
 

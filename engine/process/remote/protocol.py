@@ -1,4 +1,4 @@
-"""What window and broker tell each other, beside the engine's own messages that they hand on unread.
+"""The messages between window and broker; those of the engine itself are handed on unread.
 
 `Courier` numbers these messages and keeps each until the other end has it, so that a broken connection loses none;
 `refusal` says why there is no connection. Both ends are alike.
@@ -151,7 +151,7 @@ class Seen(Struct, tag="seen", frozen=True):
         path: Absolute.
         is_there: Something has that path.
         is_folder: It is a folder.
-        entries: What lies in it.
+        entries: What is in it.
         left_out: How many entries more there are.
         error: Why it cannot be read, "" for nothing.
     """
@@ -291,24 +291,25 @@ class Courier:
             self._news.notify_all()
 
     def _send(self, wire: Wire, mine: int, sent: int) -> None:
-        told = -1
+        confirmed = -1
         while True:
             with self._news:
                 self._news.wait_for(
-                    lambda: self._connection != mine or self._posted > sent or self.received != told  # noqa: B023
+                    lambda: self._connection != mine or self._posted > sent or self.received != confirmed  # noqa: B023
                 )
                 if self._connection != mine:
                     return
-                told = self.received
+                confirmed = self.received
                 first = self._posted - len(self._kept)
                 due = [self._kept[n] for n in range(max(sent - first, 0), len(self._kept))]
             try:
                 for number, body in due:
-                    wire.send(encode(Frame(number, told, Raw(body))))
+                    wire.send(encode(Frame(number, confirmed, Raw(body))))
                     sent = number
                 if not due:
-                    wire.send(encode(Frame(0, told, NOTHING)))
-            except (OSError, ValueError):  # Gone: who listens finds out.
+                    wire.send(encode(Frame(0, confirmed, NOTHING)))
+            except (OSError, ValueError):
+                # Gone: who listens finds out.
                 return
 
     def _listen(self, wire: Wire, mine: int) -> None:

@@ -44,7 +44,8 @@ def relay(name: str, session: str = "") -> int:
         except OSError:
             break
     link.close()
-    os._exit(0)  # the other direction may still wait for bytes
+    # The other direction may still wait for bytes.
+    os._exit(0)
 
 
 def main(words: list[str]) -> int:

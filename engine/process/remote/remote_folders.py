@@ -17,7 +17,7 @@ SOCKET, SESSIONS, WRITTEN, LOG, HELD = "socket", "sessions", "written", "log", "
 
 
 def engine_folder(name: str) -> Path:
-    """The folder of an engine, made where it is missing; nobody else may look into it.
+    """The folder of an engine, made where it is missing; only its user may read it.
 
     Raises:
         SecateurError: The name is none, or the folder belongs to somebody else.
@@ -76,7 +76,8 @@ def look_at(number: int, path: str) -> Seen:
         names = sorted(os.listdir(place))
         entries = tuple(map(_entry, (place / name for name in names[:MOST])))
         return Seen(number, str(place), True, True, entries, max(len(names) - MOST, 0))
-    except (OSError, RuntimeError, ValueError) as error:  # forbidden, a user that there is not, no name of anything
+    except (OSError, RuntimeError, ValueError) as error:
+        # Forbidden, an unknown user (~name), or no valid name at all.
         return Seen(number, path, error=getattr(error, "strerror", None) or str(error))
 
 
@@ -85,5 +86,6 @@ def _entry(path: Path) -> Entry:
         found = path.stat()
         folder = path.is_dir()
         return Entry(path.name, folder, 0 if folder else found.st_size, found.st_mtime)
-    except OSError:  # a link to nothing, or removed meanwhile
+    except OSError:
+        # A link to nothing, or removed meanwhile.
         return Entry(path.name, False, 0, 0.0)

@@ -79,7 +79,7 @@ def test_mark_the_lowest(window, qtbot) -> None:
     assert "48 structures in 3 layers" in dialog.effect.text()
     accept(qtbot, dialog)
     document = window.document
-    assert document.marked.sum() == 48 and document.undo_text == "mark 48 structures in layer2"
+    assert document.marked.sum() == 48 and document.history.undo_text == "mark 48 structures in layer2"
     scores, where = document.scores, place(window, "layer2.0.conv1")
     inside = document.marked[where]
     assert scores[where][inside].max() < scores[where][~inside].min()
@@ -156,7 +156,7 @@ def test_keep_half_for_a_pattern_is_read_back_from_the_tree(window, qtbot) -> No
     for name in ("layer3.0.conv1", "layer3.1.conv1"):
         assert model.index_of(name).siblingAtColumn(Column.KEEPS).data() == "64 of 128"
     assert model.index_of("layer2.0.conv1").siblingAtColumn(Column.KEEPS).data() == "64 of 64"
-    assert window.document.undo_text == "keep 50 % of layer3.*.conv1"
+    assert window.document.history.undo_text == "keep 50 % of layer3.*.conv1"
 
 
 def test_keep_a_number_is_typed_into_the_tree_also_where_a_filter_hid_the_layer(window, qtbot) -> None:

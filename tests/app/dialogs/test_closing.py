@@ -91,7 +91,7 @@ def elsewhere(window: MainWindow) -> None:
     window.document.engine = replace(window.document.engine, place="gpu")
     analysis = small_resnet()
     window.document.add_state(state_of(analysis, "s1", "s0", StateKind.CUT, analysis.empty(), 0.9), "Cut")
-    assert not window.document.clean
+    assert not window.document.history.clean
 
 
 def warning(window: MainWindow) -> UnsavedWork:
@@ -128,7 +128,7 @@ def test_work_that_is_saved_or_kept_as_a_draft_is_not_asked_about(window) -> Non
     window.open(ModelSpec("bundled:vit"))
     assert window.workbench.model.asked == ModelSpec("bundled:vit")
     settle(window)
-    document.history.mark_clean(None)
+    document.history.clean_place = None
     document.engine = replace(document.engine, place="")
     window.open(ModelSpec("bundled:resnet"))
     assert window.workbench.model.asked == ModelSpec("bundled:resnet")

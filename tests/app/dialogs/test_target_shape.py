@@ -240,18 +240,18 @@ def test_rounds_are_counted_and_their_curve_is_that_of_the_last_recovery(qtbot, 
     player.make("prune", first)
     trained(1)
     trained(5)
-    assert [point.step for point in document.curve] == [1, 5] and document.training.state == "s1"
+    assert [point.step for point in document.curve] == [1, 5] and document.contents.training.state == "s1"
     recovery = recovery_job(document)
     assert recovery is not None and recovery.method == "prune"
     curve = ({"step": 1, "loss": 1.0}, {"step": 5, "loss": 1.0}, {"step": 5, "metric": 0.8})
     player.make(
         "prune", replace(state_of(document.analysis, "s2", "s1", StateKind.RECOVERED, made.removed), curve=curve)
     )
-    assert len(document.curve) == 3 and document.training.state == "s1"
+    assert len(document.curve) == 3 and document.contents.training.state == "s1"
     player.make("prune", state_of(document.analysis, "s3", "s2", StateKind.CUT, made.removed))
     assert len(document.curve) == 3  # until there is a newer one
     trained(1)
-    assert len(document.curve) == 1 and document.training.state == "s3"
+    assert len(document.curve) == 1 and document.contents.training.state == "s3"
     player.stop("prune")
     again = TargetShape(window)
     qtbot.addWidget(again)

@@ -91,11 +91,11 @@ def facts(document: Document) -> tuple:
         document.marked.tobytes(),
         document.removed.tobytes(),
         document.locked.tobytes(),
-        document.by_hand.tobytes(),
+        document.contents.by_hand.tobytes(),
         document.goal,
         tuple(document.contents.states),
-        document.undo_text,
-        document.redo_text,
+        document.history.undo_text,
+        document.history.redo_text,
     )
 
 
@@ -474,12 +474,12 @@ def test_a_saved_project_is_clean_until_the_next_step(desk: Desk, tmp_path):
     document = desk.document
     workbench = desk.workbench
     document.plan.mark([FIRST], True)
-    assert not document.clean
+    assert not document.history.clean
     workbench.model.save(str(tmp_path / "project"))
     desk.answer("save", str(tmp_path / "project"))
-    assert document.clean
+    assert document.history.clean
     document.plan.mark([FIRST + 1], True)
-    assert not document.clean
+    assert not document.history.clean
 
 
 STEPS = st.lists(
@@ -533,11 +533,11 @@ def test_undoing_everything_and_doing_it_again_ends_where_it_was(qapp, steps):
     for step in steps:
         act(desk, *step)
     end = facts(desk.document)[:6]
-    while desk.document.undo_text:
+    while desk.document.history.undo_text:
         desk.document.plan.undo()
         desk.settle()
     assert facts(desk.document)[:6] == begin
-    while desk.document.redo_text:
+    while desk.document.history.redo_text:
         desk.document.plan.redo()
         desk.settle()
     assert facts(desk.document)[:6] == end

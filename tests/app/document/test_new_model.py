@@ -67,7 +67,7 @@ def test_nothing_that_was_done_to_a_model_is_left_when_another_is_opened(qapp) -
     document.plan.lock([3], True)
     document.plan.preview(document.marked | (np.arange(len(document.marked)) == 5))
     document.set_recovery(RecoverySettings(epochs=3))
-    document.set_choices(document.choices, Ranking.COST)
+    document.set_choices(document.contents.choices, Ranking.COST)
     document.select(Selection(document.analysis.sets[0].module, 0, 1, (1, 2)))
     document.hover(4)
     document.compare(Side("s0"), Side("s2"))
@@ -170,7 +170,7 @@ def test_what_was_asked_for_of_the_former_model_is_not_done_to_the_new_one(qtbot
         if job.dropped:
             player.link.finished.emit(job.id, top1(0.123) if job.method == "evaluate" else exported())
     player.link.finished.emit(number, exported())
-    assert document.last_export is None and document.metric(document.original).value == 0.914
+    assert document.contents.last_export is None and document.metric(document.original).value == 0.914
     player.workbench.close()
 
 

@@ -72,7 +72,7 @@ def test_a_run_of_steps_of_one_kind_folds_into_one_that_goes_back_to_its_begin()
 def test_saved_is_clean_until_something_changes_and_again_after_undoing_it():
     history = UndoHistory()
     history.push(entry("one"))
-    history.mark_clean(history.position)
+    history.clean_place = history.position
     assert history.clean
     history.push(entry("two"))
     assert not history.clean
@@ -114,7 +114,7 @@ def test_a_saved_place_is_clean_again_when_one_comes_back_from_another_branch():
     history = UndoHistory()
     history.push(entry("one"))
     history.push(entry("two"))
-    history.mark_clean(history.position)
+    history.clean_place = history.position
     history.undo()
     history.push(entry("three"))
     assert not history.clean
@@ -127,7 +127,7 @@ def test_another_history_is_taken_with_its_branches_and_its_saved_place():
     first.push(entry("one", "a", "b"))
     first.undo()
     first.push(entry("other", "a", "c"))
-    first.mark_clean(2)
+    first.clean_place = 2
     second.take(first)
     first.push(entry("more", "c", "d"))
     assert second.ends() == [1, 2] and second.clean and second.undo_text == "other"

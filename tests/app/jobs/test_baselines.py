@@ -155,7 +155,7 @@ def test_one_click_in_the_legend_makes_one_and_it_appears_with_its_mark(qtbot, p
     assert not panel.legend.entries and "being made" in command_named("run.baselines").enabled(document)
     made = baseline(player, BaselineKind.RANDOM, 0.88)
     player.make("compare", made)
-    assert [entry.text() for entry in panel.legend.entries] == ["random removal"] and not document.clean
+    assert [entry.text() for entry in panel.legend.entries] == ["random removal"] and not document.history.clean
     points = {p.state: p for p in trade_off(document, Axis.MACS).points}
     assert points["b0"].mark == "random" and points["b0"].y == pytest.approx(88.0)
     assert "b0" not in {p.state for p in trade_off(document, Axis.MACS).front}
@@ -229,4 +229,6 @@ def test_those_of_a_project_are_there_wherever_it_lies_and_nothing_is_unsaved(pl
     player.answer("open", OpenedModel("net", document.analysis, original, (), task_info(), has_history=True))
     player.answer("states", states)
     player.answer("baselines", (baseline(player, BaselineKind.STOCK, 0.85),))
-    assert [*document.contents.baselines] == ["b0"] and baseline_verdict(document) is not None and document.clean
+    assert (
+        [*document.contents.baselines] == ["b0"] and baseline_verdict(document) is not None and document.history.clean
+    )

@@ -119,7 +119,7 @@ def test_a_cancelled_recovery_says_what_is_kept_and_that_recover_continues(
     assert kept in panel.text.text()
     player.workbench.states.recover(replace(settings, epochs=7))
     player.answer("recover", state_of(analysis, "s2", "s1", StateKind.RECOVERED, removed, 0.9, 0.4))
-    assert document.kept is None
+    assert document.contents.kept is None
 
 
 @pytest.mark.parametrize("method", ["sweep", "lowest", "prune", "apply_recipe"])
@@ -146,9 +146,9 @@ def test_what_trains_one_state_after_another_is_drawn_and_cancelled_where_recove
     for step, made in ((1, "s1"), (2, "s3")):
         player.make(method, state_of(analysis, made, "s0", StateKind.CUT, removed))
         player.link.progressed.emit(number, Progressed(1, Progress("on"), ({"step": step, "loss": 1.0},)))
-        assert [point.step for point in document.curve] == [step] and document.training.state == made
+        assert [point.step for point in document.curve] == [step] and document.contents.training.state == made
         player.make(method, recovered)
-        assert len(document.curve) == 2 and document.training.state == "s1"
+        assert len(document.curve) == 2 and document.contents.training.state == "s1"
     panel.refresh()
     job = workbench.runner.queue.get(number)
     assert job is not None

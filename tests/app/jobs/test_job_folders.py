@@ -47,7 +47,7 @@ def test_the_folder_is_written_with_the_settings_of_a_recovery_here(qtbot, playe
     player.answer("write_job", (folder, ("/data/images",)))
     assert player.sentences[-1].startswith(f"Written to {folder}. Copy it to the other machine and run sh run.sh there")
     assert "named with --moved: /data/images." in player.sentences[-1]
-    receipt = player.document.receipt
+    receipt = player.document.contents.receipt
     assert (receipt.path, receipt.command) == (folder, "sh run.sh") and "not copied" in receipt.facts[-1]
 
 
@@ -63,7 +63,7 @@ def test_results_become_the_present_state_once(player, window, tmp_path: Path) -
     assert player.link.asked("take_job") == (str(tmp_path),)
     player.answer("take_job", (recovered,))
     assert "Read 1 state from" in player.sentences[-1] and document.contents.present == "s2"
-    assert document.training.state == "s1" and len(document.training.points) == 2
+    assert document.contents.training.state == "s1" and len(document.contents.training.points) == 2
     player.workbench.job_folders.read(str(tmp_path))
     player.answer("take_job", (recovered,))
     assert "were read before" in player.sentences[-1] and document.contents.present == "s2"

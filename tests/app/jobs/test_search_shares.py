@@ -37,7 +37,7 @@ def test_the_plan_that_was_found_is_marked_undoable_and_recorded_as_searched(pla
     assert (state, intent.search, intent.goal) == (document.contents.present, 0, document.contents.wanted)
     assert scores is document.scores
     player.answer("search_shares", found(best))
-    assert (document.marked == best).all() and document.undo_text == "search shares"
+    assert (document.marked == best).all() and document.history.undo_text == "search shares"
     assert "gave each other 1 step in 20 measurements" in player.sentences[-1]
     player.workbench.states.cut()
     assert player.link.asked("cut")[2].search == 0

@@ -146,7 +146,7 @@ def test_states_appear_while_it_runs_and_a_click_opens_one(qtbot, player) -> Non
     assert not document.busy and "A sweep is running" in command_named("run.sweep").enabled(document)
     cut, recovered = pair(player, 1, 0.6, 0.9)
     player.make("sweep", cut)
-    assert [s.id for s in document.states] == ["s0", "s1"] and document.state.id == "s0" and not document.clean
+    assert [s.id for s in document.states] == ["s0", "s1"] and document.state.id == "s0" and not document.history.clean
     player.make("sweep", recovered)
     trade = trade_off(document, Axis.MACS)
     points = {p.state: p for p in trade.points}

@@ -64,7 +64,7 @@ def test_curves_follow_the_gates_and_stay_when_it_is_over(qtbot, player):
     assert expected.getData()[0].tolist() == target.getData()[0].tolist() == [5, 10]
     assert expected.getData()[1] == pytest.approx([90, 75])
     (name,), (cells,) = panel.names, panel.numbers
-    number = player.document.gates.latest.counts[0].whole
+    number = player.document.contents.gates.latest.counts[0].whole
     likely = f"{0.75 * number:,.1f}"
     told = [likely, likely, f"{number // 2:,} of {number:,}", "7"]
     assert name.words == "filters" and [cell.text() for cell in cells] == told
@@ -107,7 +107,7 @@ def test_curves_in_one_place_are_all_seen(qtbot, player):
 def test_another_training_begins_another_curve(player):
     tell(player, gates(player, 5, 0.9), gates(player, 10, 0.75))
     tell(player, gates(player, 5, 0.8))
-    assert [step for step, _ in player.document.gates.points] == [5]
+    assert [step for step, _ in player.document.contents.gates.points] == [5]
 
 
 def test_tree_and_layers_show_gates_while_they_are_learned_and_scores_afterwards(qtbot, player):
@@ -160,8 +160,8 @@ def test_a_state_with_masks_is_not_cut_yet_and_has_no_verdict(player):
 def test_gates_are_forgotten_with_the_model(player):
     tell(player, gates(player, 5, 0.9))
     player.stop("prune")
-    assert player.document.learned_gates is None and player.document.gates.latest is not None
+    assert player.document.learned_gates is None and player.document.contents.gates.latest is not None
     contents = player.document.contents
     model = OpenedModel("other", contents.analysis, contents.states["s0"], (), contents.task, SPEC)
     player.document.adopt(model, SPEC)
-    assert player.document.gates.latest is None
+    assert player.document.contents.gates.latest is None

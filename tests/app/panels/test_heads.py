@@ -308,11 +308,11 @@ def test_the_head_under_the_mouse_is_hovered_and_explained(opened_map, qtbot) ->
     document = opened(plain())
     panel = opened_map(document)
     qtbot.mouseMove(panel.view.viewport(), middle(panel, 1, 2))
-    assert document.hovered == heads(plain(), 1) + 2
+    assert document.contents.hovered == heads(plain(), 1) + 2
     words = panel.model.at((1, 2)).data(Qt.ItemDataRole.ToolTipRole)
     assert words.startswith("blocks.1, head 2\nscore ")
     qtbot.mouseMove(panel.view.viewport(), QPoint(panel.view.viewport().width() - 4, 4))
-    assert document.hovered == -1
+    assert document.contents.hovered == -1
 
 
 def test_a_screen_reader_finds_layers_heads_and_what_is_fixed(opened_map) -> None:

@@ -107,8 +107,8 @@ def test_steps_of_the_branch_are_listed_and_a_click_jumps(panel, qtbot) -> None:
     qtbot.mouseClick(panel.steps.viewport(), Qt.MouseButton.LeftButton, pos=where)
     document = panel.document
     document.dispatcher.settle()
-    assert document.state.id == "s0" and document.undo_text == "keep 20 of layer1.1.conv1"
-    assert document.redo_text.startswith("cut")
+    assert document.state.id == "s0" and document.history.undo_text == "keep 20 of layer1.1.conv1"
+    assert document.history.redo_text.startswith("cut")
 
 
 def test_return_goes_where_the_arrow_keys_led(panel, qtbot) -> None:
@@ -127,14 +127,14 @@ def test_two_branches_are_compared(panel, qtbot) -> None:
     click(qtbot, panel, "recovered s2, current", Qt.KeyboardModifier.ControlModifier)
     assert panel.comparison.text() == "Compare both"
     qtbot.mouseClick(panel.comparison, Qt.MouseButton.LeftButton)
-    assert sorted(side.state for side in document.compared) == ["s2", "s3"]
+    assert sorted(side.state for side in document.contents.compared) == ["s2", "s3"]
 
 
 def test_a_plan_is_compared_with_what_is_present(panel, qtbot) -> None:
     document = panel.document
     click(qtbot, panel, "plan, 60 marked", Qt.KeyboardModifier.ControlModifier)
     qtbot.mouseClick(panel.comparison, Qt.MouseButton.LeftButton)
-    left, right = document.compared
+    left, right = document.contents.compared
     assert left.state == "s0" and left.plan.sum() == 60 and right is None
 
 

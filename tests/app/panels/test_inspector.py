@@ -53,7 +53,7 @@ def test_dragging_the_threshold_marks_while_it_moves_and_is_one_step(inspector, 
     for score in (0.1, 0.2, 0.3):
         qtbot.mouseMove(histogram, place_of(inspector, score))
         assert document.marked.nonzero()[0].tolist() == expected_below(document, 2, histogram.threshold)
-        assert document.undo_text == ""
+        assert document.history.undo_text == ""
     qtbot.mouseRelease(histogram, Qt.MouseButton.LeftButton, pos=place_of(inspector, 0.3))
     assert document.marked.nonzero()[0].tolist() == expected_below(document, 2, histogram.threshold)
     assert 0.25 < histogram.threshold < 0.35
@@ -75,7 +75,7 @@ def test_escape_takes_a_drag_back(inspector, qtbot) -> None:
     qtbot.mousePress(inspector.histogram, Qt.MouseButton.LeftButton, pos=place_of(inspector, 0.4))
     assert inspector.document.marked.any()
     qtbot.keyClick(inspector.histogram, Qt.Key.Key_Escape)
-    assert not inspector.document.marked.any() and inspector.document.undo_text == ""
+    assert not inspector.document.marked.any() and inspector.document.history.undo_text == ""
 
 
 def test_marks_made_elsewhere_move_the_line(inspector) -> None:
@@ -201,7 +201,7 @@ def test_a_set_of_which_all_are_rated_alike_says_so(inspector) -> None:
     scores = document.scores.copy()
     scores[document.analysis.sets[2].structures] = 0.5
     assert inspector.below.text() == "Drag the line to mark"
-    document.take_scores(document.contents.present, document.rating, scores)
+    document.take_scores(document.contents.present, document.contents.rating, scores)
     inspector.refresh()
     assert inspector.below.text() == "All scores are equal" and not inspector.below.isEnabled()
 

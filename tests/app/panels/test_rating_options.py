@@ -53,14 +53,14 @@ def test_a_choice_rates_anew_and_what_was_rated_before_is_not_asked_for_again(qt
     options = shown(qtbot, player)
     before = document.scores
     choose(qtbot, options.slices, "all")
-    assert document.choices == Choices(slices=Slices.ALL)
+    assert document.contents.choices == Choices(slices=Slices.ALL)
     assert document.scores is None and link.asked("score") == ("s0", "taylor", Choices(slices=Slices.ALL))
     other = scores_of(document.analysis, seed=3)
     player.answer("score", other)
     assert document.scores is other
     asked = len(link.calls)
     qtbot.mouseClick(options._reset, LEFT)
-    assert document.choices == Choices() and document.scores is before and len(link.calls) == asked
+    assert document.contents.choices == Choices() and document.scores is before and len(link.calls) == asked
     options.close()
 
 
@@ -72,9 +72,9 @@ def test_choices_that_a_criterion_leaves_no_room_for_are_greyed_and_dropped(qtbo
     assert options.combine.isEnabled() and options.combine.currentText() == "as in the paper: mean"
     choose(qtbot, options.combine, "largest")
     choose(qtbot, options.normalise, "by the largest")
-    assert document.choices == Choices(combine=Combine.MAX, normalise=Normalise.MAX)
+    assert document.contents.choices == Choices(combine=Combine.MAX, normalise=Normalise.MAX)
     document.set_criterion("taylor")
-    assert document.choices == Choices(normalise=Normalise.MAX)
+    assert document.contents.choices == Choices(normalise=Normalise.MAX)
     options.close()
 
 

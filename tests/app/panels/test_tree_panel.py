@@ -119,7 +119,7 @@ def test_the_structure_under_the_mouse_is_hovered(panel, qtbot) -> None:
     index = panel.model.index_of(CONV, 2, structure)
     panel.view.scrollTo(index)
     qtbot.mouseMove(panel.view.viewport(), panel.view.visualRect(index).center())
-    assert panel.document.hovered == structure
+    assert panel.document.contents.hovered == structure
     qtbot.mouseMove(panel.view.viewport(), QPoint(20, 5))
 
 

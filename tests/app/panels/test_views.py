@@ -257,7 +257,7 @@ def test_a_recovery_waits_for_what_the_command_waits_for(shown, qtbot, player) -
         document.plan.mark([document.analysis.sets[3].first], True)
     assert not panel.start.isEnabled() and "Cut the marked structures first" in panel.text.text()
     document.plan.clear_marks()
-    document.training.points.append(CurvePoint(1, 2.0, 0.5))
+    document.contents.training.points.append(CurvePoint(1, 2.0, 0.5))
     workbench.sensitivity.start()
     assert not panel.start.isEnabled() and panel.start.toolTip().startswith("Sensitivity is being measured.")
     workbench.states.recover(document.recovery)  # as the session's own ways do: nothing is begun, and nothing is lost
@@ -288,7 +288,7 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     panel = shown(RecoveryPanel(document.workbench), 640, 190)
     document.jobs = (RUNNING,)
     nan = float("nan")
-    document.training.points = [
+    document.contents.training.points = [
         *(
             CurvePoint(0, nan, 0.3),
             CurvePoint(0, nan, 0.7),
@@ -317,7 +317,7 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
 def test_domains_that_are_mixed_have_curves_of_their_own(shown) -> None:
     document = travelled()
     panel = shown(RecoveryPanel(document.workbench), 640, 230)
-    document.training.points = [
+    document.contents.training.points = [
         CurvePoint.of({"step": 0, "share/code": 0.5, "share/wiki": 0.5, "reference/code": 1.0, "reference/wiki": 2.0}),
         CurvePoint.of({"step": 5, "loss": 2.5}),
         CurvePoint.of({"step": 10, "metric": 0.4}),
@@ -341,7 +341,7 @@ def test_domains_that_are_mixed_have_curves_of_their_own(shown) -> None:
     table = recovery_table(document.curve)
     assert table.names[3:6] == ("loss of code", "reference of code", "share of code")
     assert table.columns[5][-1] == 0.7
-    document.training.points = [CurvePoint(1, 2.0, 0.5)]
+    document.contents.training.points = [CurvePoint(1, 2.0, 0.5)]
     panel.refresh()
     assert not panel.which.isVisible() and panel.curves.isVisible()
 

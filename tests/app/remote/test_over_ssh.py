@@ -87,7 +87,7 @@ def test_the_sample_is_pruned_there_and_exported_here_and_a_cut_connection_chang
     cut = document.contents.present
     settings = replace(document.recovery, epochs=1, teacher=Teacher.ORIGINAL, repair=Repair.NONE, threads=1)
     workbench.states.recover(settings)
-    until(lambda: len(document.training.points) > 2)
+    until(lambda: len(document.contents.training.points) > 2)
     server.cut()
     until(lambda: not document.jobs)
     recovered = document.contents.states[document.contents.present]

@@ -34,7 +34,7 @@ def one_window(request, qapp, tmp_path_factory):
         curves.take(
             [SensitivityPoint(-1, 0, top1(0.9)), SensitivityPoint(2, 4, top1(0.8)), SensitivityPoint(2, 8, top1(0.6))]
         )
-        document.contents.curves[document.contents.present, document.rating] = curves
+        document.contents.curves[document.contents.present, document.contents.rating] = curves
         document.announce(Aspect.SENSITIVITY)
         window.hide()
         yield window

@@ -166,7 +166,7 @@ def test_from_the_bundled_resnet_to_an_onnx_file_with_the_accuracy_that_the_wind
     dialog, file = top_dialog(ExportDialog), tmp_path / "small.onnx"
     hand.type_into(dialog.path, str(file))
     qtbot.mouseClick(dialog.accept_button, LEFT)
-    hand.wait(lambda: document.last_export is not None)
+    hand.wait(lambda: document.contents.last_export is not None)
     displayed = shown_metric(window)
     script = Path(__file__).parents[1] / "score_onnx.py"
     command = [sys.executable, str(script), str(file), str(samples.arrays())]
@@ -186,7 +186,7 @@ def travel_back_and_forth(window: MainWindow, hand: Hand) -> None:
     hand.shortcut(Qt.Key.Key_Z)
     assert document.state.kind is StateKind.ORIGINAL and document.marked.any()
     hand.shortcut(Qt.Key.Key_Z)
-    assert not document.marked.any() and not document.undo_text
+    assert not document.marked.any() and not document.history.undo_text
     for _ in range(3):
         assert not document.busy
         hand.shortcut(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
@@ -222,7 +222,7 @@ def test_a_cancelled_job_computes_no_second_longer_and_leaves_the_document_as_it
     hand.open_small(tmp_path)
     hand.cut()
     hand.quiet()
-    before = (document.state, document.states, document.undo_text, document.marked.tobytes())
+    before = (document.state, document.states, document.history.undo_text, document.marked.tobytes())
     hand.press(r"Recover, \d+ epochs")
     hand.wait(lambda: bool(document.curve))
     engine = process_behind(workbench.runner.link.pid)
@@ -231,7 +231,7 @@ def test_a_cancelled_job_computes_no_second_longer_and_leaves_the_document_as_it
     hand.wait(lambda: not document.busy)
     assert waiting.cpu_seconds(engine) - begin < 1.0
     hand.wait(lambda: idle(engine))
-    assert (document.state, document.states, document.undo_text, document.marked.tobytes()) == before
+    assert (document.state, document.states, document.history.undo_text, document.marked.tobytes()) == before
 
 
 def idle(pid: int) -> bool:

@@ -75,7 +75,7 @@ def worked_on(windows, qtbot, tmp_path: Path) -> MainWindow:
 
 def shown(window: MainWindow) -> tuple:
     document = window.document
-    masks = (document.marked, document.locked, document.by_hand, document.removed)
+    masks = (document.marked, document.locked, document.contents.by_hand, document.removed)
     texts = [entry.text for entry in document.history.entries]
     return document.contents.present, *(np.flatnonzero(m).tolist() for m in masks), document.goal, texts
 
@@ -84,13 +84,13 @@ def test_a_project_brings_back_marks_locks_goal_and_the_undo_history(windows, qt
     window = worked_on(windows, qtbot, tmp_path)
     before = shown(window)
     window.workbench.model.save(str(tmp_path / "project"))
-    qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
+    qtbot.waitUntil(lambda: window.document.history.clean, timeout=LONG)
     window.close()
     again = windows()
     again.open_source(str(tmp_path / "project"))
     quiet(again, qtbot)
     qtbot.waitUntil(lambda: bool(again.document.history.entries), timeout=LONG)
-    assert shown(again) == before and again.document.clean
+    assert shown(again) == before and again.document.history.clean
     for _ in range(4):
         again.document.plan.undo()
         quiet(again, qtbot)
@@ -118,7 +118,7 @@ def test_a_session_that_was_closed_is_gone_on_with_from_the_list_of_what_was_ope
 def test_a_project_belongs_to_the_window_or_to_the_command_that_was_first(windows, qtbot, tmp_path: Path) -> None:
     window, project = worked_on(windows, qtbot, tmp_path), str(tmp_path / "project")
     window.workbench.model.save(project)
-    qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
+    qtbot.waitUntil(lambda: window.document.history.clean, timeout=LONG)
     command = python("-m", "secateur.app.main", "baselines", project, "--kind", "random", "--no-timing")
     refused = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert refused.returncode != 0
@@ -139,7 +139,7 @@ def test_a_project_whose_model_has_moved_asks_for_it_and_opens(windows, qtbot, t
     window = worked_on(windows, qtbot, tmp_path)
     before = shown(window)
     window.workbench.model.save(str(tmp_path / "project"))
-    qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
+    qtbot.waitUntil(lambda: window.document.history.clean, timeout=LONG)
     window.close()
     shutil.move(tmp_path / "mine", tmp_path / "elsewhere")
     again = windows()

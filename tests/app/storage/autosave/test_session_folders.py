@@ -209,7 +209,7 @@ def test_a_result_that_the_window_did_not_live_to_see_becomes_the_step_that_it_w
     show(window, qtbot)
     press(window, qtbot, "Restore")
     answer_restore(window, qtbot, 3)
-    assert window.document.contents.present == "s2" and window.document.undo_text == "cut 1 structure"
+    assert window.document.contents.present == "s2" and window.document.history.undo_text == "cut 1 structure"
     window.workbench.runner.queue.take(window.workbench.runner.link.last("score"))
     window.document.plan.undo()
     assert window.document.contents.present == "s1" and window.document.marked[FIRST]
@@ -323,7 +323,7 @@ def test_the_curve_of_a_recovery_comes_back_with_its_session(window, qtbot) -> N
     show(window, qtbot)
     window.workbench.sessions.restore(sessions_folder() / "one", "net")
     answer_restore(window, qtbot, 3)
-    assert window.document.training.state == "s1"
+    assert window.document.contents.training.state == "s1"
     assert (window.document.curve[0].step, window.document.curve[0].loss) == (1, 0.5)
     assert window.document.curve[1].metric == 0.9
 

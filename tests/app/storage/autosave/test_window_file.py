@@ -53,11 +53,11 @@ def shown(document: Document) -> tuple:
         document.contents.present,
         document.marked.tobytes(),
         document.locked.tobytes(),
-        document.by_hand.tobytes(),
+        document.contents.by_hand.tobytes(),
         document.goal,
         document.contents.searched,
         document.selection,
-        (document.criterion, document.choices, document.contents.ranking, document.target, document.recovery),
+        (document.criterion, document.contents.choices, document.contents.ranking, document.target, document.recovery),
         [(e.text, e.fold, e.before.state, e.after.state, e.after.marked.tobytes()) for e in undo_history.entries],
         (undo_history.position, undo_history.clean_place, undo_history.parents, undo_history.line()),
     )
@@ -99,7 +99,7 @@ def test_everything_that_was_chosen_comes_back(qapp, tmp_path: Path) -> None:
     save(desk)
     again = restored(tmp_path / "session", document)
     assert shown(again) == shown(document)
-    assert again.redo_text == "change the goal" and again.contents.searched
+    assert again.history.redo_text == "change the goal" and again.contents.searched
     again.plan.redo()
     assert again.goal == Goal(0.3, 1.5)
     workbench.close()
@@ -146,7 +146,7 @@ def test_after_any_steps_the_file_says_what_is_shown(qapp, tmp_path_factory, ste
     again = restored(folder, document)
     assert shown(again) == shown(document)
     for move in ("undo", "redo"):
-        while getattr(document, f"{move}_text"):
+        while getattr(document.history, f"{move}_text"):
             getattr(document.plan, move)()
             getattr(again.plan, move)()
             assert again.marked.tobytes() == document.marked.tobytes() and again.goal == document.goal
@@ -341,9 +341,9 @@ def test_of_a_history_that_is_too_long_for_the_file_the_oldest_steps_are_left_ou
     assert 10 < count < 60 and [e.text for e in again.history.entries] == [
         e.text for e in document.history.entries[-count:]
     ]
-    assert again.marked.tobytes() == document.marked.tobytes() and again.redo_text == document.redo_text
-    while again.undo_text:
-        assert again.undo_text == document.undo_text
+    assert again.marked.tobytes() == document.marked.tobytes() and again.history.redo_text == document.history.redo_text
+    while again.history.undo_text:
+        assert again.history.undo_text == document.history.undo_text
         again.plan.undo()
         document.plan.undo()
         assert again.marked.tobytes() == document.marked.tobytes()

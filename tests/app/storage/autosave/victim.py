@@ -103,7 +103,7 @@ class Worker:
         """Of all that a person would have to do again; `facts.txt` has it in full."""
         document, history = self.document, self.document.history
         facts: list[Any] = [document.contents.present, [s.weights for s in document.states]]
-        facts += [np.packbits(m).tobytes().hex() for m in (document.marked, document.locked, document.by_hand)]
+        facts += [np.packbits(m).tobytes().hex() for m in (document.marked, document.locked, document.contents.by_hand)]
         facts += [
             repr(document.goal),
             repr(document.selection),
