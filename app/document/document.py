@@ -46,7 +46,7 @@ from .job_state import (
     TrainingCurve,
     UnfinishedJob,
 )
-from .message_log import Level, Line, MessageLog
+from .message_log import Level, MessageLog
 from .plan_editor import PLAN, PlanEditor
 from .sensitivity_curves import Curves
 from .undo_history import Snapshot, UndoHistory
@@ -370,11 +370,6 @@ class Document(QObject):
         if not job.place:
             return self.tr("The original is being evaluated.")
         return self.tr("The evaluation of the original waits for: {job}.").format(job=self.jobs[0].title)
-
-    @property
-    def log(self) -> tuple[Line, ...]:
-        """The lines of the log."""
-        return self.messages.lines()
 
     def announce(self, *aspects: Aspect) -> None:
         """Tell the views what changed."""

@@ -457,7 +457,7 @@ def test_measurements_that_stepped_aside_go_on_afterwards_unless_they_were_cance
     third = desk.link.last("measure")
     desk.answer("save", str(tmp_path / "project"))
     assert desk.link.last("measure") == third
-    assert document.log[-1].startswith("Saved in")
+    assert document.messages.lines()[-1].startswith("Saved in")
 
 
 def test_a_view_learns_which_aspects_changed(desk: Desk):

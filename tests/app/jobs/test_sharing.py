@@ -221,7 +221,7 @@ def test_a_recipe_is_opened_compared_and_done_again(qtbot, player, window, recip
         Replay(opened, (document.states[0], made), (), ("a[1]",), (Message("any", "It differs."),), False),
     )
     assert document.contents.present == "s1"
-    assert "It differs." in document.log and "Not in this model: a[1]" in document.log
+    assert "It differs." in document.messages.lines() and "Not in this model: a[1]" in document.messages.lines()
     assert "Only part of the recipe could be applied. The log lists the differences." in player.sentences
 
 

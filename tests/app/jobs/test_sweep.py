@@ -167,7 +167,7 @@ def test_what_could_not_be_reached_is_said(player) -> None:
     points = (SweepPoint(0.6, (cut.id, recovered.id)), SweepPoint(0.01, (), Message("any", "It cannot be reached.")))
     player.answer("sweep", Sweep(points, (recovered,)))
     assert "The sweep met 1 of 2 budgets" in player.sentences[-1]
-    assert "1%: It cannot be reached." in document.log
+    assert "1%: It cannot be reached." in document.messages.lines()
     states, target = player.link.asked("measure")
     assert states == ("s0", "s2") and target == document.target
 

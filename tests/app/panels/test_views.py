@@ -449,7 +449,7 @@ def test_data_prepared_otherwise_than_in_training_is_said_until_the_score_is_as_
     )
     document.take_task(replace(task_info(), notes=(sentence,)))
     document.take_metrics(tuple(replace(one, metrics=opened().states[0].metrics) for one in document.states))
-    assert panel.hint.isVisible() and panel.hint.text() == sentence and sentence in document.log
+    assert panel.hint.isVisible() and panel.hint.text() == sentence and sentence in document.messages.lines()
     panel.expected.setValue(91.5)
     assert not panel.hint.isVisible()
 
@@ -560,7 +560,7 @@ def test_the_log_grows_and_is_cleared(shown, qtbot) -> None:
         document.note(f"line {n}")
     qtbot.waitUntil(lambda: lines_of(panel) == ["line 0", "line 1", "line 2"])
     qtbot.mouseClick(panel.clear, Qt.MouseButton.LeftButton)
-    assert lines_of(panel) == [] and document.log == ()
+    assert lines_of(panel) == [] and document.messages.lines() == ()
     document.note("again")
     qtbot.waitUntil(lambda: lines_of(panel) == ["again"])
 
@@ -590,7 +590,7 @@ def test_a_log_that_is_full_forgets_the_oldest_lines_and_is_not_written_anew(sho
     panel = shown(LogPanel(document.workbench))
     for n in range(120):
         document.note(f"line {n}")
-    assert len(document.log) == 50 and document.log[0] == "line 70"
+    assert len(document.messages.lines()) == 50 and document.messages.lines()[0] == "line 70"
     qtbot.waitUntil(lambda: lines_of(panel)[-1] == "line 119")
     document.note("one more")
     qtbot.waitUntil(lambda: lines_of(panel)[-2:] == ["line 119", "one more"])

@@ -76,7 +76,7 @@ def test_what_was_exported_and_how_long_it_took_stay_in_the_log(player: Player, 
     job = next(one for one in player.workbench.runner.queue.jobs() if one.method == "export")
     job.turn -= 75
     player.answer("export", exported(tmp_path))
-    log = "\n".join(document.log)
+    log = "\n".join(document.messages.lines())
     assert "Finished: Export net 50.onnx, 1 min 15 s" in log
     assert f"Written and checked: {tmp_path / 'net 50.onnx'} (Largest difference from the model: 3e-7" in log
 

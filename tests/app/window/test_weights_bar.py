@@ -91,9 +91,11 @@ def test_the_weights_of_a_library_are_downloaded_only_after_a_question(qtbot, ba
     ended = list[str]()
     player.workbench.runner.ended.connect(lambda words, _took: ended.append(words))
     player.link.failed.emit(player.link.last("open"), error)
-    line = next(one for one in player.document.log if "licence" in one)
+    line = next(one for one in player.document.messages.lines() if "licence" in one)
     assert line.level is Level.INFO and ended == ["Open torchvision:resnet18 waits for your answer"]
     qtbot.mouseClick(dialog.accept_button, LEFT)
     assert player.link.asked("open")[0] == replace(asked, download=True)
     player.link.failed.emit(player.link.last("open"), OpenError("source.no_file", "It is gone."))
-    assert player.document.log[-1].level is Level.ERROR and ended[1:] == ["Failed: Open torchvision:resnet18"]
+    assert player.document.messages.lines()[-1].level is Level.ERROR and ended[1:] == [
+        "Failed: Open torchvision:resnet18"
+    ]

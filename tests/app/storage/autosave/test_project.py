@@ -109,10 +109,10 @@ def test_a_session_that_was_closed_is_gone_on_with_from_the_list_of_what_was_ope
     quiet(again, qtbot)
     assert shown(again) == before and again.document.engine.folder == Path(folder)
     again.open_source(folder)
-    assert "already open" in again.document.log[-1]
+    assert "already open" in again.document.messages.lines()[-1]
     other = windows()
     other.open_source(folder)
-    qtbot.waitUntil(lambda: any("is in use by" in line for line in other.document.log), timeout=LONG)
+    qtbot.waitUntil(lambda: any("is in use by" in line for line in other.document.messages.lines()), timeout=LONG)
 
 
 def test_a_project_belongs_to_the_window_or_to_the_command_that_was_first(windows, qtbot, tmp_path: Path) -> None:

@@ -382,7 +382,7 @@ def test_what_another_model_takes_the_place_of_stands_in_the_menu_of_drafts(wind
     document.plan.mark([FIRST], True)
     with qtbot.waitSignal(window.workbench.sessions.found):
         opens("second", "2")
-    assert "Your work on first is kept: File > Drafts." in " ".join(map(str, document.log))
+    assert "Your work on first is kept: File > Drafts." in " ".join(map(str, document.messages.lines()))
     menu = DraftsMenu(window, window.menuBar().addMenu("x"))
     qtbot.waitUntil(lambda: bool(window.workbench.sessions.closed))
     menu.fill()

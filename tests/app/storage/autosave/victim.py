@@ -63,7 +63,7 @@ class Worker:
         end = time.monotonic() + LIMIT
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError(self.document.log[-5:])
+                raise TimeoutError(self.document.messages.lines()[-5:])
             self.application.processEvents()
             time.sleep(0.002)
 
