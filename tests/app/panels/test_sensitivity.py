@@ -148,9 +148,8 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
     player.document.curves.metric = replace(top1(0.914), count=0)
     panel.refresh()
     assert "not recovered, evaluated on the val split." in panel.note.text()
-    assert document.messages.lines()[-1] == "A cut." and "Already measured" in command_named("run.sensitivity").enabled(
-        document
-    )
+    assert document.messages.lines()[-1] == "A cut."
+    assert "Already measured" in command_named("run.sensitivity").enabled(document)
     document.set_criterion("l1")
     assert not panel.plot.isVisible() and panel._empty.step.text() == "Measure sensitivity"
 

@@ -96,6 +96,5 @@ def test_the_weights_of_a_library_are_downloaded_only_after_a_question(qtbot, ba
     qtbot.mouseClick(dialog.accept_button, LEFT)
     assert player.link.asked("open")[0] == replace(asked, download=True)
     player.link.failed.emit(player.link.last("open"), OpenError("source.no_file", "It is gone."))
-    assert player.document.messages.lines()[-1].level is Level.ERROR and ended[1:] == [
-        "Failed: Open torchvision:resnet18"
-    ]
+    assert player.document.messages.lines()[-1].level is Level.ERROR
+    assert ended[1:] == ["Failed: Open torchvision:resnet18"]
