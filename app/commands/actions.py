@@ -38,7 +38,7 @@ class Actions(QObject):
             action.setShortcuts([QKeySequence(key) for key in (one.shortcut, MORE_KEYS.get(one.id, "")) if key])
             action.triggered.connect(lambda _checked=False, one=one: self.run(one))
             window.as_widget().addAction(action)
-        window.document.dispatcher.watch(SHOWN, self._refresh_for)
+        window.document.dispatcher.watch(SHOWN, self.refresh)
         theme().changed.connect(self.refresh)
         self.refresh()
 
@@ -66,7 +66,7 @@ class Actions(QObject):
                         menu.addMenu(submenu)
 
     @Slot()
-    def refresh(self) -> None:
+    def refresh(self, _aspects: frozenset[Aspect] = frozenset()) -> None:
         """Enable and word every action as the document is now."""
         for one in COMMANDS:
             if not attempt(partial(self._show, one)):
@@ -94,6 +94,3 @@ class Actions(QObject):
         if command.chosen is not None:
             # Qt takes the check mark away from an entry that is chosen a second time.
             self.refresh()
-
-    def _refresh_for(self, _aspects: frozenset[Aspect]) -> None:
-        self.refresh()

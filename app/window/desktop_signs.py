@@ -28,7 +28,7 @@ class WindowTitle(QObject):
         super().__init__(window)
         self._window, self._document = window, document
         self.marked = False
-        document.dispatcher.watch(frozenset({Aspect.MODEL, Aspect.JOBS}), self._on_change)
+        document.dispatcher.watch(frozenset({Aspect.MODEL, Aspect.JOBS}), self.refresh)
         self.refresh()
 
     def mark(self, on: bool) -> None:
@@ -44,13 +44,10 @@ class WindowTitle(QObject):
             return f"{program}[*]"
         return self.tr("{name}[*] - {program}").format(name=self._document.model_name, program=program)
 
-    def refresh(self) -> None:
+    def refresh(self, _aspects: frozenset[Aspect] = frozenset()) -> None:
         """Write it."""
         progress = next((f"{progress_words(job)} - " for job in self._document.jobs if _is_shown(job)), "")
         self._window.setWindowTitle((MARK if self.marked else "") + progress + self.plain())
-
-    def _on_change(self, _aspects: frozenset[Aspect]) -> None:
-        self.refresh()
 
 
 def progress_words(job: JobView) -> str:

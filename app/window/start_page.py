@@ -77,7 +77,7 @@ class StartPage(QWidget):
         layout.addStretch(2)
         self.refresh()
         self._sessions.found.connect(self.show_drafts)
-        window.document.dispatcher.watch(SHOWN, self._on_change)
+        window.document.dispatcher.watch(SHOWN, self.show_progress)
         self.show_progress()
 
     def _offer(self, offers: QGridLayout, title: str, names: tuple[str, ...]) -> None:
@@ -143,10 +143,7 @@ class StartPage(QWidget):
             row.addWidget(ElidedLabel(source, "muted"), 1)
             self._recent.addLayout(row)
 
-    def _on_change(self, _aspects: frozenset[Aspect]) -> None:
-        self.show_progress()
-
-    def show_progress(self) -> None:
+    def show_progress(self, _aspects: frozenset[Aspect] = frozenset()) -> None:
         """Say what is being opened."""
         jobs = self._window.document.jobs
         self._bar.setVisible(bool(jobs))

@@ -99,7 +99,7 @@ class TopBar(QWidget):
         self.lose.valueChanged.connect(self._set_goal)
         self.kinds.clicked.connect(lambda: self._run(self._kinds_command))
         self.primary.clicked.connect(self._run_next_step)
-        self._document.dispatcher.watch(SHOWN, self._on_change)
+        self._document.dispatcher.watch(SHOWN, self.refresh)
         # Text of another size needs other room.
         theme().changed.connect(self._arrange)
         self.refresh()
@@ -215,7 +215,7 @@ class TopBar(QWidget):
     def _open_goal(self) -> None:
         self._popup.open_below(self._goal_button)
 
-    def refresh(self) -> None:
+    def refresh(self, _aspects: frozenset[Aspect] = frozenset()) -> None:
         """Show what the document has."""
         document = self._document
         for name, made in self._buttons.items():
@@ -328,9 +328,6 @@ class TopBar(QWidget):
             self._run(chosen)
         else:
             self._document.set_target(chosen)
-
-    def _on_change(self, _aspects: frozenset[Aspect]) -> None:
-        self.refresh()
 
 
 def target_words(spec: TargetSpec) -> str:
