@@ -28,12 +28,12 @@ from .job_queue import QueuedJob
 from .job_runner import DocumentJobs, JobRunner
 
 
-class PlanSolver:
+class PlanSolver(BackgroundTasks):
     """Searches plans, one after the other; the last request is answered last."""
 
     def __init__(self) -> None:
         """Nothing runs before `start`."""
-        self._background = BackgroundTasks("plan solver")
+        super().__init__("plan solver")
 
     def start(
         self,
@@ -62,16 +62,8 @@ class PlanSolver:
             return goal.solve(analysis, scores, wanted, removed, locked, table)
 
         # Waiting requests were made for an earlier goal.
-        self._background.drop_waiting()
-        self._background.run(solve, on_done, on_error)
-
-    def flush(self) -> bool:
-        """Wait for what runs; whether it came to its end."""
-        return self._background.flush()
-
-    def close(self) -> None:
-        """Wait for what runs, and end."""
-        self._background.close()
+        self.drop_waiting()
+        self.run(solve, on_done, on_error)
 
 
 class PlanJobs(DocumentJobs):

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
@@ -13,24 +13,8 @@ from ..storage.background import BackgroundTasks
 
 if TYPE_CHECKING:
     # Loads msgspec, which a start does without.
+    from secateur.engine.process.remote.client import RemoteClient
     from secateur.engine.process.remote.protocol import Seen
-
-
-class FilesClient(Protocol):
-    """What of `RemoteClient` is used here."""
-
-    @property
-    def place(self) -> str:
-        """The machine."""
-        ...
-
-    def look(self, path: str) -> "Seen":
-        """What is at a path there."""
-        ...
-
-    def send_file(self, path: Path, told: Callable[[int], bool]) -> str:
-        """Send a file there."""
-        ...
 
 
 class Sending(QObject):
@@ -52,7 +36,7 @@ class Sending(QObject):
         """Send no more."""
         self._cancelled.set()
 
-    def told(self, sent: int) -> bool:
+    def may_go_on(self, sent: int) -> bool:
         """In the thread that sends: so much is on its way; False where no more is wanted."""
         if self._cancelled.is_set():
             return False
@@ -67,7 +51,7 @@ class RemoteFiles:
         host: The machine.
     """
 
-    def __init__(self, client: FilesClient) -> None:
+    def __init__(self, client: "RemoteClient") -> None:
         """Ask over the connection of the engine."""
         self.host = client.place
         self._client = client
@@ -85,20 +69,17 @@ class RemoteFiles:
             on_error: Takes why that is not known.
         """
         self._folders.drop_waiting()
-        self._folders.run(lambda: self._client.look(path), on_done, on_error or _ignore)
+        # Without `on_error` the engine itself says it where it matters.
+        self._folders.run(lambda: self._client.look(path), on_done, on_error or (lambda _error: None))
 
     def send(
         self, path: Path, sending: Sending, on_done: Callable[[str], None], on_error: Callable[[SecateurError], None]
     ) -> None:
         """Send a file there; `on_done` takes its path there, "" where it was cancelled."""
-        self._files.run(lambda: self._client.send_file(path, sending.told), on_done, on_error)
+        self._files.run(lambda: self._client.send_file(path, sending.may_go_on), on_done, on_error)
 
     def close(self) -> None:
         """Ask for nothing any more."""
         self._folders.drop_waiting()
         for tasks in (self._folders, self._files):
             tasks.close()
-
-
-def _ignore(_error: Any) -> None:
-    """The engine says it itself where it matters."""

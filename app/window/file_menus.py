@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, Slot
 from PySide6.QtWidgets import QMenu
@@ -91,15 +92,12 @@ class DraftsMenu(QMenu):
             action = self.addAction(words.replace("&", "&&"))
             action.setToolTip(str(draft.folder))
             action.setEnabled(not self._window.document.busy)
-            action.triggered.connect(lambda _checked=False, one=draft: self._restore(one))
+            restore = partial(sessions.restore, draft.folder, draft.name)
+            action.triggered.connect(lambda _checked=False, act=restore: leave(self._window, act))
         if sessions.out_of_reach:
             self.addAction(out_of_reach_text(sessions.out_of_reach, self._window.document)).setEnabled(False)
         elif not shown:
             self.addAction(self.tr("No unsaved work")).setEnabled(False)
-
-    def _restore(self, draft: Draft) -> None:
-        sessions = self._window.workbench.sessions
-        leave(self._window, lambda: sessions.restore(draft.folder, draft.name))
 
 
 class RecentMenu(QMenu):

@@ -42,7 +42,7 @@ class Disk:
     ) -> None:
         if self.error is not None:
             return on_error(self.error)
-        assert sending.told(1)
+        assert sending.may_go_on(1)
         self.sent.append(path)
         on_done(f"{HOME}/secateur-files/{path.name}")
 
