@@ -123,6 +123,7 @@ class Supervisor:
             self._take_event(event)
             event = self.client.poll()
         if self.connected and any(time.monotonic() > limit for limit in self.overdue.values()):
+            # `Lost` follows; infinity keeps these tickets known as cancelled until then, and kills no second time.
             self.client.kill()
             self.overdue = dict.fromkeys(self.overdue, float("inf"))
 
@@ -172,6 +173,7 @@ class Supervisor:
                 self.tell("disconnected", event.host)
             case Reconnected():
                 self.connected = True
+                # A cancel could not be obeyed while there was no connection.
                 self.overdue = dict.fromkeys(self.overdue, time.monotonic() + PATIENCE)
                 self.tell("reconnected", event.host)
 
@@ -196,6 +198,7 @@ class Supervisor:
     def _take_loss(self, event: Lost) -> None:
         self.losses += 1
         asked = set(self.overdue)
+        # An engine that dies each time would be started for ever.
         folder = self.folder if self.losses <= LOSSES else None
         again = folder is not None
         self.tell("lost", event.error, bool(asked), again, again and self.opened)

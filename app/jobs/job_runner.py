@@ -194,6 +194,7 @@ class JobRunner(QObject):
         job.contents = document.contents
         estimate = self.estimator.estimate(method, *arguments)
         job.work, job.expected = estimate.work, estimate.seconds
+        # Device and threads are settings of all that waits, so they go ahead of it.
         before = self.queue.jobs()
         number = self.queue.add(job, ahead=method in COMPUTES_WITH)
         if job.changes and method != "open":
@@ -333,6 +334,7 @@ class JobRunner(QObject):
         if job is not None and job.arrived is not None and event.made:
             with self.document.messages.job(job.id, job.title):
                 attempt(partial(job.arrived, event.made))
+        # Gates come at every step: they are drawn with the next pulse, not at once as scores are.
         if isinstance(event.progress.so_far, LearnedGates):
             self.document.take_gates(event.progress.so_far)
         elif event.progress.so_far is not None:

@@ -33,18 +33,15 @@ class CheckBox(Eliding, QCheckBox):
         option = QStyleOptionButton()
         self.initStyleOption(option)
         option.text = self.shown()
-        stylist = QStylePainter(self)
-        stylist.drawControl(QStyle.ControlElement.CE_CheckBox, option)
-        stylist.end()
-        where = self.style().subElementRect(QStyle.SubElement.SE_CheckBoxIndicator, option, self)
-        painter, box = _mark_painter(self), _square(QRectF(where))
+        parts = QStyle.SubElement
+        painter, box = _begin_mark(self, option, QStyle.ControlElement.CE_CheckBox, parts.SE_CheckBoxIndicator)
         painter.drawRoundedRect(box, 3, 3)
         if self.isChecked():
             painter.setPen(QPen(_mark_colour(self), 1.8, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
             left, top, size = box.left(), box.top(), box.width()
             corners = [(0.24, 0.52), (0.43, 0.72), (0.77, 0.3)]
             painter.drawPolyline([QPointF(left + x * size, top + y * size) for x, y in corners])
-        _paint_frame(self, painter, self.style().subElementRect(QStyle.SubElement.SE_CheckBoxContents, option, self))
+        _paint_frame(self, painter, self.style().subElementRect(parts.SE_CheckBoxContents, option, self))
 
 
 class RadioButton(Eliding, QRadioButton):
@@ -60,28 +57,27 @@ class RadioButton(Eliding, QRadioButton):
         option = QStyleOptionButton()
         self.initStyleOption(option)
         option.text = self.shown()
-        stylist = QStylePainter(self)
-        stylist.drawControl(QStyle.ControlElement.CE_RadioButton, option)
-        stylist.end()
-        where = self.style().subElementRect(QStyle.SubElement.SE_RadioButtonIndicator, option, self)
-        painter, box = _mark_painter(self), _square(QRectF(where))
+        parts = QStyle.SubElement
+        painter, box = _begin_mark(self, option, QStyle.ControlElement.CE_RadioButton, parts.SE_RadioButtonIndicator)
         painter.drawEllipse(box)
         if self.isChecked():
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(_mark_colour(self))
             painter.drawEllipse(box.center(), 3.0, 3.0)
-        _paint_frame(self, painter, self.style().subElementRect(QStyle.SubElement.SE_RadioButtonContents, option, self))
+        _paint_frame(self, painter, self.style().subElementRect(parts.SE_RadioButtonContents, option, self))
 
 
-def _square(where: QRectF) -> QRectF:
-    """A square of whole pixels and a half in the middle of the indicator."""
+def _begin_mark(
+    button: QAbstractButton, option: QStyleOptionButton, control: QStyle.ControlElement, indicator: QStyle.SubElement
+) -> tuple[QPainter, QRectF]:
+    """Paint the words as the style does; a painter with the colours of the mark's frame, and where the mark is."""
+    stylist = QStylePainter(button)
+    stylist.drawControl(control, option)
+    stylist.end()
+    # A square of whole pixels and a half in the middle of the indicator: its frame is sharp there.
+    where = QRectF(button.style().subElementRect(indicator, option, button))
     size = min(where.width(), where.height(), 15.0) - 1
     left, top = where.center().x() - size / 2, where.center().y() - size / 2
-    return QRectF(int(left) + 0.5, int(top) + 0.5, size, size)
-
-
-def _mark_painter(button: QAbstractButton) -> QPainter:
-    """A painter with the colours of the mark's frame and of what is in it."""
     look, painter = tokens(), QPainter(button)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     filled = button.isChecked() and button.isEnabled()
@@ -90,7 +86,7 @@ def _mark_painter(button: QAbstractButton) -> QPainter:
         edge = look.text if filled else look.accent
     painter.setPen(QPen(QColor(edge), 1.2))
     painter.setBrush(QColor(look.accent if filled else look.panel))
-    return painter
+    return painter, QRectF(int(left) + 0.5, int(top) + 0.5, size, size)
 
 
 def _paint_frame(button: QAbstractButton, painter: QPainter, where: QRect) -> None:

@@ -49,6 +49,7 @@ class EngineProcess:
     def __init__(self, session: str, listener: Listener) -> None:
         """Start it; `session` is "module:name" of what makes its session from a folder."""
         pipe = subprocess.PIPE
+        # -P: a file of the user's working folder must not take the place of a module of Python or of ours.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "secateur.engine.process.worker", session],
             stdin=pipe,

@@ -79,6 +79,7 @@ class Outbox:
             with self._news:
                 self._news.wait_for(lambda: self._waiting is not None and not self._quiet)
                 self._flush()
+            # Progress that comes meanwhile is merged into one message.
             time.sleep(INTERVAL)
 
     def _flush(self) -> None:
@@ -230,6 +231,7 @@ def connect() -> Wire:
     Done on file descriptors, so that what native code prints cannot get between the messages.
     """
     source, sink = os.dup(0), os.dup(1)
+    # Code of the user that reads standard input gets its end at once, and none of the window's messages.
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)

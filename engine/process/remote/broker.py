@@ -219,6 +219,7 @@ class Broker:
             self._limit_progress()
 
         def ended(exitcode: int, log: str, error: WireError | None) -> None:
+            # The window says it in its own language, so only the reason travels.
             garbled = "" if error is None else str(error.message.arguments["reason"])
             courier.post(encode(Ended(exitcode, log, garbled)))
 
@@ -256,6 +257,7 @@ class Broker:
 def main() -> None:
     """Listen on the socket of an engine's folder until it is left."""
     folder = engine_folder(sys.argv[1])
+    # The end of the connection that started it sends a hangup; the engine outlives that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     held = (folder / HELD).open("a")
@@ -280,8 +282,10 @@ def main() -> None:
     broker.watch()
     with contextlib.suppress(OSError):
         (folder / SOCKET).unlink()
+    # Sessions stay for a window that may come back; an engine that was left, or never used, leaves nothing.
     if broker.left.is_set() or not (broker.was_greeted or any((folder / SESSIONS).iterdir())):
         shutil.rmtree(folder, ignore_errors=True)
+    # Threads that still wait for a socket would keep the process.
     os._exit(0)
 
 

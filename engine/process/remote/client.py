@@ -154,6 +154,7 @@ class RemoteClient:
             raise EngineLost("engine.not_started", "The engine is not running. Start it first.")
         number = next(self._numbers)
         self._calls.methods[number] = method
+        # The engine writes into a folder of the call's own, which has to be there before the call.
         if method in PATH_OF:
             self._post(lambda: Room(number))
         self._post(lambda: Said(request(call(number, method, self._arguments(number, method, arguments)))))
@@ -314,6 +315,7 @@ class RemoteClient:
         Raises:
             EngineLost: There is none, or what came is of none.
         """
+        # Where a terminal has started the window, ssh may ask for a password or a passphrase there.
         asks = sys.stdin is not None and sys.stdin.isatty()
         try:
             process = self._process = start_ssh(self.address, engine_command(self.address, self.name), asks)
@@ -375,6 +377,7 @@ class RemoteClient:
                 self._reset()
                 self._events.put(Lost(0, EngineLost("remote.gone", template, host=self.place), calls))
                 return None
+            # What was asked before the first greeting depends on folders there, which are known only now.
             again = self._birth == theirs.birth
             self._birth, self._root, self._theirs = theirs.birth, theirs.root, theirs.received
             later, self._later = self._later, []
@@ -392,6 +395,7 @@ class RemoteClient:
             case Said(data):
                 event = self._calls.read(data)
                 if isinstance(event, Finished) and event.call in self._coming:
+                    # The result names files, so it is passed on once these are here.
                     self._written[event.call] = event
                     self._post(lambda: Fetch(event.call))
                 else:
@@ -408,6 +412,7 @@ class RemoteClient:
                         answer.set_result(what)
             case Ended():
                 calls = tuple(sorted(self._calls.methods))
+                # The next engine process may be asked at once: what this one was asked for never comes.
                 self._calls.methods.clear()
                 error = not_understood(what.garbled) if what.garbled else None
                 self._events.put(lost_engine(what.exitcode, calls, what.log, error))

@@ -171,6 +171,7 @@ class Homecoming:
                         for inner in main.iterdir():
                             os.replace(inner, folder / inner.name)
                 else:
+                    # Files that belong together (a graph and its weights) appear together or not at all.
                     endings = [path.name.removeprefix(self.place.stem) for path in staged.iterdir() if path != main]
                     with staged_file(self.place, endings) as temporary:
                         for ending in endings:
@@ -220,6 +221,7 @@ class ReceivedFiles:
 
     def take(self, what: FileBegins | Part) -> None:
         """Take what came next; a file that was not whole is dropped by the next one."""
+        # Parts of a file that was dropped may still be on their way.
         if isinstance(what, Part) and (self._error or what.number != self._number):
             return
         try:
@@ -261,6 +263,7 @@ def _keep_file(staged: Path, first: Path) -> Path:
     place, count = first, 1
     while True:
         try:
+            # Taking the name first makes two windows that send the same file choose different names.
             place.open("xb").close()
             os.replace(staged, place)
             return place

@@ -306,6 +306,7 @@ class Courier:
                 for number, body in due:
                     wire.send(encode(Frame(number, confirmed, Raw(body))))
                     sent = number
+                # Without a message to send, the other end still has to know what it may forget.
                 if not due:
                     wire.send(encode(Frame(0, confirmed, NOTHING)))
             except (OSError, ValueError):
@@ -315,6 +316,7 @@ class Courier:
     def _listen(self, wire: Wire, mine: int) -> None:
         while True:
             frame: Frame = decode(wire.receive(), Frame)
+            # The thread of an earlier connection may still take a message while a new connection listens.
             with self._taking:
                 with self._news:
                     if self._connection != mine:

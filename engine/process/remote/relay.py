@@ -35,6 +35,7 @@ def relay(name: str, session: str = "") -> int:
     folder = engine_folder(name)
     link = connect_to_engine(folder) or _start_engine(folder, [name, session] if session else [name])
     out = sys.stdout.buffer
+    # What a login shell has printed may end without a line break.
     out.write(b"\n%s%d %s\n" % (MARK, PROTOCOL, own_version().encode()))
     out.flush()
     threading.Thread(target=_send_output, args=(link,), name="out", daemon=True).start()
