@@ -25,25 +25,9 @@ from ..engine_process import SESSION, EngineProcess, Listener
 from ..messages import Close, Quiet, request
 from ..plain_data import decode, encode
 from ..wire import Wire
+from . import protocol
 from .file_transfer import ReceivedFiles, send_parts
-from .protocol import (
-    Courier,
-    Ended,
-    Fetch,
-    FileBegins,
-    FilesEnd,
-    Kill,
-    Leave,
-    Look,
-    Part,
-    Printed,
-    Room,
-    Said,
-    Start,
-    ToBroker,
-    hello,
-    read_hello,
-)
+from .protocol import Courier, hello, read_hello
 from .remote_folders import HELD, SESSIONS, SOCKET, WRITTEN, engine_folder, inside_folder, look_at
 
 BACKLOG, HEAVY = 100, 1 << 18
@@ -78,7 +62,7 @@ class Broker:
         self._links = set[socket.socket]()
         self._engine: EngineProcess | None = None
         self._courier = self._new_courier()
-        self._orders: queue.SimpleQueue[tuple[Courier, ToBroker]] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[Courier, protocol.ToBroker]] = queue.SimpleQueue()
         self._changing = threading.Lock()
         self._heard = time.monotonic()
         self._patience = UNGREETED
@@ -161,7 +145,7 @@ class Broker:
         """One whose orders are answered by itself, to the window that gave them."""
 
         def take(body: Raw) -> None:
-            self._orders.put((courier, decode(body, ToBroker)))
+            self._orders.put((courier, decode(body, protocol.ToBroker)))
 
         courier = Courier(take)
         return courier
@@ -171,40 +155,40 @@ class Broker:
         while True:
             self._obey(*self._orders.get())
 
-    def _obey(self, courier: Courier, order: ToBroker) -> None:
+    def _obey(self, courier: Courier, order: protocol.ToBroker) -> None:
         match order:
-            case Start():
+            case protocol.Start():
                 if self._engine is not None:
                     self._engine.close(request(Close()), 1.0)
                 self._quiet = False
                 self._engine = EngineProcess(self._session, self._listener(courier))
-            case Said(data):
+            case protocol.Said(data):
                 if self._engine is not None:
                     self._engine.send(data)
-            case Kill():
+            case protocol.Kill():
                 if self._engine is not None:
                     self._engine.process.kill()
-            case Room(number):
+            case protocol.Room(number):
                 (self.folder / WRITTEN / str(number)).mkdir(parents=True, exist_ok=True)
-            case Fetch(number):
+            case protocol.Fetch(number):
                 threading.Thread(target=self._send_files, args=(courier, number), name="files", daemon=True).start()
-            case Look(number, path):
+            case protocol.Look(number, path):
                 # A disk of another machine may never answer.
                 threading.Thread(
                     target=lambda: courier.post(encode(look_at(number, path))), name="look", daemon=True
                 ).start()
-            case Leave():
+            case protocol.Leave():
                 self.left.set()
-            case FileBegins() | Part() | FilesEnd():
+            case protocol.FileBegins() | protocol.Part() | protocol.FilesEnd():
                 self._receive(courier, order)
 
-    def _receive(self, courier: Courier, what: FileBegins | Part | FilesEnd) -> None:
+    def _receive(self, courier: Courier, what: protocol.FileBegins | protocol.Part | protocol.FilesEnd) -> None:
         """Take what comes of a file that a window sends; nothing of what an earlier window has sent."""
         whose, received = self._received
         if courier is not whose:
             received.drop()
             self._received = _, received = courier, ReceivedFiles()
-        if not isinstance(what, FilesEnd):
+        if not isinstance(what, protocol.FilesEnd):
             received.take(what)
         elif what.error:
             received.drop()
@@ -215,15 +199,15 @@ class Broker:
         """Tells the window that has asked for an engine what that says, and no later window."""
 
         def said(data: bytes | bytearray) -> None:
-            courier.post(encode(Said(bytes(data))))
+            courier.post(encode(protocol.Said(bytes(data))))
             self._limit_progress()
 
         def ended(exitcode: int, log: str, error: WireError | None) -> None:
             # The window says it in its own language, so only the reason travels.
             garbled = "" if error is None else str(error.message.arguments["reason"])
-            courier.post(encode(Ended(exitcode, log, garbled)))
+            courier.post(encode(protocol.Ended(exitcode, log, garbled)))
 
-        return Listener(said, lambda text: courier.post(encode(Printed(text))), ended, lambda: courier.waiting)
+        return Listener(said, lambda text: courier.post(encode(protocol.Printed(text))), ended, lambda: courier.waiting)
 
     def _send_files(self, courier: Courier, number: int) -> None:
         """Send what a call has written, no faster than it is received; in a thread of its own."""
@@ -244,7 +228,7 @@ class Broker:
                     return
         except OSError as reason:
             error = str(reason.strerror)
-        courier.post(encode(FilesEnd(number, error)))
+        courier.post(encode(protocol.FilesEnd(number, error)))
 
     def _limit_progress(self) -> None:
         """Have the engine keep its progress back while no window takes it."""

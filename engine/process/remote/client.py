@@ -30,34 +30,9 @@ from ..events import Disconnected, Event, Failed, Finished, Logged, Lost, Reconn
 from ..messages import Begin, Cancel, call, request
 from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
+from . import protocol
 from .file_transfer import PATH_OF, Homecoming, send_parts, stays_inside
-from .protocol import (
-    MARK,
-    PROTOCOL,
-    Courier,
-    Ended,
-    Fetch,
-    FileBegins,
-    FilesEnd,
-    Kept,
-    Kill,
-    Leave,
-    Look,
-    Part,
-    Printed,
-    Room,
-    Said,
-    Seen,
-    Start,
-    ToBroker,
-    ToWindow,
-    engine_command,
-    hello,
-    other_version,
-    own_version,
-    read_hello,
-    refusal,
-)
+from .protocol import MARK, PROTOCOL, Courier, engine_command, hello, other_version, own_version, read_hello, refusal
 from .remote_folders import WRITTEN
 
 WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -92,7 +67,7 @@ class RemoteClient:
         """
         self.address = address
         self.name = name or uuid.uuid4().hex[:16]
-        self._answers: dict[int, Future[Kept | Seen]] = {}
+        self._answers: dict[int, Future[protocol.Kept | protocol.Seen]] = {}
         self._sessions = Path()
         self._results = results
         self._events: queue.Queue[Event] = queue.Queue()
@@ -110,7 +85,7 @@ class RemoteClient:
         self._coming: dict[int, Homecoming] = {}
         self._written: dict[int, Finished] = {}
         self._birth, self._root = "", ""
-        self._later: list[Callable[[], ToBroker]] = [Start]
+        self._later: list[Callable[[], protocol.ToBroker]] = [protocol.Start]
 
     @property
     def place(self) -> str:
@@ -144,9 +119,9 @@ class RemoteClient:
         if self._thread is None:
             self.prepare()
         elif self._calls.begun:
-            self._post(Start)
+            self._post(protocol.Start)
         self._calls.begun = True
-        self._post(lambda: Said(request(Begin(self._there(str(folder))))))
+        self._post(lambda: protocol.Said(request(Begin(self._there(str(folder))))))
 
     def call(self, method: str, *arguments: Any) -> int:
         """As `EngineClient.call`; paths of what is read are paths there, what is written comes here."""
@@ -156,13 +131,13 @@ class RemoteClient:
         self._calls.methods[number] = method
         # The engine writes into a folder of the call's own, which has to be there before the call.
         if method in PATH_OF:
-            self._post(lambda: Room(number))
-        self._post(lambda: Said(request(call(number, method, self._arguments(number, method, arguments)))))
+            self._post(lambda: protocol.Room(number))
+        self._post(lambda: protocol.Said(request(call(number, method, self._arguments(number, method, arguments)))))
         return number
 
     def cancel(self, number: int) -> None:
         """As `EngineClient.cancel`."""
-        self._post(lambda: Said(request(Cancel(number))))
+        self._post(lambda: protocol.Said(request(Cancel(number))))
 
     def poll(self, timeout: float = 0.0) -> Event | None:
         """The next event, None when there is none within `timeout` seconds."""
@@ -170,14 +145,14 @@ class RemoteClient:
 
     def kill(self) -> None:
         """End the engine process there at once; `Lost` follows."""
-        self._post(Kill)
+        self._post(protocol.Kill)
 
     def close(self, timeout: float = 2.0) -> None:
         """End the engine there without an event, if it can be reached within `timeout` seconds, and the connection."""
         if self._thread is None:
             return
         if self.alive and self._root:
-            self._post(Leave)
+            self._post(protocol.Leave)
             until = time.monotonic() + timeout
             while self.alive and self._courier.waiting and time.monotonic() < until:
                 time.sleep(0.01)
@@ -195,11 +170,11 @@ class RemoteClient:
 
     # Folders and files there; both wait, so the interface calls them in another thread.
 
-    def look(self, path: str) -> Seen:
+    def look(self, path: str) -> protocol.Seen:
         """What is at a path there, as `Look` takes it; raises SecateurError where that cannot be seen."""
         number = next(self._numbers)
-        found = self._answer(number, Look(number, path))
-        assert isinstance(found, Seen)
+        found = self._answer(number, protocol.Look(number, path))
+        assert isinstance(found, protocol.Seen)
         if found.error:
             template = "{path} on {host} cannot be read: {reason}. Choose another folder."
             raise SecateurError("remote.unreadable", template, path=path, host=self.place, reason=found.error)
@@ -228,20 +203,20 @@ class RemoteClient:
 
         try:
             if not send_parts(number, path.name, path, lambda what: self._post(lambda: what), wait_for_turn):
-                self._post(lambda: FilesEnd(number, "cancelled"))
+                self._post(lambda: protocol.FilesEnd(number, "cancelled"))
                 return ""
         except OSError as error:
-            self._post(lambda: FilesEnd(number, "unread"))
+            self._post(lambda: protocol.FilesEnd(number, "unread"))
             template = "{path} cannot be read: {reason}. Choose another file."
             raise SecateurError("remote.unsent", template, path=str(path), reason=str(error.strerror)) from error
-        kept = self._answer(number, FilesEnd(number))
-        assert isinstance(kept, Kept)
+        kept = self._answer(number, protocol.FilesEnd(number))
+        assert isinstance(kept, protocol.Kept)
         if kept.error:
             template = "{path} cannot be written on {host}: {reason}. Make room there, or copy it yourself."
             raise SecateurError("remote.not_kept", template, path=path.name, host=self.place, reason=kept.error)
         return kept.path
 
-    def _answer(self, number: int, what: Look | FilesEnd) -> Kept | Seen:
+    def _answer(self, number: int, what: protocol.Look | protocol.FilesEnd) -> protocol.Kept | protocol.Seen:
         future = self._answers[number] = Future()
         self._post(lambda: what)
         try:
@@ -258,7 +233,7 @@ class RemoteClient:
         template = "{host} does not answer. Wait for the connection, then try again."
         return SecateurError("remote.no_answer", template, host=self.place)
 
-    def _post(self, make: Callable[[], ToBroker]) -> None:
+    def _post(self, make: Callable[[], protocol.ToBroker]) -> None:
         """Post what depends on the folders there, once they are known."""
         with self._changing:
             if self._root:
@@ -390,27 +365,27 @@ class RemoteClient:
     # What comes.
 
     def _take(self, body: Raw) -> None:
-        what: ToWindow = decode(body, ToWindow)
+        what: protocol.ToWindow = decode(body, protocol.ToWindow)
         match what:
-            case Said(data):
+            case protocol.Said(data):
                 event = self._calls.read(data)
                 if isinstance(event, Finished) and event.call in self._coming:
                     # The result names files, so it is passed on once these are here.
                     self._written[event.call] = event
-                    self._post(lambda: Fetch(event.call))
+                    self._post(lambda: protocol.Fetch(event.call))
                 else:
                     if isinstance(event, Failed):
                         self._coming.pop(event.call, None)
                     self._events.put(self._localise(event))
-            case Printed(text):
+            case protocol.Printed(text):
                 self._events.put(Logged(text))
-            case FileBegins() | Part() | FilesEnd():
+            case protocol.FileBegins() | protocol.Part() | protocol.FilesEnd():
                 self._bring_home(what)
-            case Kept(number) | Seen(number):
+            case protocol.Kept(number) | protocol.Seen(number):
                 if (answer := self._answers.get(number)) is not None:
                     with contextlib.suppress(InvalidStateError):
                         answer.set_result(what)
-            case Ended():
+            case protocol.Ended():
                 calls = tuple(sorted(self._calls.methods))
                 # The next engine process may be asked at once: what this one was asked for never comes.
                 self._calls.methods.clear()
@@ -423,7 +398,7 @@ class RemoteClient:
         for home in [*self._coming.values()]:
             home.abandon()
 
-    def _bring_home(self, what: FileBegins | Part | FilesEnd) -> None:
+    def _bring_home(self, what: protocol.FileBegins | protocol.Part | protocol.FilesEnd) -> None:
         """Bring home what a call has written; it is finished once that is here."""
         event = self._written.get(what.number)
         # The call failed already: its files have no place.
@@ -431,7 +406,7 @@ class RemoteClient:
             return
         home = self._coming[what.number]
         try:
-            if not isinstance(what, FilesEnd):
+            if not isinstance(what, protocol.FilesEnd):
                 return home.take(what)
             home.finish(what)
         except SecateurError as error:

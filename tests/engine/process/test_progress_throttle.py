@@ -50,7 +50,7 @@ def test_progress_that_cannot_be_told_costs_neither_what_follows_nor_the_result(
     told = [one for one in wire.sent if isinstance(one, Progressed)]
     assert [(one.progress.text, one.progress.so_far, one.made) for one in told] == [("h\udce9me", odd, (odd,))]
     assert [one for one in wire.sent if isinstance(one, Finished)] == [Finished(1, "first"), Finished(2, "second")]
-    assert "Progress of call 1 cannot be told" in capsys.readouterr().err
+    assert "Progress of call 1 cannot be sent" in capsys.readouterr().err
     outbox.progress(3, Progress("by the thread", made=lambda: None))
     while "call 3" not in capsys.readouterr().err:
         time.sleep(0.001)
