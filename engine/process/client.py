@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import EngineLost, WireError
 from .engine_process import SESSION, EngineProcess, Listener
 from .events import Event, Failed, Finished, Logged, lost_engine
-from .messages import Begin, Cancel, Close, call, read_event, request
+from .messages import Begin, Cancel, Close, call, read_event
+from .plain_data import encode
 
 
 class EngineClient:
@@ -70,7 +71,7 @@ class EngineClient:
             self.prepare()
         assert self._process is not None
         self._calls.begun = True
-        self._process.send(request(Begin(str(folder))))
+        self._process.send(encode(Begin(str(folder))))
 
     def call(self, method: str, *arguments: Any) -> int:
         """Ask for a method of the session; its number comes back at once, `Finished` or `Failed` follows.
@@ -82,7 +83,7 @@ class EngineClient:
         if self._process is None:
             raise EngineLost("engine.not_started", "The engine is not running. Start it first.")
         number = next(self._numbers)
-        data = request(call(number, method, arguments))
+        data = encode(call(number, method, arguments))
         self._calls.methods[number] = method
         self._process.send(data)
         return number
@@ -90,7 +91,7 @@ class EngineClient:
     def cancel(self, number: int) -> None:
         """Ask a call to stop; `Failed` with `Cancelled` follows unless it was done already."""
         if self._process is not None:
-            self._process.send(request(Cancel(number)))
+            self._process.send(encode(Cancel(number)))
 
     def poll(self, timeout: float = 0.0) -> Event | None:
         """The next event, None when there is none within `timeout` seconds."""
@@ -105,7 +106,7 @@ class EngineClient:
         """End the process without an event: asked first, killed after `timeout` seconds."""
         process, self._process = self._process, None
         if process is not None:
-            process.close(request(Close()), timeout)
+            process.close(encode(Close()), timeout)
             # What it said before is about calls that have no caller any more.
             while self.poll() is not None:
                 pass

@@ -63,11 +63,7 @@ class _Tagged(Struct, array_like=True, frozen=True):
 
 class _Progressed(Struct, tag="progressed", frozen=True):
     call: int
-    text: str | Message
-    done: int
-    total: int
-    values: dict[str, float]
-    share: float
+    progress: Progress
     so_far: _Tagged | None
     points: tuple[dict[str, float], ...]
     made: tuple[_Tagged, ...]
@@ -83,16 +79,6 @@ class _Failed(Struct, tag="failed", frozen=True):
     kind: str
     message: Message
     details: str
-
-
-def request(what: Request) -> bytes:
-    """A request as the window sends it."""
-    return encode(what)
-
-
-def read_request(data: bytes | bytearray) -> Request:
-    """A request as the engine reads it; raises `WireError`."""
-    return decode(data, Request)
 
 
 def call(number: int, method: str, arguments: tuple[Any, ...]) -> Call:
@@ -133,20 +119,12 @@ def event_bytes(event: Ready | Progressed | Finished | Failed) -> bytes:
             error = event.error
             return encode(_Failed(event.call, type(error).__name__, said(error.message), error.details))
         case Progressed():
-            shown = event.progress
-            return encode(
-                _Progressed(
-                    call=event.call,
-                    text=said(shown.text) if isinstance(shown.text, Message) else shown.text,
-                    done=shown.done,
-                    total=shown.total,
-                    values=shown.values,
-                    share=shown.share,
-                    so_far=None if shown.so_far is None else _tag(shown.so_far),
-                    points=event.points,
-                    made=tuple(map(_tag, event.made)),
-                )
-            )
+            # What a job makes is of any type: it goes apart, each with the name of its type.
+            shown, so_far = event.progress, event.progress.so_far
+            text = said(shown.text) if isinstance(shown.text, Message) else shown.text
+            bare = dataclasses.replace(shown, text=text, so_far=None, made=None)
+            tagged = None if so_far is None else _tag(so_far)
+            return encode(_Progressed(event.call, bare, tagged, event.points, tuple(map(_tag, event.made))))
 
 
 def _tag(value: Any) -> _Tagged:
@@ -173,16 +151,10 @@ def read_event(data: bytes | bytearray, result: Callable[[int], Any]) -> Ready |
             case _Failed():
                 return Failed(event.call, _error(event))
             case _Progressed():
-                if isinstance(event.text, Message):
-                    _check_fields(event.text)
-                progress = Progress(
-                    text=event.text,
-                    done=event.done,
-                    total=event.total,
-                    values=event.values,
-                    so_far=None if event.so_far is None else _untag(event.so_far),
-                    share=event.share,
-                )
+                if isinstance(event.progress.text, Message):
+                    _check_fields(event.progress.text)
+                so_far = None if event.so_far is None else _untag(event.so_far)
+                progress = dataclasses.replace(event.progress, so_far=so_far, made=None)
                 return Progressed(event.call, progress, event.points, tuple(map(_untag, event.made)))
     except (KeyError, TypeError) as error:
         raise not_understood(f"nothing is known of {error}") from error

@@ -26,7 +26,8 @@ from ..machine.operating_system import step_behind
 from ..machine.out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
 from .events import Failed, Finished, Progressed, Ready
-from .messages import Begin, Call, Cancel, Quiet, Request, event_bytes, read_arguments, read_request
+from .messages import Begin, Call, Cancel, Quiet, Request, event_bytes, read_arguments
+from .plain_data import decode
 from .wire import Wire
 
 INTERVAL = 1 / 30
@@ -150,7 +151,7 @@ class Inbox:
     def _read(self) -> None:
         while True:
             try:
-                self._take(read_request(self._wire.receive()))
+                self._take(decode(self._wire.receive(), Request))
             except WireError as error:
                 sys.stderr.write(f"{error}\n")
                 os._exit(GARBLED)

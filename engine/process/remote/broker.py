@@ -22,7 +22,7 @@ from msgspec import Raw
 
 from ...errors import WireError
 from ..engine_process import SESSION, EngineProcess, Listener
-from ..messages import Close, Quiet, request
+from ..messages import Close, Quiet
 from ..plain_data import decode, encode
 from ..wire import Wire
 from . import protocol
@@ -139,7 +139,7 @@ class Broker:
                 alive = time.monotonic()
                 os.utime(self.folder / HELD)
         if self._engine is not None:
-            self._engine.close(request(Close()), 5.0)
+            self._engine.close(encode(Close()), 5.0)
 
     def _new_courier(self) -> Courier:
         """One whose orders are answered by itself, to the window that gave them."""
@@ -159,7 +159,7 @@ class Broker:
         match order:
             case protocol.Start():
                 if self._engine is not None:
-                    self._engine.close(request(Close()), 1.0)
+                    self._engine.close(encode(Close()), 1.0)
                 self._quiet = False
                 self._engine = EngineProcess(self._session, self._listener(courier))
             case protocol.Said(data):
@@ -235,7 +235,7 @@ class Broker:
         quiet = self._courier.waiting > BACKLOG or self._courier.weight > HEAVY
         if quiet != self._quiet and self._engine is not None:
             self._quiet = quiet
-            self._engine.send(request(Quiet(quiet)))
+            self._engine.send(encode(Quiet(quiet)))
 
 
 def main() -> None:

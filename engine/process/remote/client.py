@@ -27,7 +27,7 @@ from ...session.structures_file import check_analysis
 from ...subprocesses.ssh import Address, start_ssh
 from ..client import CallTypes, poll_events
 from ..events import Disconnected, Event, Failed, Finished, Logged, Lost, Reconnected, Refused, lost_engine
-from ..messages import Begin, Cancel, call, request
+from ..messages import Begin, Cancel, call
 from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
 from . import protocol
@@ -121,7 +121,7 @@ class RemoteClient:
         elif self._calls.begun:
             self._post(protocol.Start)
         self._calls.begun = True
-        self._post(lambda: protocol.Said(request(Begin(self._there(str(folder))))))
+        self._post(lambda: protocol.Said(encode(Begin(self._there(str(folder))))))
 
     def call(self, method: str, *arguments: Any) -> int:
         """As `EngineClient.call`; paths of what is read are paths there, what is written comes here."""
@@ -132,12 +132,12 @@ class RemoteClient:
         # The engine writes into a folder of the call's own, which has to be there before the call.
         if method in PATH_OF:
             self._post(lambda: protocol.Room(number))
-        self._post(lambda: protocol.Said(request(call(number, method, self._arguments(number, method, arguments)))))
+        self._post(lambda: protocol.Said(encode(call(number, method, self._arguments(number, method, arguments)))))
         return number
 
     def cancel(self, number: int) -> None:
         """As `EngineClient.cancel`."""
-        self._post(lambda: protocol.Said(request(Cancel(number))))
+        self._post(lambda: protocol.Said(encode(Cancel(number))))
 
     def poll(self, timeout: float = 0.0) -> Event | None:
         """The next event, None when there is none within `timeout` seconds."""

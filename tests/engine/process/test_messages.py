@@ -28,10 +28,8 @@ from secateur.engine.process.messages import (
     event_bytes,
     read_arguments,
     read_event,
-    read_request,
-    request,
 )
-from secateur.engine.process.plain_data import encode
+from secateur.engine.process.plain_data import decode, encode
 from secateur.engine.process.window_session import CALLS
 from secateur.engine.process.wire import Wire
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -133,10 +131,10 @@ def test_a_result_with_a_sentence_that_cannot_be_said_fails_its_call_alone(templ
 
 def test_requests_come_back_with_arguments_of_the_declared_types() -> None:
     for one in (Begin("/a"), Cancel(3), Close()):
-        assert read_request(request(one)) == one
+        assert decode(encode(one), Request) == one
     goal, limit = Goal((Limit(Cost.MACS, 0.5),)), LossLimit(0.01, Cost.MACS)
     settings_ = PruneRequest(goal, "l1", recovery=RecoverySettings(epochs=2))
-    asked = read_request(request(call(7, "lowest", ("s0", settings_, limit, np.ones(3)))))
+    asked = decode(encode(call(7, "lowest", ("s0", settings_, limit, np.ones(3)))), Request)
     assert isinstance(asked, Call) and (asked.number, asked.method) == (7, "lowest")
     state, again, lose, scores = read_arguments(_without_session(CALLS["lowest"]), asked.arguments)
     assert (state, again, lose, scores.tolist()) == ("s0", settings_, limit, [1.0, 1.0, 1.0])
@@ -176,13 +174,13 @@ NO_UTF_8 = "h\udce9me"
 SENT = [event_bytes(event) for event in EVENTS] + [event_bytes(Failed(4, OpenError("a.b", "{x}", x=1)))]
 SENT += [event_bytes(Progressed(3, Progress(NO_UTF_8, so_far=STATE), made=(STATE,)))]
 ASKED = [
-    request(one) for one in (Begin("/a"), Begin(NO_UTF_8), call(1, "cut", ("s0", np.ones(3, bool))), Cancel(3), Close())
+    encode(one) for one in (Begin("/a"), Begin(NO_UTF_8), call(1, "cut", ("s0", np.ones(3, bool))), Cancel(3), Close())
 ]
 
 
 def assert_read_or_refused(data: bytes) -> None:
     """Either end makes one of its own messages of it, or refuses it by the one error."""
-    for reader, kind in ((lambda: read_event(data, result_of), Event), (lambda: read_request(data), Request)):
+    for reader, kind in ((lambda: read_event(data, result_of), Event), (lambda: decode(data, Request), Request)):
         try:
             found = reader()
         except WireError:

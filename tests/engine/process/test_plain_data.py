@@ -15,7 +15,7 @@ from secateur.engine.errors import Message, WireError
 from secateur.engine.messages import said
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.process import plain_data
-from secateur.engine.process.messages import Begin, Call, call, read_request, request
+from secateur.engine.process.messages import Begin, Call, Request, call
 from secateur.engine.process.plain_data import ARRAY, NAMES, decode, encode
 from secateur.engine.session.states import PlanIntent
 from secateur.engine.structures.analysis import Mask
@@ -94,11 +94,11 @@ def test_what_is_sent_with_such_a_name_is_read_by_its_type_all_the_same() -> Non
         decode(encode({"a": odd}), dict[str, int])
     with pytest.raises(WireError, match="an array of int64 where one of bool"):
         decode(encode([odd, np.arange(3)]), tuple[str, Mask])
-    asked = read_request(request(call(7, f"no {odd}", (odd, np.ones(2), ["plain"]))))
+    asked = decode(encode(call(7, f"no {odd}", (odd, np.ones(2), ["plain"]))), Request)
     assert isinstance(asked, Call) and asked.method == f"no {odd}"
     first, second, third = asked.arguments
     assert (decode(first, str), decode(second, Any).tolist(), decode(third, Any)) == (odd, [1.0, 1.0], ["plain"])
-    assert request(Begin("/home")) == msgspec.msgpack.encode(Begin("/home"))  # nothing is added to any other
+    assert encode(Begin("/home")) == msgspec.msgpack.encode(Begin("/home"))  # nothing is added to any other
 
 
 @pytest.mark.parametrize(

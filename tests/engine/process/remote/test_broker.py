@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.process.messages import Quiet, read_request
+from secateur.engine.process.messages import Quiet, Request
 from secateur.engine.process.plain_data import decode, encode
 from secateur.engine.process.wire import Wire
 from tests.waiting import PATIENCE, wait_until
@@ -144,7 +144,7 @@ def test_an_engine_keeps_its_progress_back_while_much_is_on_its_way(tmp_path: Pa
             self.asked: list[object] = []
 
         def send(self, data: bytes) -> None:
-            self.asked.append(read_request(data))
+            self.asked.append(decode(data, Request))
 
     broker, engine = Broker(tmp_path), Engine()
     broker._engine = engine  # type: ignore[assignment]
