@@ -6,7 +6,7 @@ What runs before the first layer whose weights are replaced is not computed agai
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -79,6 +79,11 @@ class OutputDistance:
             ResumableForward(partial(run, one.inputs), self._read, RESUMED * one.size // self._samples)
             for one in self._batches
         ]
+
+    def run_again(self, token: CancelToken) -> None:
+        """Run the model as it is on the same samples, for hooks to see."""
+        for one in self._batches:
+            run_rated(self._rated, token, one.inputs, nullcontext())
 
     def now(self, changed: Collection[str] = ()) -> float:
         """Mean distance of the outputs from the original ones, where these parameters hold other numbers than recorded.

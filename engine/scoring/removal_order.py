@@ -201,23 +201,28 @@ def _reduce_rows(weight: Tensor, kind: torch.dtype) -> Tensor:
     return found
 
 
-def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[int] = ()) -> Removal:
+def removal_order(
+    consumers: Sequence[Consumer], count: int, levels: Sequence[int] = (), more: Tensor | None = None
+) -> Removal:
     """Take all structures of a set away, the cheapest ones first; the consumers are changed.
 
     Args:
         consumers: The products that read the set, at least one; all on one device.
         count: S, structures in the set.
         levels: Counts of removals after which the weights are asked for.
+        more: [S] error that each adds in other ways; None for none.
     """
     left = torch.arange(count, device=consumers[0].weight.device)
     order, errors = list[int](), list[float]()
     weights: dict[int, list[Tensor]] = {}
     while len(left):
         costs = torch.stack([one.removal_costs(left) for one in consumers]).sum(0)
+        costs = costs if more is None else costs + more[left]
         ahead = [level - len(order) for level in levels if level > len(order)]
         size = min(max(1, len(left) // FRACTION), *ahead, len(left))
         going = left[costs.argsort(stable=True)[:size]]
-        errors += torch.stack([one.remove(going) for one in consumers]).sum(0).tolist()
+        added = torch.stack([one.remove(going) for one in consumers]).sum(0)
+        errors += (added if more is None else added + more[going]).tolist()
         order += going.tolist()
         left = left[~torch.isin(left, going)]
         if len(order) in levels:

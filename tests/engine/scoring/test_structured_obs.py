@@ -1,5 +1,6 @@
 """Structured OBS equals a brute-force refit after each removal, and measures what the outputs lose."""
 
+import copy
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext
@@ -17,12 +18,13 @@ from secateur.engine.scoring import input_moments, structured_obs
 from secateur.engine.scoring import removal_order as removal_order_module
 from secateur.engine.scoring.criteria import CRITERIA, ranked, score
 from secateur.engine.scoring.output_distance import OutputDistance
-from secateur.engine.scoring.protocol import ScoringContext
+from secateur.engine.scoring.protocol import RatedModel, ScoringContext
 from secateur.engine.scoring.removal_order import RIDGE, consumer, removal_order
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.memory import sample_memory
+from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import DistillationBatch, Split
 from secateur.engine.tracing import resumable_forward
 from secateur.engine.tracing.resumable_forward import ResumableForward
@@ -528,3 +530,68 @@ def test_a_reader_with_fewer_rows_than_inputs_does_not_look_free() -> None:
     )
     half = np.sort(much[own.structures])[:60].sum(), np.sort(little[own.structures])[:60].sum()
     assert half[1] > 0.7 * half[0]
+
+
+class _Normed(nn.Module):
+    """A residual stream under root mean square norms; one channel is large, and no weight reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put, self.head = nn.Linear(6, 16), nn.Linear(16, 3)
+        self.norms = nn.ModuleList([nn.RMSNorm(16, eps=1e-12) for _ in range(2)])
+        self.up, self.down = nn.Linear(16, 24), nn.Linear(24, 16)
+        with torch.no_grad():
+            self.put.bias[LARGE], self.up.weight[:, LARGE], self.head.weight[:, LARGE] = 20.0, 0.0, 0.0
+            self.head.weight.mul_(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.put(x)
+        x = x + self.down(self.up(self.norms[0](x)).relu())
+        return self.head(self.norms[1](x))
+
+
+LARGE = 5
+
+
+def _normed() -> tuple[nn.Module, torch.Tensor, Any, Any]:
+    """(net, inputs, its analysis, the set of its channels)."""
+    torch.manual_seed(0)
+    net, inputs = _Normed().eval(), torch.randn(256, 6)
+    analysis = analyse(net, (inputs[:2],))
+    return net, inputs, analysis, next(one for one in analysis.sets if one.kind is Kind.WIDTH)
+
+
+def test_a_channel_that_norms_divide_by_is_worth_most_although_no_weight_reads_it() -> None:
+    net, inputs, analysis, width = _normed()
+    found = finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=64)))
+    assert np.argmax(found[width.structures]) == LARGE
+
+
+@pytest.mark.parametrize("before", [[], [2, 9]])
+def test_structures_are_measured_as_norms_of_the_cut_model_see_them(
+    before: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, inputs, analysis, width = _normed()
+    gone, removed = analysis.empty(), analysis.empty()
+    gone[width.first + np.array(before, int)] = True
+    removed[width.first + np.array([*before, 0, 7, 11])] = True
+    model = cut(net, analysis, gone, (inputs[:2],)).model.eval() if before else net
+    expected = cut(net, analysis, removed, (inputs[:2],)).model.eval()
+    outputs: list[torch.Tensor] = []
+
+    def compare(rated: RatedModel, _token: Any) -> Any:
+        """Run the model that is rated without the structures, as if it had measured that."""
+        slices = structured_obs._normed_slices(rated, structured_obs.readings_of(rated))[width.key]
+        written = structured_obs._without_structures(rated, slices, np.flatnonzero(removed & ~gone))
+        with torch.no_grad():
+            for place, weight in written:
+                place.copy_(weight)
+            outputs.append(rated.model(inputs))
+        yield from ()
+        return np.zeros(rated.analysis.count)
+
+    monkeypatch.setitem(CRITERIA, "obs", replace(CRITERIA["obs"], rate=compare))
+    finish(score(copy.deepcopy(model), analysis, gone, "obs", GivenTask(inputs, 3, batch=64)))
+    with torch.no_grad():
+        assert torch.allclose(outputs[0], expected(inputs), rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(outputs[0], model(inputs), rtol=1e-2)
