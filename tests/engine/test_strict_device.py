@@ -3,6 +3,7 @@
 The stand-in (`tests/accelerator.py`) raises what CUDA raises, and computes what the CPU does: results are equal.
 """
 
+import copy
 import functools
 from collections.abc import Callable, Generator
 from typing import Any
@@ -122,6 +123,11 @@ def _subject(name: str) -> tuple[nn.Module, Analysis]:
     return model, analyse(model, task().example_inputs(), name)
 
 
+@functools.cache
+def _scores_on_cpu(subject: str, criterion: str) -> Any:
+    return _scores(subject, criterion, "cpu")
+
+
 def _scores(subject: str, criterion: str, device: str) -> Any:
     model, analysis = _subject(subject)
     task, choices = SUBJECTS[subject][1](), Choices(batches=2)
@@ -136,7 +142,7 @@ EACH += [(subject, name) for subject, names in OTHERS.items() for name in names.
 
 @pytest.mark.parametrize(("subject", "criterion"), EACH)
 def test_scores_there_are_those_of_the_cpu(subject: str, criterion: str):
-    here = _scores(subject, criterion, "cpu")
+    here = _scores_on_cpu(subject, criterion)
     with accelerator() as keeper:
         there = _scores(subject, criterion, keeper.name)
     assert keeper.operators > 0 and there.dtype == np.float64
@@ -146,52 +152,63 @@ def test_scores_there_are_those_of_the_cpu(subject: str, criterion: str):
 
 @pytest.mark.parametrize("criterion", MEASURED)
 def test_scores_without_float64_are_those_of_the_cpu(criterion: str):
-    here = _scores("convolutions", criterion, "cpu")
+    here = _scores_on_cpu("convolutions", criterion)
     with accelerator("mps", double=False) as keeper:
         there = _scores("convolutions", criterion, keeper.name)
     assert (keeper.operators > 0) != CRITERIA[criterion].watches, "what is watched runs on the CPU"
     np.testing.assert_array_equal(there, here)
 
 
-def _recovered(device: str, **how: Any) -> tuple[Any, Any]:
-    """(a recovery of a cut model on a device, what it said)."""
+RECOVERIES: dict[str, dict[str, Any]] = {
+    "least squares": {"epochs": 0, "repair": Repair.LEAST_SQUARES},
+    "bias": {"epochs": 0, "repair": Repair.BIAS},
+    "features": {
+        "epochs": 1,
+        "repair": Repair.NONE,
+        "features": 0.5,
+        "distillation": 1.0,
+        "mirror": True,
+        "accumulate": 2,
+        "clip": 1.0,
+    },
+    "distilled": {"epochs": 1, "repair": Repair.NONE, "distillation": 0.5},
+}
+
+
+@functools.cache
+def _cut_net() -> tuple[nn.Module, nn.Module, Any]:
+    """A network, the same without the first structure of each set, and what that kept."""
     torch.manual_seed(0)
-    model, task = tiny_net().eval(), ToyTask(24, 8)
-    analysis = analyse(model, task.example_inputs(), "net")
+    model, given = tiny_net().eval(), ToyTask(24, 8).example_inputs()
+    analysis = analyse(model, given, "net")
     plan = analysis.empty()
     for one in analysis.sets:
         if one.kind is not Kind.BLOCK:
             plan[one.first] = True
-    smaller = cut(model, analysis, plan, task.example_inputs())
-    kept = analysis.kept_indices(plan)
-    job = recover(smaller.model, model, task, RecoverySettings(threads=1, **how), kept=kept, device=device)
-    done = finish(job)
+    return model, cut(model, analysis, plan, given).model, analysis.kept_indices(plan)
+
+
+def _recovered(device: str, how: str) -> tuple[dict[str, np.ndarray], Any]:
+    """(weights of a recovery on a device, the recovery)."""
+    model, smaller, kept = _cut_net()
+    torch.manual_seed(0)
+    settings = RecoverySettings(threads=1, **RECOVERIES[how])
+    given = copy.deepcopy(smaller), copy.deepcopy(model), ToyTask(24, 8), settings
+    done = finish(recover(*given, kept=kept, device=device))
     return {name: one.numpy() for name, one in done.state_dict.items()}, done
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"epochs": 0, "repair": Repair.LEAST_SQUARES},
-        {"epochs": 0, "repair": Repair.BIAS},
-        {
-            "epochs": 1,
-            "repair": Repair.NONE,
-            "features": 0.5,
-            "distillation": 1.0,
-            "mirror": True,
-            "accumulate": 2,
-            "clip": 1.0,
-        },
-        {"epochs": 1, "repair": Repair.NONE, "distillation": 0.5},
-    ],
-    ids=["least squares", "bias", "features", "distilled"],
-)
+@functools.cache
+def _recovered_on_cpu(how: str) -> dict[str, np.ndarray]:
+    return _recovered("cpu", how)[0]
+
+
+@pytest.mark.parametrize("how", RECOVERIES)
 @pytest.mark.parametrize("double", [True, False])
-def test_a_recovery_there_is_that_of_the_cpu(how: dict[str, Any], double: bool):
-    here, _ = _recovered("cpu", **how)
+def test_a_recovery_there_is_that_of_the_cpu(how: str, double: bool):
+    here = _recovered_on_cpu(how)
     with accelerator("cuda:0" if double else "mps", double=double) as keeper:
-        there, done = _recovered(keeper.name, **how)
+        there, done = _recovered(keeper.name, how)
     assert keeper.operators > 0 and done.metric.count == 24
     for name, one in here.items():
         np.testing.assert_array_equal(there[name], one, name)

@@ -11,7 +11,8 @@ from PySide6.QtTest import QTest
 from shiboken6 import isValid
 
 from secateur.app.commands import command_named
-from secateur.app.dialogs.target_shape import SETTLED, TargetShape
+from secateur.app.dialogs import target_shape
+from secateur.app.dialogs.target_shape import TargetShape
 from secateur.app.document.job_state import CurvePoint
 from secateur.app.panels.recovery.panel import recovery_job
 from secateur.app.window.top_bar import TopBar
@@ -31,10 +32,13 @@ from ..stand_in import state_of
 
 LEFT = Qt.MouseButton.LeftButton
 HALF = KindLimit(Kind.FILTER, 0.5)
+SETTLED = 60
+"""Milliseconds without a key until a shape is checked."""
 
 
 @pytest.fixture
-def dialog(qtbot, player: Player, window: Window) -> Iterator[TargetShape]:
+def dialog(qtbot, player: Player, window: Window, monkeypatch: pytest.MonkeyPatch) -> Iterator[TargetShape]:
+    monkeypatch.setattr(target_shape, "SETTLED", SETTLED)
     made = TargetShape(window)
     made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
     qtbot.addWidget(made)

@@ -56,11 +56,12 @@ FLAGS = {
 
 @pytest.mark.parametrize("command", FLAGS)
 def test_every_option_of_version_02_is_read(command: str) -> None:
-    place = "bash" if command == "completion" else "x"
+    place, read = "bash" if command == "completion" else "x", parser()
+    actions = commands(Parser()).choices[command]._option_string_actions
     for word in FLAGS[command].split():
-        parsed = parser().parse_args([command, place, word])
+        parsed = read.parse_args([command, place, word])
         flag, _, value = word.partition("=")
-        action = commands(Parser()).choices[command]._option_string_actions[flag]
+        action = actions[flag]
         given = getattr(parsed, action.dest)
         assert given not in (None, False, ()) and (value or given is True)
 

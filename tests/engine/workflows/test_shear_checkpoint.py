@@ -63,6 +63,14 @@ def sheared(folder: Path, out: Path, goal: Goal = GOAL, **changes: Any) -> Shear
     return finish(shear_checkpoint(spec, goal, out, named_by_hand(spec), **changes))
 
 
+@pytest.fixture(scope="module")
+def cut_llama(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model cut."""
+    out = tmp_path_factory.mktemp("cut") / "out"
+    sheared(llama, out)
+    return out
+
+
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
     return {name: one for file in folder.glob("*.safetensors") for name, one in load_file(file).items()}
 
@@ -196,14 +204,16 @@ def steps_before_refusal(folder: Path, out: Path, error: type[Exception], words:
     return told
 
 
-def test_a_folder_with_other_files_is_refused_first_and_an_export_replaced(llama: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_first_and_an_export_replaced(
+    llama: Path, cut_llama: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work")
     assert steps_before_refusal(llama, out, ExportError, "already holds other files", overwrite=True) == []
     assert [one.name for one in out.iterdir()] == ["thesis.tex"]
     (out / "thesis.tex").unlink()
-    sheared(llama, out)
+    shutil.copytree(cut_llama, out, dirs_exist_ok=True)
     small = Goal((), shape=(KindLimit(Kind.NEURON, count=24),))
     assert steps_before_refusal(llama, out, ExportError, "already exists") == []
     sheared(llama, out, small, overwrite=True)
@@ -211,7 +221,9 @@ def test_a_folder_with_other_files_is_refused_first_and_an_export_replaced(llama
 
 
 @pytest.mark.parametrize("beside", ["index", "file", "named"])
-def test_the_weights_that_are_cut_are_those_that_the_library_loads(llama: Path, tmp_path: Path, beside: str) -> None:
+def test_the_weights_that_are_cut_are_those_that_the_library_loads(
+    llama: Path, cut_llama: Path, tmp_path: Path, beside: str
+) -> None:
     folder, right = tmp_path / "model", transformers.LlamaForCausalLM.from_pretrained(llama, dtype="auto")
     other = {name: torch.randn_like(one) for name, one in tensors(llama).items()}
     right.save_pretrained(folder)
@@ -227,9 +239,8 @@ def test_the_weights_that_are_cut_are_those_that_the_library_loads(llama: Path, 
         index.write_text(json.dumps({"weight_map": dict.fromkeys(other, "older.safetensors")}))
     loaded: Any = transformers.LlamaForCausalLM.from_pretrained(folder, dtype="auto")
     sheared(folder, tmp_path / "out")
-    sheared(llama, tmp_path / "expected")
     assert torch.equal(loaded.lm_head.weight, right.lm_head.weight)
-    cut, expected = tensors(tmp_path / "out"), tensors(tmp_path / "expected")
+    cut, expected = tensors(tmp_path / "out"), tensors(cut_llama)
     assert cut.keys() == expected.keys() and all(torch.equal(one, expected[name]) for name, one in cut.items())
 
 

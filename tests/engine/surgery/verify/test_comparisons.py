@@ -33,6 +33,7 @@ from secateur.engine.surgery.verify.verify import require_verified, verify
 from secateur.engine.surgery.verify.weights import Weights
 from secateur.engine.tracing.tree import tensors_of
 from tests.engine.nets import Residual, TorchAttention, Transformer, image, rows, tokens
+from tests.engine.structures.rules.proof import verify_removal
 from tests.engine.surgery.verify.test_verification import exchange_one
 
 
@@ -113,7 +114,7 @@ def test_every_kind_of_answer_is_compared(function: Callable[[torch.Tensor], obj
     assert result.passed and result.checks[0].conclusive
     with torch.no_grad():
         smaller.get_parameter("head.bias").add_(torch.arange(5.0))
-    assert not verified(model, smaller, analysis, mask, rows(8)).checks[0].passed
+    assert not verify_removal(model, smaller, analysis, mask, rows(8)).checks[0].passed
 
 
 def test_complex_numbers_are_compared_in_double_precision() -> None:
@@ -125,7 +126,7 @@ def test_complex_numbers_are_compared_in_double_precision() -> None:
     assert result.passed and result.checks[0].difference < 1e-12 and result.checks[0].conclusive
     with torch.no_grad():
         smaller.get_parameter("scale")[0] *= 1.01 + 0.01j
-    assert not verified(model, smaller, analysis, mask, rows()).checks[0].passed
+    assert not verify_removal(model, smaller, analysis, mask, rows()).checks[0].passed
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -1,6 +1,7 @@
 """Every kind of structure is cut and verified; and a cut with one wrong index fails, per kind."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,24 @@ from secateur.engine.surgery.verify import verify as verify_module
 from secateur.engine.surgery.verify.masked_model import Permutation
 from secateur.engine.surgery.verify.verify import require_verified, verify
 from tests.engine.nets import Concat, Residual, TorchAttention, Transformer, image, tokens
+from tests.engine.structures.rules.proof import verify_removal
 
+IMAGE, TOKENS = image(), tokens()
 CASES = [
-    (Residual, image(), Kind.FILTER), (Residual, image(), Kind.NEURON), (Residual, image(), Kind.WIDTH),
-    (Residual, image(), Kind.BLOCK), (Concat, image(), Kind.FILTER), (Concat, image(), Kind.GROUP),
-    (Transformer, image(), Kind.HEAD), (Transformer, image(), Kind.HEAD_DIM), (Transformer, image(), Kind.NEURON),
-    (Transformer, image(), Kind.WIDTH), (Transformer, image(), Kind.BLOCK), (TorchAttention, tokens(), Kind.HEAD),
-    (TorchAttention, tokens(), Kind.HEAD_DIM), (TorchAttention, tokens(), Kind.WIDTH),
+    (Residual, IMAGE, Kind.FILTER), (Residual, IMAGE, Kind.NEURON), (Residual, IMAGE, Kind.WIDTH),
+    (Residual, IMAGE, Kind.BLOCK), (Concat, IMAGE, Kind.FILTER), (Concat, IMAGE, Kind.GROUP),
+    (Transformer, IMAGE, Kind.HEAD), (Transformer, IMAGE, Kind.HEAD_DIM), (Transformer, IMAGE, Kind.NEURON),
+    (Transformer, IMAGE, Kind.WIDTH), (Transformer, IMAGE, Kind.BLOCK), (TorchAttention, TOKENS, Kind.HEAD),
+    (TorchAttention, TOKENS, Kind.HEAD_DIM), (TorchAttention, TOKENS, Kind.WIDTH),
 ]  # fmt: skip
+
+
+@cache
+def analysed(net: type[nn.Module], inputs: tuple[torch.Tensor]) -> tuple[nn.Module, Analysis]:
+    """A network, which no cut changes, and its analysis."""
+    torch.manual_seed(0)
+    model = net().eval()
+    return model, analyse(model, inputs)
 
 
 def half_of(analysis: Analysis, kind: Kind) -> Mask:
@@ -45,9 +56,7 @@ def verified(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mas
 
 @pytest.mark.parametrize(("net", "inputs", "kind"), CASES, ids=lambda v: getattr(v, "__name__", None) or str(v)[:16])
 def test_a_cut_equals_the_masked_original(net: type[nn.Module], inputs: tuple[torch.Tensor], kind: Kind) -> None:
-    torch.manual_seed(0)
-    model = net().eval()
-    analysis = analyse(model, inputs)
+    model, analysis = analysed(net, inputs)
     mask = half_of(analysis, kind)
     assert mask.any()
     smaller = cut(model, analysis, mask, inputs).model
@@ -60,9 +69,7 @@ def test_a_cut_equals_the_masked_original(net: type[nn.Module], inputs: tuple[to
 
 @pytest.mark.parametrize(("net", "inputs", "kind"), CASES, ids=lambda v: getattr(v, "__name__", None) or str(v)[:16])
 def test_a_cut_with_one_wrong_index_fails(net: type[nn.Module], inputs: tuple[torch.Tensor], kind: Kind) -> None:
-    torch.manual_seed(0)
-    model = net().eval()
-    analysis = analyse(model, inputs)
+    model, analysis = analysed(net, inputs)
     mask = half_of(analysis, kind)
     if kind is Kind.BLOCK:  # the wrong block
         blocks = [s.first for s in analysis.sets if s.kind is Kind.BLOCK]
@@ -73,7 +80,7 @@ def test_a_cut_with_one_wrong_index_fails(net: type[nn.Module], inputs: tuple[to
         smaller = cut(model, analysis, mask, inputs).model
         one = next(s for s in analysis.sets if s.kind is kind)
         exchange_one(model, smaller, analysis, mask, one.touches[0])
-    result = verified(model, smaller, analysis, mask, inputs)
+    result = verify_removal(model, smaller, analysis, mask, inputs)
     assert not result.checks[0].passed  # the removal on the weights as they are
     with pytest.raises(VerificationError, match="failed verification"):
         require_verified(result)
