@@ -37,7 +37,7 @@ from .planning.protocol import (
     Limit,
     Reached,
     kind_limit_of,
-    kind_named,
+    read_kind,
 )
 from .planning.target_shape import forced_sizes
 from .recovery.protocol import RecoverySettings, require_possible
@@ -412,7 +412,7 @@ def _kind_limit(name: str, value: float | int) -> KindLimit:
     if isinstance(value, bool) or not value > 0 or (not isinstance(value, int) and value > 1):
         template = "{name} was {value}. Give a share above 0 and up to 1 as a float, or a whole number of structures."
         raise PlanError("prune.keep", template, name=name, value=str(value))
-    return kind_limit_of((kind_named(name), value))
+    return kind_limit_of((read_kind(name), value))
 
 
 def _shape(shape: Mapping[str, float | int] | str) -> tuple[KindLimit, ...]:

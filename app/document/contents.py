@@ -13,7 +13,7 @@ from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.export.protocol import Exported
 from secateur.engine.machine.devices import CPU
 from secateur.engine.planning import protocol as planning
-from secateur.engine.planning.cost_meter import predicted
+from secateur.engine.planning.cost_meter import predict_latency
 from secateur.engine.planning.goal import reached
 from secateur.engine.planning.goal_verdict import GoalVerdict, goal_verdict
 from secateur.engine.planning.isomorphic_classes import with_block_contents, with_their_blocks
@@ -214,7 +214,7 @@ class Contents:
         """Milliseconds of what the plan leaves, as predicted; None where that is not possible."""
         if self.table is None or self.analysis is None:
             return None
-        found = predicted(self.analysis, self.table, self.removed | self.marked)
+        found = predict_latency(self.analysis, self.table, self.removed | self.marked)
         return None if found is None else found / 1e6
 
     @property

@@ -112,14 +112,14 @@ class PlanEditor:
         """Mark in a scope what is not marked, and unmark what is."""
         if self._analysis is not None:
             now = self._now
-            after, touched = marks.inverted(self._analysis, now.present_scores, now.masks, scope)
+            after, touched = marks.invert_marks(self._analysis, now.present_scores, now.masks, scope)
             self.take_marks(say("invert marks"), after, touched)
 
     def grow(self) -> None:
         """Mark more until widths are multiples that are fast on the target."""
         if self._analysis is not None:
             now = self._now
-            after, touched = marks.grown(self._analysis, now.present_scores, now.masks, now.target.multiple)
+            after, touched = marks.grow_marks(self._analysis, now.present_scores, now.masks, now.target.multiple)
             if (after == self._now.marked).all():
                 self._host.tell(say("The width of every layer with marks is already aligned."))
             self.take_marks(say("align widths"), after, touched)

@@ -39,7 +39,8 @@ TRIED = 12
 def relatives(source: str) -> tuple[str, ...]:
     """Sources of the same family, nearest names first; () where the source names none."""
     prefix, colon, name = source.partition(":")
-    known: list[str] = []  # of the models that the same file of the library defines
+    # Models that the same file of the library defines.
+    known: list[str] = []
     if prefix + colon == torchvision_models.PREFIX:
         from torchvision import models
 

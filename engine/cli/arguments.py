@@ -37,6 +37,7 @@ from .options import (
 from .settings import add_setting, add_settings, group, parsed_by
 
 MODEL = setting_of(ModelSpec, "source")
+HANDED = "a folder that --save wrote, or a bundle"
 SHELLS = ("bash", "zsh", "fish")
 """Shells that commands and options are completed in."""
 
@@ -112,15 +113,36 @@ def commands(top: Parser) -> Any:
         commands.add_parser("baselines", help="was it worth pruning? random removal, from scratch, a stock model")
     )
     _run(commands.add_parser("run", help="do again what a recipe recorded, also on the model's next version"))
-    _script(commands.add_parser("script", help="what a recipe recorded as a Python script"))
-    _report(commands.add_parser("report", help="what was done and what came out as one HTML file"))
+    command = commands.add_parser("script", help="what a recipe recorded as a Python script")
+    words = "write it here, with paths relative to it (default: print it)"
+    _about_handed(command, f"{HANDED}, or a recipe.json", "what it leads to", words)
+    about_output(command)
+    command = commands.add_parser("report", help="what was done and what came out as one HTML file")
+    _about_handed(command, HANDED, "what it is about", "where to write it (default: report.html)")
+    about_output(command)
     _export(commands.add_parser("export", help="write any state of a project in one or several formats"))
     _job(commands.add_parser("job", help="recover a state of a project on another machine: by SSH, Slurm or by hand"))
-    _completion(commands.add_parser("completion", help="complete commands and options in your shell"))
+    command = commands.add_parser("completion", help="complete commands and options in your shell")
+    words = "bash, zsh or fish; prints what turns completion on, for example: source <(secateur completion bash)"
+    command.add_argument("shell", metavar="SHELL", choices=SHELLS, help=words)
+    about_output(command)
     about_output(commands.add_parser("schema", help="print the JSON Schema of what --json prints"))
     about_output(commands.add_parser("doctor", help="what is installed, and what brings what is missing"))
-    _bundle(commands.add_parser("bundle", help="hand a project on as one small file, or look into such a file"))
+    command = commands.add_parser("bundle", help="hand a project on as one small file, or look into such a file")
+    _about_handed(command, f"{HANDED}, which is shown without --out", "what is handed on", "the .zip to write")
+    words = "the weights of all states too; data is never in it"
+    command.add_argument("--with-weights", action="store_true", help=words)
+    about_trust(command)
+    about_output(command)
     return commands
+
+
+def _about_handed(command: argparse.ArgumentParser, project: str, state: str, out: str) -> None:
+    """What a command reads that takes projects and bundles without opening their models, and where it writes."""
+    command.add_argument("project", metavar="PROJECT", type=Path, help=project)
+    command.add_argument("--state", metavar="s2", help=f"{state} (default: the state that the project was saved at)")
+    command.add_argument("--out", metavar="FILE", type=Path, help=out)
+    about_writing(command)
 
 
 class _Absent(list[object]):
@@ -271,33 +293,6 @@ def _baselines(command: argparse.ArgumentParser) -> None:
     about_run(command)
 
 
-def _completion(command: argparse.ArgumentParser) -> None:
-    words = "bash, zsh or fish; prints what turns completion on, for example: source <(secateur completion bash)"
-    command.add_argument("shell", metavar="SHELL", choices=SHELLS, help=words)
-    about_output(command)
-
-
-HANDED = "a folder that --save wrote, or a bundle"
-
-
-def _script(command: argparse.ArgumentParser) -> None:
-    command.add_argument("project", metavar="PROJECT", type=Path, help=f"{HANDED}, or a recipe.json")
-    add = command.add_argument
-    add("--state", metavar="s2", help="what it leads to (default: the state that the project was saved at)")
-    add("--out", metavar="FILE", type=Path, help="write it here, with paths relative to it (default: print it)")
-    about_writing(command)
-    about_output(command)
-
-
-def _report(command: argparse.ArgumentParser) -> None:
-    command.add_argument("project", metavar="PROJECT", type=Path, help=HANDED)
-    add = command.add_argument
-    add("--state", metavar="s2", help="what it is about (default: the state that the project was saved at)")
-    add("--out", metavar="FILE", type=Path, help="where to write it (default: report.html)")
-    about_writing(command)
-    about_output(command)
-
-
 def _export(command: argparse.ArgumentParser) -> None:
     command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote")
     add = command.add_argument
@@ -308,17 +303,6 @@ def _export(command: argparse.ArgumentParser) -> None:
     about_writing(command)
     about_trust(command)
     about_run(command)
-
-
-def _bundle(command: argparse.ArgumentParser) -> None:
-    command.add_argument("project", metavar="PROJECT", type=Path, help=f"{HANDED}, which is shown without --out")
-    add = command.add_argument
-    add("--state", metavar="s2", help="what is handed on (default: the state that the project was saved at)")
-    add("--out", metavar="FILE", type=Path, help="the .zip to write")
-    about_writing(command)
-    add("--with-weights", action="store_true", help="the weights of all states too; data is never in it")
-    about_trust(command)
-    about_output(command)
 
 
 def _job(command: argparse.ArgumentParser) -> None:

@@ -26,7 +26,8 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     path = arguments.project.absolute()
     if is_bundle(path) and not arguments.out:
         found = read_bundle(path)
-        recipe_in(found)  # one that cannot be run is refused here already
+        # One that cannot be run is refused here already.
+        recipe_in(found)
         made, states = found.manifest, tuple(found.history.states.values())
         original = states[0]
         rows = [["", "", "parameters", "MACs", "", "metric", "n"]]
@@ -54,7 +55,8 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         }
         return Outcome(content, "\n".join(lines))
     if not arguments.out and not is_project(str(path)):
-        handed(path)  # says that it is neither
+        # It is neither a project nor a bundle: this raises the error that says so.
+        handed(path)
     if not arguments.out:
         raise SecateurError("cli.no_out", "Output file needed. Add --out FILE.zip.")
     out = arguments.out.absolute()

@@ -43,7 +43,8 @@ def job(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     assert isinstance(opening, Open) and found.weights is not None
     settings = read_settings(RecoverySettings, arguments)
     require_possible(settings)
-    if arguments.no_recover:  # a repair alone
+    # A repair alone is left.
+    if arguments.no_recover:
         settings = replace(settings, epochs=0)
     written = write_job(found.history, opening, found.state, place, settings, device, found.weights)
     out, left = reporter.finish(written)

@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--json" in argv:
             _print_error(error)
         return USAGE
-    arguments.json = arguments.json and launched().rank == LEADER  # of several processes one has the result
+    # Of several processes one has the result.
+    arguments.json = arguments.json and launched().rank == LEADER
     reporter = Reporter()
     try:
         with keep_standard_output():
@@ -98,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         unexpected = SecateurError("cli.unexpected", template, traceback.format_exc(), error=text)
         return _print_failure(lack_of_memory(error) or unusable(error) or unexpected, arguments)
     shortfall = ""
-    if outcome is not None:  # of several processes one has the result
+    # Of several processes one has the result.
+    if outcome is not None:
         shortfall = printable(outcome.shortfall)
         text = to_json(outcome.as_json()).decode() if arguments.json else printable(outcome.text)
         sys.stdout.write(text.rstrip("\n") + "\n")
@@ -111,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_failure(error: SecateurError, arguments: argparse.Namespace) -> int:
     sys.stderr.write(f"{one_line(with_hint(error.message))}\n")
     lines = [one_line(line) for line in error.details.splitlines()]
-    if not arguments.verbose:  # three lines are a refusal that people read; what a library says has any number
+    # Three lines are a refusal that people read; what a library says has any number.
+    if not arguments.verbose:
         traced = TRACEBACK.search(error.details) is not None
         more = ["... --verbose shows the rest."] if len(lines) > SHOWN else []
         lines = [] if traced else [one[:WIDEST] for one in lines[: SHOWN - len(more)]] + more

@@ -41,7 +41,8 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     names = GOALS | _names()
     found = {name: value for name, value in vars(arguments).items() if name in names}
     if references := found.get("references"):
-        found["references"] = write_references(references)  # as it is typed
+        # Kept as it is typed, so that it can be read as if it were typed again.
+        found["references"] = write_references(references)
     return msgspec.json.decode(to_json(found))
 
 
@@ -134,7 +135,14 @@ def continue_sweep(arguments: argparse.Namespace, reporter: Reporter) -> argpars
         raise OpenError("cli.settings", template, folder=arguments.model, reason=error.message) from error
     for name, value in again.items():
         setattr(found, name, value)
-    reporter.note(f"Resuming the sweep of {arguments.model} with its first settings: {_words(found)}.")
+    # The settings that count most.
+    words = [f"{found.cost} {', '.join(f'{share:.0%}' for share in found.budgets)}"]
+    if found.no_recover:
+        words.append("no recovery")
+    for unit in Unit:
+        if value := getattr(found, unit, None):
+            words.append(f"{setting_of(RecoverySettings, unit).words(value)} {unit} each")
+    reporter.note(f"Resuming the sweep of {arguments.model} with its first settings: {', '.join(words)}.")
     return found
 
 
@@ -150,7 +158,8 @@ def _history(folder: str | None) -> StateHistory | None:
 def _request(history: StateHistory) -> Request | None:
     """What a project was asked for; options that are newer than it have their defaults, as they had when it was."""
     known = history.request
-    if known is None or GOALS.isdisjoint(known.options):  # a recipe that runs has none of these options
+    # A recipe that runs has none of these options.
+    if known is None or GOALS.isdisjoint(known.options):
         return known
     usual = argparse.Namespace(**parse_kept(known.command, dict.fromkeys(GOALS | _names())))
     return replace(known, options=options_of(usual) | known.options)
@@ -160,18 +169,6 @@ def _own_request(history: StateHistory) -> Request | None:
     """What this user asked for last, None where somebody else did, or has worked on the project since."""
     known = _request(history)
     return known if known is not None and history.owns_request and not known.left else None
-
-
-def _words(arguments: argparse.Namespace) -> str:
-    """The settings of a sweep that count most."""
-    budgets = ", ".join(f"{share:.0%}" for share in arguments.budgets)
-    words = [f"{arguments.cost} {budgets}"]
-    if arguments.no_recover:
-        words.append("no recovery")
-    for unit in Unit:
-        if value := getattr(arguments, unit, None):
-            words.append(f"{setting_of(RecoverySettings, unit).words(value)} {unit} each")
-    return ", ".join(words)
 
 
 def _names() -> frozenset[str]:

@@ -258,7 +258,8 @@ def check_save(folder: str, model: str, overwrite: bool = False) -> None:
         raise ExportError("cli.project_there", template, folder=folder)
     for file in in_the_way(path):
         require_free(file, overwrite)
-    while not path.parent.exists():  # saving makes the folders above it too
+    # Saving makes the folders above it too.
+    while not path.parent.exists():
         path = path.parent
     check_destination(path, 0, folder=True)
 
@@ -277,7 +278,8 @@ def reserve_folder(session: Session, folder: str | None, model: str, reporter: R
     """Let no other process write to the project until this one is done; refuse one that may not be written to."""
     if folder:
         reporter.finish(session.location.hold(folder))
-        check_save(folder, model, overwrite)  # what another process made of it until now
+        # Another process may have written to it until now.
+        check_save(folder, model, overwrite)
 
 
 def require_data(session: Session, opened: OpenedModel, arguments: argparse.Namespace) -> None:

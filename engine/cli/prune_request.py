@@ -50,7 +50,8 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...] | None
         require_whole(recovery, group().place.size)
     epochs = 0 if arguments.no_recover else usual.epochs if arguments.epochs is None else arguments.epochs
     recovery = replace(recovery, epochs=epochs, seed=arguments.seed, threads=arguments.threads or 0)
-    if arguments.no_recover and recovery.repair is Repair.AUTO:  # nothing is left but a repair that was named
+    # Nothing is left but a repair that was named.
+    if arguments.no_recover and recovery.repair is Repair.AUTO:
         recovery = replace(recovery, repair=Repair.NONE)
     return read_settings(
         PruneRequest,

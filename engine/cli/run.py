@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     destination = replace(destination, own=own_files(arguments.save, asked.command, asked.options))
     for step in exports:
         check_export(str(destination.path(step)), overwrite=True)
-    there = arguments.save if is_left_behind(asked, arguments.save) else ""  # by the same run
+    # What the same run left behind is continued, not refused.
+    there = arguments.save if is_left_behind(asked, arguments.save) else ""
     if arguments.save:
         if not there and is_project(arguments.save):
             template = "{folder} already holds a project, and not your own run of this recipe. Save to another folder."

@@ -56,7 +56,8 @@ def add_settings(
     seen = set[str]()
     for one in settings_of(cls):
         wanted = one.option.on_command_line and (not only or one.name in only) and one.name not in apart
-        if wanted and one.flag not in seen:  # two fields may be read from one option
+        # Two fields may be read from one option.
+        if wanted and one.flag not in seen:
             seen.add(one.flag)
             heading_of_one = group(command, one.option.group or heading)
             add_setting(heading_of_one, one, flags.get(one.name, ""), (choices or {}).get(one.destination, ()))

@@ -98,7 +98,8 @@ class StructureGates:
             if one.kind is Kind.EXPERT or number in routed:
                 routers = [(t, d) for t, d in spots if d == 0 and len(analysis.tensors[t].shape) == 2]
                 self._add(self._routers, analysis, one, routers)
-                vectors = [(t, d) for t, d in one.touches if len(analysis.tensors[t].shape) == 1]  # also buffers
+                # Buffers are vectors of their layer too.
+                vectors = [(t, d) for t, d in one.touches if len(analysis.tensors[t].shape) == 1]
                 self._add(self._biases, analysis, one, vectors)
             elif (norms := _norms(analysis, one)) or one.kind is Kind.HEAD_DIM:
                 # Gated where they are written: a norm takes statistics over them, or queries meet keys in them without

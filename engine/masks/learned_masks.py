@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..planning.isomorphic_classes import held_by_blocks, isomorphic_class, with_their_blocks
-from ..planning.target_shape import reshaped
+from ..planning.target_shape import reshape_plan
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
 from .gates import StructureGates
@@ -74,9 +74,12 @@ class LearnedMasks:
         self._model, self._gates, self._analysis, self._plan = model, StructureGates(model, analysis), analysis, plan
         self._groups = groups_of(analysis, plan, scores, removed, locked)
         self._concrete = HardConcrete(self._groups, first_logits(self._groups, scores, SPREAD), seed)
-        self._final = np.array([int((~plan[one.structures]).sum()) for one in analysis.sets], np.int64)  # [K]
-        self._kinds = np.array([one.kind for one in analysis.sets], np.str_)[analysis.set_numbers()]  # [S]
-        self._last: Tensor = torch.ones(analysis.count)  # [S] gates when it was chosen what stays
+        # [K] what the plan keeps of each set.
+        self._final = np.array([int((~plan[one.structures]).sum()) for one in analysis.sets], np.int64)
+        # [S] kinds.
+        self._kinds = np.array([one.kind for one in analysis.sets], np.str_)[analysis.set_numbers()]
+        # [S] gates when it was chosen what stays.
+        self._last: Tensor = torch.ones(analysis.count)
         self.chosen: Mask | None = None
         self._concrete.project(AT_FIRST, WARM)
 
@@ -102,7 +105,8 @@ class LearnedMasks:
         elif len(groups.structures):
             share, temperature = _course(position)
             likely[groups.structures] = self._concrete.open(temperature).numpy()
-            mean = self._concrete.counts(share).numpy() / groups.sizes  # [G] what a gate of each group is open
+            # [G] what a gate of each group is open.
+            mean = self._concrete.counts(share).numpy() / groups.sizes
             wanted[groups.structures] = mean[groups.groups]
         undecided = (likely > UNDECIDED) & (likely < 1 - UNDECIDED)
         counts = tuple(
@@ -250,7 +254,7 @@ def plan_by(analysis: Analysis, plan: Mask, groups: MaskGroups, worth: NDArray[n
         here = groups.structures[groups.groups == number]
         if analysis.set_of(int(here[0])).kind is Kind.BLOCK:
             gone[here[np.argsort(scores[here], kind="stable")[: len(here) - keep]]] = True
-    return reshaped(analysis, scores, gone, kept, ~learned)
+    return reshape_plan(analysis, scores, gone, kept, ~learned)
 
 
 def first_logits(groups: MaskGroups, scores: NDArray[np.float64], spread: float) -> NDArray[np.float64]:

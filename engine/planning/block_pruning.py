@@ -63,7 +63,7 @@ def depth_and_width(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amou
             if best is not None:
                 break
             above = below = all_kept
-        elif problem.holds(problem.lowest_counts):
+        elif problem.holds(problem.counts(np.inf)):
             above, below = problem.bracket()
         else:
             continue

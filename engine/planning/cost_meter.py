@@ -60,7 +60,7 @@ class CostMeter:
         if self.peak >= 0:
             total[self.peak] = memory(self.analysis, removed).peak
         if self.latencies is not None and self.latency >= 0:
-            found = predicted(self.analysis, self.latencies, removed, kept)
+            found = predict_latency(self.analysis, self.latencies, removed, kept)
             if found is None:
                 raise no_blocks()
             total[self.latency] = found
@@ -93,7 +93,8 @@ def meter_of(
     if Cost.PARAMETERS in costs or Cost.SIZE in costs:
         rank = max((len(tensor.shape) for tensor in analysis.tensors), default=1) or 1
         lying = np.full((len(analysis.tensors), rank), -1, np.int32)
-        elements = np.ones(len(analysis.tensors), np.int64)  # that no axis expresses
+        # Elements of a tensor that no axis expresses.
+        elements = np.ones(len(analysis.tensors), np.int64)
         for number, tensor in enumerate(analysis.tensors):
             for dim, (length, axis) in enumerate(zip(tensor.shape, tensor.axes, strict=True)):
                 lying[number, dim] = axis
@@ -117,7 +118,7 @@ def meter_of(
     return CostMeter(analysis, costs, constant, axes, np.concatenate(blocks), latencies)
 
 
-def predicted(
+def predict_latency(
     analysis: Analysis, table: LatencyTable, removed: Mask, kept: NDArray[np.int64] | None = None
 ) -> int | None:
     """Nanoseconds without the `removed` [S]; None where whole blocks go and the table knows not what goes with them."""

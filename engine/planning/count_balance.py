@@ -132,7 +132,8 @@ def balanced(
     for bundle in analysis.bundles:
         if uneven.isdisjoint(bundle.sets) or (touched is not None and len(bundle.sets) == 1):
             continue
-        meant: list[int] = []  # how many steps the marks of each set come to
+        # How many steps the marks of each set come to.
+        meant: list[int] = []
         for number, size in zip(bundle.sets, bundle.sizes, strict=True):
             place = analysis.sets[number].structures
             if (marked if touched is None else touched)[place].any():

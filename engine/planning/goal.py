@@ -19,8 +19,6 @@ from .count_balance import balanced
 from .infeasibility import cost_name, unreachable
 from .isomorphic_classes import RemovalOption, removal_options, with_block_contents
 from .kind_counts import other_kinds, plan_kinds, reached_kinds
-from .marks import check_plan as check_plan
-from .marks import keep as keep
 from .protocol import Cost, Goal, Limit, Planned, PlanStart, Ranking, Reached
 from .scope import outside_scope
 from .search import plan_between, widths_problem
@@ -99,10 +97,13 @@ def solve(
     start = start.without(start.removed | balanced(analysis, start.removed, None, scores, locked, start.removed))
     plan, note = start.removed, None
     if not (meter.measure(plan) <= limits).all():
-        plan = _plan_within(meter, start, goal, limits)
+        # The costs are met within the scope, by kinds that the goal does not count.
+        free = replace(start, locked=locked | outside_scope(analysis, goal))
+        rest = replace(goal, kinds=other_kinds(goal)) if goal.settled else goal
+        plan = _plan_within(meter, free, rest, limits)
         # A multiple for a latency was measured to pay.
         if goal.multiple > 1 and not goal.timed:
-            plan, note = _plan_finer(meter, start, goal, limits, plan)
+            plan, note = _plan_finer(meter, free, rest, limits, plan)
     if plan is None:
         raise unreachable(
             analysis,
@@ -120,11 +121,10 @@ def solve(
 
 def _plan_within(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Mask | None:
     """[S] the plan within the limits [K] of the costs at the goal's multiple, None where there is none."""
-    start, goal = _choices(start, goal)
     if Kind.BLOCK in goal.kinds and len(goal.kinds) > 1:
         return depth_and_width(meter, start, goal, limits)
     problem = widths_problem(meter, start, goal, limits)
-    if not problem.holds(problem.lowest_counts):
+    if not problem.holds(problem.counts(np.inf)):
         return None
     by_cost = goal.ranking is Ranking.COST
     return plan_between(problem, *(problem.cheapest_first() if by_cost else problem.bracket()))
@@ -132,16 +132,11 @@ def _plan_within(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts
 
 def _lowest_costs(meter: CostMeter, start: PlanStart, goal: Goal, locked: Mask, rated: bool = False) -> Amounts:
     """[K] the lowest costs that a goal allows under these locks; `rated`: as if everything had a score."""
-    start, goal = _choices(replace(start.rated if rated else start, locked=locked), goal)
+    start = replace(start.rated if rated else start, locked=locked | outside_scope(start.analysis, goal))
+    goal = replace(goal, kinds=other_kinds(goal)) if goal.settled else goal
     blocks_compete = Kind.BLOCK in goal.kinds and len(goal.kinds) > 1
     problem = fewest_blocks if blocks_compete else widths_problem
     return problem(meter, start, goal, np.zeros(len(meter.costs), np.int64)).lowest_costs
-
-
-def _choices(start: PlanStart, goal: Goal) -> tuple[PlanStart, Goal]:
-    """The same with what the limits of costs may take: within the scope, of kinds that the goal does not count."""
-    locked = start.locked | outside_scope(start.analysis, goal)
-    return replace(start, locked=locked), replace(goal, kinds=other_kinds(goal)) if goal.settled else goal
 
 
 def _plan_finer(
@@ -265,13 +260,3 @@ def measure_limits(
     original = meter.measure(analysis.empty())
     limits = [limit.amount or int(limit.share * int(o) + 0.5) for limit, o in zip(goal.limits, original, strict=True)]
     return meter, original, np.array(limits, np.int64)
-
-
-__all__ = [
-    "check_plan",
-    "exchange_of",
-    "keep",
-    "reached",
-    "solve",
-    "suggest",
-]

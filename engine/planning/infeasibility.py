@@ -97,7 +97,7 @@ def unreachable(
     missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
     share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
     words: dict[str, Any] = {
-        "asked": all_of(_asked(goal, k) for k in missed),
+        "asked": all_of(_limit_text(goal, k) for k in missed),
         "reached": all_of(
             amount_text(goal.limits[k].cost, int(lowest[k]), up=True)
             if goal.limits[k].amount
@@ -149,7 +149,7 @@ def too_many(
         advice = Message("advice.lowest_or", "Ask for that, or {ways}.", {"ways": any_of(helpful)})
     template = "Goal out of reach: {asked}. The lowest possible is {least:,} of {total:,} {kinds}. {advice}"
     kinds = title(plural(limit.kind))
-    asked = _kept(limit)
+    asked = _kind_limit_text(limit)
     return PlanError(
         "plan.kind_unreachable", template, asked=asked, least=least, total=total, kinds=kinds, advice=advice
     )
@@ -218,8 +218,8 @@ def cost_name(cost: Cost | Kind) -> Message:
 
 def goal_text(goal: Goal) -> Phrase:
     """What a goal limits: "keeping 50.0% of the MACs and at most 3 MB of the file size"."""
-    limits = (_asked(goal, number) for number in range(len(goal.limits)))
-    return all_of((*limits, *map(_kept, goal.kept), *map(size_text, goal.shape)))
+    limits = (_limit_text(goal, number) for number in range(len(goal.limits)))
+    return all_of((*limits, *map(_kind_limit_text, goal.kept), *map(size_text, goal.shape)))
 
 
 def size_text(limit: KindLimit) -> Message:
@@ -234,7 +234,7 @@ def size_text(limit: KindLimit) -> Message:
     return Message("goal.layer_share", "keeping {share:.1%} of the {kinds} of each layer", words)
 
 
-def _kept(limit: KindLimit) -> Message:
+def _kind_limit_text(limit: KindLimit) -> Message:
     """What a count asks for: "keeping 70.0% of the heads"."""
     words = {"share": limit.share, "count": limit.count, "kinds": title(plural(limit.kind))}
     if limit.count:
@@ -242,7 +242,7 @@ def _kept(limit: KindLimit) -> Message:
     return Message("goal.kind_share", "keeping {share:.1%} of the {kinds}", words)
 
 
-def _asked(goal: Goal, number: int) -> Message:
+def _limit_text(goal: Goal, number: int) -> Message:
     limit = goal.limits[number]
     if limit.amount and limit.cost is Cost.LATENCY:
         most = {"most": amount_text(limit.cost, limit.amount)}

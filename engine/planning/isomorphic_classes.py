@@ -74,7 +74,8 @@ def removal_options(start: PlanStart, goal: Goal) -> list[RemovalOption]:
         taken = np.arange(steps, -1, -1, dtype=np.int64)
         kept = left[0] - bundle.sizes[0] * taken
         fits = (kept % whole == 0) & (kept >= (0 if first.kind is Kind.BLOCK else least))
-        fits[-1] = True  # nothing goes
+        # That nothing goes is always allowed.
+        fits[-1] = True
         if fits.sum() > 1:
             ranks = np.repeat(rank[order].mean(axis=1), order.shape[1])
             allowed = sum(left) - order.shape[1] * taken[fits]

@@ -51,7 +51,8 @@ def plan_kinds(start: PlanStart, goal: Goal) -> Mask:
                 total = count_of(analysis, analysis.empty(), limit.kind)
                 unrated = int((np.isnan(start.scores) & ~gone).sum())
                 holders = None
-                if limit.kind is Kind.HEAD:  # groups that share keys and values hold the heads, where some can go
+                # Groups that share keys and values hold the heads, where some can go.
+                if limit.kind is Kind.HEAD:
                     left = count_of(analysis, gone, Kind.KV_GROUP)
                     holders = Kind.KV_GROUP if _lowest(start, Kind.KV_GROUP, goal, start.locked) < left else None
                 raise too_many(goal, limit, total, partial(_lowest, start, limit.kind), start.locked, unrated, holders)
@@ -59,6 +60,13 @@ def plan_kinds(start: PlanStart, goal: Goal) -> Mask:
             removed[marked] = True
             start = start.without(removed)
     return start.removed
+
+
+def check_limit(limit: KindLimit) -> None:
+    """Raise `PlanError` for a number or a share that no model keeps."""
+    if limit.count < 0 or (not limit.count and not 0.0 < limit.share <= 1.0):
+        template = "A goal cannot keep {share:.0%} of the {kinds}. Choose more than 0 and at most 100 %."
+        raise PlanError("plan.kind_share", template, share=limit.share, kinds=title(plural(limit.kind)))
 
 
 def other_kinds(goal: Goal) -> tuple[Kind, ...]:
@@ -114,9 +122,7 @@ def _most(analysis: Analysis, limit: KindLimit) -> int:
     if not all_of_them:
         template = "The model has no removable {kinds}. Leave them out of the goal."
         raise PlanError("plan.no_such_kind", template, kinds=title(plural(limit.kind)))
-    if limit.count < 0 or (not limit.count and not 0.0 < limit.share <= 1.0):
-        template = "A goal cannot keep {share:.0%} of the {kinds}. Choose more than 0 and at most 100 %."
-        raise PlanError("plan.kind_share", template, share=limit.share, kinds=title(plural(limit.kind)))
+    check_limit(limit)
     return limit.count or int(limit.share * all_of_them + 0.5)
 
 
@@ -139,7 +145,8 @@ def _weakest(start: PlanStart, goal: Goal, kind: Kind, excess: int) -> NDArray[n
     left = np.array([option.remaining for option in options], np.int64)
     counts = np.array([option.allowed[0] for option in options], np.int64)
     ranks = np.unique(np.concatenate([np.zeros(0), *(option.rank for option in options)]))
-    low, high = 0, len(ranks)  # the lowest share of each class with which enough goes
+    # The lowest share of each class with which enough goes.
+    low, high = 0, len(ranks)
     while low < high:
         middle = (low + high) // 2
         tried = np.array([option.nearest(float(ranks[middle])) for option in options], np.int64)
@@ -148,8 +155,10 @@ def _weakest(start: PlanStart, goal: Goal, kind: Kind, excess: int) -> NDArray[n
         else:
             low = middle + 1
     surplus = int((left - counts).sum()) - excess
-    while surplus > 0:  # steps that are not needed come back, the most important first
-        fitting = list[tuple[float, int, int]]()  # (mean worth of the structures of a step up, option, how many)
+    # Steps that are not needed come back, the most important first.
+    while surplus > 0:
+        # (mean worth of the structures of a step up, option, how many).
+        fitting = list[tuple[float, int, int]]()
         for number, (option, count) in enumerate(zip(options, counts.tolist(), strict=True)):
             more = option.allowed[option.allowed > count]
             size = int(more[0]) - count if len(more) else 0

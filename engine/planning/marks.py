@@ -190,7 +190,7 @@ def best_stay(analysis: Analysis, scores: NDArray[np.float64] | None, masks: Pla
     return unmarked
 
 
-def inverted(
+def invert_marks(
     analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks, scope: Mask
 ) -> tuple[Mask, Mask]:
     """([S] marks with those in a scope turned round, [S] what was touched); of every layer one structure stays."""
@@ -198,7 +198,9 @@ def inverted(
     return best_stay(analysis, scores, masks, np.where(touched, ~masks.marked, masks.marked)), touched
 
 
-def grown(analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks, multiple: int) -> tuple[Mask, Mask]:
+def grow_marks(
+    analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks, multiple: int
+) -> tuple[Mask, Mask]:
     """([S] marks grown to whole groups, [S] what was touched).
 
     In every set with marks the weakest of what would stay go along, until what is kept makes a width that is a multiple

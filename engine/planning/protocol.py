@@ -142,7 +142,7 @@ def plural(kind: Kind) -> str:
     return "residual channels" if kind is Kind.WIDTH else f"{kind}s"
 
 
-def kind_named(text: str, example: str = "heads") -> Kind:
+def read_kind(text: str, example: str = "heads") -> Kind:
     """The kind that a text names: "head", "heads", "key/value-groups", "kv-groups"; raises SecateurError.
 
     Its sentence gives the `example`.
@@ -159,7 +159,7 @@ def kind_named(text: str, example: str = "heads") -> Kind:
 def read_kind_multiple(text: str) -> tuple[str, int]:
     """head=2 as the kind and the number."""
     kind, _, number = text.rpartition("=")
-    return str(kind_named(kind or text, "head=2")), read_count(number)
+    return str(read_kind(kind or text, "head=2")), read_count(number)
 
 
 PRESETS: Mapping[str, tuple[KindLimit, ...]] = {
@@ -184,7 +184,7 @@ def read_kind_limit(text: str) -> tuple[Kind, float | int]:
         template = "{name} names a published shape, not a kind of structure. Choose it as a preset."
         raise SecateurError("plan.kind_preset", template, name=text.strip())
     kind, _, number = text.rpartition("=")
-    return kind_named(kind or text, "heads=70%"), read_share_or_count(number)
+    return read_kind(kind or text, "heads=70%"), read_share_or_count(number)
 
 
 def write_kind_limit(pair: tuple[Kind, float | int]) -> str:

@@ -32,10 +32,10 @@ def samples(analysis: Analysis, multiple: int, count: int = SAMPLES, seed: int =
     yield analysis.empty()
     for number in range(1, count):
         middle = 1 - (1 - LOWEST) * (number - 0.5) / (count - 1)
-        yield drawn(analysis, multiple, random, middle, SPREAD)
+        yield draw_plan(analysis, multiple, random, middle, SPREAD)
 
 
-def drawn(analysis: Analysis, multiple: int, random: np.random.Generator, middle: float, spread: float) -> Mask:
+def draw_plan(analysis: Analysis, multiple: int, random: np.random.Generator, middle: float, spread: float) -> Mask:
     """[S] a random plan: each set keeps a share within `spread` of the middle one, which structures is random too."""
     scores, plan = random.random(analysis.count), analysis.empty()
     for option in removal_options(PlanStart(analysis, scores, plan, analysis.empty()), Goal((), multiple=multiple)):
@@ -46,7 +46,8 @@ def drawn(analysis: Analysis, multiple: int, random: np.random.Generator, middle
 
 def steps(analysis: Analysis) -> Iterator[tuple[int, Mask]]:
     """(structures that every set loses, [S] plan) for each of `STEPS`."""
-    scores = -np.arange(analysis.count, dtype=np.float64)  # the last ones go: which does not matter to the time
+    # Which structures go does not matter to the time: the last ones.
+    scores = -np.arange(analysis.count, dtype=np.float64)
     options = removal_options(PlanStart(analysis, scores, analysis.empty(), analysis.empty()), Goal(()))
     for size in STEPS:
         plan = analysis.empty()

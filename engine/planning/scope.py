@@ -30,7 +30,7 @@ def outside_scope(analysis: Analysis, goal: Goal) -> Mask:
     return outside
 
 
-def touching(analysis: Analysis, places: Iterable[str]) -> Mask:
+def structures_touching(analysis: Analysis, places: Iterable[str]) -> Mask:
     """[S] what takes a part of these modules along: without it, they stay as they are.
 
     Args:

@@ -62,14 +62,9 @@ class Problem:
         return np.array([option.nearest(ratio) for option in self.options], np.int64)
 
     @property
-    def lowest_counts(self) -> Counts:
-        """What is kept when all goes that may go."""
-        return self.counts(np.inf)
-
-    @property
     def lowest_costs(self) -> Amounts:
-        """[K] the costs then."""
-        return self.meter.measure(self.mask(self.lowest_counts))
+        """[K] the costs when all goes that may go."""
+        return self.meter.measure(self.mask(self.counts(np.inf)))
 
     def bracket(self) -> tuple[Counts, Counts]:
         """The counts just above the goal and the counts just under it, for a goal that the highest ratio reaches."""

@@ -111,7 +111,7 @@ class ShareExchange:
         """Whether a plan [S] takes a set's structures, so that it could get some back."""
         return bool(plan[self.options[number].order].any())
 
-    def exchanged(self, plan: Mask, gets: int, gives: int) -> Mask | None:
+    def exchange_step(self, plan: Mask, gets: int, gives: int) -> Mask | None:
         """[S] the plan with a step given back to one set and taken from another; None where the limits forbid that.
 
         Args:

@@ -18,13 +18,13 @@ from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 from .count_balance import all_bundles, balanced, weakest_first
 from .infeasibility import size_text
 from .isomorphic_classes import with_block_contents, with_their_blocks
-from .kind_counts import count_of, plan_kinds
+from .kind_counts import check_limit, count_of, plan_kinds
 from .marks import check_plan
 from .protocol import Goal, KindLimit, PlanStart, Reached, plural
 from .scope import in_scope
 
 
-def reshaped(
+def reshape_plan(
     analysis: Analysis, scores: NDArray[np.float64], removed: Mask, kept: Mapping[int, int], locked: Mask
 ) -> Mask:
     """Remove the weakest of each set until it keeps as many as it should.
@@ -173,7 +173,7 @@ def plan_shape(start: PlanStart, goal: Goal) -> Mask:
             raise _too_many(asked[Kind.BLOCK], left)
         whole = replace(goal, kept=(asked[Kind.BLOCK],), shape=())
         removed = plan_kinds(start, whole)
-    return reshaped(analysis, start.scores, removed, kept, start.locked)
+    return reshape_plan(analysis, start.scores, removed, kept, start.locked)
 
 
 def reached_shape(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:
@@ -228,7 +228,8 @@ def shape_between(analysis: Analysis, goal: Goal, removed: Mask, part: float) ->
         one, found[kind] = sizes.get(kind), limit
         if one is None:
             continue
-        if len(one.sizes) > 1:  # no plan has one number of them
+        # No plan has one number of them.
+        if len(one.sizes) > 1:
             found[kind] = limit if limit.count else KindLimit(kind, limit.share**part)
             continue
         # Of layers that keep different numbers the smallest counts.
@@ -300,9 +301,7 @@ def _in_structures(analysis: Analysis, goal: Goal) -> dict[Kind, KindLimit]:
     for limit in goal.shape:
         if limit.kind not in known:
             raise _no_such_kind(analysis, limit.kind)
-        if limit.count < 0 or (not limit.count and not 0.0 < limit.share <= 1.0):
-            template = "A goal cannot keep {share:.0%} of the {kinds}. Choose more than 0 and at most 100 %."
-            raise PlanError("plan.kind_share", template, share=limit.share, kinds=title(plural(limit.kind)))
+        check_limit(limit)
         if limit.count > known[limit.kind].sizes[-1]:
             raise _too_many(limit, known[limit.kind].sizes[-1])
     if Kind.HEAD not in asked or Kind.KV_GROUP not in known:

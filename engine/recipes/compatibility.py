@@ -86,7 +86,20 @@ def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
     widths = recipe.steps[0].outcome.widths
     both = [key for key in marked if key in widths and key in now]
     sizes = {key: (widths[key], now[key]) for key in both if widths[key] != now[key]}
-    said += [*_layers(first, gone, sizes, marked, now), *_surroundings(first, opened, data)]
+    said += _layers(first, gone, sizes, marked, now)
+    if changed := changed_versions(first.intent.versions):
+        said.append(Message("fit.versions", "Package versions differ: {changed}.", {"changed": changed}))
+    if first.outcome.weights and first.outcome.weights != opened.state.weights:
+        said.append(Message("fit.weights", "The model's weights differ from those that the recipe was made with."))
+    before, here = (next(iter(metrics), None) for metrics in (first.outcome.metrics, opened.state.metrics))
+    if before is not None and here is None:
+        template = "No data is attached; the recipe was made with {then}."
+        said.append(Message("fit.no_data", template, {"then": metric_words(before)}))
+    elif before is not None and here is not None and _measured_as(before) != _measured_as(here):
+        template = "The data has changed: the original scores {now} here and {then} when the recipe was made."
+        said.append(Message("fit.data", template, {"now": metric_words(here), "then": metric_words(before)}))
+    elif first.outcome.data and data and first.outcome.data != data:
+        said.append(Message("fit.files", "The data files have changed: names or sizes differ."))
     return Fit(recipe, gone, sizes, tuple(said), dict(_refusals(recipe, gone, sizes, marked)))
 
 
@@ -119,23 +132,6 @@ def _layers(
     if new:
         template = "New layers, kept as they are unless a goal is planned for: {layers}."
         yield Message("fit.new", template, {"layers": listed(map(shown, new), SHOWN)})
-
-
-def _surroundings(first: Open, opened: OpenedModel, data: str) -> Iterator[Message]:
-    """Sentences about weights, data and versions."""
-    if changed := changed_versions(first.intent.versions):
-        yield Message("fit.versions", "Package versions differ: {changed}.", {"changed": changed})
-    if first.outcome.weights and first.outcome.weights != opened.state.weights:
-        yield Message("fit.weights", "The model's weights differ from those that the recipe was made with.")
-    then, now = (next(iter(metrics), None) for metrics in (first.outcome.metrics, opened.state.metrics))
-    if then is not None and now is None:
-        template = "No data is attached; the recipe was made with {then}."
-        yield Message("fit.no_data", template, {"then": metric_words(then)})
-    elif then is not None and now is not None and _measured_as(then) != _measured_as(now):
-        template = "The data has changed: the original scores {now} here and {then} when the recipe was made."
-        yield Message("fit.data", template, {"now": metric_words(now), "then": metric_words(then)})
-    elif first.outcome.data and data and first.outcome.data != data:
-        yield Message("fit.files", "The data files have changed: names or sizes differ.")
 
 
 def _refusals(

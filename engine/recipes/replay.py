@@ -21,7 +21,7 @@ from ..planning.goal import solve
 from ..planning.infeasibility import goal_text
 from ..planning.marks import check_plan
 from ..planning.protocol import Cost, Goal, Limit
-from ..planning.target_shape import reshaped
+from ..planning.target_shape import reshape_plan
 from ..recovery.protocol import require_whole
 from ..session.measurement_cache import listing
 from ..session.session import Session
@@ -190,7 +190,8 @@ def replay(
     if mode is None:
         for step in recipe.steps:
             if isinstance(step, Export):
-                destination.path(step)  # refused before the work, not after it
+                # A destination is refused before the work, not after it.
+                destination.path(step)
     model = first.intent.model
     spec = ModelSpec(project, trust_code=model.trust_code, download=model.download) if project else model
     spec = replace(spec, trust_pickle=trust_pickle)
@@ -329,7 +330,8 @@ def _add_state(run: _Run, state: State) -> Job[None]:
 
 def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     """What the plan removes, by the mode."""
-    if chosen := run.session.history.state(run.state).chosen:  # by masks that were learned on this model
+    # Masks that were learned on this model have chosen already.
+    if chosen := run.session.history.state(run.state).chosen:
         return from_identities(run.opened.analysis, chosen)[0]
     run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
     match run.mode:
@@ -396,7 +398,7 @@ def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     scores = yield from _scores(step.intent, run, token)
     locked, missing = from_identities(analysis, step.intent.locked)
     run.missing += missing
-    plan = reshaped(analysis, scores, session.removed(run.state), kept, locked)
+    plan = reshape_plan(analysis, scores, session.removed(run.state), kept, locked)
     for number, count in kept.items():
         one = analysis.sets[number]
         left = one.count - int(plan[one.structures].sum())

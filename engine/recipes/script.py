@@ -15,8 +15,6 @@ from typing import Any, cast
 from ..baselines.protocol import change_baseline
 from ..machine.devices import CPU
 from ..planning.infeasibility import goal_text
-from ..planning.protocol import Goal
-from ..session.states import PlanIntent
 from ..sources.protocol import change_model
 from ..storage.atomic_files import write
 from ..storage.paths import Change, relative_to
@@ -288,7 +286,28 @@ def _cut_lines(step: Cut, writer: _Writer) -> list[str]:
     lines += [f"plan = {spelling.of(replace(intent, keep_macs=0.0, multiple=1, kinds=(), goal=goal), 11)}"]
     if goal is not None and not writer.masked:
         writer.again = True
-        lines += _lines_to_plan(intent, goal, spelling)
+        choices = "" if intent.choices == type(intent.choices)() else ", plan.choices"
+        choices += f", seed={intent.seed}" if intent.seed else ""
+        lines += ["if PLAN_AGAIN:"]
+        lines += [f"    scores = finish(session.score(state.id, {quoted(intent.criterion or 'l1')}{choices}))"]
+        table = ""
+        if goal.timed:
+            target = replace(goal.target or TargetSpec(), multiple=goal.multiple)
+            spelling.use("latency_table")
+            lines += [f"    table = finish(latency_table(session, {spelling.of(target, 48)}))"]
+            table = ", table"
+        if intent.search is not None:
+            spelling.use("search_shares")
+            lines += [f"    marks = finish(search_shares(session, state.id, plan, scores{table})).removed"]
+        else:
+            spelling.use("solve")
+            locked, marked = "opened.analysis.empty()", "session.removed(state.id)"
+            if intent.locked:
+                locked = f"{spelling.use('from_identities')}(opened.analysis, plan.locked)[0]"
+            if intent.marked:
+                marked += f" | {spelling.use('from_identities')}(opened.analysis, plan.marked)[0]"
+            lines += [f"    gone, locked = {marked}, {locked}"]
+            lines += [f"    marks = solve(opened.analysis, scores, plan.goal, gone, locked{table}).removed"]
     writer.masked = False
     return [*lines, "state = finish(session.cut(state.id, marks, plan))", *_result(step.outcome, writer)]
 
@@ -316,31 +335,6 @@ def _open_lines(step: Open, writer: _Writer) -> list[str]:
         lines += ["# The checkpoint may be a pickle, which can run code; run this with --trust-pickle to allow that."]
         lines += [f"spec = replace(spec, {consent[0]})"]
     return [*lines, "opened = finish(session.open(spec))", "state = opened.state"]
-
-
-def _lines_to_plan(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[str]:
-    """Lines that make the plan anew from scores."""
-    choices = "" if intent.choices == type(intent.choices)() else ", plan.choices"
-    choices += f", seed={intent.seed}" if intent.seed else ""
-    lines = ["if PLAN_AGAIN:"]
-    lines += [f"    scores = finish(session.score(state.id, {quoted(intent.criterion or 'l1')}{choices}))"]
-    table = ""
-    if goal.timed:
-        target = replace(goal.target or TargetSpec(), multiple=goal.multiple)
-        spelling.use("latency_table")
-        lines += [f"    table = finish(latency_table(session, {spelling.of(target, 48)}))"]
-        table = ", table"
-    if intent.search is not None:
-        spelling.use("search_shares")
-        return [*lines, f"    marks = finish(search_shares(session, state.id, plan, scores{table})).removed"]
-    spelling.use("solve")
-    locked, marked = "opened.analysis.empty()", "session.removed(state.id)"
-    if intent.locked:
-        locked = f"{spelling.use('from_identities')}(opened.analysis, plan.locked)[0]"
-    if intent.marked:
-        marked += f" | {spelling.use('from_identities')}(opened.analysis, plan.marked)[0]"
-    lines += [f"    gone, locked = {marked}, {locked}"]
-    return [*lines, f"    marks = solve(opened.analysis, scores, plan.goal, gone, locked{table}).removed"]
 
 
 def _head(recipe: Recipe, writer: _Writer) -> str:

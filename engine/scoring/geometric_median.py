@@ -40,7 +40,8 @@ def _mean_distances(rated: RatedModel, there: NDArray[np.intp], random: np.rando
         start, stop = np.searchsorted(part.structures, (there[0], there[-1] + 1))
         each = np.bincount(part.structures[start:stop] - there[0], minlength=there[-1] + 1 - there[0])
         if stop == start or len(each[each > 0]) < len(there) or (each[each > 0] != each.max()).any():
-            continue  # a slice counts where all own equally many of its indices
+            # A slice counts where all own equally many of its indices.
+            continue
         own = np.moveaxis(as_array(rated, part.tensor), part.dim, 0)
         rows = own.reshape(len(own), -1)[part.indices[start:stop]].reshape(len(there), -1)
         # Distances stay, and little is lost in the difference of large numbers.

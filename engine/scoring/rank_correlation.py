@@ -34,7 +34,8 @@ class Agreement:
 
 def ranks(values: Floats) -> Floats:
     """[n] ranks from 1; equal values share the mean of theirs."""
-    order = np.argsort(values)  # of equal ones in any order: they share a rank
+    # The order of equal ones does not matter: they share a rank.
+    order = np.argsort(values)
     ordered = values[order]
     starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1]) if len(values) else np.zeros(0, int)
     counts = np.diff(np.append(starts, len(values)))

@@ -412,7 +412,8 @@ class _Walk:
         self._analysis, self._begun = analysis, plan
         self.measured = self.moved = self.tried = 0
         self.before = self.now = np.nan
-        self.stale = set[str]()  # Parameters that were changed since the outputs were recorded.
+        # Parameters that were changed since the outputs were recorded.
+        self.stale = set[str]()
         self._prices = dict[int, float]()
         self._steps = dict[int, ShareStep]()
         self._known = {plan.tobytes()}
@@ -482,7 +483,7 @@ class _Walk:
 
     def try_exchange(self, gets: int, gives: int) -> bool:
         """Have one set give another a step, and keep that if the outputs come nearer; whether they do."""
-        plan = self.exchange.exchanged(self.plan, gets, gives)
+        plan = self.exchange.exchange_step(self.plan, gets, gives)
         if plan is None or plan.tobytes() in self._known:
             return False
         self._known.add(plan.tobytes())

@@ -182,7 +182,8 @@ def _error_curve(
     if not consumers:
         return np.zeros(0, np.int64), np.zeros(0), None
     most = len(left) - 1
-    shares = np.arange(1, points + 1) / points  # the last one leaves a single structure
+    # The last share leaves a single structure.
+    shares = np.arange(1, points + 1) / points
     levels = sorted({min(max(round(float(share) * len(left)), 1), most) for share in shares} - {0})
     more = None if shifts is None else len(views) * torch.from_numpy(shifts[left]).to(consumers[0].weight.device)
     removal = removal_order(consumers, len(left), levels, more)

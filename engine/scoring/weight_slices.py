@@ -91,9 +91,14 @@ def roles_of(analysis: Analysis) -> WeightRoles:
         found.inputs.append(inputs)
         if inputs == (0,) and owner in groups:
             found.grouped[n] = groups[owner]
-        use = _tied_use(one, types) if one.aliases and n not in stacks else None
-        if use is not None:
-            found.tied[n] = use
+        if not (one.aliases and one.parameter and len(one.shape) > 1) or n in stacks:
+            continue
+        # Of a tied tensor a further use counts where the modules of other names have it the other way round.
+        named = {name: types.get(name.rpartition(".")[0]) for name in (one.name, *one.aliases)}
+        made = {name: _computed_dim(one, type_name) for name, type_name in named.items() if type_name is not None}
+        names = tuple(name for name in made if made[name] != made.get(one.name, 0))
+        if names:
+            found.tied[n] = TiedUse(one.name, names, (made[names[0]],), (1 - made[names[0]],))
     return found
 
 
@@ -124,16 +129,6 @@ def factors_of(tensors: tuple[TensorInfo, ...]) -> dict[str, list[int]]:
     return {
         name: sorted(group, key=lambda n: (prod(tensors[n].shape), tensors[n].name)) for name, group in found.items()
     }
-
-
-def _tied_use(tensor: TensorInfo, types: dict[str, str]) -> TiedUse | None:
-    """The use of a tensor under those of its names whose modules have it the other way round; None without any."""
-    if not tensor.parameter or len(tensor.shape) < 2:
-        return None
-    modules = {name: types.get(name.rpartition(".")[0]) for name in (tensor.name, *tensor.aliases)}
-    made = {name: _computed_dim(tensor, type_name) for name, type_name in modules.items() if type_name is not None}
-    names = tuple(name for name in made if made[name] != made.get(tensor.name, 0))
-    return TiedUse(tensor.name, names, (made[names[0]],), (1 - made[names[0]],)) if names else None
 
 
 def _computed_dim(tensor: TensorInfo, type_name: str) -> int:
@@ -240,7 +235,8 @@ def _collect_slices(
     for number, dim, use in sorted(owners):
         tensor = analysis.tensors[number]
         dims, axis = kept.get(tensor.name, (None,) * len(tensor.shape)), tensor.axes[dim]
-        if dims is None or axis < 0:  # the tensor is gone, or nothing of this dimension can go
+        # The tensor is gone, or nothing of this dimension can go.
+        if dims is None or axis < 0:
             continue
         left = dims[dim]
         now = np.full(tensor.shape[dim], -1, dtype=np.int64)

@@ -49,7 +49,8 @@ def budget_of(analysis: Analysis, cut: State) -> Goal:
     if asked is None:
         return Goal(limits, kinds=_kinds(analysis, gone, ()))
     got = reached(analysis, asked, gone) if (asked.limits or asked.settled) and not asked.timed else ()
-    if by_hand.any() or any(one.got > one.asked for one in got):  # no solver made these widths
+    # No solver made these widths, so the goal says nothing of them.
+    if by_hand.any() or any(one.got > one.asked for one in got):
         marked = [one.module for one in analysis.sets if by_hand[one.structures].any()]
         scope = asked.scope if all(any(in_scope(one, place) for place in asked.scope) for one in marked) else ()
         return Goal(limits, scope, kinds=_kinds(analysis, gone, asked.kinds), ranking=asked.ranking)
@@ -219,6 +220,7 @@ def rounds_of(session: Session, path: Sequence[State]) -> tuple[PruningRound, ..
             locked, _ = from_identities(session.analysis, one.plan.locked if one.plan else {})
             rounds.append(PruningRound(budget_of(session.analysis, one), locked))
         elif one.recovery is not None and rounds:
-            recoveries = (*rounds[-1].recoveries, replace(one.recovery, minutes=0.0))  # as many epochs as those were
+            # A baseline trains as many epochs as those minutes were.
+            recoveries = (*rounds[-1].recoveries, replace(one.recovery, minutes=0.0))
             rounds[-1] = replace(rounds[-1], recoveries=recoveries)
     return tuple(rounds)

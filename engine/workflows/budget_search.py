@@ -255,7 +255,8 @@ class _Search:
         return tuple(self.session.history.state(one.id) for one in reversed(states))
 
     def _run_trial(self, share: float, brief: bool) -> Job[Trial]:
-        from .prune import prune_state  # the window reads trials, and starts without what prunes
+        # The window reads trials, and starts without what prunes.
+        from .prune import prune_state
 
         settings = self.at(share, brief)
         made = yield from prune_state(self.session, self.state, settings, self.scores, self.token, report=not brief)
@@ -280,7 +281,8 @@ class _Search:
         recovery = settings.recovery
         if brief and recovery is not None:
             recovery = self.limit.briefly(recovery)
-        search = settings.search or 0  # one for each trial, where somebody asked for it
+        # A search in each trial multiplies the time: only where it was asked for.
+        search = settings.search or 0
         return replace(settings, goal=goal, recovery=recovery, search=search, lose=self.limit.loss)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..messages import said
-from ..planning.cost_meter import predicted
+from ..planning.cost_meter import predict_latency
 from ..planning.goal import reached, solve
 from ..planning.goal_verdict import COST_NAMES
 from ..planning.isomorphic_classes import step
@@ -121,7 +121,8 @@ class _Plans:
         multiple = max(goal.multiples.get(size.kind, goal.multiple), 1)
         layers = [one for one in analysis.sets if one.kind is size.kind]
         steps = {step(analysis, one, multiple, goal.steps) for one in layers}
-        counts = {one.count for one in layers}  # a configuration may count others, as heads that share keys
+        # A configuration may count other things, as query heads where groups share keys.
+        counts = {one.count for one in layers}
         return steps.pop() if len(steps) == 1 and counts == {size.sizes[-1]} == set(size.sizes) else 1
 
     def near_widths(self, shape: tuple[KindLimit, ...]) -> tuple[int, ...] | None:
@@ -147,7 +148,7 @@ class _Plans:
         """Nanoseconds of the original and of a plan, None where nothing predicts them."""
         if self._table is None:
             return None
-        found = predicted(self._session.analysis, self._table, removed)
+        found = predict_latency(self._session.analysis, self._table, removed)
         return None if found is None else (int(self._table.original), found)
 
     def shape_of_budget(self, goal: Goal, sizes: tuple[KindSize, ...]) -> tuple[KindLimit, ...]:

@@ -209,7 +209,8 @@ def _nearest(session: Session, state: State) -> Message | None:
     expected = None
     if state.recovery is not None and session.has_task:
         name = state.metrics[-1].name if state.metrics else ""
-        done = state.recovery.within(Budget(Unit.EPOCHS, state.recovery.epochs))  # those that were begun
+        # The epochs that were begun count, not those that were asked for.
+        done = state.recovery.within(Budget(Unit.EPOCHS, state.recovery.epochs))
         classes = len(session.task.info(None).classes)
         expected = expectation(cut_model(session.analysis, near.removed, name, classes), done)
     if expected is None:

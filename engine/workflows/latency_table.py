@@ -151,7 +151,8 @@ def measured_table(measuring: Measuring, token: CancelToken, multiple: int, coun
                 nothing = [analysis.empty()]
                 words = Progress("Matching fused blocks to layers")
                 written = yield from part_of(words, cut_models(measuring, nothing, place / "0", token), words=False)
-                assert written[0] is not None  # nothing is cut from it
+                # Nothing is cut from the original, so it cannot fail.
+                assert written[0] is not None
                 known = node_modules(written[0])
             kept.put("original", known)
     return replace(table, homes=block_modules(table.blocks, known))
@@ -194,7 +195,8 @@ def _measure_missing(
         yield from require_measurable(measuring.target, token)
     with temporary_folder() as place:
         original = yield from cut_models(measuring, [measuring.analysis.empty()], place / "original", token)
-        assert original[0] is not None  # nothing is cut from it
+        # Nothing is cut from the original, so it cannot fail.
+        assert original[0] is not None
         done = len(plans) - len(missing)
         for start in range(0, len(missing), AT_ONCE):
             some, folder = missing[start : start + AT_ONCE], place / str(start)

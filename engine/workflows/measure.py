@@ -94,7 +94,8 @@ def measure_states(
         yield from require_measurable(target, token)
     files: list[Path] = []
     steps: list[tuple[Path, Inputs]] = []
-    fresh = list[bool]()  # whether the file of a state or a baseline must be written first
+    # Whether the file of a state or a baseline must be written first.
+    fresh = list[bool]()
     for name in states:
         if EXPORT_MARK in name:
             fresh.append(False)

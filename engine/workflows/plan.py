@@ -52,7 +52,8 @@ def plan_masks(
     marked, _ = from_identities(session.analysis, plan.marked)
     gone = session.removed(state) | marked
     solved = solve(session.analysis, scores, goal, gone, locked, latencies)
-    if session.prepared.spec.uniform and not (goal.shape and goal != plan.goal):  # a shape fits when it is reached
+    # Only the last round's shape has to fit a configuration.
+    if session.prepared.spec.uniform and not (goal.shape and goal != plan.goal):
         from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
 
         model = session.prepared.opened.model

@@ -18,7 +18,7 @@ from ..options import Option
 from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Cost, Goal
-from ..planning.scope import outside_scope, touching
+from ..planning.scope import outside_scope, structures_touching
 from ..planning.share_exchange import PLANS, has_fixed_shares, plans_to_measure, require_search
 from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import (
@@ -188,7 +188,7 @@ def decide_request(session: "Session", state: str, request: PruneRequest) -> Pru
     analysis, info, uniform = session.analysis, session.loaded.info, session.prepared.spec.uniform
     outside_scope(analysis, request.goal)
     if request.lock:
-        locked = from_identities(analysis, request.locked)[0] | touching(analysis, request.lock)
+        locked = from_identities(analysis, request.locked)[0] | structures_touching(analysis, request.lock)
         request = replace(request, locked=identities(analysis, locked), lock=())
     if request.recovery is not None:
         require_possible(request.recovery)
@@ -398,7 +398,8 @@ def _cut(
     if plan is not None and (now.id, goal) == (plan.state, plan.request.goal):
         removed = plan.removed
     else:
-        if goal != request.goal and plan is None:  # What the last round cannot reach is refused before the first cuts.
+        # What the last round cannot reach is refused before the first cuts.
+        if goal != request.goal and plan is None:
             locked, _ = from_identities(session.analysis, request.locked)
             solve(session.analysis, scores, request.goal, _gone(session, now.id, request), locked, table)
         removed = plan_masks(session, now.id, request.intent(request.goal), goal, scores, table).removed

@@ -12,7 +12,7 @@ from ..messages import all_of, title
 from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
 from ..planning.protocol import Choose, Goal, plural
-from ..planning.scope import outside_scope, touching
+from ..planning.scope import outside_scope, structures_touching
 from ..planning.target_shape import forced_sizes, shape_of
 from ..session.open_model import example_inputs
 from ..sources.hugging_face import skeleton
@@ -145,13 +145,14 @@ def planned_shape(
     inputs = example_inputs(spec.asked_inputs, None, opened, opened.model)
     found = analyse(opened.model, inputs, opened.name, outputs=spec.outputs, ignore_unused=spec.ignore_unused)
     analysis = keep_uniform(opened.model, found)
-    locked, unrated = touching(analysis, locks), np.zeros(analysis.count)
+    locked, unrated = structures_touching(analysis, locks), np.zeros(analysis.count)
     outside_scope(analysis, goal)
 
     def plan(asked: Goal, before: Mask) -> Mask:
         """[S] what is removed for the goal of a round."""
         removed = solve(analysis, unrated, asked, before, locked=locked).removed
-        if goal.shape and asked != goal:  # a shape fits when it is reached
+        # Only the last round's shape has to fit a configuration.
+        if goal.shape and asked != goal:
             return removed
         return fitting_plan(opened.model, analysis, removed, unrated, locked, asked.shape)
 

@@ -20,7 +20,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, spanning
 from ..planning.goal import solve
 from ..planning.protocol import Goal
-from ..planning.scope import outside_scope, touching
+from ..planning.scope import outside_scope, structures_touching
 from ..scoring.criteria import CRITERIA, score
 from ..scoring.protocol import Needs
 from ..scoring.score_options import Choices
@@ -108,7 +108,7 @@ def shear_checkpoint(
     with checkpoint.kept_small():
         job = score(model, analysis, analysis.empty(), criterion, choices=choices, seed=seed, token=token)
         scores = yield from spanning(job, 0.0, SCORED)
-        locked = touching(analysis, locks)
+        locked = structures_touching(analysis, locks)
         outside_scope(analysis, goal)
         plan = solve(analysis, scores, goal, locked=locked).removed
         plan = fitting_plan(model, analysis, plan, scores, locked, goal.shape, token)
@@ -153,7 +153,8 @@ def _streamed(small: CutModel, analysis: Analysis, plan: Mask, checkpoint: Mappe
     kept, rates = analysis.kept_indices(plan), rates_of(analysis, plan, small.factors)
     own, seen, found = small.model.state_dict(keep_vars=True), set[int](), list[StreamedTensor]()
     for name in checkpoint.tensors:
-        tensor: torch.Tensor | None = own.get(name)  # what is tied has one name there, or as many as it has here
+        # What is tied has one name there, or as many as it has here.
+        tensor: torch.Tensor | None = own.get(name)
         if tensor is None or id(tensor) in seen:
             continue
         seen.add(id(tensor))

@@ -83,7 +83,8 @@ class StagePlanner:
             ran = memory(self.analysis).peak + memory(self.analysis, plan).peak
             found += [Stage(StageName.CUT, held, 0, 0), Stage(StageName.VERIFICATION, held, ran, None)]
             if training is not None and training.trains:
-                if number == 0 and training.tuning is not None:  # it teaches in all rounds
+                # The teacher is tuned once: it teaches in all rounds.
+                if number == 0 and training.tuning is not None:
                     found.append(self._training(StageName.TUNING, self.analysis.empty(), training.tuning))
                 found.append(self._training(StageName.RECOVERY, plan, training))
             before = plan

@@ -13,7 +13,7 @@ import numpy as np
 
 from secateur.engine.inference.model_inputs import Inputs
 from secateur.engine.jobs import Job, NeverCancelled, finish
-from secateur.engine.planning.sample_plans import SAMPLES, drawn, samples
+from secateur.engine.planning.sample_plans import SAMPLES, draw_plan, samples
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
@@ -47,7 +47,7 @@ def plans(analysis: Analysis) -> Iterator[Mask]:
     """[S] random plans that keep between a quarter and nine tenths, evenly or not."""
     random = np.random.default_rng(SEED)
     for number in range(PLANS):
-        yield drawn(analysis, MULTIPLE, random, float(random.uniform(0.25, 0.9)), (0.1, 0.4)[number % 2])
+        yield draw_plan(analysis, MULTIPLE, random, float(random.uniform(0.25, 0.9)), (0.1, 0.4)[number % 2])
 
 
 def run(model: str, target: TargetSpec, work: Path, anew: bool, patience: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from secateur.app.panels.layers import LayersPanel
 from secateur.app.panels.layers.model import Column
 from secateur.app.panels.sensitivity import SensitivityPanel
 from secateur.engine.errors import Message
-from secateur.engine.planning.goal import keep
+from secateur.engine.planning.marks import keep
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity, SensitivityPoint
 from secateur.engine.session.states import StateKind

@@ -19,7 +19,7 @@ from secateur.engine.planning.protocol import (
     Limit,
     Ranking,
     kind_limit_of,
-    kind_named,
+    read_kind,
 )
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
@@ -143,7 +143,7 @@ def test_what_is_written_is_read_again(kind: Kind) -> None:
         written = KIND_LIMIT.write((kind, value))
         assert " " not in written and KIND_LIMIT.read(written) == (kind, value)
     assert kind_limit_of((kind, 12)) == KindLimit(kind, count=12)
-    assert kind_named(str(kind)) is kind
+    assert read_kind(str(kind)) is kind
 
 
 def test_nothing_is_marked_in_a_block_that_is_gone(analysis: Analysis) -> None:

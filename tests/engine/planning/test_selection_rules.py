@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from secateur.engine.planning import selection_rules
-from secateur.engine.planning.marks import PlanMasks, grown, inverted
+from secateur.engine.planning.marks import PlanMasks, grow_marks, invert_marks
 from secateur.engine.planning.selection_rules import SelectionRule, StructureChoice
 from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, Kind
 from secateur.engine.structures.reasons import equal_parts
@@ -148,9 +148,9 @@ def test_inverting_twice_gives_the_marks_back(analysis, scores) -> None:
     scope[one.structures] = True
     marked[one.first : one.first + 5] = True
     marked[0] = True
-    once, _ = inverted(analysis, scores, PlanMasks.of(analysis, marked=marked), scope)
+    once, _ = invert_marks(analysis, scores, PlanMasks.of(analysis, marked=marked), scope)
     assert (once[one.structures] == ~marked[one.structures]).all() and once[0]
-    twice, _ = inverted(analysis, scores, PlanMasks.of(analysis, marked=once), scope)
+    twice, _ = invert_marks(analysis, scores, PlanMasks.of(analysis, marked=once), scope)
     assert (twice == marked).all()
 
 
@@ -158,7 +158,7 @@ def test_growing_marks_the_weakest_until_a_layer_keeps_a_multiple(analysis, scor
     nothing, one = analysis.empty(), next(s for s in analysis.sets if s.module == "layer2.0.conv1")
     marked = nothing.copy()
     marked[one.first : one.first + 5] = True
-    after, touched = grown(analysis, scores, PlanMasks.of(analysis, marked=marked), 16)
+    after, touched = grow_marks(analysis, scores, PlanMasks.of(analysis, marked=marked), 16)
     kept = ~after[one.structures]
     assert kept.sum() == 48 and after[one.first : one.first + 5].all()
     fresh = (after & ~marked)[one.structures]

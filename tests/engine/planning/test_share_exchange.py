@@ -38,7 +38,7 @@ def test_every_exchange_keeps_the_limit_and_gives_one_set_more(cost: Cost, share
     assert exchange.options
     for gets, getting in enumerate(exchange.options):
         for gives in range(len(exchange.options)):
-            found = None if gets == gives else exchange.exchanged(planned.removed, gets, gives)
+            found = None if gets == gives else exchange.exchange_step(planned.removed, gets, gives)
             if found is None:
                 continue
             assert exact(ANALYSIS, found, cost) <= limit
@@ -65,7 +65,7 @@ def test_two_limits_hold_at_once() -> None:
     planned = solve(ANALYSIS, scores, goal)
     exchange = exchange_of(ANALYSIS, scores, goal, planned.removed)
     numbers = range(len(exchange.options))
-    found = [exchange.exchanged(planned.removed, a, b) for a in numbers for b in numbers if a != b]
+    found = [exchange.exchange_step(planned.removed, a, b) for a in numbers for b in numbers if a != b]
     assert any(one is not None for one in found)
     for one in (one for one in found if one is not None):
         for asked in planned.reached:
@@ -93,7 +93,7 @@ def test_a_plan_that_takes_nothing_has_nothing_to_exchange() -> None:
     plan = solve(ANALYSIS, scores, goal).removed
     exchange = exchange_of(ANALYSIS, scores, goal, plan)
     numbers = range(len(exchange.options))
-    assert all(exchange.exchanged(plan, a, b) is None for a in numbers for b in numbers if a != b)
+    assert all(exchange.exchange_step(plan, a, b) is None for a in numbers for b in numbers if a != b)
 
 
 def test_a_search_that_begins_by_itself_is_bounded_by_the_work_of_its_measurements() -> None:

@@ -15,7 +15,7 @@ from secateur.engine.planning.goal import solve, suggest
 from secateur.engine.planning.infeasibility import amount_text
 from secateur.engine.planning.isomorphic_classes import step
 from secateur.engine.planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit
-from secateur.engine.planning.scope import in_scope, outside_scope, touching
+from secateur.engine.planning.scope import in_scope, outside_scope, structures_touching
 from secateur.engine.process.plain_data import decode, encode
 from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.structures.analyse import analyse
@@ -180,7 +180,7 @@ def test_a_place_without_structures_of_the_goals_kinds_is_refused():
 
 @pytest.mark.parametrize("place", ["layer1.0", "*.conv1", "attn", "conv1", "fc"])
 def test_what_touches_a_place_is_what_changes_its_tensors(place: str):
-    lock = touching(ANALYSIS, [place])
+    lock = structures_touching(ANALYSIS, [place])
     for structure in range(ANALYSIS.count):
         one = ANALYSIS.empty()
         one[structure] = True
@@ -190,7 +190,7 @@ def test_what_touches_a_place_is_what_changes_its_tensors(place: str):
 
 def test_a_place_that_nothing_touches_is_refused():
     with pytest.raises(PlanError, match=r"No removable structure touches layer9"):
-        touching(ANALYSIS, ["layer1.0", "layer9"])
+        structures_touching(ANALYSIS, ["layer1.0", "layer9"])
 
 
 def test_every_set_keeps_its_least():

@@ -11,7 +11,7 @@ from torch import nn
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.budget_schedule import goals_of
 from secateur.engine.planning.goal import reached, solve
-from secateur.engine.planning.protocol import PRESETS, Choose, Cost, Goal, KindLimit, Limit, kind_limit_of, kind_named
+from secateur.engine.planning.protocol import PRESETS, Choose, Cost, Goal, KindLimit, Limit, kind_limit_of, read_kind
 from secateur.engine.planning.target_shape import shape_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
@@ -49,7 +49,7 @@ def free() -> Analysis:
 
 
 def asked(shape: Mapping[str, float | int], *limits: Limit) -> Goal:
-    return Goal(limits, shape=tuple(kind_limit_of((kind_named(name), value)) for name, value in shape.items()))
+    return Goal(limits, shape=tuple(kind_limit_of((read_kind(name), value)) for name, value in shape.items()))
 
 
 def rated(analysis: Analysis) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.planning.marks import check_plan
-from secateur.engine.planning.sample_plans import drawn, samples, steps
+from secateur.engine.planning.sample_plans import draw_plan, samples, steps
 from secateur.engine.structures.costs import kept_sizes
 from secateur.engine.targets.latency_table import LatencyTable, fit
 from secateur.engine.targets.protocol import Kernel, TargetSpec
@@ -25,7 +25,7 @@ def table(runtime: Invented, multiple: int = 8, count: int = 12) -> LatencyTable
 def off(runtime: Invented, made: LatencyTable, multiple: int, plans: int = 20) -> np.ndarray:
     """Relative errors on random plans that the table has not seen."""
     random, analysis = np.random.default_rng(7), runtime.analysis
-    tried = [drawn(analysis, multiple, random, float(random.uniform(0.2, 0.9)), 0.3) for _ in range(plans)]
+    tried = [draw_plan(analysis, multiple, random, float(random.uniform(0.2, 0.9)), 0.3) for _ in range(plans)]
     found = made.nanoseconds(np.stack([kept_sizes(analysis, plan) for plan in tried]))
     return np.abs(found / [runtime.seconds(plan) * 1e9 for plan in tried] - 1)
 

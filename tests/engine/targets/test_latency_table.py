@@ -12,7 +12,7 @@ from torch import nn
 from secateur.engine.export.name_fused_blocks import name_blocks, node_modules
 from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import finish
-from secateur.engine.planning.cost_meter import predicted
+from secateur.engine.planning.cost_meter import predict_latency
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.planning.sample_plans import steps
@@ -95,12 +95,12 @@ def test_without_a_block_its_fused_blocks_cost_nothing(analysis) -> None:
         "1.0.inner",
         "1.0.outer",
     }
-    assert predicted(analysis, made, analysis.empty()) == 11_300
-    assert predicted(analysis, made, gone) == 11_300 - 5_000
-    assert predicted(analysis, table(()), gone) is None
+    assert predict_latency(analysis, made, analysis.empty()) == 11_300
+    assert predict_latency(analysis, made, gone) == 11_300 - 5_000
+    assert predict_latency(analysis, table(()), gone) is None
     profiled = replace(made, overhead=-600.0)  # what profiling costs six blocks, four of which are left
-    assert predicted(analysis, profiled, analysis.empty()) == 11_200 - 600
-    assert predicted(analysis, profiled, gone) == 11_200 - 5_000 - 400
+    assert predict_latency(analysis, profiled, analysis.empty()) == 11_200 - 600
+    assert predict_latency(analysis, profiled, gone) == 11_200 - 5_000 - 400
     shares = module_times(analysis, made, gone)
     assert shares["1.1.inner"] == pytest.approx(4000 / 6300) and "1.0.inner" not in {k for k, v in shares.items() if v}
 
@@ -140,7 +140,7 @@ def test_a_block_that_is_gone_saves_no_more_and_takes_its_sets_along(tmp_path: P
         gone[one.structures] = one.kind is Kind.BLOCK
     (width,) = savings(analysis, table, gone)
     assert width.key.startswith("residual width") and not width.flat
-    assert 2 * width.nanoseconds == pytest.approx(predicted(analysis, table, gone), rel=0.03)
+    assert 2 * width.nanoseconds == pytest.approx(predict_latency(analysis, table, gone), rel=0.03)
     assert {one.key.partition("|")[0] for one in savings(analysis, table)} == {"residual width", "filter"}
 
 

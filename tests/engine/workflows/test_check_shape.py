@@ -12,7 +12,7 @@ import transformers
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.planning.goal import solve
-from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit, kind_limit_of, kind_named
+from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit, kind_limit_of, read_kind
 from secateur.engine.process.answers import RESULTS
 from secateur.engine.process.plain_data import decode, encode
 from secateur.engine.session.session import Session
@@ -59,7 +59,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 def asked(session: Session, *limits: Limit, locked: dict[str, list[int]] | None = None, **shape: float) -> ShapeAnswer:
-    limited = tuple(kind_limit_of((kind_named(name), value)) for name, value in shape.items())
+    limited = tuple(kind_limit_of((read_kind(name), value)) for name, value in shape.items())
     intent = PlanIntent("l1", goal=Goal(limits, shape=limited), locked=locked or {})
     return finish(check_shape(session, "s0", intent))
 
@@ -125,7 +125,7 @@ def test_offers_are_the_nearest_shapes_that_plans_have(uniform: Session, shape, 
     offers = answer.problems[0].offers
     assert offers
     for offer in offers:
-        name = next(name for name in shape if kind_named(name) is offer.kind)
+        name = next(name for name in shape if read_kind(name) is offer.kind)
         assert asked(uniform, **(shape | {name: offer.count})).plan is not None
         between = range(min(offer.count, shape[name]) + 1, max(offer.count, shape[name]))
         assert all(asked(uniform, **(shape | {name: number})).plan is None for number in between)
@@ -229,7 +229,7 @@ def test_the_latency_is_predicted_where_the_target_was_measured(resnet: Session,
 
 def test_numbers_that_miss_the_multiple_are_offered_beside_the_nearest_that_keep_to_it(uniform: Session) -> None:
     def answered(multiple: int, **shape: float) -> ShapeAnswer:
-        limits = tuple(kind_limit_of((kind_named(name), value)) for name, value in shape.items())
+        limits = tuple(kind_limit_of((read_kind(name), value)) for name, value in shape.items())
         intent = PlanIntent("l1", goal=Goal((), multiple=multiple, shape=limits))
         return finish(check_shape(uniform, "s0", intent))
 
