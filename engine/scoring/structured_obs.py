@@ -241,6 +241,8 @@ def _norm_shifts(
     handles: list[Any] = []
 
     def watch(key: str, part: WeightSlice) -> Any:
+        """A hook that adds what a norm's outputs change by without each of a set's structures."""
+
         def look(_module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             value = next(iter([*given, *named.values()]))
             dim = -1 if value.shape[-1] == part.size else 1
