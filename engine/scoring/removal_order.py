@@ -13,9 +13,9 @@ Errors sum over outputs, so a W with more outputs than inputs is replaced by the
 is W G_:S [G_SS]^-1, and the last factor is the inverse that is kept up to date anyway.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -112,21 +112,6 @@ class Consumer:
         return solved.square().sum(1).view(len(going), -1).sum(1).double()
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """Structures in the order in which they leave.
-
-    Attributes:
-        order: [S] their numbers in the set.
-        errors: [S] what each adds to the sum of the products' relative squared errors.
-        weights: For each count asked for, the weight [m, k] of each product, by consumers, after so many removals.
-    """
-
-    order: list[int]
-    errors: list[float]
-    weights: dict[int, list[Tensor]]
-
-
 def consumer(weights: Sequence[Tensor], moments: Tensor, columns: Tensor) -> Consumer:
     """Products before any removal.
 
@@ -201,20 +186,32 @@ def _reduce_rows(weight: Tensor, kind: torch.dtype) -> Tensor:
     return found
 
 
+Reached: TypeAlias = Callable[[list[int], list[Tensor]], None]
+"""Gets the structures that have left, and the weight [m, k] of each product, by consumers, without them."""
+
+
 def removal_order(
-    consumers: Sequence[Consumer], count: int, levels: Sequence[int] = (), more: Tensor | None = None
-) -> Removal:
+    consumers: Sequence[Consumer],
+    count: int,
+    levels: Sequence[int] = (),
+    reached: Reached | None = None,
+    more: Tensor | None = None,
+) -> tuple[list[int], list[float]]:
     """Take all structures of a set away, the cheapest ones first; the consumers are changed.
 
     Args:
         consumers: The products that read the set, at least one; all on one device.
         count: S, structures in the set.
-        levels: Counts of removals after which the weights are asked for.
+        levels: Counts of removals after which `reached` is called: weights of one level live at a time.
+        reached: See there.
         more: [S] error that each adds in other ways; None for none.
+
+    Returns:
+        [S] their numbers in the set in the order in which they leave, and [S] what each adds to the sum of the
+        products' relative squared errors.
     """
     left = torch.arange(count, device=consumers[0].weight.device)
     order, errors = list[int](), list[float]()
-    weights: dict[int, list[Tensor]] = {}
     while len(left):
         costs = torch.stack([one.removal_costs(left) for one in consumers]).sum(0)
         costs = costs if more is None else costs + more[left]
@@ -225,6 +222,6 @@ def removal_order(
         errors += (added if more is None else added + more[going]).tolist()
         order += going.tolist()
         left = left[~torch.isin(left, going)]
-        if len(order) in levels:
-            weights[len(order)] = [full for one in consumers for full in one.full_weights()]
-    return Removal(order, errors, weights)
+        if reached is not None and len(order) in levels:
+            reached(order, [full for one in consumers for full in one.full_weights()])
+    return order, errors

@@ -51,6 +51,8 @@ WORK, MANY = 1e12, 512
 """Multiply-accumulates that measuring should take; samples that are enough for it."""
 NORM = re.compile(r"^(?!.*(Batch|Instance)).*Norm")
 """Classes of norms that go over the channels of a sample."""
+EARLY = (1 / 16, 1 / 8, 1 / 4)
+"""Further shares of a set at which the outputs are measured, where some loss is made up for by nothing."""
 RECORDED = 3
 """Forwards of the samples that distances are measured on, before any is."""
 PATIENCE = 3
@@ -166,15 +168,19 @@ def _error_curve(
         return one.first + left[order], own[order] / max(float(own.sum()), 1e-30), None
     alike, changed = known
     consumers, views, biases = list[Consumer](), list[Any](), list[tuple[int, Any, Any]]()
-    tied = list[tuple[int, NDArray[np.int64]]]()
+    tied, more = list[tuple[int, NDArray[np.int64]]](), np.zeros(len(left))
     # Each holds moments of its own, which are freed one after the other.
     while alike:
         some = alike.pop(0)
         weights = [view.flatten(1).to(some.moments.device) for view in some.views]
         consumers.append(consumer(weights, some.moments, torch.from_numpy(some.columns).to(some.moments.device)))
         for n, (bias, elsewhere) in enumerate(zip(some.biases, some.tied, strict=True), len(views)):
-            if elsewhere:
+            if elsewhere:  # it stays as it is cut: what its columns give is lost, and no other makes up for it
                 tied.append((n, some.columns))
+                weight = weights[n - len(views)].to(some.moments)
+                each = weight.square().sum(0) * some.moments.diagonal()
+                lost = each / ((weight @ some.moments) * weight).sum().clamp_min(1e-300)
+                more += lost[torch.from_numpy(some.columns).to(lost.device)].sum(1).double().cpu().numpy()
             elif bias is not None:
                 biases.append((n, bias, some.mean))
         views += some.views
@@ -182,27 +188,31 @@ def _error_curve(
     if not consumers:
         return np.zeros(0, np.int64), np.zeros(0), None
     most = len(left) - 1
-    # The last share leaves a single structure.
-    shares = np.arange(1, points + 1) / points
+    # The last share leaves a single structure. What nothing makes up for weighs most where little has left.
+    shares = {*(np.arange(1, points + 1) / points), *(EARLY if tied or normed else ())}
     levels = sorted({min(max(round(float(share) * len(left)), 1), most) for share in shares} - {0})
-    more = None if shifts is None else len(views) * torch.from_numpy(shifts[left]).to(consumers[0].weight.device)
-    removal = removal_order(consumers, len(left), levels, more)
-    numbers = one.first + left[np.array(removal.order)]
+    if shifts is not None:
+        more += len(views) * shifts[left]
     measured: list[tuple[int, float]] = []
-    for level in levels:
+
+    def measure(order: list[int], weights: list[Any]) -> None:
+        """Measure the outputs' distance without the structures that have left."""
         check(token)
-        weights = removal.weights[level]
         for n, columns in tied:
-            gone = torch.from_numpy(columns[removal.order[:level]].ravel()).to(views[n].device)
+            gone = torch.from_numpy(columns[order].ravel()).to(views[n].device)
             weights[n] = views[n].flatten(1).index_fill(1, gone, 0.0)
         shifted = [shifted_bias(bias, views[n].flatten(1), weights[n], mean) for n, bias, mean in biases]
         places = [*views, *(bias for _, bias, _ in biases)]
         written = list(zip(places, [*weights, *shifted], strict=True))
-        written += _without_structures(rated, normed, one.first + left[removal.order[:level]])
-        measured.append((level, distance.with_weights({*changed, *(part.tensor for part in normed)}, written)))
+        written += _without_structures(rated, normed, one.first + left[order])
+        measured.append((len(order), distance.with_weights({*changed, *(part.tensor for part in normed)}, written)))
+
+    further = torch.from_numpy(more).to(consumers[0].weight.device) if more.any() else None
+    order, errors = removal_order(consumers, len(left), levels, measure, further)
+    numbers = one.first + left[np.array(order)]
     if not all(np.isfinite(one) for _, one in measured):
-        return numbers, np.array(removal.errors), None
-    return numbers, np.array(removal.errors), measured
+        return numbers, np.array(errors), None
+    return numbers, np.array(errors), measured
 
 
 def _normed_slices(rated: RatedModel, readings: Mapping[str, Sequence[WeightSlice]]) -> dict[str, list[WeightSlice]]:

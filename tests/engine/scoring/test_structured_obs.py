@@ -19,7 +19,7 @@ from secateur.engine.scoring import removal_order as removal_order_module
 from secateur.engine.scoring.criteria import CRITERIA, ranked, score
 from secateur.engine.scoring.output_distance import OutputDistance
 from secateur.engine.scoring.protocol import RatedModel, ScoringContext
-from secateur.engine.scoring.removal_order import RIDGE, consumer, removal_order
+from secateur.engine.scoring.removal_order import RIDGE, Consumer, consumer, removal_order
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
@@ -40,6 +40,18 @@ def _refit(weight: torch.Tensor, moments: torch.Tensor, left: list[int]) -> tupl
     return float(error), found.T
 
 
+def _removal(
+    consumers: list[Consumer], count: int, levels: tuple[int, ...] = ()
+) -> tuple[list[int], list[float], dict[int, list[torch.Tensor]]]:
+    """(order, errors, weights at some counts of removals)."""
+    weights = dict[int, list[torch.Tensor]]()
+
+    def reached(order: list[int], found: list[torch.Tensor]) -> None:
+        weights[len(order)] = found
+
+    return (*removal_order(consumers, count, levels, reached), weights)
+
+
 def _problem(columns: int, outputs: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(weight, moments, moments with the ridge)."""
     random = torch.Generator().manual_seed(seed)
@@ -54,33 +66,33 @@ def _problem(columns: int, outputs: int, seed: int) -> tuple[torch.Tensor, torch
 def test_errors_and_weights_are_those_of_a_refit_after_each_removal(outputs: int) -> None:
     weight, moments, ridged = _problem(12, outputs, seed=1)
     columns = torch.arange(12).view(6, 2)
-    found = removal_order([consumer([weight], moments, columns)], 6, levels=(1, 2, 3, 4, 5))
+    order, errors, weights = _removal([consumer([weight], moments, columns)], 6, levels=(1, 2, 3, 4, 5))
     energy = float((weight @ ridged * weight).sum())
     for count in range(1, 6):
-        left = sorted(set(range(12)) - set(columns[found.order[:count]].flatten().tolist()))
+        left = sorted(set(range(12)) - set(columns[order[:count]].flatten().tolist()))
         error, best = _refit(weight, ridged, left)
-        assert np.isclose(sum(found.errors[:count]) * energy, error)
-        assert torch.allclose(found.weights[count][0][:, left], best)
-    assert np.isclose(sum(found.errors), 1.0)  # without any input all of the output is lost
+        assert np.isclose(sum(errors[:count]) * energy, error)
+        assert torch.allclose(weights[count][0][:, left], best)
+    assert np.isclose(sum(errors), 1.0)  # without any input all of the output is lost
 
 
 def test_products_that_read_the_same_are_one_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal_order_module, "ROWS", 20)
     wide, moments, _ = _problem(12, 50, seed=4)
     narrow, columns = _problem(12, 3, seed=5)[0], torch.arange(12).view(6, 2)
-    together = removal_order([consumer([wide, narrow], moments, columns)], 6, levels=(2, 4))
-    apart = removal_order([consumer([one], moments, columns) for one in (wide, narrow)], 6, levels=(2, 4))
-    assert together.order == apart.order and np.allclose(together.errors, apart.errors)
-    for level, weights in apart.weights.items():
-        assert all(torch.allclose(*pair) for pair in zip(together.weights[level], weights, strict=True))
+    order, errors, together = _removal([consumer([wide, narrow], moments, columns)], 6, levels=(2, 4))
+    each, sums, apart = _removal([consumer([one], moments, columns) for one in (wide, narrow)], 6, levels=(2, 4))
+    assert order == each and np.allclose(errors, sums) and together.keys() == apart.keys() == {2, 4}
+    for level, weights in apart.items():
+        assert all(torch.allclose(*pair) for pair in zip(together[level], weights, strict=True))
 
 
 def test_a_product_in_half_precision_takes_none_from_another_that_reads_the_same() -> None:
     half, moments, _ = _problem(12, 50, seed=4)
     exact, columns = _problem(12, 3, seed=5)[0], torch.arange(12).view(6, 2)
     half = half.bfloat16()
-    found = removal_order([consumer([half, exact], moments, columns)], 6, levels=(2,)).weights[2]
-    turned = removal_order([consumer([exact, half], moments, columns)], 6, levels=(2,)).weights[2]
+    found = _removal([consumer([half, exact], moments, columns)], 6, levels=(2,))[2][2]
+    turned = _removal([consumer([exact, half], moments, columns)], 6, levels=(2,))[2][2]
     assert [one.dtype for one in found] == [torch.bfloat16, torch.float64]
     assert torch.allclose(found[1], turned[0], rtol=1e-10)
 
@@ -89,9 +101,9 @@ def test_each_removal_is_the_cheapest_one_by_brute_force() -> None:
     problems = [_problem(8, 3, seed=2), _problem(16, 4, seed=3)]
     columns = [torch.arange(8).view(8, 1), torch.arange(16).view(8, 2).flip(0)]
     consumers = [consumer([w], m, c) for (w, m, _), c in zip(problems, columns, strict=True)]
-    found = removal_order(consumers, 8)
+    order, _ = removal_order(consumers, 8)
     gone: list[int] = []
-    for expected in found.order[:-1]:
+    for expected in order[:-1]:
         costs: dict[int, float] = {}
         for trial in set(range(8)) - set(gone):
             costs[trial] = 0.0
@@ -595,3 +607,17 @@ def test_structures_are_measured_as_norms_of_the_cut_model_see_them(
     with torch.no_grad():
         assert torch.allclose(outputs[0], expected(inputs), rtol=1e-4, atol=1e-5)
         assert not torch.allclose(outputs[0], model(inputs), rtol=1e-2)
+
+
+def test_what_a_tied_head_loses_counts_although_another_channel_could_stand_for_it() -> None:
+    torch.manual_seed(0)
+    net = Tied().eval()
+    with torch.no_grad():
+        net.embed.weight[:, 3] = 3 * net.embed.weight[:, 5]
+        net.embed.weight[:, 5] = net.embed.weight[:, 3]
+    task = GivenTask(torch.randint(0, 11, (256, 7)), 6, batch=64)
+    analysis = analyse(net, task.example_inputs())
+    found = finish(score(net, analysis, analysis.empty(), "obs", task))
+    width = next(one for one in analysis.sets if one.count == net.embed.weight.shape[1])
+    own = found[width.structures]
+    assert min(own[3], own[5]) > np.median(own)
