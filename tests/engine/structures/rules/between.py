@@ -9,15 +9,17 @@ Between = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Images(nn.Module):
-    """A convolution, whatever is between, a convolution that reads it for four classes; on [N, 3, H, W]."""
+    """A convolution, whatever is between, a convolution that reads it, a classifier; on [N, 3, H, W]."""
 
     def __init__(self, between: Between, makes: int, reads: int) -> None:
         super().__init__()
         self.between = between
-        self.first, self.second = nn.Conv2d(3, makes, 3, padding=1), nn.Conv2d(reads, 4, 1)
+        self.first, self.second = nn.Conv2d(3, makes, 3, padding=1), nn.Conv2d(reads, 7, 1)
+        self.head = nn.Linear(7, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(torch.tanh(self.between(torch.tanh(self.first(x))))).mean((2, 3))
+        x = self.second(self.between(torch.tanh(self.first(x))))
+        return self.head(torch.tanh(x.mean((2, 3))))
 
 
 class Rows(nn.Module):

@@ -36,11 +36,11 @@ class Sequence(nn.Module):
 
     def __init__(self, added: Callable[["Sequence", torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
-        self.first, self.norm, self.second = nn.Linear(9, 16), nn.LayerNorm(16), nn.Linear(16, 5)
-        self.added, self.width, self.table = added, 16, sinusoid(6, 16)
+        self.first, self.norm, self.second = nn.Linear(9, 16), nn.LayerNorm(16), nn.Linear(16, 12)
+        self.head, self.added, self.width, self.table = nn.Linear(12, 5), added, 16, sinusoid(6, 16)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(torch.tanh(self.norm(self.added(self, self.first(x))))).mean(1)
+        return self.head(torch.tanh(self.second(self.norm(self.added(self, self.first(x))))).mean(1))
 
 
 def in_place(model: Sequence, x: torch.Tensor) -> torch.Tensor:
@@ -76,7 +76,7 @@ ADDED: dict[str, Callable[[Sequence, torch.Tensor], torch.Tensor]] = {
 @pytest.mark.parametrize("name", ADDED)
 def test_a_constant_is_cut_where_it_is_used(name: str) -> None:
     torch.manual_seed(0)
-    analysis = prove(Sequence(ADDED[name]), INPUTS, "first.weight", "second.weight:1")
+    analysis = prove(Sequence(ADDED[name]), INPUTS, "first.weight", "second.weight", "second.weight:1")
     assert analysis.constants
 
 
