@@ -278,47 +278,34 @@ class Consumer:
             held = (torch.arange(len(drawn)) + self.looked) % HELD_OUT == HELD_OUT - 1
         # Columns of many rows of a wide convolution take more memory than its moments.
         size = max(AT_ONCE // max(len(self.unit.left), 1), COMPARED)
-        for rows, some in zip(torch.split(drawn, size), torch.split(held, size), strict=True):
-            self._look_at(rows, some, product, student, products, independent, bias)
-
-    def _look_at(
-        self,
-        rows: Tensor,
-        held: Tensor,
-        product: WeightProduct,
-        student: ProductUnit | None,
-        products: bool,
-        independent: bool,
-        bias: Tensor | None,
-    ) -> None:
-        """Take in these rows of a batch, as `look` does; `held` says which of them the ridge is chosen on."""
-        teacher = product.units[self.unit.place]
         bare = product.adds and bias is None
-        wanted = teacher.product(rows) if bare else teacher.outputs(product.result, rows)
-        wide = wide_device(wanted.device)
-        wanted = wanted[:, self.unit.rows].float().to(wide)
-        if bias is not None:
-            wanted = wanted - teacher.added(bias)[self.unit.rows].float().to(wide)
-        theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if products or student is None else None
-        given = cast("Tensor", theirs) if student is None else student.columns(rows).float().to(wide)
-        sound = given.isfinite().all(1) & wanted.isfinite().all(1)
-        if not sound.all():
-            self.bad += int((~sound).sum())
-            held, given, wanted = held[sound.cpu()], given[sound], wanted[sound]
-            theirs = None if theirs is None else theirs[sound]
-        if theirs is not None:
-            # Attention and experts may take samples in another order in each model. Rows of other samples say nothing
-            # of what is missing: the original's own inputs take their place.
-            step = max(len(given) // COMPARED, 1)
-            pair = [one[::step] - one[::step].mean(0) for one in (given, theirs)]
-            size = float(pair[0].square().sum()) ** 0.5 * float(pair[1].square().sum()) ** 0.5
-            if size > 0 and not abs(float((pair[0] * pair[1]).sum())) / size > CORRELATED:
-                given = theirs
-        self.looked += len(given)
-        held = held.to(given.device)
-        self.sequential.add(given, wanted, held, products)
-        if independent and theirs is not None:
-            self.independent.add(theirs, wanted, held, products)
+        for rows, part in zip(torch.split(drawn, size), torch.split(held, size), strict=True):
+            some = part
+            wanted = teacher.product(rows) if bare else teacher.outputs(product.result, rows)
+            wide = wide_device(wanted.device)
+            wanted = wanted[:, self.unit.rows].float().to(wide)
+            if bias is not None:
+                wanted = wanted - teacher.added(bias)[self.unit.rows].float().to(wide)
+            theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if products or student is None else None
+            given = cast("Tensor", theirs) if student is None else student.columns(rows).float().to(wide)
+            sound = given.isfinite().all(1) & wanted.isfinite().all(1)
+            if not sound.all():
+                self.bad += int((~sound).sum())
+                some, given, wanted = some[sound.cpu()], given[sound], wanted[sound]
+                theirs = None if theirs is None else theirs[sound]
+            if theirs is not None:
+                # Attention and experts may take samples in another order in each model. Rows of other samples say
+                # nothing of what is missing: the original's own inputs take their place.
+                step = max(len(given) // COMPARED, 1)
+                pair = [one[::step] - one[::step].mean(0) for one in (given, theirs)]
+                size = float(pair[0].square().sum()) ** 0.5 * float(pair[1].square().sum()) ** 0.5
+                if size > 0 and not abs(float((pair[0] * pair[1]).sum())) / size > CORRELATED:
+                    given = theirs
+            self.looked += len(given)
+            some = some.to(given.device)
+            self.sequential.add(given, wanted, some, products)
+            if independent and theirs is not None:
+                self.independent.add(theirs, wanted, some, products)
 
     def repair(
         self,

@@ -473,10 +473,11 @@ class Reconstruction:
             return
         own = next((one for _, one in here if one is not None), None)
         found = [Consumer(one) for one in units_of(theirs, self._elements[name])]
-        rows = enough_rows(max((len(one.unit.left) for one in found), default=0))
-        share, each = -(-rows // len(here)), sum(len(one.unit.left) ** 2 for one in found)
+        widths = [len(one.unit.left) for one in found] or [0]
+        rows = enough_rows(max(widths))
+        share = -(-rows // len(here))
         # Moments of both repairs: what they take in float32, and to compute.
-        fits = 8 * each <= MEMORY and rows * max((len(one.unit.left) for one in found), default=0) ** 2 <= 2 * PRODUCTS
+        fits = 8 * sum(width**2 for width in widths) <= MEMORY and rows * max(widths) ** 2 <= 2 * PRODUCTS
         for one in found:
             for teacher, student in here:
                 if teacher is None or teacher.place != theirs.place:

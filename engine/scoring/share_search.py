@@ -38,6 +38,7 @@ from .input_moments import (
     readings_of,
     samples_at_once,
 )
+from .normed_structures import norm_modules
 from .output_distance import OutputDistance, Written, write
 from .protocol import RatedModel
 from .samples import apart_samples
@@ -186,8 +187,10 @@ def readers_of(
 ) -> tuple[list[Reader], Mask]:
     """(all that reads structures, [S] structures all of whose readers are fitted); `found` is emptied.
 
-    Head dimensions are none of these: queries and keys meet without a weight.
+    Head dimensions are none of these: queries and keys meet without a weight. Nor is what a norm goes over: its removal
+    changes all other channels, which is not measured here.
     """
+    norms = norm_modules(rated.analysis)
     owners: dict[int, list[Owner]] = {}
     closed: dict[str, list[tuple[NDArray[np.int64], int, NDArray[np.int64]]]] = {}
     movable, sets = np.zeros(rated.analysis.count, bool), rated.analysis.sets
@@ -208,9 +211,9 @@ def readers_of(
             for product in found[reading.tensor]:
                 if (columns := columns_of(reading, product, left)) is not None:
                     owners.setdefault(id(product), []).append((one.first + left, columns))
-        movable[one.structures] = (
-            bool(some) and one.kind is not Kind.HEAD_DIM and not any(reading.tensor in closed for reading in some)
-        )
+        normed = any(rated.analysis.tensors[t].module in norms for t, _ in one.touches)
+        fitted = bool(some) and not any(reading.tensor in closed for reading in some)
+        movable[one.structures] = fitted and not normed and one.kind is not Kind.HEAD_DIM
     made = list[_Fitted]()
     for name in list(found):
         for product in found.pop(name):

@@ -9,9 +9,7 @@ not computed again, as far as memory goes (`tracing/resumable_forward.py`).
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,19 +36,18 @@ from .input_moments import (
     same_inputs,
     samples_at_once,
 )
-from .output_distance import OutputDistance, Written
+from .normed_structures import NormedSet, norm_modules, norm_shifts, normed_sets
+from .output_distance import OutputDistance
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, Step, with_partial_scores
 from .samples import apart_samples
 from .score_options import Choices
-from .weight_slices import WeightSlice, axis_slices, roles_of
+from .weight_slices import WeightSlice, roles_of
 from .weights import Elementwise
 
 LEVELS = {8: 64, 4: 16, 2: 1, 1: 1}
 """Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
 WORK, MANY = 1e12, 512
 """Multiply-accumulates that measuring should take; samples that are enough for it."""
-NORM = re.compile(r"^(?!.*(Batch|Instance)).*Norm")
-"""Classes of norms that go over the channels of a sample."""
 EARLY = (1 / 16, 1 / 8, 1 / 4)
 """Further shares of a set at which the outputs are measured, where some loss is made up for by nothing."""
 RECORDED = 3
@@ -67,16 +64,19 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     readings = readings_of(rated)
     parts = fitting_parts(rated, readings)
     points, samples = _measurement_plan(max(costs(rated.analysis, rated.removed).macs, 1), len(readings))
-    normed = _normed_slices(rated, readings)
-    changing = (one.tensor for every in (readings, normed) for some in every.values() for one in some)
-    read = {name: rated.parameters[name] for name in changing}
+    normed = normed_sets(rated, readings)
+    read = {one.tensor: rated.parameters[one.tensor] for some in readings.values() for one in some}
+    read |= {name: rated.parameters[name] for one in normed.values() for name in one.changed}
     distance, at_once, apart = None, 0, 0
     if parts:
         assert rated.task is not None
         apart = apart_samples(samples, rated.task.batch_count(Split.TRAIN), first_batch_size(rated))
         distance = OutputDistance(rated, read, apart, token)
         at_once = samples_at_once(rated, token)
-    shifts = _norm_shifts(rated, normed, distance, token) if distance is not None and normed else {}
+    shifts: dict[str, Floats] = {}
+    if distance is not None and normed:
+        with norm_shifts(rated, normed) as shifts:
+            distance.run_again(token)
     units: list[float] = []
     waiting: list[tuple[NDArray[np.int64], Floats]] = []
     sets = {one.key: one for one in rated.analysis.sets}
@@ -90,7 +90,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
             check(token)
             assert distance is not None
             numbers, errors, cost = _error_curve(
-                rated, sets[key], readings[key], normed.get(key, []), shifts.get(key), found, distance, points, token
+                rated, sets[key], readings[key], normed.get(key), shifts.get(key), found, distance, points, token
             )
             done += 1
             if cost is not None:
@@ -121,16 +121,28 @@ def cost(context: ScoringContext, choices: Choices) -> PassCost:
         batches = min(batches, max(affordable_batches(each, batch), LEAST))
     shapes = {one.name: one.shape for one in analysis.tensors if one.parameter}
     parts = 1 + 2 * sum(moment_sizes(analysis, shapes).values()) // MEMORY
-    outputs = roles_of(analysis).outputs
+    roles, norms = roles_of(analysis), norm_modules(analysis)
     reading = {(t, d) for t, one in enumerate(analysis.tensors) if one.parameter for d in range(len(one.shape))}
-    reading -= {(t, d) for t, dims in enumerate(outputs) for d in dims}
-    sets = sum(
-        one.kind is not Kind.BLOCK and not context.removed[one.structures].all() and not reading.isdisjoint(one.touches)
+    reading -= {(t, d) for t, dims in enumerate(roles.outputs) for d in dims}
+    sets = [
+        one
         for one in analysis.sets
-    )
-    points, samples = _measurement_plan(each, sets)
+        if one.kind is not Kind.BLOCK
+        and not context.removed[one.structures].all()
+        and not reading.isdisjoint(one.touches)
+    ]
+    points, samples = _measurement_plan(each, len(sets))
     samples = apart_samples(samples, (context.batches or {}).get(Split.TRAIN, 0), batch)
-    return PassCost(batches * parts + math.ceil(samples * (sets * points + RECORDED) / batch))
+    early = len(set(EARLY) - _shares(points)) * sum(
+        any(t in roles.tied or analysis.tensors[t].module in norms for t, _ in one.touches) for one in sets
+    )
+    watched = any(analysis.tensors[t].module in norms for one in sets for t, _ in one.touches)
+    return PassCost(batches * parts + math.ceil(samples * (len(sets) * points + early + RECORDED + watched) / batch))
+
+
+def _shares(points: int) -> set[float]:
+    """Shares of a set at which the outputs are measured; the last one leaves a single structure."""
+    return {number / points for number in range(1, points + 1)}
 
 
 def _measurement_plan(each: int, sets: int) -> tuple[int, int]:
@@ -144,7 +156,7 @@ def _error_curve(
     rated: RatedModel,
     one: CoupledSet,
     readings: Sequence[WeightSlice],
-    normed: Sequence[WeightSlice],
+    normed: NormedSet | None,
     shifts: Floats | None,
     found: Mapping[str, list[InputMoments]],
     distance: OutputDistance,
@@ -167,6 +179,7 @@ def _error_curve(
         order = np.argsort(own, kind="stable")
         return one.first + left[order], own[order] / max(float(own.sum()), 1e-30), None
     alike, changed = known
+    changed |= set[str]() if normed is None else normed.changed
     consumers, views, biases = list[Consumer](), list[Any](), list[tuple[int, Any, Any]]()
     tied, more = list[tuple[int, NDArray[np.int64]]](), np.zeros(len(left))
     # Each holds moments of its own, which are freed one after the other.
@@ -188,9 +201,9 @@ def _error_curve(
     if not consumers:
         return np.zeros(0, np.int64), np.zeros(0), None
     most = len(left) - 1
-    # The last share leaves a single structure. What nothing makes up for weighs most where little has left.
-    shares = {*(np.arange(1, points + 1) / points), *(EARLY if tied or normed else ())}
-    levels = sorted({min(max(round(float(share) * len(left)), 1), most) for share in shares} - {0})
+    # What nothing makes up for weighs most where little has left.
+    shares = _shares(points) | set(EARLY if tied or normed is not None else ())
+    levels = sorted({min(max(round(share * len(left)), 1), most) for share in shares} - {0})
     if shifts is not None:
         more += len(views) * shifts[left]
     measured: list[tuple[int, float]] = []
@@ -204,8 +217,9 @@ def _error_curve(
         shifted = [shifted_bias(bias, views[n].flatten(1), weights[n], mean) for n, bias, mean in biases]
         places = [*views, *(bias for _, bias, _ in biases)]
         written = list(zip(places, [*weights, *shifted], strict=True))
-        written += _without_structures(rated, normed, one.first + left[order])
-        measured.append((len(order), distance.with_weights({*changed, *(part.tensor for part in normed)}, written)))
+        if normed is not None:
+            written += normed.without(one.first + left[order])
+        measured.append((len(order), distance.with_weights(changed, written)))
 
     further = torch.from_numpy(more).to(consumers[0].weight.device) if more.any() else None
     order, errors = removal_order(consumers, len(left), levels, measure, further)
@@ -213,90 +227,6 @@ def _error_curve(
     if not all(np.isfinite(one) for _, one in measured):
         return numbers, np.array(errors), None
     return numbers, np.array(errors), measured
-
-
-def _normed_slices(rated: RatedModel, readings: Mapping[str, Sequence[WeightSlice]]) -> dict[str, list[WeightSlice]]:
-    """For each set that a norm goes over: all that its structures own in parameters and that no product reads.
-
-    A layer norm divides by the root of the mean square of all channels. Where a large channel goes, all others become
-    larger in every norm, and no weight that reads them can make up for that: a few channels of language models are a
-    hundred times as large as the rest (Dettmers et al. 2022). So what computes these structures is silenced too while
-    their removal is measured.
-    """
-    analysis, tensors = rated.analysis, {t for t, one in enumerate(rated.analysis.tensors) if one.parameter}
-    norms = {one.path for one in analysis.modules if NORM.search(one.type_name)}
-    slices = axis_slices(analysis, rated.kept, tensors).slices
-    found = dict[str, list[WeightSlice]]()
-    for one in analysis.sets:
-        if one.key in readings and any(analysis.tensors[t].module in norms for t, _ in one.touches):
-            read = {(part.tensor, part.dim) for part in readings[one.key]}
-            for part in slices:
-                own = (part.structures >= one.first) & (part.structures < one.first + one.count)
-                if own.any() and (part.tensor, part.dim) not in read and part.tensor in rated.parameters:
-                    owned = replace(part, structures=part.structures[own], indices=part.indices[own])
-                    found.setdefault(one.key, []).append(owned)
-    return found
-
-
-def _norm_shifts(
-    rated: RatedModel, normed: Mapping[str, Sequence[WeightSlice]], distance: OutputDistance, token: CancelToken
-) -> dict[str, Floats]:
-    """For each set that norms go over: [n] the mean relative squared change of a norm's outputs without a structure.
-
-    Without channel c, whose share of the squares in a row is r, the others become 1 / sqrt(1 - r) times as large.
-    """
-    modules = {one.name: one.module for one in rated.analysis.tensors}
-    sets = {one.key: one for one in rated.analysis.sets}
-    found = {key: list[Floats]() for key in normed}
-    handles: list[Any] = []
-
-    def watch(key: str, part: WeightSlice) -> Any:
-        """A hook that adds what a norm's outputs change by without each of a set's structures."""
-
-        def look(_module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            value = next(iter([*given, *named.values()]))
-            dim = -1 if value.shape[-1] == part.size else 1
-            squares = value.detach().movedim(dim, -1).reshape(-1, part.size).double().square()
-            share = squares / squares.sum(1, keepdim=True).clamp_min(1e-300)
-            change = ((1 - share).clamp_min(1e-6).rsqrt() - 1).square().mean(0).cpu().numpy()
-            each = np.zeros(sets[key].count)
-            np.add.at(each, part.structures - sets[key].first, change[part.indices])
-            found[key].append(each)
-
-        return look
-
-    for key, some in normed.items():
-        for part in some:
-            module = rated.model.get_submodule(modules[part.tensor])
-            if part.tensor.endswith("weight") and NORM.search(type(module).__name__):
-                handles.append(module.register_forward_pre_hook(watch(key, part), with_kwargs=True))
-    try:
-        distance.run_again(token)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {key: np.mean(each, 0) for key, each in found.items() if each}
-
-
-def _without_structures(rated: RatedModel, normed: Sequence[WeightSlice], gone: NDArray[np.int64]) -> list[Written]:
-    """Parameters, and their numbers with zeros for structures that are gone; scales of norms count those that are left.
-
-    The cut model's norms take means over the channels that it has, those of the silenced one over all.
-    """
-    import torch
-
-    analysis = rated.analysis
-    modules = {one.name: one.module for one in analysis.tensors}
-    norms = {one.path for one in analysis.modules if NORM.search(one.type_name)}
-    written = dict[str, Any]()
-    for part in normed:
-        indices = part.indices[np.isin(part.structures, gone)]
-        weight = written.get(part.tensor)
-        weight = rated.parameters[part.tensor].detach().clone() if weight is None else weight
-        if modules[part.tensor] in norms and part.tensor.endswith("weight"):
-            weight = weight * math.sqrt(1 - len(indices) / part.size)
-        written[part.tensor] = weight.index_fill_(part.dim, torch.from_numpy(indices).to(weight.device), 0.0)
-    return [(rated.parameters[name].detach(), weight) for name, weight in written.items()]
 
 
 def _increments(errors: Floats, measured: list[tuple[int, float]]) -> Floats:

@@ -13,6 +13,7 @@ from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.masks.gates import StructureGates
 from secateur.engine.planning.goal import exchange_of, solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
+from secateur.engine.planning.share_exchange import ShareExchange
 from secateur.engine.scoring import share_search
 from secateur.engine.scoring.criteria import search
 from secateur.engine.scoring.output_distance import OutputDistance
@@ -276,6 +277,34 @@ def test_a_head_that_is_tied_is_closed_and_its_width_gives_nothing() -> None:
     assert plan[width.structures].any() and found.measured
     assert (found.removed[width.structures] == plan[width.structures]).all()
     assert net.out.weight is net.embed.weight
+
+
+class _Normed(nn.Module):
+    """Two layers of neurons behind norms of a residual stream; head and embedding are not tied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put, self.head = nn.Linear(12, 16), nn.Linear(16, 4)
+        self.norms = nn.ModuleList([nn.RMSNorm(16), nn.RMSNorm(16)])
+        self.up = nn.ModuleList([nn.Linear(16, 16), nn.Linear(16, 16)])
+        self.down = nn.ModuleList([nn.Linear(16, 16), nn.Linear(16, 16)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.put(x)
+        for norm, up, down in zip(self.norms, self.up, self.down, strict=True):
+            x = x + down(up(norm(x)).relu())
+        return self.head(x)
+
+
+def test_channels_that_norms_go_over_give_and_get_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    among, moved = ShareExchange.among, list[Mask]()
+    monkeypatch.setattr(ShareExchange, "among", lambda self, movable: (moved.append(movable), among(self, movable))[1])
+    analysis, plan, found = searched(_Normed().eval(), 60)
+    width = next(one for one in analysis.sets if one.kind is Kind.WIDTH)
+    neurons = [one for one in analysis.sets if one.kind is Kind.NEURON]
+    assert not moved[0][width.structures].any() and all(moved[0][one.structures].all() for one in neurons)
+    assert found.tried > 0 and np.array_equal(plan[width.structures], found.removed[width.structures])
 
 
 @pytest.mark.parametrize("columns", [6, 40])

@@ -17,7 +17,9 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.scoring import input_moments, structured_obs
 from secateur.engine.scoring import removal_order as removal_order_module
 from secateur.engine.scoring.criteria import CRITERIA, ranked, score
-from secateur.engine.scoring.output_distance import OutputDistance
+from secateur.engine.scoring.input_moments import readings_of
+from secateur.engine.scoring.normed_structures import normed_sets
+from secateur.engine.scoring.output_distance import OutputDistance, write
 from secateur.engine.scoring.protocol import RatedModel, ScoringContext
 from secateur.engine.scoring.removal_order import RIDGE, Consumer, consumer, removal_order
 from secateur.engine.scoring.score_options import Choices
@@ -423,21 +425,25 @@ def test_no_more_batches_are_looked_at_than_work_allows_or_somebody_asks_for(
 
 @pytest.mark.parametrize("work", [0, 40, 4000])
 @pytest.mark.parametrize("asked", [0, 3])
-def test_no_more_batches_run_than_are_told_beforehand(work: int, asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Noted(_Net):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            seen.append(len(x))
-            return super().forward(x)
-
+@pytest.mark.parametrize("normed", [False, True])
+def test_no_more_batches_run_than_are_told_beforehand(
+    normed: bool, work: int, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
-    seen, net, inputs = list[int](), Noted().eval(), torch.randn(320, 6)
+    seen, net, inputs = list[int](), (_Normed() if normed else _Net()).eval(), torch.randn(320, 6)
+    forward = net.forward
+
+    def noted(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return forward(x)
+
     analysis = analyse(net, (inputs[:2],))
     macs = sum(one.weight.numel() for one in net.modules() if isinstance(one, nn.Linear))
     monkeypatch.setattr(structured_obs, "WORK", work * 8 * macs)
     monkeypatch.setattr(input_moments, "WORK", work * 8 * macs)
     task, choices = GivenTask(inputs, 3, batch=8), Choices(batches=asked)
     told = CRITERIA["obs"].cost(ScoringContext(analysis, analysis.empty(), {Split.TRAIN: 40}, batch=8), choices)
-    seen.clear()
+    monkeypatch.setattr(type(net), "forward", lambda self, x: noted(x))
     finish(score(net, analysis, analysis.empty(), "obs", task, choices=choices))
     assert told.forwards / 3 < sum(seen) / 8 <= told.forwards and not told.backwards
 
@@ -593,11 +599,9 @@ def test_structures_are_measured_as_norms_of_the_cut_model_see_them(
 
     def compare(rated: RatedModel, _token: Any) -> Any:
         """Run the model that is rated without the structures, as if it had measured that."""
-        slices = structured_obs._normed_slices(rated, structured_obs.readings_of(rated))[width.key]
-        written = structured_obs._without_structures(rated, slices, np.flatnonzero(removed & ~gone))
+        normed = normed_sets(rated, readings_of(rated))[width.key]
+        write(normed.without(np.flatnonzero(removed & ~gone)))
         with torch.no_grad():
-            for place, weight in written:
-                place.copy_(weight)
             outputs.append(rated.model(inputs))
         yield from ()
         return np.zeros(rated.analysis.count)
