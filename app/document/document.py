@@ -19,7 +19,8 @@ from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.planning.goal_verdict import GoalVerdict
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.scoring.protocol import PartialScores
+from secateur.engine.scoring.criteria import FIRST
+from secateur.engine.scoring.protocol import PartialScores, Step
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import EXPORT_MARK, OpenedModel, State, StateKind
@@ -185,7 +186,15 @@ class Document(QObject):
     def partial(self) -> PartialScores | None:
         """Scores so far, while there are no others: to be shown as what they are, for nothing that decides."""
         job = self.job_about((self.contents.present, self.contents.rating))
-        return None if job is None else job.so_far
+        so_far: PartialScores | None = None if job is None else job.so_far
+        # Scores of some layers would take the colours from the others.
+        some = so_far is not None and so_far.step is Step.LAYERS
+        return None if some and self.first_scores is not None else so_far
+
+    @property
+    def first_scores(self) -> NDArray[np.float64] | None:
+        """[S] scores of the current state by weights alone: shown until there are others; nothing decides by them."""
+        return self.contents.scores.get((self.contents.present, FIRST))
 
     @property
     def learned_gates(self) -> LearnedGates | None:
@@ -197,13 +206,15 @@ class Document(QObject):
     def shown_scores(self) -> NDArray[np.float64] | None:
         """[S] what is shown as scores: how open gates are while they are learned, else the scores of the current state.
 
-        Scores that are being made are shown as far as they are (`partial`).
+        Scores that are being made are shown as far as they are (`partial`), before that those of weights alone.
         """
         if (gates := self.learned_gates) is not None:
             if self._open is None or self._open[0] is not gates:
                 self._open = gates, np.where(self.removed, np.nan, gates.open)
             return self._open[1]
-        return self.scores if self.scores is not None or self.partial is None else self.partial.scores
+        if self.scores is not None:
+            return self.scores
+        return self.first_scores if self.partial is None else self.partial.scores
 
     @property
     def curves(self) -> Curves | None:

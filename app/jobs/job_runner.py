@@ -39,12 +39,14 @@ WORTH_A_LINE = 1.0
 """Seconds from which the log says that a job is finished, and how long it took; what it made is announced anyway."""
 NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines", "use_threads"})
 """What can be asked while only numbers are here."""
-STEADY = frozenset({"use_threads"})
-"""What all that follows computes with: it takes no time, and steps aside for nothing."""
-COMPUTES_WITH = STEADY | {"use_device"}
+STEADY = frozenset({"use_threads", "first_scores"})
+"""What runs in the background, but takes no time: it steps aside for nothing."""
+COMPUTES_WITH = frozenset({"use_threads", "use_device"})
 """What all that waits is to be computed with."""
 OF_A_STATE = frozenset({"score"})
-OF_A_MODEL = OF_A_STATE | {"evaluate", "evaluate_original", "savings", "filters", "states", "baselines", "measure"}
+OF_A_MODEL = OF_A_STATE | {
+    "first_scores", "evaluate", "evaluate_original", "savings", "filters", "states", "baselines", "measure",
+}  # fmt: skip
 SUPERSEDED = {
     "open": OF_A_MODEL, "open_recipe": OF_A_MODEL, "restore": OF_A_MODEL,
     "cut": OF_A_STATE, "recover": OF_A_STATE, "attach": OF_A_STATE,

@@ -10,7 +10,7 @@ from secateur.engine.errors import EngineLost, Message, PlanError, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.protocol import Cost, Planned
 from secateur.engine.recovery.protocol import chosen_by_repair
-from secateur.engine.scoring.criteria import search_helps
+from secateur.engine.scoring.criteria import CRITERIA, FIRST, search_helps
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.scoring.share_search import SearchedPlan
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity
@@ -103,12 +103,20 @@ class PlanJobs(DocumentJobs):
         if follow is not None and document.scores is not None:
             follow()
 
+    def score_first(self) -> None:
+        """Rate the current state by its weights alone, for views to show until the scores of the criterion are there.
+
+        Where weights cannot be rated nothing is said: the criterion's scores say it, if they need weights.
+        """
+        if self._document.scores is None and CRITERIA[self._document.criterion].needs_data:
+            self._rate(FIRST, Choices(), FIRST, first=True)
+
     def rate(self, criterion: str) -> None:
         """Score them by another criterion too, as it does by itself: the document's criterion stays."""
         self._compared.add((self._document.contents.present, criterion))
         self._rate(criterion, Choices(), criterion)
 
-    def _rate(self, criterion: str, choices: Choices, rating: str) -> None:
+    def _rate(self, criterion: str, choices: Choices, rating: str, first: bool = False) -> None:
         document, state = self._document, self._document.contents.present
         title = self.tr("Score structures of {state} by {criterion}").format(
             state=state_name(document.states, state), criterion=criterion_title(criterion)
@@ -119,10 +127,11 @@ class PlanJobs(DocumentJobs):
             self._runner.run(
                 title,
                 lambda scores: document.take_scores(state, rating, scores),
-                "score",
+                "first_scores" if first else "score",
                 state,
                 criterion,
                 choices,
+                background=first,
                 about=about,
             )
 

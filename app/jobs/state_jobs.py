@@ -129,6 +129,8 @@ class StateJobs(DocumentJobs):
         document, state = self._document, self._document.state
         if document.absent:
             return
+        # Rows have colours before anything runs on data.
+        self._plan.score_first()
         if document.task is not None and document.original is not None and state is not None:
             first = document.metric(document.original)
             if first is None:

@@ -3,9 +3,11 @@
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QLabel
 
+from secateur.engine.scoring.criteria import FIRST
 from secateur.engine.scoring.protocol import Step
 
 from ..document.document import Document
+from ..text.titles import criterion_title
 from ..text.verdicts import goal_description, goal_role, goal_tip, goal_words
 from ..widgets.card import EmptyState
 from ..widgets.labels import set_role
@@ -39,12 +41,15 @@ def show_scores(legend: ScoreRange, document: Document, scale: ScoreScale | None
 
 
 def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:
-    """The highest score, or that nothing is scored yet; "after 8 of 32 batches" while scores are made, else ""."""
+    """The highest score, or that nothing is scored yet; while scores are made what is shown meanwhile, else ""."""
     if document.shown_scores is None or scale is None:
         return QCoreApplication.translate("rated", "not scored yet"), ""
     top, partial = scale.text(scale.top), document.partial
-    if document.scores is not None or partial is None:
+    if document.scores is not None:
         return top, ""
+    if partial is None:
+        words = QCoreApplication.translate("rated", "first scores by {first}; the criterion's follow")
+        return top, words.format(first=criterion_title(FIRST))
     words = {
         Step.BATCHES: QCoreApplication.translate("rated", "so far, after {done} of {total} batches"),
         Step.SAMPLES: QCoreApplication.translate("rated", "so far, after {done} of {total} samples"),

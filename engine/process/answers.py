@@ -46,6 +46,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "export": Exported,
         "export_refusals": dict[str, Message],
         "filters": Filters | None,
+        "first_scores": NDArray[np.float64],
         "fit": Fit,
         "latencies": LatencyTable,
         "lowest": SearchResult,

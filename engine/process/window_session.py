@@ -42,6 +42,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "export": export_state,
         "export_refusals": export_refusals,
         "filters": Session.filters,
+        "first_scores": Session.score,
         "fit": recipe_fit,
         "evaluate_original": Session.evaluate_original,
         "latencies": latency_table,

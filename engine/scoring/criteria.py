@@ -53,6 +53,8 @@ CRITERIA: dict[str, Criterion] = {
 """To add a criterion: a file beside `l1.py`, and its value here."""
 DEFAULTS = ("taylor", "l1")
 """What rates structures by default: the first of these that is available."""
+FIRST = DEFAULTS[-1]
+"""What rates structures until the scores of a criterion that needs data are there: it reads the weights alone."""
 REPAIRED = ("obs", *DEFAULTS)
 """The same where what is chosen counts on a repair by least squares."""
 

@@ -60,7 +60,7 @@ class Desk:
             method, _ = self.link.calls[job.id]
             if method == "score":
                 self.link.finished.emit(job.id, np.where(self.document.removed, np.nan, SCORES))
-            elif method in ("measure", "evaluate"):
+            elif method in ("first_scores", "measure", "evaluate"):
                 self.link.failed.emit(job.id, Cancelled())
 
     def cut_state(self, name: str = "s1", kind: StateKind = StateKind.CUT) -> State:
@@ -111,7 +111,9 @@ def test_the_metric_of_what_was_opened_comes_before_its_scores_and_both_are_show
     original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     desk.answer("open", OpenedModel("resnet", ANALYSIS, original, (), task_info()))
     asked = [method for method, _ in desk.link.calls.values()]
-    assert asked.index("evaluate_original") < asked.index("score")
+    assert asked.index("first_scores") < asked.index("evaluate_original") < asked.index("score")
+    desk.answer("first_scores", SCORES)
+    assert document.shown_scores is SCORES and document.scores is None
     assert document.evaluation_words() == "The original is being evaluated."
     metric = Metric("top-1", 0.9, 2000, 0.007, Split.TEST)
     desk.settle()

@@ -55,6 +55,46 @@ def test_the_legend_of_scores_says_of_how_much_they_are(qtbot, dressed, player) 
     assert index.data() != tree.model.figures.scale.text(float(scores[first]))
 
 
+def test_scores_of_weights_alone_are_shown_first_and_the_others_move_no_mark(qtbot, dressed, player) -> None:
+    document, plan = player.document, player.workbench.plan
+    tree = TreePanel(document)
+    qtbot.addWidget(tree)
+    tree.show()
+    plan.score_first()
+    assert player.link.asked("first_scores") == ("s0", "l1", Choices())
+    first = scores_of(document.analysis, seed=4)
+    player.answer("first_scores", first)
+    assert document.shown_scores is first and document.scores is None
+    assert tree.range.so_far == "first scores by Magnitude, L1; the criterion's follow"
+    partly(player, step=Step.LAYERS)
+    assert document.shown_scores is first
+    document.plan.mark([3], True)
+    document.plan.mark_below([2], 1e9)
+    plan.suggest()
+    assert np.flatnonzero(document.marked).tolist() == [3] and "The plan follows" in player.sentences[-1]
+    player.workbench.runner.queue.about(("s0", document.contents.rating)).then = None
+    player.answer("score", scores := scores_of(document.analysis, seed=5))
+    assert document.shown_scores is scores and np.flatnonzero(document.marked).tolist() == [3]
+    assert not tree.range.so_far
+    plan.score_first()
+    assert waiting_for(player, "first_scores") == 0
+
+
+def test_weights_that_cannot_be_rated_alone_are_not_spoken_of(player) -> None:
+    said = len(player.sentences)
+    player.workbench.plan.score_first()
+    player.workbench.plan.score_first()
+    assert waiting_for(player, "first_scores") == 1
+    player.workbench.states.evaluate()
+    assert not player.link.cancelled
+    player.link.failed.emit(player.link.last("first_scores"), TaskError("scoring.factors", "They are made of others."))
+    assert not player.failures and len(player.sentences) == said
+
+
+def waiting_for(player: Player, method: str) -> int:
+    return [job.method for job in player.workbench.runner.queue.jobs()].count(method)
+
+
 def test_nothing_decides_by_them(qtbot, dressed, player) -> None:
     document = player.document
     partly(player)

@@ -119,12 +119,14 @@ def test_the_original_is_evaluated_before_scores_that_were_asked_for_earlier(pla
     document.set_criterion("taylor")
     document.contents.states["s0"] = replace(document.original, metrics=())
     workbench.states.measure_missing()
-    assert [method for method in waiting(player) if method != "measure"] == ["evaluate", "evaluate_original", "score"]
+    asked = [method for method in waiting(player) if method != "measure"]
+    assert asked == ["evaluate", "first_scores", "evaluate_original", "score"]
     assert document.evaluation_words() == "The evaluation of the original waits for: Evaluate the original."
     workbench.plan.suggest()
     scoring = "Score structures of the original by Taylor, first order"
     assert player.sentences[-1] == f"The plan waits for: Evaluate the original, then {scoring}."
     player.stop("evaluate")
+    player.stop("first_scores")
     assert document.evaluation_words() == "The original is being evaluated."
 
 
