@@ -481,7 +481,7 @@ def _pruned(
     assert cut.verification is not None
     notes = [*opened.notes, *([] if plan.note is None else [plan.note])]
     for state in made:
-        said = (*state.repaired, state.stopped, state.searched)
+        said = (*state.rated, *state.repaired, state.stopped, state.searched)
         notes += [one for one in said if one is not None]
     report = PruningReport(
         name=opened.name,

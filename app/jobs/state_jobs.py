@@ -89,7 +89,7 @@ class StateJobs(DocumentJobs):
                     "Cut verified: equals the masked original, {difference}. This says nothing about accuracy."
                 )
                 document.say(words.format(difference=rough(state.verification.difference)))
-            for message in state.repaired:
+            for message in (*state.rated, *state.repaired):
                 document.say(sentence(message))
             if state.stopped is not None:
                 document.say(sentence(state.stopped))

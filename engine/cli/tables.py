@@ -131,8 +131,8 @@ def layer_repairs_of(states: Sequence[State]) -> list[str]:
 
 
 def searches_of(states: Sequence[State]) -> list[str]:
-    """What came of searches for shares, in words."""
-    return [str(one.searched) for one in states if one.searched is not None]
+    """What limits the scores of plans, and what came of searches for their shares, in words."""
+    return [str(said) for one in states for said in (*one.rated, one.searched) if said is not None]
 
 
 def stops_of(states: Sequence[State]) -> list[str]:

@@ -284,7 +284,9 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
         case Cut():
             asked = run.marks | session.removed(run.state)
             cut = run.known(lambda one: one.plan == run.plan and bool((session.removed(one.id) == asked).all()))
-            yield from _add_state(run, cut or (yield from session.cut(run.state, run.marks, run.plan, token)))
+            cut = cut or (yield from session.cut(run.state, run.marks, run.plan, token))
+            run.notes += cut.rated
+            yield from _add_state(run, cut)
         case Recover():
             recovered = run.known(
                 lambda one: one.recovery is not None and one.recovery.as_asked == step.intent.as_asked

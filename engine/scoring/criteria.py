@@ -154,6 +154,7 @@ def score(
     device: str = CPU,
     limit: PassLimit | None = None,
     group: Group = ALONE,
+    remarks: list[Message] | None = None,
     token: CancelToken | None = None,
 ) -> Job[NDArray[np.float64]]:
     """Rate all structures of a model; the model is left exactly as it was, also when cancelled or when it raises.
@@ -174,6 +175,7 @@ def score(
         limit: How many samples run at a time there, kept from one score to the next; None to find out.
         group: The processes that rate the same model by the same arguments, each its part; for a criterion that is
             `parallel`.
+        remarks: Gets what a person should know of the scores; None to drop it.
         token: Cancels the job.
 
     Returns:
@@ -201,6 +203,7 @@ def score(
         return np.where(removed, np.nan, normalise(analysis, filled, choices.normalise or rule.normalise))
 
     def rate(rated: RatedModel) -> Job[NDArray[np.float64]]:
+        rated = rated if remarks is None else replace(rated, remarks=remarks)
         return finished_scores(rule.rate(rated, token), finish)
 
     kept = analysis.kept_indices(removed) if kept_before is None else kept_before

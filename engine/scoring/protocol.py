@@ -105,6 +105,7 @@ class RatedModel:
         made: Name of a parameter -> the weight that a layer computes from it (`reparametrised_weights.py`).
         group: The processes that rate together, where the criterion can (`Criterion.parallel`).
         limit: How many samples go through the model at a time.
+        remarks: Gets what a person should know of the scores.
     """
 
     model: Any
@@ -121,6 +122,7 @@ class RatedModel:
     made: Mapping[str, Any] = field(default_factory=dict[str, Any])
     group: Group = ALONE
     limit: PassLimit = field(default_factory=PassLimit)
+    remarks: list[Message] = field(default_factory=list[Message])
 
 
 RateFunction = Callable[[RatedModel, CancelToken], Job[Scores]]

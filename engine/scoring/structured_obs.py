@@ -24,6 +24,7 @@ from ..tasks.protocol import Split
 from .aggregate import has_weights, structure_sums
 from .gradients import batches_of
 from .input_moments import (
+    FEW,
     LEAST,
     MEMORY,
     InputMoments,
@@ -52,6 +53,8 @@ EARLY = (1 / 16, 1 / 8, 1 / 4)
 """Further shares of a set at which the outputs are measured, where some loss is made up for by nothing."""
 RECORDED = 3
 """Forwards of the samples that distances are measured on, before any is."""
+NAMED = 3
+"""Layers that are named where several see too few rows."""
 PATIENCE = 3
 """How many times as much work it may be before there are fewer points."""
 
@@ -80,12 +83,18 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     units: list[float] = []
     waiting: list[tuple[NDArray[np.int64], Floats]] = []
     sets = {one.key: one for one in rated.analysis.sets}
+    few: dict[str, int] = {}
     done, total = 0, sum(map(len, parts))
     shown = Message("progress.obs", "Measuring what each layer's structures are worth")
     for part in parts:
         names = {(one.tensor, one.dim) for key in part for one in readings[key]}
         found: dict[str, list[InputMoments]] = {}
         yield from gather_moments(rated, dict(sorted(names)), found, at_once, apart, token)
+        # Rows of each weight whose moments are shrunk, because they are of so few.
+        seen = {
+            name: [one.rows for one in some if 0 < one.rows < FEW * len(one.products)] for name, some in found.items()
+        }
+        few |= {name: min(rows) for name, rows in seen.items() if rows}
         for key in part:
             check(token)
             assert distance is not None
@@ -110,7 +119,23 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
         own = one.first + np.flatnonzero(missing[one.structures])
         if one.kind is not Kind.BLOCK and len(own):
             scores[own] = sums[own] / (float(sums[own].mean()) or 1.0) * (float(known.mean()) if len(known) else 1.0)
+    if few:
+        concerned = [sets[key] for key, some in readings.items() if any(one.tensor in few for one in some)]
+        rated.remarks.append(_few_rows(few, sum(int((~rated.removed[one.structures]).sum()) for one in concerned)))
+        yield Progress(rated.remarks[-1])
     return scores
+
+
+def _few_rows(rows: Mapping[str, int], structures: int) -> Message:
+    """That structures are scored on few rows of data: of each weight that reads them, so many at least."""
+    names = [name.removesuffix(".weight") for name in rows]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    template = (
+        "{count} structures before {layers} are scored on {rows} rows of data, fewer than {few} for each input. What "
+        "looks redundant there counts only in part, and what a removal costs is measured on other samples."
+    )
+    fields = {"count": f"{structures:,}", "layers": ", ".join(names[:NAMED]) + more}
+    return Message("scoring.few_rows", template, fields | {"rows": f"{min(rows.values()):,}", "few": FEW})
 
 
 def cost(context: ScoringContext, choices: Choices) -> PassCost:

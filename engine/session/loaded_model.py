@@ -1,9 +1,10 @@
 """What is in memory of an opened model: the original, which is also the teacher, and at most one further state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
+from ..errors import Message
 from ..foreign_code.consent import Consent
 from ..storage.weight_store import WeightStore
 from ..structures.analysis import Analysis, Mask, from_identities
@@ -25,6 +26,7 @@ class LoadedModel:
         opened: When reading the model and the task began, in seconds since the epoch.
         consent: What of foreign code may run.
         present: The state in memory besides the original: its id and its model.
+        remarks: By (state, criterion), what a person should know of the scores that were made.
     """
 
     prepared: Prepared
@@ -34,6 +36,7 @@ class LoadedModel:
     opened: float
     consent: Consent
     present: tuple[str, nn.Module] | None = None
+    remarks: dict[tuple[str, str], list[Message]] = field(default_factory=dict[tuple[str, str], list[Message]])
 
     def mask(self, state: State) -> Mask:
         """[S] what is gone in a state."""

@@ -574,6 +574,7 @@ class Session:
             self._leader.prepare(loaded, one)
             self._leader.score(model, criterion, choices, seed, self.device)
         known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
+        remarks = loaded.remarks[state, criterion] = []
         job = rate(
             model,
             loaded.analysis,
@@ -586,6 +587,7 @@ class Session:
             device=self.device,
             limit=self._passes(),
             group=group,
+            remarks=remarks,
             token=token,
         )
         try:
@@ -696,6 +698,7 @@ class Session:
             plan=plan or PlanIntent(),
             repairs=repairs,
             searched=searched,
+            rated=tuple(loaded.remarks.get((state, plan.criterion), ())) if plan is not None else (),
         )
 
     def suited(self, settings: RecoverySettings) -> RecoverySettings:

@@ -86,6 +86,7 @@ def step_told(before: State, one: State, original: State) -> StepTold:
         lines += [*_intent(one.masks.plan), ("Masks", counted(one.masks.steps, "step"))]
     elif one.recovery is not None:
         lines += _settings(one.recovery)
+    lines += [("Scores", str(message)) for message in one.rated]
     lines += [] if one.searched is None else [("Search", str(one.searched))]
     lines += [("Repair", str(message)) for message in one.repaired]
     shares = (percent(one.parameters / max(original.parameters, 1)), percent(one.macs / max(original.macs, 1)))

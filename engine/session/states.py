@@ -131,6 +131,7 @@ class State:
         masks: What its masks were learned for, None where none were.
         chosen: What they say should go, by set key, original indices; the cut that follows takes it.
         searched: What came of the search for its plan's shares, of cuts by `prune_state`; None for all others.
+        rated: What a person should know of the scores that its plan is by.
         former: It was made on data that the task no longer has: it stays, but is no step of what is made now.
     """
 
@@ -158,6 +159,7 @@ class State:
     masks: MaskIntent | None = None
     chosen: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     searched: Message | None = None
+    rated: tuple[Message, ...] = ()
 
     @property
     def reported(self) -> bool:

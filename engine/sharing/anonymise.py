@@ -74,7 +74,7 @@ def _state(one: State) -> State:
     exports = tuple(bare_export(exported) for exported in one.exports)
     stopped = None if one.stopped is None else _message(one.stopped)
     searched = None if one.searched is None else _message(one.searched)
-    repairs, repaired = tuple(map(_message, one.repairs)), tuple(map(_message, one.repaired))
+    repairs, repaired, rated = (tuple(map(_message, said)) for said in (one.repairs, one.repaired, one.rated))
     one = without_addresses(one)
     return replace(
         one,
@@ -84,6 +84,7 @@ def _state(one: State) -> State:
         stopped=stopped,
         repaired=repaired,
         searched=searched,
+        rated=rated,
     )
 
 

@@ -286,6 +286,7 @@ def facts_of(
             sentences += map(str, repaired[0].repaired)
         elif repaired:
             sentences.append(f"The repairs of {len(repaired)} recoveries are listed with their steps.")
+        sentences += [str(message) for one in path for message in one.rated]
         summary = sentences + [str(one.stopped) for one in path if one.stopped is not None]
     skipped: list[str] = []
     for one in path:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from secateur.app.document.document import Aspect, Document, Goal, Selection
 from secateur.app.jobs.workbench import Workbench
-from secateur.engine.errors import EngineLost, PlanError, TaskError
+from secateur.engine.errors import EngineLost, Message, PlanError, TaskError
 from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.planning.isomorphic_classes import held_by_blocks
 from secateur.engine.planning.protocol import Cost, Limit
@@ -167,8 +167,8 @@ def test_a_cut_becomes_the_present_state_and_undo_goes_back_to_the_marks(desk: D
     workbench.states.cut()
     state, removed, plan = desk.link.asked("cut")
     assert state == "s0" and removed.sum() == 2 and plan.criterion == "obs"
-    desk.answer("cut", desk.cut_state())
-    assert document.state is not None and document.state.id == "s1"
+    desk.answer("cut", replace(desk.cut_state(), rated=(Message("scoring.few_rows", "Scored on little."),)))
+    assert document.state is not None and document.state.id == "s1" and desk.sentences[-1] == "Scored on little."
     assert not document.marked.any() and document.removed.sum() == 2
     calls = len(desk.link.calls)
     document.plan.undo()

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.errors import Message
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.scoring import input_moments, structured_obs
@@ -542,10 +543,16 @@ def test_a_reader_with_fewer_rows_than_inputs_does_not_look_free() -> None:
     net = Wide().eval()
     analysis = analyse(net, (torch.randn(2, 60),))
     own = next(one for one in analysis.sets if one.kind is not Kind.BLOCK and "first" in one.name)
+    remarks: dict[int, list[Message]] = {2000: [], 40: []}
     much, little = (
-        finish(score(net, analysis, analysis.empty(), "obs", GivenTask(torch.randn(count, 60), 5, batch=10)))
-        for count in (2000, 40)
+        finish(
+            score(net, analysis, analysis.empty(), "obs", GivenTask(torch.randn(count, 60), 5, batch=10), remarks=said)
+        )
+        for count, said in remarks.items()
     )
+    assert str(remarks[40][0]).startswith("120 structures before last are scored on 30 rows of data, fewer than 4 for")
+    # The program looks at 32 batches at most.
+    assert " scored on 320 rows " in str(remarks[2000][0])
     half = np.sort(much[own.structures])[:60].sum(), np.sort(little[own.structures])[:60].sum()
     assert half[1] > 0.7 * half[0]
 

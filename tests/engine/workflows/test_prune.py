@@ -6,17 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from secateur.engine.cli.tables import searches_of
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.process.answers import RESULTS
 from secateur.engine.process.plain_data import decode, encode
+from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recipes.recipe import read_recipe, write_recipe
 from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recipes.steps import Plan
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
+from secateur.engine.session.state_text import step_told
 from secateur.engine.session.states import State, StateKind
+from secateur.engine.sharing.anonymise import strip_history
+from secateur.engine.sharing.report import report_of
 from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
@@ -56,6 +61,23 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch, *names: str) -> d
 
         monkeypatch.setattr(session, name, wrapped)
     return calls
+
+
+def test_a_result_says_which_structures_were_scored_on_little_data(session: Session, tmp_path: Path) -> None:
+    """Of 48 samples 12 are kept apart, and the head with 16 inputs gets a row of each of the others."""
+    (cut,) = finish(prune_state(session, "s0", replace(HALF, criterion="obs")))
+    (said,) = map(str, cut.rated)
+    assert said.startswith("16 structures before fc are scored on 36 rows of data, fewer than 4 for each input.")
+    first = session.history.state("s0")
+    assert ("Scores", said) in step_told(first, cut, first).lines and said in searches_of([cut])
+    recipe = session_recipe(session, cut.id)
+    assert said in report_of(session.history, recipe, cut.id)
+    assert strip_history(session.history).state(cut.id).rated == cut.rated
+    write_recipe(tmp_path / "recipe.json", recipe)
+    replay = run_recipe(tmp_path / "recipe.json", Session(tmp_path / "again"), mode=Mode.SAME_GOAL)
+    assert said in map(str, finish(replay).notes)
+    (by_weights,) = finish(prune_state(session, "s0", HALF))
+    assert not by_weights.rated
 
 
 def test_rounds_score_cut_and_recover_down_to_the_goal(session: Session):
