@@ -157,22 +157,6 @@ class LearnedMasks:
         """What gets gradients: the logits, until it is chosen what stays."""
         return [self._concrete.logits] if self.chosen is None else []
 
-    def as_tensor(self) -> Tensor:
-        """[F + 2 S + 1] all that the gates of a step depend on; float32."""
-        chosen = np.zeros(self._analysis.count, np.bool_) if self.chosen is None else self.chosen
-        is_chosen = torch.tensor([float(self.chosen is not None)])
-        return torch.cat([self._concrete.logits.detach(), self._last, torch.from_numpy(chosen).float(), is_chosen])
-
-    def load_tensor(self, found: Tensor) -> None:
-        """Take over what `as_tensor` of other masks gave."""
-        count = self._analysis.count
-        sizes = [len(found) - 2 * count - 1, count, count, 1]
-        parts: tuple[Tensor, ...] = torch.split(found, sizes)
-        logits, self._last, chosen, is_chosen = parts
-        with torch.no_grad():
-            self._concrete.logits.copy_(logits)
-        self.chosen = (chosen > 0).numpy() if bool(is_chosen) else None
-
     def state_dict(self) -> dict[str, Any]:
         """What it takes to resume: tensors and plain numbers."""
         chosen = None if self.chosen is None else torch.from_numpy(self.chosen)

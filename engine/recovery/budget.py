@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -46,17 +47,19 @@ class TimeLimit:
         spent: Seconds of earlier runs that this one resumes.
         begun: When this run began, in seconds of the monotonic clock.
         whole: What it is a part of, None for a whole one.
+        clock: What it goes by instead of the monotonic clock: that of all processes that train together.
     """
 
     seconds: float = math.inf
     spent: float = 0.0
     begun: float = field(default_factory=_now)
     whole: "TimeLimit | None" = None
+    clock: Callable[[], float] | None = None
 
     @property
     def elapsed(self) -> float:
         """Seconds that it has taken."""
-        return self.spent + _now() - self.begun
+        return self.spent + (self.clock or _now)() - self.begun
 
     @property
     def left(self) -> float:

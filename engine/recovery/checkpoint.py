@@ -180,11 +180,22 @@ class TrainingRun:
     checkpoint: Checkpoint
     best: Recovered | None = None
 
-    def save(self, failed: bool = False) -> bool:
+    def save_when_due(self) -> None:
+        """Write the checkpoint between two steps where it is time to; all processes do so at once."""
+        due = self.checkpoint.is_due()
+        if self.training.division is not None and self.training.sharing is not None:
+            due = bool(self.training.sharing.sums(due)[0])
+            if not self.training.leads and due:
+                self._content(False, False)
+        if due:
+            self.save()
+
+    def save(self, failed: bool = False, leaves: bool = False) -> bool:
         """Write the checkpoint; atomic. A full disk ends no training.
 
         Args:
             failed: The data failed: it may be mended before the training is resumed.
+            leaves: The training is broken off here in this process alone.
 
         Returns:
             Whether it was written.
@@ -193,7 +204,7 @@ class TrainingRun:
         if checkpoint.path is None:
             return False
         with suppress(SecateurError, OSError, RuntimeError):
-            content = self._content(failed)
+            content = self._content(failed, leaves)
             with staged_write(checkpoint.path) as staged:
                 torch.save(content, staged)
             is_written = True
@@ -202,26 +213,10 @@ class TrainingRun:
         checkpoint.pause = max(SECONDS, SHARE * (checkpoint.written - began))
         return is_written
 
-    def _content(self, failed: bool) -> dict[str, Any]:
+    def _content(self, failed: bool, leaves: bool) -> dict[str, Any]:
         """What the file holds: tensors and plain values, the same however many processes train."""
         training, best, checkpoint = self.training, self.best, self.checkpoint
-        student, optimizer = training.state()
-        held: dict[str, Any] | None = None
-        if best is not None:
-            repair = best.repair
-            held = {
-                "state_dict": best.state_dict,
-                "metric": _metric_as_plain(best.metric),
-                "best_epoch": best.best_epoch,
-                "improved": best.improved,
-                "repair": {
-                    "repaired": list(repair.repaired),
-                    "left": [(name, why.code) for name, why in repair.left],
-                    "used": repair.used,
-                    "independent": repair.independent,
-                },
-                "given": None if best.given is None else _metric_as_plain(best.given),
-            }
+        student, optimizer = training.state(leaves)
         return {
             "version": VERSION,
             "key": checkpoint.key,
@@ -243,7 +238,7 @@ class TrainingRun:
                 "reserve": training.time.reserve,
             },
             "course": list(thin_curve(checkpoint.points)),
-            "best": held,
+            "best": None if best is None else best_as_plain(best),
             "mixture": None if training.mixture is None else training.mixture.state_dict(),
             "masks": None if training.masks is None else training.masks.state_dict(),
         }
@@ -283,12 +278,31 @@ def points_of_checkpoint(found: dict[str, Any]) -> list[dict[str, float]]:
     return [{str(name): float(value) for name, value in point.items()} for point in kept]
 
 
-def _metric_as_plain(one: Metric) -> dict[str, Any]:
+def best_as_plain(best: Recovered) -> dict[str, Any]:
+    """The best so far as tensors and plain numbers."""
+    repair = best.repair
+    return {
+        "state_dict": best.state_dict,
+        "metric": metric_as_plain(best.metric),
+        "best_epoch": best.best_epoch,
+        "improved": best.improved,
+        "repair": {
+            "repaired": list(repair.repaired),
+            "left": [(name, why.code) for name, why in repair.left],
+            "used": repair.used,
+            "independent": repair.independent,
+        },
+        "given": None if best.given is None else metric_as_plain(best.given),
+    }
+
+
+def metric_as_plain(one: Metric) -> dict[str, Any]:
+    """A metric as plain numbers and text."""
     return {**asdict(one), "split": one.split.value}
 
 
-def _metric_of(plain: dict[str, Any]) -> Metric:
-    """The metric that `_metric_as_plain` wrote."""
+def metric_of(plain: dict[str, Any]) -> Metric:
+    """The metric that `metric_as_plain` wrote."""
     fields: dict[str, Any] = {**plain, "split": Split(plain["split"])}
     return Metric(**fields)
 
@@ -319,7 +333,7 @@ def best_of_checkpoint(found: dict[str, Any]) -> Recovered:
     given, repair = seen.get("given"), seen.get("repair", {})
     return Recovered(
         seen["state_dict"],
-        _metric_of(seen["metric"]),
+        metric_of(seen["metric"]),
         0,
         int(found["step"]),
         seen["best_epoch"],
@@ -330,5 +344,5 @@ def best_of_checkpoint(found: dict[str, Any]) -> Recovered:
             used=bool(repair.get("used", True)),
             independent=bool(repair.get("independent", False)),
         ),
-        given=None if given is None else _metric_of(given),
+        given=None if given is None else metric_of(given),
     )

@@ -4,16 +4,14 @@ Each process holds an equal part of every weight, gradient and optimiser state (
 weights of one block at a time, while it runs, and what lies outside of blocks. Host memory has the whole models as
 ever: what is divided are copies.
 
-All processes run the same passes. In a step (`together`) each has samples of its own. Where rank 0 runs a model alone,
-to evaluate it say, it sends the inputs of each pass to the others first, which run it too. What is kept or given back
-is gathered in rank 0, so a checkpoint is the same file as that of one process.
+All processes run the same passes: in a step each on samples of its own, else on the same ones. What is kept or given
+back is gathered in rank 0, so a checkpoint is the same file as that of one process.
 
 Loads torch and its distributed tensors, which takes a second or two: import this where it is used.
 """
 
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from io import BytesIO
 from itertools import pairwise
 from typing import Any
 
@@ -23,15 +21,14 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from ..distributed import Group, is_lost, lost
+from ..distributed import Group, is_lost
 from ..errors import SecateurError
-from ..inference.model_inputs import read, write
+from ..jobs import CancelToken, check
 from ..machine.device_list import CPU, kind_of
 from ..machine.devices import moving_inputs
 from ..tracing.shadow_model import of_same_kind, shadow_copy
-from ..tracing.tree import as_tensors, modules_of
+from ..tracing.tree import modules_of
 from .features import blocks_of
-from .gradient_sharing import GatherOrder, HeldState, PassOrder, RestoreOrder
 from .mixed_precision import OwnTypes, widen_inputs
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings
@@ -65,7 +62,7 @@ class Division:
             SecateurError: A model cannot be divided.
         """
         self._group, self._device, self._own = group, device, dict[str, torch.dtype]()
-        self._together = self._running = False
+        self._running = False
         self._exact: list[tuple[Tensor, Tensor]] | None = None  # while the student is rounded
         everyone: Any = distributed.group.WORLD
         mesh = DeviceMesh.from_group(everyone, kind_of(device))
@@ -74,25 +71,26 @@ class Division:
             self.student = divided_copy(student, mesh, trains=True)
             self.teacher = None if teacher is None else divided_copy(teacher, mesh, trains=False)
         self.optimizer = optimizer_of(self.student, settings)
-        self._models = [self.student] if self.teacher is None else [self.student, self.teacher]
 
     @contextmanager
-    def running(self, own: OwnTypes) -> Generator[None]:
+    def running(self, own: OwnTypes, token: CancelToken) -> Generator[None]:
         """Let the models run inside, with inputs from anywhere.
 
         Args:
             own: Types of the student's tensors that are trained in single precision.
+            token: Cancels before a forward.
         """
         self._own = dict(own)
         with ExitStack() as stack:
             stack.enter_context(self._current())
-            for number, model in enumerate(self._models):
+            for model in (self.student, *([] if self.teacher is None else [self.teacher])):
                 stack.enter_context(moving_inputs(model, self._device))
-                if self._group.is_writer:
-                    stack.enter_context(self._announced(number, model))
+                stack.enter_context(self._meeting(model, token))
+            self._group.gather = self.checkpoint
             try:
                 yield
             finally:
+                self._group.gather = None
                 if self._running:  # a pass failed half-way, and the others are in it
                     self._group.abandon()
 
@@ -102,20 +100,6 @@ class Division:
         return nullcontext() if kind == CPU else torch.get_device_module(kind).device(self._index or 0)
 
     # Passes.
-
-    @contextmanager
-    def together(self) -> Generator[None]:
-        """All processes run the models inside, each on samples of its own.
-
-        Raises:
-            SecateurError: The model's code reads a weight of a block that it does not call.
-        """
-        self._together = True
-        try:
-            with self.explained():
-                yield
-        finally:
-            self._together = False
 
     @contextmanager
     def explained(self) -> Generator[None]:
@@ -128,7 +112,7 @@ class Division:
             yield
         except RuntimeError as error:
             if is_lost(error):
-                raise lost(error) from error
+                raise self._group.lost(error) from error
             if "DTensor" not in str(error):
                 raise
             template = (
@@ -138,64 +122,37 @@ class Division:
             raise SecateurError("division.outside", template, str(error)) from error
 
     @contextmanager
-    def _announced(self, number: int, model: nn.Module) -> Generator[None]:
-        """Passes of rank 0 alone are run by the others too."""
+    def backward(self, *, adds_up: bool) -> Generator[None]:
+        """All processes run backward inside, each for samples of its own.
 
-        def announce(_module: Any, args: Any, named: Any) -> None:
-            if not self._together:
-                self._announce(number, (args, named))
+        Args:
+            adds_up: Gradients are added up and divided with this backward, the last one of an update. Until then each
+                process keeps whole ones, which takes memory and spares sending them for each batch.
+        """
+        student: Any = self.student
+        student.set_requires_gradient_sync(adds_up)
+        self._running = True
+        yield
+        self._running = False
 
-        def done(_module: Any, _args: Any, _outputs: Any) -> None:
+    @contextmanager
+    def _meeting(self, model: nn.Module, token: CancelToken) -> Generator[None]:
+        """Processes meet before each forward of a model inside: where one of them leaves, none of the others begins."""
+
+        def begin(_module: Any, _args: Any) -> None:
+            check(token)
+            self._group.meet_for_pass()
+            self._running = True
+
+        def end(_module: Any, _args: Any, _outputs: Any) -> None:
             self._running = False
 
-        handles = [
-            model.register_forward_pre_hook(announce, with_kwargs=True, prepend=True),
-            model.register_forward_hook(done),
-        ]
+        handles = [model.register_forward_pre_hook(begin, prepend=True), model.register_forward_hook(end)]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
-
-    def _announce(self, number: int, given: tuple[Any, Any]) -> None:
-        """Send the inputs of a pass to the others, (positional, by name)."""
-        content = BytesIO()
-        try:
-            write(content, given)
-        except TypeError as error:
-            raise _impossible(str(error)) from error
-        data = torch.frombuffer(bytearray(content.getvalue()), dtype=torch.uint8)
-        with self._followed(PassOrder(number, len(data), self._exact is not None)):
-            self._group.share([data])
-        self._running = True
-
-    @contextmanager
-    def _followed(self, order: Any) -> Generator[None]:
-        """The others do what is ordered inside; where rank 0 failed half-way they still wait in it, and cannot be told.
-
-        That may have been in the pass before.
-        """
-        if self._running:
-            self._group.abandon()
-        self._group.order(order)
-        try:
-            yield
-        except BaseException:
-            self._group.abandon()
-            raise
-
-    def _passed(self, order: PassOrder) -> None:
-        """Run the pass that rank 0 runs."""
-        data = torch.empty(order.size, dtype=torch.uint8)
-        self._group.share([data])
-        given: Any = as_tensors(read(BytesIO(data.numpy().tobytes())))
-        args, named = given
-        model = self._models[order.model]
-        self.rounded(order.rounded)
-        with torch.no_grad(), widen_inputs(model, {} if order.model else self._own), self.explained():
-            model.eval()
-            model(*args, **named)
 
     # What is held.
 
@@ -226,39 +183,44 @@ class Division:
                 part.copy_(part.to(self._own[name]))
 
     def weights(self) -> dict[str, Tensor]:
-        """The student's whole state dict on the CPU, in its own types; of rank 0."""
-        found, _ = self._told_to_gather(GatherOrder(rounded=True, optimizer=False))
+        """The student's whole state dict on the CPU, in its own types; of rank 0, while all call this."""
+        before = self._exact is not None
+        self.rounded(True)
+        with self._gathering():
+            found = self._whole(self.student.state_dict(keep_vars=True))
+        self.rounded(before)
         return {name: one.to(self._own.get(name, one.dtype)) for name, one in found.items()}
 
-    def checkpoint(self) -> tuple[Values, Values]:
-        """(the student's whole state dict, that of the optimiser), on the CPU and as they are trained; of rank 0."""
-        return self._told_to_gather(GatherOrder(rounded=False, optimizer=True))
+    def checkpoint(self, *, leaves: bool = False) -> tuple[Values, Values]:
+        """(the student's whole state dict, that of the optimiser), on the CPU and as they are trained; of rank 0.
 
-    def restore(self, weights: Values, optimizer: Values) -> None:
-        """Give every process its part of what `checkpoint` gave, here or in a process that trained alone; of rank 0."""
-        states = {
-            str(number): {
-                name: HeldState(str(one.dtype).removeprefix("torch."), one.ndim > 0)
-                for name, one in some.items()
-                if one is not None
-            }
-            for number, some in optimizer["state"].items()
-        }
-        order = RestoreOrder(states)
-        with self._followed(order):
-            self._restored(order, weights, optimizer["state"])
-
-    def _told_to_gather(self, order: GatherOrder) -> tuple[Values, Values]:
+        All call this, or rank 0 alone where it leaves: the others then do it where they learn of that.
+        """
+        if leaves:
+            if self._running:
+                self._group.abandon()
+            self._group.leave(keeps=True)
         before = self._exact is not None
-        with self._followed(order):
-            found = self._gathered(order)
+        self.rounded(False)
+        with self._gathering():
+            weights, held = self._whole(self.student.state_dict(keep_vars=True)), self.optimizer.state_dict()
+            found = weights, {**held, "state": {n: self._whole(some) for n, some in held["state"].items()}}
         self.rounded(before)
         return found
 
-    def _gathered(self, order: GatherOrder) -> tuple[Values, Values]:
-        """Whole tensors in rank 0; in the others nothing of them is kept."""
-        self.rounded(order.rounded)
-        known: dict[int, Any] = {}  # tied tensors stay tied
+    @contextmanager
+    def _gathering(self) -> Generator[None]:
+        """All gather inside; where one fails, the others wait in it, and cannot learn of that."""
+        try:
+            with self.explained():
+                yield
+        except BaseException:
+            self._group.abandon()
+            raise
+
+    def _whole(self, values: Values) -> Values:
+        """Whole tensors in rank 0, tied ones tied; in the others nothing of them is kept."""
+        known: dict[int, Any] = {}
 
         def whole(one: Any) -> Any:
             if not isinstance(one, Tensor):
@@ -266,53 +228,28 @@ class Division:
             if id(one) not in known:
                 value = one.detach()
                 value = value.full_tensor() if isinstance(value, DTensor) else value
-                known[id(one)] = one, value.to(CPU, copy=True) if self._group.is_writer else None
-            return known[id(one)][1]
+                known[id(one)] = value.to(CPU, copy=True) if self._group.is_writer else torch.empty(0)
+            return known[id(one)]
 
-        with self.explained():
-            weights = {name: whole(one) for name, one in self.student.state_dict(keep_vars=True).items()}
-            if not order.optimizer:
-                return weights, {}
-            held = self.optimizer.state_dict()
-            states = {n: {name: whole(one) for name, one in some.items()} for n, some in held["state"].items()}
-            return weights, {**held, "state": states}
+        return {name: whole(one) for name, one in values.items()}
 
-    def _restored(self, order: RestoreOrder, weights: Values, states: Mapping[int, Values]) -> None:
-        """Take this process's part of whole tensors, which rank 0 has."""
+    def restore(self, weights: Values, optimizer: Values) -> None:
+        """Take this process's part of what `checkpoint` gave, here or in a process that trained alone."""
+
+        def part(one: Any, like: Tensor) -> Any:
+            if not isinstance(one, Tensor) or one.shape != like.shape or not isinstance(like, DTensor):
+                return one
+            return distribute_tensor(one, like.device_mesh, like.placements, src_data_rank=None)
+
         self.rounded(False)
         with torch.no_grad(), self.explained():
             for name, one in self.student.state_dict(keep_vars=True).items():
                 if isinstance(one, Tensor):
-                    self._spread(one, weights.get(name))
+                    _local(one).copy_(_local(part(weights[name], one)))
             parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
-            for number, kinds in order.states.items():
-                one, found = parameters[int(number)], states.get(int(number), {})
-                own: Values = self.optimizer.state[one]
-                for name, kind in kinds.items():
-                    dtype: torch.dtype = getattr(torch, kind.dtype)
-                    own[name] = torch.zeros_like(one, dtype=dtype) if kind.shaped else torch.zeros((), dtype=dtype)
-                    self._spread(own[name], found.get(name))
-
-    def _spread(self, target: Tensor, whole: Tensor | None) -> None:
-        """Give this process's part of a tensor of rank 0 to the target."""
-        value = torch.empty(target.shape, dtype=target.dtype)
-        if whole is not None:
-            value.copy_(whole)
-        self._group.share([value])
-        if isinstance(target, DTensor):
-            part = distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
-            _local(target).copy_(_local(part))
-        else:
-            target.copy_(value)
-
-    def follow(self, order: Any) -> None:
-        """Do what rank 0 asks for, beside the steps of a training."""
-        if isinstance(order, PassOrder):
-            self._passed(order)
-        elif isinstance(order, GatherOrder):
-            self._gathered(order)
-        elif isinstance(order, RestoreOrder):
-            self._restored(order, {}, {})
+            for number, states in optimizer["state"].items():
+                one = parameters[int(number)]
+                self.optimizer.state[one] = {name: part(state, one) for name, state in states.items()}
 
 
 def divided_copy(model: nn.Module, mesh: DeviceMesh, *, trains: bool) -> nn.Module:

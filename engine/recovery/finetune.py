@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from traceback import format_exc, format_exception
 from typing import Any
 
@@ -31,19 +31,22 @@ from .checkpoint import (
     Checkpoint,
     Position,
     TrainingRun,
+    best_as_plain,
     best_of_checkpoint,
+    metric_as_plain,
+    metric_of,
     points_of_checkpoint,
     restore_training,
 )
 from .domain_mixing import advance_mixture, begin_mixing, mix_anew, next_pass, stream_at
 from .features import Features
 from .flip_augmentation import Sides
-from .gradient_sharing import GradientSharing, MasksOrder, TrainingOrder
+from .gradient_sharing import STEPS, GradientSharing
 from .least_squares import reconstruct
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
-from .results import Recovered, RepairResult
+from .results import FoundRate, Recovered, RepairResult
 from .side_effects import keep_modes, make_reproducible, working_copy
 from .training import Training, has_loss
 from .training_trials import (
@@ -73,8 +76,6 @@ STEP, FIRST_PASSES = 4, 100
 NO_TRAINING = Budget(Unit.EPOCHS, 0)
 ROUNDING = 1e-9
 """Of an epoch, what rounding may add to it."""
-STEPS = 1_000_003
-"""More than an epoch has, so that each has a seed of its own."""
 
 DATA = Message("recovery.the_data", "data")
 LOSS = Message("recovery.the_loss", "loss or the model")
@@ -82,8 +83,8 @@ EITHER = Message("recovery.the_data_or_loss", "data, the loss or the model")
 METRIC = Message("recovery.the_metric", "metric")
 """What of the user's may fail while a model is trained."""
 OWN_CODES = (
-    *NO_NUMBERS, "recovery.no_gradient", "recovery.no_tokens", "distributed.lost", "distributed.broken",
-    "division.impossible", "division.outside",
+    *NO_NUMBERS, "recovery.no_gradient", "recovery.no_tokens", "distributed.lost", "distributed.failed",
+    "distributed.broken", "division.impossible", "division.outside",
 )  # fmt: skip
 """Codes of errors that a step itself raises: in these nothing of the user's has failed."""
 
@@ -125,7 +126,8 @@ def fine_tune(
             the machine, and so do the weights.
         rest: Called where the teacher has no part in the loss, once nothing needs it any more: it may let go of its
             memory. The teacher is moved to no device then either.
-        group: The processes that train together; the others follow `GradientWorker`, with the same student and teacher.
+        group: The processes that train together: all call this, with models of the same shapes; rank 0 gives weights,
+            repairs, evaluates, and has the result.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -134,6 +136,7 @@ def fine_tune(
         Cancelled: The token was set.
     """
     with (
+        group.together(),
         report_failures(),
         make_reproducible(settings.seed, settings.threads),
         keep_modes(teacher),
@@ -155,7 +158,7 @@ def fine_tune(
             divides=settings.shard and settings.trains and not group.is_alone,
         )
         reference, checkpoint = reference or (teacher, kept or {}), checkpoint or Checkpoint(None)
-        job = _run(training, reference, checkpoint, rest, group, student is teacher)
+        job = _run(training, reference, checkpoint, rest, group)
         return (yield from spanning(job, 0.0, 1.0))  # progress without a share of its own must not move the bar
 
 
@@ -181,15 +184,52 @@ def _run(
     checkpoint: Checkpoint,
     rest: Callable[[], None] | None,
     group: Group,
-    tuning: bool,
 ) -> Job[Recovered]:
-    """Repair and train, or resume from the checkpoint; `tuning`: the student is the original itself."""
-    found, task, settings = checkpoint.load(), training.task, training.settings
+    """Repair and train, or resume from the checkpoint."""
+    found, task, settings = group.given(checkpoint.load()), training.task, training.settings
     begin = training_work(task, settings.within(NO_TRAINING)) / training_work(task, settings)
-    best = None
-    if found is None:
-        best = yield from spanning(_repair_student(training, *reference, group, tuning), 0.0, begin)
+    best, teaches, temperature = None, False, 0.0
+    if group.is_writer:
+        best, teaches, temperature = yield from _prepare(training, reference, found, begin, group)
+    else:
+        while training.divides and group.given(None):
+            with in_place(training, None, group):
+                best = yield from _evaluate(training, best, 0)
+    start = None if best is None else best_as_plain(replace(best, state_dict={}))
+    teaches, temperature, start = group.given((teaches, temperature, start))
+    if not group.is_writer:
+        best = None if start is None else best_of_checkpoint({"best": start, "step": 0})
+    teacher = training.teacher if teaches else None
     parameters = sum(one.numel() for one in training.student.parameters())
+    training.settings = replace(settings, temperature=settings.temperature or temperature)
+    with in_place(training, teacher, group):
+        yield from begin_mixing(training, found or {}, parameters)
+        if teacher is None and rest is not None:
+            rest()
+        job = _train(training, best, found or {}, checkpoint, teacher)
+        done = yield from spanning(_with_shares(job, training), begin, 1.0)
+        if done.best_epoch and training.division is None and training.leads:
+            with training.alone():
+                done = yield from _measure_untracked_norms(training, done)
+        return replace(done, rate=training.found, temperature=0.0 if settings.temperature else temperature)
+
+
+def _prepare(
+    training: Training,
+    reference: tuple[nn.Module, KeptIndices],
+    found: dict[str, Any] | None,
+    repaired: float,
+    group: Group,
+) -> Job[tuple[Recovered | None, bool, float]]:
+    """What one process does before all train: (repaired student, whether the teacher has a part, temperature).
+
+    `found` is the checkpoint's, and `repaired` the share of the whole work that is done after the repair.
+    """
+    best, task, settings = None, training.task, training.settings
+    if found is None:
+        best = yield from spanning(_repair_student(training, *reference, group), 0.0, repaired)
+    if training.divides:
+        group.given(False)  # no more evaluations
     # Also a teacher without weight is the only one to learn from where the task has no loss of its own.
     teaches = settings.teaches or not settings.trains
     if not teaches:
@@ -200,79 +240,48 @@ def _run(
             raise
         except Exception:  # the first step fails in the same way, and says what failed
             teaches = False
-    teacher = training.teacher if teaches else None
     temperature = 0.0
     if found is not None:
         temperature = float(found.get("temperature", 0.0))
-    elif teacher is not None:
+    elif teaches:
         temperature = yield from find_temperature(training, _expected_steps(task, settings))
-    training.settings = replace(settings, temperature=settings.temperature or temperature)
-    with in_place(training, teacher, group, tuning):
-        yield from begin_mixing(training, found or {}, parameters)
-        if teacher is None and rest is not None:
-            rest()
-        job = _train(training, best, found or {}, checkpoint, teacher)
-        done = yield from spanning(_with_shares(job, training), begin, 1.0)
-        if done.best_epoch and training.division is None:
-            done = yield from _measure_untracked_norms(training, done)
-        return replace(done, rate=training.found, temperature=0.0 if settings.temperature else temperature)
+    return best, teaches, temperature
 
 
 @contextmanager
-def in_place(training: Training, teacher: nn.Module | None, group: Group, of_original: bool) -> Generator[None]:
+def in_place(training: Training, teacher: nn.Module | None, group: Group) -> Generator[None]:
     """The student where it is trained, in single precision, and the teacher if it has a part in the loss.
 
-    That is whole on the training's device, or divided among the processes. They train together inside.
+    That is whole on the training's device, or divided among the processes. These train together inside, with the
+    weights that rank 0 has, and by its clock.
 
     Args:
         training: Of the student.
         teacher: None where it has no part in the loss.
         group: All processes.
-        of_original: The student has the original's shape.
     """
-    models = [training.student] if teacher is None else [training.student, teacher]
+    models, limit = [training.student] if teacher is None else [training.student, teacher], training.time.limit
     with (
         placed(training.device, *(() if training.divides else models)),
         in_single(training.student) as training.own_types,
     ):
         if training.settings.trains and not group.is_alone:
-            share_gradients(training, group, models, of_original)
-        if not training.divides:
-            yield
-            return
-        from .division import Division  # takes a second or two
+            limit.begun, limit.spent = group.given((limit.begun, limit.spent))
+            for model in models:
+                group.share(model.state_dict().values())
+            training.sharing = GradientSharing(group, training.student, training.task, training.settings)
+            limit.clock = group.clock
+        try:
+            if not training.divides:
+                yield
+                return
+            from .division import Division  # takes a second or two
 
-        division = Division(group, training.device, training.student, teacher, training.settings)
-        with training.divided(division):
-            yield
-
-
-def share_gradients(
-    training: Training, group: Group, models: Sequence[nn.Module], of_original: bool, masks: MasksOrder | None = None
-) -> None:
-    """Begin to train with other processes: they get the student and, where it is among the models, the teacher.
-
-    Args:
-        training: Has its models on their device.
-        group: All processes.
-        models: The student, and the teacher if it teaches.
-        of_original: The student has the original's shape.
-        masks: What the others make the gates of, None where there are none.
-    """
-    order = TrainingOrder(
-        of_original,
-        training.settings,
-        len(models) > 1,
-        training.mirror,
-        tuple(training.chosen),
-        training.steps,
-        training.device,
-        masks,
-    )
-    group.order(order)
-    for model in models:
-        group.share(model.state_dict().values())
-    training.sharing = GradientSharing(group, training.student, training.task, training.settings, training.masks)
+            division = Division(group, training.device, training.student, teacher, training.settings)
+            with training.divided(division):
+                yield
+        finally:
+            training.sharing = limit.clock = None
 
 
 def _first_evaluations(settings: RecoverySettings) -> int:
@@ -345,17 +354,18 @@ def _with_shares(job: Job[Recovered], training: Training) -> Job[Recovered]:
     return (yield from followed(job, add_share))
 
 
-def _repair_student(
-    training: Training, reference: nn.Module, kept: KeptIndices, group: Group, of_original: bool
-) -> Job[Recovered]:
+def _repair_student(training: Training, reference: nn.Module, kept: KeptIndices, group: Group) -> Job[Recovered]:
     """Put the best start into the student: as given, or with layers repaired in either way.
 
-    BatchNorm's statistics are then adjusted to the cut or measured again, whichever is better.
+    BatchNorm's statistics are then adjusted to the cut or measured again, whichever is better. This process does so
+    alone, but for evaluations of a model that is divided.
     """
     copy, task, token, device = training.student, training.task, training.token, training.whole_device
 
     def evaluate(best: Recovered | None) -> Job[Recovered]:
-        with in_place(training, None, group, of_original) if training.divides else nullcontext():
+        if training.divides:
+            group.given(True)
+        with in_place(training, None, group) if training.divides else nullcontext():
             return (yield from _evaluate(training, best, 0))
 
     val = task.batch_count(Split.VAL)
@@ -402,14 +412,22 @@ def _repair_student(
 
 
 def _evaluate(training: Training, best: Recovered | None, epoch: int) -> Job[Recovered]:
-    """The better one of the best so far and the student as it is now; of equal ones the student's weights."""
+    """The better one of the best so far and the student as it is now; of equal ones the student's weights.
+
+    Of processes that train together rank 0 evaluates, or all a model that is divided; its metric counts in all.
+    """
     copy, step, began = training.student, training.step, training.time.limit.elapsed
     device = training.whole_device if training.division is None else training.device
     found = best
     with keep_modes(copy), placed(device, copy), training.given_back():
         copy.eval()
-        job = evaluate_on(training.task, copy, Split.VAL, training.token, device=device, limit=training.passes)
-        metric = (yield from job).measured_now()
+        metric = None
+        if training.leads or training.division is not None:
+            job = evaluate_on(training.task, copy, Split.VAL, training.token, device=device, limit=training.passes)
+            metric = (yield from job).measured_now()
+        if training.sharing is not None:
+            metric = metric_of(training.agreed(None if metric is None else metric_as_plain(metric)))
+        assert metric is not None
         shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
         yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
         if best is None:
@@ -467,10 +485,10 @@ def _start_run(
     """Begin at the first batch, or where an earlier run stopped; says how many steps there will be."""
     settings = training.settings
     if best is not None:
-        position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
+        position = Position(1, 0, 0, torch.get_rng_state())
     else:
         best, position = best_of_checkpoint(found), restore_training(training, found)
-        position.batches = position.batches or (yield from count_batches(training))
+    position.batches = position.batches or (yield from count_batches(training))
     run = TrainingRun(training, position, checkpoint, best)
     per_pass = -(-position.batches // settings.accumulate)
     training.steps = settings.steps if settings.budget.unit is Unit.STEPS else per_pass * (settings.passes or 0)
@@ -536,8 +554,7 @@ def _train(
             return replace(best, epochs=position.epoch, steps=training.step, overflow=training.overflow, stopped=why)
         if passed:
             run.position = next_pass(training, position)
-        if checkpoint.is_due():
-            run.save()
+        run.save_when_due()
     position, best = run.position, run.best
     assert best is not None
     if settings.trains and clock.limited and not training.step:
@@ -558,7 +575,12 @@ def seek_rate(run: TrainingRun, steps: float) -> Job[None]:
         return
     training.whole = True
     with _keep_on_failure(run, EITHER, torch.get_rng_state()):
-        training.found = yield from rate_trials(training, trial_steps(settings, steps), tolerance(settings, steps))
+        found = None
+        if training.leads:
+            with training.alone():
+                found = yield from rate_trials(training, trial_steps(settings, steps), tolerance(settings, steps))
+        plain = training.agreed(None if found is None else asdict(found))
+        training.found = None if plain is None else FoundRate(**plain)
     if training.found is not None:
         yield Progress(training.found.message)
 
@@ -594,6 +616,8 @@ def train_epoch(run: TrainingRun) -> Job[bool]:
     try:
         yield from seek_batches(run)
         while not (every and training.step % every == 0 and training.step > position.evaluated):
+            if training.sharing is not None:
+                training.sharing.seed(training.step)
             drawn = torch.get_rng_state()
             batches = take_batches(run, drawn)
             if not batches:
@@ -608,8 +632,7 @@ def train_epoch(run: TrainingRun) -> Job[bool]:
             if len(losses) >= SPOKEN or time.monotonic() - spoken > SILENCE:
                 yield _progress_of(training, position, losses)
                 losses, spoken = [], time.monotonic()
-            if run.checkpoint.is_due():
-                run.save()
+            run.save_when_due()
         if passed and not training.step:
             raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
         if losses:
@@ -656,9 +679,9 @@ def _keep_on_failure(run: TrainingRun, what: Message, random: torch.Tensor) -> G
             raise
         torch.set_rng_state(random)  # without what was drawn for what failed
         if isinstance(error, OutOfMemory) or runs_out_of_memory(error):  # the user's code is not to blame
-            run.save()
+            run.save(leaves=True)
             raise
-        kept = run.save(failed=True)
+        kept = run.save(failed=True, leaves=True)
         reason, details = f"{type(error).__name__}: {str(error).rstrip('.')}.", "".join(format_exception(error))
         if isinstance(error, SecateurError):
             reason, details = error.message, error.details
@@ -681,7 +704,7 @@ def _keep_between_steps(run: TrainingRun, random: torch.Tensor) -> None:
     """Write the checkpoint of a cancelled training; within a step its weights are half changed: the last one stays."""
     if run.training.whole:
         torch.set_rng_state(random)
-        run.save()
+        run.save(leaves=True)
 
 
 def seek_batches(run: TrainingRun) -> Job[None]:
@@ -740,9 +763,8 @@ def count_batches(training: Training) -> Job[int]:
     if settings.passes is None:
         return 0
     count = task.batch_count(Split.TRAIN) if settings.trains else 1
-    if count:
-        return count
-    for count, _ in enumerate(trainable_batches(training.student, task, seed=settings.seed * 1000 + 1), start=1):
-        check(training.token)
-        yield Progress("Counting batches", count)
-    return count
+    if not count and training.leads:
+        for count, _ in enumerate(trainable_batches(training.student, task, seed=settings.seed * 1000 + 1), start=1):
+            check(training.token)
+            yield Progress("Counting batches", count)
+    return training.agreed(count)

@@ -6,6 +6,7 @@ Neither model is changed: it works on a copy.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +17,9 @@ from ..distributed import ALONE, Group
 from ..errors import Message
 from ..inference.batch_parts import PassLimit
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, spanning
-from ..machine.devices import CPU, device_for, placed
+from ..machine.devices import CPU, device_for
 from ..masks.learned_masks import LearnedMasks
-from ..structures.analysis import Analysis, Mask, identities
+from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs
 from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
@@ -26,9 +27,7 @@ from .budget import Budget, Unit
 from .checkpoint import Checkpoint, Position, TrainingRun, points_of_checkpoint, restore_training
 from .domain_mixing import advance_mixture, begin_mixing, mix_anew, next_pass
 from .features import Features
-from .finetune import count_batches, report_failures, seek_rate, share_gradients, train_epoch
-from .gradient_sharing import MasksOrder
-from .mixed_precision import in_single
+from .finetune import count_batches, in_place, report_failures, seek_rate, train_epoch
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, require_mixable, require_possible, require_whole
 from .side_effects import keep_modes, make_reproducible, working_copy
@@ -84,7 +83,8 @@ def learn_masks(
         checkpoint: Where to keep what a resumption after a kill needs; None for nowhere.
         device: Where it is trained.
         passes: How many samples run at a time there; fewer where memory runs out. None to find out.
-        group: The processes that train together; they draw the same gates, by the seed and the step.
+        group: The processes that train together: all call this within `Group.together`, with models of the same shapes.
+            They draw the same gates, by the seed and the step. Rank 0 gives weights, and has the result.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -97,6 +97,7 @@ def learn_masks(
     require_whole(settings, group.place.size)
     settings = settings.within(Budget(Unit.STEPS, steps))
     device = yield from device_for(device, model)
+    device = group.device(group.given(device))
     passes = PassLimit() if passes is None else passes
     passes.begin(device)
     checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
@@ -107,8 +108,21 @@ def learn_masks(
         keep_modes(teacher),
         working_copy(model) as copy,
     ):
-        with placed(device, copy, teacher), in_single(copy) as own_types:
-            masks = LearnedMasks(
+        training = Training(
+            copy,
+            teacher,
+            task,
+            settings,
+            optimizer_of(copy, settings),
+            token,
+            outputs,
+            Features(copy, teacher, {}) if settings.features else None,
+            steps=steps,
+            device=device,
+            passes=passes,
+        )
+        with in_place(training, teacher, group):
+            masks = training.masks = LearnedMasks(
                 copy,
                 analysis,
                 plan,
@@ -117,39 +131,20 @@ def learn_masks(
                 locked=locked,
                 seed=settings.seed,
             )
-            training = Training(
-                copy,
-                teacher,
-                task,
-                settings,
-                optimizer_of(copy, settings),
-                token,
-                outputs,
-                Features(copy, teacher, {}) if settings.features else None,
-                steps=steps,
-                device=device,
-                own_types=own_types,
-                masks=masks,
-                passes=passes,
-            )
-            if not group.is_alone:
-                named = [identities(analysis, one) for one in (plan, removed, locked)]
-                order = MasksOrder(plan=named[0], scores=scores.tolist(), removed=named[1], locked=named[2])
-                share_gradients(training, group, (copy, teacher), True, order)
-            yield from _train(training, checkpoint, costs(analysis, plan).parameters)
+            yield from _train(training, group.given(checkpoint.load()), checkpoint, costs(analysis, plan).parameters)
             if masks.chosen is None:  # too few steps to get there
                 masks.settle()
             assert masks.chosen is not None
-            with masks.applied(training.step, 1.0):
-                yield from calibrate_batchnorm(copy, task, token, passes)
+            if training.leads:
+                with masks.applied(training.step, 1.0):
+                    yield from calibrate_batchnorm(copy, task, token, passes)
         check(token)
         state = {name: one.detach().to(CPU, copy=True) for name, one in copy.state_dict().items()}
         return MaskResult(state, masks.chosen)
 
 
-def _train(training: Training, checkpoint: Checkpoint, parameters: int) -> Job[None]:
+def _train(training: Training, found: dict[str, Any] | None, checkpoint: Checkpoint, parameters: int) -> Job[None]:
     """Make all steps, from the first or from where an earlier run stopped; `parameters` are those that masks leave."""
-    found = checkpoint.load()
     yield from begin_mixing(training, found or {}, parameters)
     if found is None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..distributed import ALONE, Group
+from ..distributed import ALONE, Group, Left
 from ..errors import NO_NUMBERS, Message, SecateurError
 from ..inference.batch_parts import PassLimit
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, spanning
@@ -92,7 +93,7 @@ def recover(
         device: Where models are repaired, trained and evaluated. Bit for bit the same holds on the CPU.
         passes: How many samples run at a time there; fewer where memory runs out. None to find out.
         rest: Lets go of the teacher's memory; called where nothing needs it any more, since it has no part in the loss.
-        group: The processes that train together.
+        group: The processes that train together: all call this within `Group.together`, see `fine_tune`.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -104,6 +105,7 @@ def recover(
     token, checkpoint = token or NeverCancelled(), checkpoint or Checkpoint(None)
     settings = settings.distilling or settings
     device = yield from device_for(device, teacher, divided=settings.shard and not group.is_alone)
+    device = group.device(group.given(device))
     passes = PassLimit() if passes is None else passes
     passes.begin(device)
     with report_failures():
@@ -214,26 +216,35 @@ def tune_teacher(
         token: Cancels.
     """
     how = settings.tuning
-    if (known := kept.load()) is not None:
-        message = None if known["message"] is None else from_plain(known["message"], Message)
-        return TunedTeacher(known["mirror"], known["state_dict"], message)
+    if (known := group.given(kept.load())) is not None:
+        return _tuned_of(known)
     if how is None and (settings.mirror is not None or not settings.trains):
         return TunedTeacher()
-    found = TunedTeacher()
+    found, tunes = TunedTeacher(), False
     divides = settings.shard and not group.is_alone
     looking = PassLimit() if divides else passes  # on the CPU then: whole, the model may be larger than the device
     with placed(CPU if divides else device, teacher):
-        if has_loss(teacher, task, token, looking):
-            begin = MIRRORING * task.batch_count(Split.VAL) / max(tuning_work(task, settings), 1)
-            found = TunedTeacher(
-                (yield from spanning(labels_allow_mirroring(teacher, task, token, looking), 0.0, begin))
-            )
-            if how is not None:
-                job = _tune(teacher, task, how, found.mirror, kept, device, passes, limit, group, token)
+        begin = MIRRORING * task.batch_count(Split.VAL) / max(tuning_work(task, settings), 1)
+        if group.is_writer and has_loss(teacher, task, token, looking):
+            job = labels_allow_mirroring(teacher, task, token, looking)
+            found, tunes = TunedTeacher((yield from spanning(job, 0.0, begin))), how is not None
+        tunes, mirror = group.given((tunes, found.mirror))
+        if tunes and how is not None:
+            try:
+                job = _tune(teacher, task, how, mirror, kept, device, passes, limit, group, token)
                 found = yield from spanning(job, begin, 1.0)
+            except Left:  # rank 0 may go on with the original as it is
+                pass
     message = None if found.message is None else to_plain(found.message)
-    kept.save({"mirror": found.mirror, "state_dict": found.state_dict, "message": message})
-    return found
+    known = group.given({"mirror": found.mirror, "state_dict": found.state_dict, "message": message})
+    kept.save(known)
+    return _tuned_of(known)
+
+
+def _tuned_of(known: dict[str, Any]) -> TunedTeacher:
+    """The teacher that was kept."""
+    message = None if known["message"] is None else from_plain(known["message"], Message)
+    return TunedTeacher(known["mirror"], known["state_dict"], message)
 
 
 def tuning_work(task: Task, settings: RecoverySettings) -> float:
@@ -279,6 +290,8 @@ def _tune(
             raise
         template = "The original is the teacher as it is: tuning it on the data failed. {reason}"
         return TunedTeacher(mirror, None, Message("recovery.teacher_failed", template, {"reason": error.message}))
+    if not group.is_writer:
+        return TunedTeacher(mirror)
     assert done.given is not None
     weights, metric, part = done.state_dict, done.metric, 1.0
     if done.improved and not (settings.shard and not group.is_alone):

@@ -28,7 +28,7 @@ from .batchnorm import norms_of
 from .budget import TrainingTime, Unit
 from .features import Features
 from .flip_augmentation import Sides, has_logits, mean_logits, mirror_inputs
-from .gradient_sharing import GradientSharing, StepOrder
+from .gradient_sharing import GradientSharing
 from .mixed_precision import OwnTypes, as_given_back, widen_inputs
 from .optimizers import one_cycle
 from .protocol import RecoverySettings, require_tokens
@@ -160,26 +160,51 @@ class Training:
         self.passes = PassLimit(device=self.device, whole=True)
         self.sharing = None if self.sharing is None else self.sharing.of_parts(self.student)
         try:
-            with division.running(self.own_types):
+            with division.running(self.own_types, self.token):
                 yield
         finally:
             self.student, self.teacher, self.optimizer, self.features, self.passes, self.sharing = whole
             self.division = None
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process computes what one of them does for all, such as trials of the learning rate."""
+        return self.sharing is None or self.sharing.group.is_writer
+
+    def agreed(self, value: Any) -> Any:
+        """What the process that leads has found, in all of them; see `Group.given`."""
+        return value if self.sharing is None else self.sharing.group.given(value)
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """Compute in this process what the others take no part in; its own clock goes on."""
+        sharing, clock, limit = self.sharing, self.time.limit.clock, self.time.limit
+        self.sharing = limit.clock = None
+        try:
+            yield
+        finally:
+            self.sharing, limit.clock = sharing, clock
+
     def weights(self) -> dict[str, Tensor]:
-        """The student's state dict on the CPU, in its own types (within `given_back`)."""
+        """The student's state dict on the CPU, in its own types (within `given_back`); of the process that leads."""
         if self.division is not None:
             return self.division.weights()
+        if not self.leads:
+            return {}
         return {name: one.detach().to(CPU, copy=True) for name, one in self.student.state_dict().items()}
 
     def given_back(self) -> AbstractContextManager[None]:
         """Context in which the student's weights are rounded to its own types."""
         return as_given_back(self.student, self.own_types) if self.division is None else self.division.as_given_back()
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The state dicts of student and optimizer, as they are trained; the same however many processes do so."""
+    def state(self, leaves: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The state dicts of student and optimizer, as they are trained; the same however many processes do so.
+
+        Args:
+            leaves: The training is broken off here in this process alone.
+        """
         if self.division is not None:
-            return self.division.checkpoint()
+            return self.division.checkpoint(leaves=leaves)
         return self.student.state_dict(), self.optimizer.state_dict()
 
     def load_state(self, student: dict[str, Any], optimizer: dict[str, Any]) -> None:
@@ -217,7 +242,7 @@ class Training:
     def train_on(self, batches: Sequence[Any]) -> float:
         """One update on the batches together; returns their loss.
 
-        With other processes, batches are this one's part, and the update is made of the gradients of all.
+        With other processes, batches are this one's part, and all make the same update of the gradients of all.
 
         Raises:
             SecateurError: The loss is NaN or infinite.
@@ -228,25 +253,18 @@ class Training:
         began, self.whole = time.monotonic(), False
         rate = self.peak * one_cycle(self.position, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
-        if self.sharing is not None:
-            assert self.stream is not None
-            mixture = None if self.mixture is None else self.mixture.state_dict()
-            first = self.stream.done - len(batches)
-            self.sharing.begin(StepOrder(self.step, rate, self.stream.epoch, first, mixture))
-        # Unlike a long step, a short one is never broken off: nothing of it is lost.
-        breaking_off = interruptible(self.token, self._parameters()) if self.seconds > SHORT else nullcontext()
+        # Unlike a long step, a short one is never broken off: nothing of it is lost. Nor is one of a divided model,
+        # amid which processes wait for each other; that one looks at the token before each forward.
+        breaks_off = self.seconds > SHORT and self.division is None
+        breaking_off = interruptible(self.token, self._parameters()) if breaks_off else nullcontext()
+        with keep_modes(self.student, self.teacher), torch.enable_grad(), breaking_off:
+            value, tokens = self.gradients(batches)
         try:
-            with keep_modes(self.student, self.teacher), torch.enable_grad(), breaking_off:
-                value, tokens, part = self.gradients(batches)
-            if self.sharing is not None:
-                self.sharing.collect(self.trained, part)
             self.update(rate)
-        except BaseException as error:
-            # The others make the same update, and wait in it for ever where it fails in this process alone. Of a
-            # divided model each may have made its part, so that nothing of it is to be kept. A loss that diverged
-            # did so in all of them.
-            alike = isinstance(error, SecateurError) and error.message.code == DIVERGED
-            if self.sharing is not None and not alike:
+        except BaseException:
+            # The others have made the same update. Of a divided model each may have made its part, so that nothing of
+            # it is to be kept.
+            if self.sharing is not None:
                 self.sharing.group.abandon()
             raise
         self.step += 1
@@ -257,7 +275,7 @@ class Training:
         return value
 
     def update(self, rate: float) -> None:
-        """Change the weights by their gradients, at a learning rate; of a divided student, those of this process."""
+        """Change the weights by their gradients, at a learning rate; of a divided student, this process's part."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         scaler = self.scaler if self.half == "float16" else None
@@ -274,12 +292,12 @@ class Training:
             scaler.update()
             self.overflows += scaler.get_scale() < scale
 
-    def gradients(self, batches: Sequence[Any]) -> tuple[float, int, float]:
-        """Add up the gradients of batches; returns (loss, tokens, which part of the whole update they are).
+    def gradients(self, batches: Sequence[Any]) -> tuple[float, int]:
+        """Add up the gradients of batches; returns (loss, tokens).
 
         Gradients are averaged over what the loss is a mean of, as they are for one batch of all samples: over the
-        positions that count, else over samples. With other processes these are the samples of all, loss and tokens
-        too, while the gradients are those of this one's part. There are none before.
+        positions that count, else over samples. With other processes these are the samples of all, and so are
+        gradients, loss and tokens. There are no gradients before.
 
         Raises:
             SecateurError: As `train_on`; for a loss of NaN in all processes alike.
@@ -305,7 +323,7 @@ class Training:
             own, shares = [*own, *more], [*shares, *[0.0 for _ in more]]
             taught += [self._distillation_batch(batch) for batch in more]
         try:
-            with nullcontext() if self.division is None else self.division.together():
+            with nullcontext() if self.division is None else self.division.explained():
                 while (value := self._add_gradients(own, taught, shares)) is None:
                     pass
         except SecateurError as error:
@@ -313,9 +331,11 @@ class Training:
                 raise
             value = math.nan
         if self.sharing is not None:
-            (value,) = self.sharing.sums(value)
+            summed, used = self.sharing.group.sums(value, self.sharing.has_gradient(self.trained))
+            value = float(summed)
             self._require_finite(value)
-        return value, tokens, sum(sizes) / max(whole, 1.0)
+            self.sharing.add_up(self.trained, used, sum(sizes) / max(whole, 1.0))
+        return value, tokens
 
     def _add_gradients(
         self, batches: Sequence[Any], taught: Sequence[DistillationBatch], shares: Sequence[float]
@@ -341,8 +361,11 @@ class Training:
                     weighted = loss if share == 1.0 else share * loss
                     if self.scaler is not None and self.half == "float16":  # on the device of the gradients
                         weighted = self.scaler.scale(weighted.to(self._parameters()[0].device))
-                    with torch.autocast(kind_of(self.device), enabled=False) if self.half else nullcontext():
-                        weighted.backward()  # where the model left autocast, so do its gradients
+                    # Where the model left autocast, so do its gradients.
+                    precision = torch.autocast(kind_of(self.device), enabled=False) if self.half else nullcontext()
+                    last = number == len(batches) - 1
+                    with precision, nullcontext() if self.division is None else self.division.backward(adds_up=last):
+                        weighted.backward()
                 value += share * float(loss.detach())
         except Exception as error:
             if not can_be_divided(error) or self.features is not None:

@@ -1,23 +1,25 @@
-"""Sessions of several processes: rank 0 has the session and tells the others what to do, which follow it here.
+"""Sessions of several processes: rank 0 has the session and says what to do, and the others do the same here.
 
 Followers open the model themselves, by what rank 0 opened it by, and get its weights from there: they need the files
 that the model's code and the data are in, and neither a session's folder nor a project. See `engine/distributed.py`.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from ..distributed import Group
+from ..distributed import Group, Left
 from ..errors import OpenError
 from ..foreign_code.consent import Consent
-from ..jobs import CancelToken, NeverCancelled, finish
+from ..jobs import NeverCancelled, finish
 from ..machine.devices import CPU
-from ..masks.learned_masks import LearnedMasks
-from ..recovery.gradient_sharing import WITHIN_TRAINING, TrainingOrder
-from ..recovery.gradient_worker import GradientWorker
+from ..recovery.mask_training import learn_masks
+from ..recovery.protocol import RecoverySettings
+from ..recovery.recover import recover
 from ..scoring.criteria import score
 from ..scoring.score_options import Choices
 from ..sources.protocol import ModelSpec
@@ -75,41 +77,76 @@ class ScoreOrder:
     device: str = CPU
 
 
-ORDERS = (OpenOrder, StateOrder, ScoreOrder, TrainingOrder, *WITHIN_TRAINING)
+@dataclass(frozen=True, slots=True)
+class RecoverOrder:
+    """Recover the model of the state.
+
+    Attributes:
+        settings: As asked.
+    """
+
+    settings: RecoverySettings
+
+
+@dataclass(frozen=True, slots=True)
+class MasksOrder:
+    """Learn masks on the original: as `learn_masks`, structures by set key, original indices.
+
+    Attributes:
+        plan: What the plan removes.
+        scores: [S] what it was made by.
+        removed: What goes in any case.
+        locked: What stays in any case.
+        settings: Of the training.
+        steps: Updates.
+    """
+
+    plan: dict[str, list[int]]
+    scores: list[float]
+    removed: dict[str, list[int]]
+    locked: dict[str, list[int]]
+    settings: RecoverySettings
+    steps: int
+
+
+ORDERS = (OpenOrder, StateOrder, ScoreOrder, RecoverOrder, MasksOrder)
 
 
 class Leader:
-    """What rank 0 has told the others of a session."""
+    """What rank 0 has asked of the others for a session."""
 
     def __init__(self, group: Group) -> None:
         """Lead the other processes of a group."""
         self.group = group
-        self._told: tuple[LoadedModel, Task | None] | None = None
+        self._opened: tuple[LoadedModel, Task | None] | None = None
 
-    def prepare(self, loaded: LoadedModel, state: State) -> None:
-        """Let the others have the model of a state, without its weights, and its data."""
+    @contextmanager
+    def lead(self, loaded: LoadedModel, state: State, order: Any) -> Generator[None]:
+        """Let the others do what is ordered, with the model of a state, without its weights, and its data.
+
+        Inside, this process does the same.
+        """
         if self.group.is_alone:
+            yield
             return
-        if self._told is None or self._told[0] is not loaded or self._told[1] is not loaded.task:
+        if self._opened is None or self._opened[0] is not loaded or self._opened[1] is not loaded.task:
             task = None if loaded.task is None else loaded.task.spec
             self.group.order(OpenOrder(replace(loaded.prepared.spec, task=task), loaded.consent))
-            self.group.share(loaded.prepared.opened.model.state_dict().values())
-            self._told = loaded, loaded.task
+            with self.group.together():
+                self.group.share(loaded.prepared.opened.model.state_dict().values())
+            self._opened = loaded, loaded.task
         self.group.order(StateOrder(state.removed, state.edits))
-
-    def score(self, model: nn.Module, criterion: str, choices: Choices, seed: int, device: str) -> None:
-        """Let the others rate the model of the state too."""
-        if not self.group.is_alone:
-            self.group.order(ScoreOrder(criterion, choices, seed, device))
-            self.group.share(model.state_dict().values())
+        self.group.order(order)
+        with self.group.together():
+            yield
 
 
 class Follower:
     """A process that does what rank 0 asks for."""
 
-    def __init__(self, group: Group, token: CancelToken = NEVER) -> None:
+    def __init__(self, group: Group) -> None:
         """Follow rank 0 of a group."""
-        self._group, self._token = group, token
+        self._group = group
         self._prepared: Prepared | None = None
         self._analysis: Analysis | None = None
         self._state = StateOrder({}, Edits())
@@ -120,67 +157,90 @@ class Follower:
         Raises:
             SecateurError: Rank 0 was lost, or what is asked for cannot be done here.
         """
-        order = self._group.next_order(ORDERS)
-        while order is not None:
-            if isinstance(order, TrainingOrder):
-                order = self._train(order)
-                continue
-            if isinstance(order, OpenOrder):
-                # Open what rank 0 has opened; no weights are fetched, for they are given.
-                prepared = finish(prepare(replace(order.spec, pretrained=""), self._token, order.consent))
-                self._group.share(prepared.opened.model.state_dict().values())
-                self._prepared, self._analysis = prepared, finish(analysed(prepared, self._token))
-            elif isinstance(order, StateOrder):
+        while (order := self._group.next_order(ORDERS)) is not None:
+            if isinstance(order, StateOrder):
                 self._state = order
-            elif isinstance(order, ScoreOrder):
-                _, analysis, task = self._opened
-                model, removed = self._fresh(self._state)
-                self._group.share(model.state_dict().values())
-                job = score(
-                    model,
-                    analysis,
-                    removed,
-                    order.criterion,
-                    task,
-                    choices=order.choices,
-                    seed=order.seed,
-                    device=self._group.device(order.device),
-                    group=self._group,
-                    token=self._token,
-                )
-                finish(job)
-            order = self._group.next_order(ORDERS)
+                continue
+            with suppress(Left), self._group.together():
+                if isinstance(order, OpenOrder):
+                    self._open(order)
+                elif isinstance(order, ScoreOrder):
+                    self._score(order)
+                elif isinstance(order, RecoverOrder):
+                    self._recover(order)
+                elif isinstance(order, MasksOrder):
+                    self._learn_masks(order)
+
+    def _open(self, order: OpenOrder) -> None:
+        """Open what rank 0 has opened; no weights are fetched, for they are given."""
+        prepared = finish(prepare(replace(order.spec, pretrained=""), NEVER, order.consent))
+        self._group.share(prepared.opened.model.state_dict().values())
+        self._prepared, self._analysis = prepared, finish(analysed(prepared, NEVER))
+
+    def _score(self, order: ScoreOrder) -> None:
+        _, analysis, task = self._opened
+        model, removed = self._fresh()
+        self._group.share(model.state_dict().values())
+        job = score(
+            model,
+            analysis,
+            removed,
+            order.criterion,
+            task,
+            choices=order.choices,
+            seed=order.seed,
+            device=self._group.device(order.device),
+            group=self._group,
+        )
+        finish(job)
+
+    def _recover(self, order: RecoverOrder) -> None:
+        prepared, analysis, task = self._opened
+        student, removed = self._fresh()
+        job = recover(
+            student,
+            prepared.opened.model,
+            task,
+            order.settings,
+            outputs=analysis.outputs,
+            kept=analysis.kept_indices(removed),
+            group=self._group,
+        )
+        finish(job)
+
+    def _learn_masks(self, order: MasksOrder) -> None:
+        prepared, analysis, task = self._opened
+        model, _ = self._fresh()
+        plan, removed, locked = (from_identities(analysis, one)[0] for one in (order.plan, order.removed, order.locked))
+        job = learn_masks(
+            model,
+            prepared.opened.model,
+            task,
+            analysis,
+            plan,
+            np.array(order.scores, np.float64),
+            order.settings,
+            order.steps,
+            removed=removed,
+            locked=locked,
+            outputs=analysis.outputs,
+            group=self._group,
+        )
+        finish(job)
 
     @property
     def _opened(self) -> tuple[Prepared, Analysis, Task]:
         assert self._prepared is not None and self._analysis is not None and self._prepared.task is not None
         return self._prepared, self._analysis, self._prepared.task
 
-    def _fresh(self, state: StateOrder) -> tuple[nn.Module, Mask]:
-        """A new model of a state, whose weights are to come, and [S] what is gone in it."""
+    def _fresh(self) -> tuple[nn.Module, Mask]:
+        """A new model of the state, whose weights are to come, and [S] what is gone in it."""
         prepared, analysis, _ = self._opened
-        removed, missing = from_identities(analysis, state.removed)
+        removed, missing = from_identities(analysis, self._state.removed)
         if missing:
             template = (
                 "Process {rank} opened another model than process 0: it has no {name}. Give all processes the same "
                 "files and versions."
             )
             raise OpenError("distributed.model", template, rank=self._group.place.rank, name=missing[0])
-        return rebuild(prepared.opened.factory, analysis, removed, state.edits, {}), removed
-
-    def _train(self, order: TrainingOrder) -> Any | None:
-        """Train with rank 0 until another order than one for that comes, which is returned."""
-        prepared, analysis, task = self._opened
-        student, removed = self._fresh(StateOrder({}, Edits()) if order.of_original else self._state)
-        masks, told = None, order.masks
-        if told is not None:
-            plan, going, staying = (from_identities(analysis, one)[0] for one in (told.plan, told.removed, told.locked))
-            scores = np.array(told.scores, np.float64)
-            seed = order.settings.seed
-            masks = LearnedMasks(student, analysis, plan, scores, removed=going, locked=staying, seed=seed)
-        kept = {} if order.of_original else analysis.kept_indices(removed)
-        teacher = prepared.opened.model
-        with GradientWorker(self._group, order, student, teacher, task, kept, masks) as worker:
-            while isinstance(following := self._group.next_order(ORDERS), WITHIN_TRAINING):
-                worker.follow(following)
-        return following
+        return rebuild(prepared.opened.factory, analysis, removed, self._state.edits, {}), removed

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ from .open_model import (
     same_shape,
     with_tokenizer,
 )
-from .parallel import Leader
+from .parallel import Leader, MasksOrder, RecoverOrder, ScoreOrder
 from .reopen import reopened, saved_project
 from .session_folder import SessionFolder
 from .state_history import StateHistory, is_project
@@ -568,11 +568,8 @@ class Session:
     ) -> Job[NDArray[np.float64]]:
         """[S] scores of a state by a criterion, NaN where removed; `PartialScores` on the way."""
         loaded, one, choices = self.loaded, self.history.state(state), choices or Choices()
-        model, group = self.model(state), ALONE
-        if loaded.task is not None and criterion in CRITERIA and CRITERIA[criterion].parallel:
-            group = self._leader.group
-            self._leader.prepare(loaded, one)
-            self._leader.score(model, criterion, choices, seed, self.device)
+        model, parallel = self.model(state), criterion in CRITERIA and CRITERIA[criterion].parallel
+        group = self._leader.group if loaded.task is not None and parallel else ALONE
         known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
         remarks = loaded.remarks[state, criterion] = []
         job = rate(
@@ -590,11 +587,10 @@ class Session:
             remarks=remarks,
             token=token,
         )
-        try:
+        order = ScoreOrder(criterion, choices, seed, self.device)
+        with nullcontext() if group.is_alone else self._leader.lead(loaded, one, order):
+            group.share(model.state_dict().values())
             return (yield from job)
-        except BaseException:
-            group.abandon()
-            raise
 
     def search_shares(
         self,
@@ -717,7 +713,7 @@ class Session:
         loaded.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
         checkpoint = self.checkpoint(parent.weights, settings)
-        self._leader.prepare(loaded, parent)
+        group = self._leader.group if asked.trains else ALONE
         job = recover_model(
             student,
             teacher,
@@ -731,11 +727,13 @@ class Session:
             device=self.device,
             passes=self._passes(),
             rest=self._rest,
-            group=self._leader.group,
+            group=group,
         )
         if self.log_folder is not None:
             job = log_curve(job, self.log_folder / parent.id, settings)
-        result = yield from record_curve(job, checkpoint.points)
+        order = RecoverOrder(settings)
+        with self._leader.lead(loaded, parent, order) if asked.trains else nullcontext():
+            result = yield from record_curve(job, checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
         made = self._keep(
@@ -790,7 +788,6 @@ class Session:
         locked, _ = from_identities(loaded.analysis, intent.plan.locked)
         wanted = json.dumps([to_plain(intent), identities(loaded.analysis, plan)], sort_keys=True)
         checkpoint = self.checkpoint(f"{parent.weights} {wanted}", intent.recovery)
-        self._leader.prepare(loaded, parent)
         job = train_masks(
             model,
             teacher,
@@ -809,7 +806,10 @@ class Session:
             group=self._leader.group,
             token=token,
         )
-        result = yield from record_curve(job, checkpoint.points)
+        named = [identities(loaded.analysis, one) for one in (plan, marked, locked)]
+        order = MasksOrder(named[0], scores.tolist(), named[1], named[2], intent.recovery, intent.steps)
+        with self._leader.lead(loaded, parent, order):
+            result = yield from record_curve(job, checkpoint.points)
         model.load_state_dict(result.state_dict)
         made = self._keep(
             model,

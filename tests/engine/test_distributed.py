@@ -1,8 +1,6 @@
 """Which process this is, what each reads of a batch, and what commands do that one process runs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -51,32 +49,6 @@ def test_no_two_processes_of_a_machine_compute_on_one_device(monkeypatch: pytest
     assert Group(Place(3, 6, 0, 3)).device("cuda:2") == "cuda:2", "on another machine"
     with pytest.raises(SecateurError, match="Start fewer processes"):
         Group(Place(3, 4, 3, 4)).device("cuda:2")
-
-
-@dataclass(frozen=True, slots=True)
-class Numbered:
-    number: int
-
-
-def test_an_order_stays_until_the_slowest_process_has_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "WAIT", timedelta(seconds=0.1))
-    of_torch: Any = torch.distributed
-    store = of_torch.HashStore()
-    leader, quick, slow = (Group(Place(rank, 3), store) for rank in range(3))
-
-    def read(group: Group) -> int:
-        found = group.next_order((Numbered,))
-        assert found is not None
-        return found.number
-
-    for number in range(4):
-        leader.order(Numbered(number))
-        assert read(quick) == number
-    assert all(store.check([f"order-{number}"]) for number in range(4))
-    assert [read(slow) for _ in range(4)] == [0, 1, 2, 3]
-    leader.order(Numbered(4))
-    assert not any(store.check([f"order-{number}"]) for number in range(4))
-    assert (read(quick), read(slow)) == (4, 4)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -160,7 +132,7 @@ def test_a_part_of_a_batch_in_which_nothing_counts_changes_nothing() -> None:
 
     def trained(*batches: Any) -> tuple[float, list[torch.Tensor]]:
         training = Training(model, model, task, settings, optimizer, NeverCancelled())
-        training.sharing = GradientSharing(ALONE, model, task, settings, None)
+        training.sharing = GradientSharing(ALONE, model, task, settings)
         model.zero_grad()
         return training.gradients(batches)[0], [one.grad for one in model.parameters() if one.grad is not None]
 

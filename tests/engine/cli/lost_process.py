@@ -11,17 +11,17 @@ from typing import Any
 
 from secateur.engine.cli.main import main
 from secateur.engine.recovery import checkpoint
-from secateur.engine.recovery.gradient_worker import GradientWorker
+from secateur.engine.recovery.training import Training
 
 if __name__ == "__main__":
     checkpoint.SECONDS, checkpoint.SHARE = 0.0, 0
-    last, step = int(sys.argv[1]), GradientWorker.step
+    last, step = int(sys.argv[1]), Training.train_on
 
-    def killed(self: GradientWorker, order: Any) -> None:
+    def killed(self: Training, batches: Any) -> float:
         """The step, or the end."""
-        if order.step == last:
+        if self.step == last and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGKILL)
-        step(self, order)
+        return step(self, batches)
 
-    GradientWorker.step = killed
+    Training.train_on = killed
     sys.exit(main(sys.argv[2:]))

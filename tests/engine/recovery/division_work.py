@@ -5,6 +5,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -13,12 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secateur.engine.distributed import ALONE, Group, joined
+from secateur.engine.distributed import ALONE, Group, Left, joined
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish
 from secateur.engine.recovery.checkpoint import Checkpoint
-from secateur.engine.recovery.gradient_sharing import WITHIN_TRAINING, TrainingOrder
-from secateur.engine.recovery.gradient_worker import GradientWorker
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair, Teacher
 from secateur.engine.recovery.recover import recover
 from secateur.engine.recovery.training import Training
@@ -142,45 +141,42 @@ def models_of(name: str) -> tuple[nn.Module, nn.Module]:
 def trained(
     name: str, group: Group, *, shard: bool, checkpoint: Path | None = None, stop: int = 0
 ) -> dict[str, Tensor]:
-    """The weights of a case; {} where it is broken off after some steps, and goes on from its checkpoint later."""
+    """The weights of a case; {} where it is broken off after some steps, and goes on from its checkpoint later.
+
+    Of several processes rank 0 gives the weights, has the checkpoint and breaks off.
+    """
     student, teacher = models_of(name)
+    if not group.is_writer:
+        checkpoint, stop = None, 0
+        for one in chain(student.parameters(), teacher.parameters()):
+            one.data.zero_()
     kept = Checkpoint(checkpoint, "one")
     job = recover(student, teacher, case_of(name).task(), settings_of(name, shard=shard), checkpoint=kept, group=group)
-    if not stop:
-        return finish(job).state_dict
-    for progress in job:
-        if progress.values.get("step", 0) >= stop and "loss" in progress.values:
-            job.close()
-            return {}
-    raise AssertionError("the training was over before")
+    with suppress(Left), group.together():
+        if not stop:
+            return finish(job).state_dict
+        for progress in job:
+            if progress.values.get("step", 0) >= stop and "loss" in progress.values:
+                job.close()
+                return {}
+        raise AssertionError("the training was over before")
+    return {}
 
 
-def lead(group: Group, folder: Path) -> dict[str, Any]:
+def train_all(group: Group, folder: Path) -> dict[str, Any]:
     """All cases with whole copies and divided, and one that is broken off."""
     found = dict[str, Any]()
     for name in CASES:
         found[f"{name} whole"] = trained(name, group, shard=False)
         found[f"{name} divided"] = trained(name, group, shard=True)
     trained("tied", group, shard=True, checkpoint=folder / "divided.pt", stop=STOP)
-    (folder / "again.pt").write_bytes((folder / "divided.pt").read_bytes())
+    if group.is_writer:
+        (folder / "again.pt").write_bytes((folder / "divided.pt").read_bytes())
     found["resumed"] = trained("tied", group, shard=True, checkpoint=folder / "again.pt")
-    trained("tied", ALONE, shard=True, checkpoint=folder / "alone.pt", stop=STOP)
+    if group.is_writer:
+        trained("tied", ALONE, shard=True, checkpoint=folder / "alone.pt", stop=STOP)
     found["resumed from one process"] = trained("tied", group, shard=True, checkpoint=folder / "alone.pt")
     return found
-
-
-def follow(group: Group) -> None:
-    """Train with rank 0."""
-    kinds = (TrainingOrder, *WITHIN_TRAINING)
-    order = group.next_order(kinds)
-    while order is not None:
-        name = NAMES[order.settings.seed]
-        student, teacher = models_of(name)
-        for one in chain(student.parameters(), teacher.parameters()):
-            one.data.zero_()  # rank 0 gives the weights
-        with GradientWorker(group, order, student, teacher, case_of(name).task(), {}, None) as worker:  # type: ignore
-            while isinstance(order := group.next_order(kinds), WITHIN_TRAINING):
-                worker.follow(order)
 
 
 def held_bytes(training: Training) -> int:
@@ -193,7 +189,7 @@ def held_bytes(training: Training) -> int:
 
 
 def main(folder: str) -> None:
-    """Lead or follow; both note what they hold, and how it ends."""
+    """Train; both note what they hold, and how it ends."""
     notes: dict[str, Any] = {"bytes": {}, "error": ""}
     update = Training.update
 
@@ -206,11 +202,8 @@ def main(folder: str) -> None:
     Training.update = noted
     with joined() as group:
         try:
-            if group.is_writer:
-                notes["found"] = lead(group, Path(folder))
-                trained("reaching", group, shard=True)
-            else:
-                follow(group)
+            notes["found"] = train_all(group, Path(folder))
+            trained("reaching", group, shard=True)
         except SecateurError as error:
             notes["error"] = error.message.code
         torch.save(notes, Path(folder) / f"{group.place.rank}.pt")

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 import torch
@@ -13,8 +13,9 @@ from secateur.engine.distributed import ALONE, Group, Place
 from secateur.engine.errors import SecateurError
 from secateur.engine.machine.device_list import CPU
 from secateur.engine.recovery.division import Division, blocks_apart, divided_copy
-from secateur.engine.recovery.gradient_sharing import StepOrder
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.training import Training
+from secateur.engine.session.parallel import RecoverOrder
 from tests.engine.session.test_parallel import HERE, environment
 from tests.free_port import free_port
 from tests.waiting import COURSE
@@ -66,7 +67,7 @@ def test_the_weights_are_those_of_one_process_with_the_whole_batch(found: Found,
 @pytest.mark.parametrize("name", [one for one in CASES if one != "experts"])  # one of these is never trained
 def test_each_process_holds_half_of_weights_gradients_and_moments(found: Found, name: str):
     whole, other = (one["bytes"].get((name, False)) for one in found)
-    assert other is None, "of whole copies one process makes the updates"
+    assert other == whole, "whole copies: every process makes the updates"
     weights = [one.numel() for one in models_of(name)[0].parameters()]
     rows = [one.chunk(2) for one in models_of(name)[0].parameters()]
     halves = [sum(one[rank].numel() for one in rows) for rank in range(2)]
@@ -108,14 +109,18 @@ def test_what_fails_while_it_is_gathered_ends_the_work_of_all(monkeypatch: pytes
         with pytest.raises(RuntimeError, match="out of memory"):
             division.checkpoint()
         with pytest.raises(SecateurError, match="Process 0 failed while others computed with it"):
-            group.order(StepOrder(0, 0.0, 1, 0, None))
+            group.order(RecoverOrder(RecoverySettings()))
     finally:
         distributed.destroy_process_group()
 
 
 def test_an_update_that_fails_ends_the_work_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    group = Mock(place=Place(0, 2), is_alone=False)
+    group = MagicMock(place=Place(0, 2), is_alone=False)
+    group.together().__exit__.return_value = False
     group.sums.side_effect = lambda *numbers: list(numbers)
+    group.given.side_effect = lambda value: value
+    group.device.side_effect = lambda device: device
+    group.clock.return_value = 0.0
     monkeypatch.setattr(Training, "update", Mock(side_effect=RuntimeError("out of memory")))
     with pytest.raises(SecateurError, match="out of memory"):
         trained("tied", group, shard=False, checkpoint=tmp_path / "kept.pt")

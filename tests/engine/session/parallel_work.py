@@ -93,7 +93,10 @@ def main(folder: str) -> None:
     distributed.WAIT = timedelta(seconds=0.1)  # the follower asks again and again
     with joined() as group:
         if group.is_writer:
-            torch.save(work(Path(folder)), Path(folder) / "found.pt")
+            found = work(Path(folder))
+            store: Any = group._store
+            found["waiting"] = any(store.check([f"value-{number}"]) for number in range(group._values + 1))
+            torch.save(found, Path(folder) / "found.pt")
         else:
             Follower(group).follow()
 

@@ -66,6 +66,10 @@ def test_the_trainings_changed_the_weights(found: Found) -> None:
         assert any(not torch.allclose(one, alone["cut"][tensor], atol=1e-3) for tensor, one in alone[name].items())
 
 
+def test_orders_that_all_have_read_leave_the_store(found: Found) -> None:
+    assert not found[1]["waiting"]
+
+
 def test_a_training_that_diverges_ends_as_it_does_alone_and_the_next_one_follows(found: Found) -> None:
     alone, both = found
     assert both["error"] == alone["error"] == "recovery.diverged"
