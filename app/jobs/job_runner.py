@@ -49,7 +49,7 @@ OF_A_MODEL = OF_A_STATE | {
 }  # fmt: skip
 SUPERSEDED = {
     "open": OF_A_MODEL, "open_recipe": OF_A_MODEL, "restore": OF_A_MODEL,
-    "cut": OF_A_STATE, "recover": OF_A_STATE, "attach": OF_A_STATE,
+    "cut": OF_A_STATE, "recover": OF_A_STATE, "attach": OF_A_STATE, "open_baseline": OF_A_STATE,
 }  # fmt: skip
 """What is of no use once a method has ended well, because another model or state is there then."""
 PASSES = {"export": OF_A_STATE, "evaluate_original": OF_A_STATE}

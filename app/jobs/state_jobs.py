@@ -77,7 +77,13 @@ class StateJobs(DocumentJobs):
         state = self._document.contents.present
         self._make(self.tr("Attach weights"), text, "attach", state, path, trust_pickle)
 
-    def _make(self, title: str, text: str, method: str, *arguments: Any) -> bool:
+    def open_baseline(self, baseline: str) -> None:
+        """Make a state of a baseline; the cut that it may take is a state, too."""
+        title = self.tr("Open baseline {0} as a state").format(baseline)
+        text = self.tr("open baseline {0}").format(baseline)
+        self._make(title, text, "open_baseline", baseline, arrived=self._document.take_arrivals)
+
+    def _make(self, title: str, text: str, method: str, *arguments: Any, **further: Any) -> bool:
         """Run a job that makes a state, which becomes the present one by a step called `text`."""
         document = self._document
 
@@ -95,7 +101,7 @@ class StateJobs(DocumentJobs):
                 document.say(sentence(state.stopped))
             self.measure_missing()
 
-        return self._runner.run(title, take, method, *arguments, changes=True, text=text)
+        return self._runner.run(title, take, method, *arguments, changes=True, text=text, **further)
 
     def export(self, format: str, path: str) -> None:
         """Write the current state as a file."""

@@ -298,7 +298,8 @@ def _export(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     words = "formats to write; without it those that are possible are listed, and why others are not"
     add("--to", nargs="+", default=[], choices=list(EXPORTERS), help=words)
-    add("--state", metavar="s2", help="what to write (default: the state that the project was saved at)")
+    words = "what to write; a state is made of a baseline (b0) first (default: the state that the project was saved at)"
+    add("--state", metavar="s2", help=words)
     add("--out", metavar="FOLDER", type=Path, help="where to write, under the project's name (default: here)")
     about_writing(command)
     about_trust(command)

@@ -8,6 +8,7 @@ from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, require, samples_refusal
 from ..session.session import Session
+from ..workflows.baselines import open_baseline
 from ..workflows.export import export_refusals, export_state
 from .flag_hints import with_hint
 from .model_args import project_folder, project_spec, use_device, use_threads
@@ -23,7 +24,9 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     with closing(Session(folder)) as session:
         use_device(session, arguments)
         reporter.finish(session.open(project_spec(arguments), evaluate=False))
-        state = session.history.state(arguments.state) if arguments.state else session.present
+        name = arguments.state or session.present.id
+        made = reporter.finish(open_baseline(session, name)) if name in session.history.baselines else None
+        state = made or session.history.state(name)
         if not formats:
             # All formats, with what stands against them.
             refused = export_refusals(session, state.id)

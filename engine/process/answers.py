@@ -52,6 +52,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "lowest": SearchResult,
         "measure": tuple[Timing, ...],
         "open": OpenedModel,
+        "open_baseline": State,
         "open_recipe": OpenedModel,
         "prune": tuple[State, ...],
         "read_layers": ModelLayers,

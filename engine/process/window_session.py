@@ -16,7 +16,7 @@ from ..session.session import Session
 from ..sharing.job_results import save_job, take_job
 from ..sharing.session_files import save_bundle, save_project, save_recipe, save_report, save_script
 from ..storage.folder_lock import PROGRAM, Holder, this_process
-from ..workflows.baselines import compare_with_baselines
+from ..workflows.baselines import compare_with_baselines, open_baseline
 from ..workflows.budget_search import search_budget
 from ..workflows.check_shape import check_shape
 from ..workflows.export import export_refusals, export_state
@@ -49,6 +49,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "lowest": search_budget,
         "measure": measure_states,
         "open": Session.open,
+        "open_baseline": open_baseline,
         "open_recipe": open_recipe,
         "prune": prune_state,
         "read_layers": read_layers,

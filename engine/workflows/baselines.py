@@ -192,6 +192,41 @@ def make_baseline(
     return kept
 
 
+def open_baseline(session: Session, baseline: str, token: CancelToken = NEVER) -> Job[State]:
+    """Make a state of a baseline, with what was measured of it: what can be done with any state can be with this one.
+
+    What it lacks is cut and verified as any plan, unless a state has it already; its weights are attached to that.
+
+    Args:
+        session: Has the baseline, and gets the state.
+        baseline: Its id.
+        token: Cancels.
+
+    Raises:
+        SecateurError: There is no such baseline, or it is a model of its own.
+    """
+    one = session.history.baselines.get(baseline)
+    if one is None:
+        template = "This session has no baseline {baseline}."
+        raise SecateurError("baselines.unknown", template, baseline=baseline)
+    if one.source is not None:
+        template = "{title} is a model of its own, and so no state of this one. Open {source} to work on it."
+        raise SecateurError("baselines.other_model", template, title=one.title, source=one.source.source)
+    made = [state for state in session.states() if state.kind is StateKind.ATTACHED and not state.former]
+    known = next((state for state in made if state.weights == one.weights and state.removed == one.removed), None)
+    if known is not None:
+        return known
+    # Weights from elsewhere need a state of their shapes; that of a cut alone keeps the way to them short.
+    shaped = [state for state in session.states() if state.kind in (StateKind.ORIGINAL, StateKind.CUT)]
+    cut = next((state for state in shaped if (state.removed, state.edits) == (one.removed, one.edits)), None)
+    if cut is None:
+        gone, _ = from_identities(session.analysis, one.removed)
+        cut = yield from session.cut("s0", gone, token=token)
+        yield Progress("Cut", made=cut)
+    state = yield from session.attach(cut.id, str(session.store.path(one.weights)), token=token)
+    return session.history.put(replace(state, metrics=(one.metric,), timings=one.timings))
+
+
 def standing_of(session: Session, state: str) -> ComparedState:
     """A state as baselines are made for it."""
     opened, one = session.prepared.opened, session.history.state(state)

@@ -40,7 +40,13 @@ class BaselineCard(Card):
 
     Attributes:
         baseline: Id of the one that is shown, "" for none.
+        open: Makes a state of it.
+
+    Signals:
+        opened: str, the id of the baseline that is to become a state.
     """
+
+    opened = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start hidden."""
@@ -49,15 +55,18 @@ class BaselineCard(Card):
         self.title = label(role="strong")
         self.facts = label(wrap=True)
         self.notes = label(role="caption", wrap=True)
+        self.open = button(self.tr("Open as state"), "link", self.tr("Make a state of the baseline, to export it say"))
         self.shut = button(self.tr("Close"), "link", self.tr("Close the baseline"))
         row = QHBoxLayout()
         row.addWidget(self.title)
         row.addStretch(1)
+        row.addWidget(self.open)
         row.addWidget(self.shut)
         self.body.setSpacing(3)
         self.body.addLayout(row)
         self.body.addWidget(self.facts)
         self.body.addWidget(self.notes)
+        self.open.clicked.connect(lambda: self.opened.emit(self.baseline))
         self.shut.clicked.connect(lambda: self.show_baseline(None, None))
         self.hide()
 
@@ -69,6 +78,8 @@ class BaselineCard(Card):
             return
         self.title.setText(self.tr("Baseline of {1}: {0}").format(name_of(one), one.against))
         self.facts.setText(", ".join(facts_of(one, document.original, document.target)))
+        # A stock model is another model.
+        self.open.setVisible(one.source is None)
         self.notes.setText(sentences([question_of(one.asked.kind), *one.notes]))
         self.setAccessibleName(f"{self.title.text()}: {self.facts.text()}")
 
@@ -208,6 +219,7 @@ class TradeOffPanel(QWidget):
         self.plot.asked_about.connect(self.show_baseline)
         self.legend.asked_about.connect(self.show_baseline)
         self.legend.wanted.connect(self._make_baseline)
+        self.card.opened.connect(self.workbench.states.open_baseline)
         self._empty.stepped.connect(self.workbench.states.evaluate)
         self.document.dispatcher.watch(SHOWN | {Aspect.JOBS}, self._show_changes)
         self.refresh()

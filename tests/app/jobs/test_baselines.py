@@ -179,6 +179,26 @@ def test_a_click_on_its_point_says_what_it_is(qtbot, player, panel):
     assert not panel.card.isVisible()
 
 
+def test_one_is_opened_as_a_state_but_for_another_model(qtbot, player, panel):
+    document = player.document
+    random = baseline(player, BaselineKind.RANDOM, 0.88)
+    document.add_baselines((random, replace(random, id="b1", source=ModelSpec("torchvision:resnet18"))))
+    panel.show_baseline("b1")
+    assert panel.card.open.isHidden()
+    panel.show_baseline("b0")
+    qtbot.mouseClick(panel.card.open, LEFT)
+    assert player.link.asked("open_baseline") == ("b0",) and document.busy
+    cut = replace(document.contents.states["s1"], id="s3")
+    player.make("open_baseline", cut)
+    assert "s3" in document.contents.states and document.contents.present == "s2"
+    opened = replace(cut, id="s4", parent="s3", kind=StateKind.ATTACHED, metrics=(random.metric,))
+    player.answer("open_baseline", opened)
+    assert document.contents.present == "s4" and document.metric(document.state) == random.metric
+    assert "evaluate" not in [job.method for job in player.workbench.runner.queue.jobs()]
+    document.plan.undo()
+    assert document.contents.present == "s2"
+
+
 def test_the_ledger_says_when_it_was_not_worth_pruning(qtbot, player):
     ledger = LedgerPanel(player.workbench)
     qtbot.addWidget(ledger)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
+from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
@@ -22,7 +23,8 @@ from secateur.engine.session.session import Session
 from secateur.engine.sharing.session_files import save_project, session_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.workflows.baselines import compare_with_baselines, rounds_of, standing_of
+from secateur.engine.tasks.protocol import Split
+from secateur.engine.workflows.baselines import compare_with_baselines, open_baseline, rounds_of, standing_of
 from secateur.engine.workflows.measure import measure_states
 from secateur.engine.workflows.prune import PruneRequest, prune_state
 from tests.engine.session.small import write_project
@@ -66,6 +68,43 @@ def test_every_kind_stands_beside_the_state_with_n_costs_and_time(pruned: Sessio
     assert macs[BaselineKind.STOCK] == 64 * 3 and macs[BaselineKind.MAGNITUDE] == original
     assert macs[BaselineKind.SCRATCH] == done.state.macs >= macs[BaselineKind.RANDOM] - 0.1 * original
     assert [one.id for one in pruned.states()] == ["s0", "s1", "s2"]  # they are no states
+
+
+def test_one_is_opened_as_a_state_with_its_weights_and_leaves_as_any(pruned: Session, tmp_path: Path) -> None:
+    done = finish(compare_with_baselines(pruned, "s2", specs(tmp_path)))
+    for one in done.baselines:
+        if one.asked.kind is BaselineKind.STOCK:
+            with pytest.raises(SecateurError, match="model of its own"):
+                finish(open_baseline(pruned, one.id))
+            continue
+        state = finish(open_baseline(pruned, one.id))
+        assert (state.removed, state.edits, state.macs) == (one.removed, one.edits, one.macs)
+        assert state.weights == one.weights and state.metrics == (one.metric,)
+        assert finish(open_baseline(pruned, one.id)) == state
+        assert finish(pruned.evaluate(state.id, Split.TEST)).value == pytest.approx(one.metric.value)
+        # That of a shape which a cut has needs no cut of its own.
+        scratch = one.asked.kind is BaselineKind.SCRATCH
+        assert pruned.history.state(state.parent).id == {BaselineKind.RANDOM: "s3"}.get(
+            one.asked.kind, "s1" if scratch else "s0"
+        )
+    opened = next(one for one in pruned.states() if one.parent == "s3")
+    write_recipe(tmp_path / RECIPE, session_recipe(pruned, opened.id))
+    again = finish(run_recipe(tmp_path / RECIPE, Session(tmp_path / "again")))
+    assert again.states[-1].weights == opened.weights
+    with pytest.raises(SecateurError, match="no baseline b9"):
+        finish(open_baseline(pruned, "b9"))
+
+
+def test_the_command_line_writes_one_as_a_state(pruned: Session, tmp_path: Path) -> None:
+    done = finish(compare_with_baselines(pruned, "s2", [BaselineSpec(BaselineKind.RANDOM)]))
+    finish(save_project(pruned, str(tmp_path / "project"), "s2"))
+    pruned.close()
+    assert main(["export", str(tmp_path / "project"), "--state", "b0", "--to", "onnx", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "project-s4.onnx").is_file()
+    with closing(Session(tmp_path / "project")) as session:
+        finish(session.open(ModelSpec(str(tmp_path / "project")), evaluate=False))
+        assert session.history.state("s4").metrics[0].value == done.baselines[0].metric.value
+        assert session.history.state("s4").exports
 
 
 def test_what_was_made_is_not_made_again_and_a_failure_keeps_nobody(pruned: Session, tmp_path: Path) -> None:
