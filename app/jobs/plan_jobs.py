@@ -81,6 +81,7 @@ class PlanJobs(DocumentJobs):
         self._compared: set[tuple[str, str]] = set()
         # The plan that waited for a job in which the engine was lost.
         self._plan_again: Callable[[], None] | None = None
+        self._document.scores_wanted.connect(self.score_first)
         self._document.scores_wanted.connect(self.score)
         runner.broken_off.connect(self._note_lost_plan)
 
@@ -103,6 +104,7 @@ class PlanJobs(DocumentJobs):
         if follow is not None and document.scores is not None:
             follow()
 
+    @Slot()
     def score_first(self) -> None:
         """Rate the current state by its weights alone, for views to show until the scores of the criterion are there.
 

@@ -171,6 +171,8 @@ def test_a_cut_becomes_the_present_state_and_undo_goes_back_to_the_marks(desk: D
     assert document.state is not None and document.state.id == "s1" and desk.sentences[-1] == "Scored on little."
     assert not document.marked.any() and document.removed.sum() == 2
     calls = len(desk.link.calls)
+    asked = [name for name, given in desk.link.calls.values() if given[:1] == ("s1",)]
+    assert asked.index("first_scores") < asked.index("score")
     document.plan.undo()
     assert facts(document)[:6] == planned
     document.plan.redo()

@@ -22,6 +22,7 @@ def player(player: Player) -> Player:
     player.document.set_criterion("taylor")
     player.settle()
     player.document.set_choices(Choices(slices=Slices.ALL), player.document.contents.ranking)
+    player.stop("first_scores")
     return player
 
 
