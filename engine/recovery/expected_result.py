@@ -137,9 +137,9 @@ def expectation(
         return None
 
     def distance(one: BenchmarkPoint) -> float:
-        """By the share kept and, between equal ones, by epochs."""
+        """By the share kept and, between equal ones, by epochs and size."""
         budget = abs(math.log2(max(one.epochs, 1) / max(settings.epochs, 1)))
-        return abs(one.kept - model.kept) + 0.02 * budget
+        return abs(one.kept - model.kept) + 0.02 * (budget + math.log2(_factor(one.parameters, model.parameters)))
 
     nearest = min(alike, key=distance)
     values = (nearest.original, nearest.cut, nearest.recovered)

@@ -36,6 +36,20 @@ def test_of_equal_cuts_the_one_with_the_nearest_budget_speaks() -> None:
     assert said is not None and str(said.arguments["how"]) == "10 epochs"
 
 
+def test_of_equal_cuts_the_model_of_the_nearest_size_speaks() -> None:
+    some = [replace(point(0.5), parameters=count, subject=f"net of {count}") for count in (500_000, 290_000, 100_000)]
+    said = expectation(MODEL, THREE, some)
+    assert said is not None and said.arguments["subject"] == "net of 290000"
+
+
+def test_half_of_a_resnet_of_cifar_is_expected_to_do_what_the_defaults_did() -> None:
+    for epochs in (3, 5):
+        net = CutModel(Family.CONVOLUTIONAL, 0.5, 269_722, "top-1", 10)
+        said = expectation(net, RecoverySettings(epochs=epochs))
+        assert said is not None and "ResNet-20, CIFAR-10" in str(said)
+        assert "from 81.0 % to 26.1 % with the cut and was 83.1 % after 5 epochs on 5,000 images" in str(said)
+
+
 def test_a_model_that_will_answer_at_random_is_called_normal() -> None:
     said = expectation(MODEL, THREE, [point(0.5, cut=0.11)])
     assert said is not None and said.code == "recovery.expect_low" and "are normal" in str(said)
