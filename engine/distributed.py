@@ -411,6 +411,8 @@ def joined() -> Generator[Group]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         store, rank, size = next(distributed.rendezvous("env://", place.rank, place.size))
+        # Where `torchrun` starts all again after a loss, its store still has the addresses and orders of before.
+        store = distributed.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         distributed.init_process_group(
             backend, store=distributed.PrefixStore("group", store), rank=rank, world_size=size, timeout=PATIENCE
         )

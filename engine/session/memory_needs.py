@@ -58,8 +58,10 @@ def training_memory(
     teacher, student = costs(analysis).parameters if taught else 0, costs(analysis, removed).parameters
     parts = processes if settings.shard else 1
     gathered = gathered_parameters(analysis, removed) if parts > 1 else 0
-    held = training_bytes(teacher, student, 0, 0, processes=parts, gathered=gathered)
-    own = batch if settings.accumulate >= processes else -(-batch // processes)  # see `tasks/portion.py`
+    deals = settings.accumulate >= processes  # whole batches, see `Portion`
+    collects = settings.accumulate > (processes if deals else 1)
+    held = training_bytes(teacher, student, processes=parts, gathered=gathered, collects=collects)
+    own = batch if deals else -(-batch // processes)
     return TrainingMemory(held, sample, own)
 
 

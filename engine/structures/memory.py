@@ -61,21 +61,19 @@ def sample_memory(analysis: Analysis, removed: Mask | None = None) -> Memory:
     return Memory(whole.saved // samples, whole.peak // samples)
 
 
-def training_bytes(
-    teacher: int, student: int, sample: int, batch: int, *, processes: int = 1, gathered: int = 0
-) -> int:
-    """Bytes that a step of a training takes in a process.
+def training_bytes(teacher: int, student: int, *, processes: int = 1, gathered: int = 0, collects: bool = False) -> int:
+    """Bytes that a training takes in a process, activations aside.
 
     Args:
         teacher: Parameters of the model that teaches.
         student: Parameters of the one that is trained.
-        sample: Bytes of the activations of both for one sample.
-        batch: Samples of the process in a step.
         processes: Among which both models are divided.
         gathered: Parameters that are whole, besides its part, in a divided training (`gathered_parameters`).
+        collects: A process runs several batches of an update there, over which whole gradients are added up.
     """
     held = -(-(teacher + OPTIMISER * student) // processes)
-    return SINGLE * (held + (GATHERED * gathered if processes > 1 else 0)) + batch * sample
+    whole = GATHERED * gathered + collects * student if processes > 1 else 0
+    return SINGLE * (held + whole)
 
 
 def gathered_parameters(analysis: Analysis, removed: Mask) -> int:

@@ -1,4 +1,4 @@
-"""A command of which the process of rank 1 is killed at an update.
+"""A command of which the process of rank 1 is killed at an update, the first time.
 
 `python -m tests.engine.cli.lost_process N WORDS...`, with the variables that `torchrun` sets. Checkpoints are written
 after every update.
@@ -19,7 +19,8 @@ if __name__ == "__main__":
 
     def killed(self: Training, batches: Any) -> float:
         """The step, or the end."""
-        if self.step == last and os.environ["RANK"] == "1":
+        restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        if self.step == last and os.environ["RANK"] == "1" and restarts == "0":
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, batches)
 

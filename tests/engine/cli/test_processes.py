@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,20 @@ def started(command: list[str]) -> list[tuple[int, str, str]]:
     return [(one.returncode, *words) for one, words in zip(both, told, strict=True)]
 
 
+def words_of(folder: Path) -> list[str]:
+    """A command that trains for twelve steps."""
+    write_files(folder)
+    words = ["prune", str(folder / "llama"), "--task", str(folder / "texts"), "--tokenizer", "bytes"]
+    words += ["--length", "16", "--batch", "4", "--threads", "1", "--keep-macs", "0.7", "--steps", "12"]
+    return [*words, "--repair", "none", "--teacher", "original"]
+
+
 @pytest.mark.parametrize("divided", [False, True])
 def test_a_run_that_loses_a_process_ends_and_goes_on_to_the_same_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], divided: bool
 ) -> None:
     """In one process, or divided among two again; what is written then loads."""
-    write_files(tmp_path)
-    words = ["prune", str(tmp_path / "llama"), "--task", str(tmp_path / "texts"), "--tokenizer", "bytes"]
-    words += ["--length", "16", "--batch", "4", "--threads", "1", "--keep-macs", "0.7", "--steps", "12"]
-    words += ["--repair", "none", "--teacher", "original"] + ["--shard"] * divided
+    words = words_of(tmp_path) + ["--shard"] * divided
     whole, broken, out = tmp_path / "whole", tmp_path / "broken", tmp_path / "out"
     assert main([*words, "--save", str(whole)]) == 0
     lost = started(python("-m", "tests.engine.cli.lost_process", "7", *words, "--save", str(broken)))
@@ -68,3 +74,18 @@ def test_a_run_that_loses_a_process_ends_and_goes_on_to_the_same_weights(
         assert float((recovered(broken)[name] - value).norm() / value.norm()) < 1e-3
     exported = load_file(out / "model.safetensors")
     assert exported and all(torch.equal(recovered(broken)[name], value) for name, value in exported.items())
+
+
+def test_torchrun_starts_a_run_again_that_lost_a_process(tmp_path: Path) -> None:
+    words = words_of(tmp_path)
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    assert main([*words, "--save", str(whole)]) == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, "--max-restarts", "1", "-m", "tests.engine.cli.lost_process", "7", *words]
+    ended = subprocess.run(
+        [*command, "--save", str(again)], cwd=HERE, capture_output=True, text=True, timeout=COURSE, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Resuming at step 7" in ended.stderr
+    for name, value in recovered(whole).items():
+        assert float((recovered(again)[name] - value).norm() / value.norm()) < 1e-3
