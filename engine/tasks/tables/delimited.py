@@ -26,6 +26,8 @@ BLOCK = 8192
 """Bytes that are read at a time where no line feed ends a line."""
 PIECE = 4096
 """Records that are read at a time where all are."""
+WIDEST = 2**17
+"""Columns at most: a table of all genes has 60,000. Work and memory grow with each of them, not with the file alone."""
 BYTES, HELD = 8, 2**28
 """Of a number in memory, and of all numbers of a file together at most."""
 MISSING = ("", "na", "n/a", "null", "none", "-", "?")
@@ -83,7 +85,7 @@ class Records:
         if self._last[0] != key:
             found: list[list[str]] = []
             with _open_csv(self._path) as file:
-                self._require_unchanged(file)
+                self._compare_state(_size_and_time(file))
                 for place in self._places[rows].tolist():
                     file.seek(place)
                     lines = (line.decode("utf-8") for line in _lines_of(file, self._ending))
@@ -98,11 +100,14 @@ class Records:
 
     def require_unchanged(self) -> None:
         """Raise DataError where the file was written anew since it was opened."""
-        with _open_csv(self._path) as file:
-            self._require_unchanged(file)
+        try:  # asked for each column of a batch: opening the file takes ten times as long
+            found = self._path.stat()
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        self._compare_state((found.st_size, found.st_mtime_ns))
 
-    def _require_unchanged(self, file: IO[bytes]) -> None:
-        if _size_and_time(file) != self._state:
+    def _compare_state(self, found: tuple[int, int]) -> None:
+        if found != self._state:
             template = "{path} has changed since it was opened. Open the data again."
             raise DataError("csv.changed", template, path=str(self._path))
 
@@ -127,6 +132,9 @@ class Records:
             if not cells:
                 continue
             width = width or len(cells)
+            if width > WIDEST:
+                template = "{path} has {count:,} columns. At most {most:,} can be opened."
+                raise DataError("csv.wide", template, path=str(self._path), count=width, most=WIDEST)
             if len(cells) != width:
                 template = "Record {number} of {path} has {count} cells, but the first has {first}. Correct the file."
                 named: dict[str, Any] = {"number": number, "path": str(self._path)}
@@ -155,8 +163,12 @@ def _open_csv(path: Path) -> Generator[IO[bytes]]:
         template = "{path} cannot be read as CSV ({error}). Correct the file."
         raise DataError("csv.malformed", template, details=str(error), **named) from error
     except (OSError, UnicodeDecodeError, StopIteration) as error:
-        template = "{path} is not a readable CSV file in UTF-8. Save it as UTF-8, or choose another file."
-        raise DataError("csv.damaged", template, details=str(error), path=str(path)) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    template = "{path} is not a readable CSV file in UTF-8. Save it as UTF-8, or choose another file."
+    return DataError("csv.damaged", template, details=str(error), path=str(path))
 
 
 class _CountedLines:

@@ -294,7 +294,8 @@ def _number_classes(
 
 def _column(tables: Sequence[Table], name: str) -> Column:
     """A column of all files of a split."""
-    return Chained([one.column(name) for one in tables])
+    columns = [one.column(name) for one in tables]
+    return columns[0] if len(columns) == 1 else Chained(columns)
 
 
 def _by_domain(

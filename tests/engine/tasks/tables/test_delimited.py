@@ -104,6 +104,11 @@ def test_tables_that_cannot_be_used_are_refused_in_words(
         opened(write_csv(tmp_path / "a.csv", *lines), **options)
 
 
+def test_more_columns_than_can_be_used_are_refused_before_any_is_made(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"has 200,001 columns. At most 131,072 can be opened"):
+        opened(write_csv(tmp_path / "a.csv", "," * 200_000, "," * 200_000))
+
+
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("é,1\n".encode("latin-1") * 9)
     with pytest.raises(TaskError, match="not a readable CSV file in UTF-8"):

@@ -163,7 +163,7 @@ def test_each_row_group_is_read_once_in_an_epoch(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("secateur.engine.tasks.tables.parquet.HELD", held)
     task: Any = open_task(spec("parquet", str(path), batch=16))
     assert {split: rows_of(task, split) for split in Split} == expected
-    ((column,),) = [one.columns for one in task._data._features[Split.TRAIN]]
+    (column,) = task._data._features[Split.TRAIN]
     read: list[int] = []
     real = column._read
     monkeypatch.setattr(column, "_read", lambda number: (read.append(number), real(number))[1])
