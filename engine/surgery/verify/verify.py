@@ -26,7 +26,7 @@ from ...messages import Phrase, listed, module_named, title
 from ...structures.analysis import Analysis, Kind, Mask
 from ...structures.transition import Transition
 from ...tracing.attribute_reads import environment_noted
-from ...tracing.recorder import attempt
+from ...tracing.recorder import Attempt, attempt
 from ...tracing.shadow_model import shadow_copy, weightless_copy
 from ...tracing.tree import tensors_of
 from ..cut.edits import (
@@ -237,6 +237,8 @@ class CutVerification:
     unvaried: list[Phrase] = field(default_factory=list[Phrase])
     _operators: dict[Any, OperatorSequence | None] = field(default_factory=dict[Any, "OperatorSequence | None"])
     """Operators of runs for the shapes, by model, variation and what of them counts."""
+    _example_runs: dict[int, Attempt] = field(default_factory=dict[int, Attempt])
+    """Runs for the shapes on the inputs that all variations are compared with."""
     _copies: bool = False
     """The original's code does not run on weights that are read in another type than they are stored in."""
     _marks: Marks = Marks.NAN
@@ -604,9 +606,12 @@ class CutVerification:
         """
         key = id(blank), str(run_on.name), variation.resized, variation.dtype
         if key not in self._operators:
-            dtype = run_on.dtype
-            model = blank if dtype is None else shadow_copy(blank, lambda t, dtype=dtype: as_type(t, dtype))
-            run = attempt(model, run_on.inputs, weightless=True, watched=False, gradient=run_on.gradient)
+            dtype, run = run_on.dtype, None if run_on.name else self._example_runs.get(id(blank))
+            if run is None:
+                model = blank if dtype is None else shadow_copy(blank, lambda t, dtype=dtype: as_type(t, dtype))
+                run = attempt(model, run_on.inputs, weightless=True, watched=False, gradient=run_on.gradient)
+            if not run_on.name:
+                self._example_runs[id(blank)] = run
             self._operators[key] = operator_sequence(run, variation.resized, variation.dtype is not None)
         return self._operators[key]
 
