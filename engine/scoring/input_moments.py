@@ -301,7 +301,7 @@ def samples_at_once(rated: RatedModel, token: CancelToken) -> int:
     import torch
 
     from ..tracing.isolated_forward import quiet_forward
-    from ..tracing.tree import copied_inputs
+    from ..tracing.tree import copied_inputs, preserved_outputs
     from .cancellable_autograd import interruptible
 
     assert rated.task is not None
@@ -314,8 +314,13 @@ def samples_at_once(rated: RatedModel, token: CancelToken) -> int:
     most = max(CACHED * torch.get_num_threads() // each, 1)
     if rows_in(inputs) <= most:
         return 0
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        """What counts of the outputs: a language model's cache is an object that equals no other."""
+        return tuple(preserved_outputs(rated.model(*args, **kwargs), rated.analysis.outputs))
+
     with quiet_forward(rated.model), interruptible(token):
-        return most if independent(rated.model, copied_inputs(inputs)) else 0
+        return most if independent(run, copied_inputs(inputs)) else 0
 
 
 def gather_moments(
@@ -387,13 +392,13 @@ def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMomen
 
     weight = rated.parameters[product.name].detach()
     wide = wide_device(weight.device)
-    along = torch.arange(weight.shape[dim]).view([-1 if d == dim else 1 for d in range(weight.ndim)])
+    along = torch.arange(weight.shape[dim], dtype=torch.int32).view([-1 if d == dim else 1 for d in range(weight.ndim)])
     places = along.expand(weight.shape).contiguous()
     made: list[InputMoments] = []
     tied = any(product.name in (one.tensor, one.names[0]) for one in rated.slices.tied)
     for unit in product.units:
         matrix = unit.view(places).flatten(1)
-        index, size = matrix[0], matrix.shape[1]
+        index, size = matrix[0].long(), matrix.shape[1]  # numbers of its own: a view would keep those of all rows
         if size > LARGEST or not bool((matrix == index).all()) or (size > 1 and bool((index == index[0]).all())):
             index, size = index[:0], 0
         view = weight[:0] if product.derived else unit.view(weight)

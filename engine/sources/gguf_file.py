@@ -6,6 +6,7 @@ embedding takes neighbours; transformers takes halves.
 
 import math
 import struct
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,15 +54,20 @@ class GgufFile:
         check(token)
         kind: Any = import_module("transformers").LlamaForCausalLM
         config: Any = import_module("transformers").LlamaConfig(**found.settings())
-        weights = found.weights(int(config.num_attention_heads), int(config.num_key_value_heads))
-        check(token)
+        heads = int(config.num_attention_heads), int(config.num_key_value_heads)
 
         def make() -> Any:
             model = kind(config)
-            left = model.load_state_dict(weights, strict=False)
-            missing = [name for name in left.missing_keys if name != "lm_head.weight"]
-            if missing or left.unexpected_keys:
-                raise _damaged(path, f"tensors that do not fit: {[*missing, *left.unexpected_keys][:5]}")
+            # One tensor after the other: all of them beside the model would take its memory twice.
+            own, left = model.state_dict(), set(model.state_dict())
+            for name, value in found.weights(*heads):
+                check(token)
+                if name not in own or own[name].shape != value.shape:
+                    raise _damaged(path, f"the tensor {name[:80]} does not fit")
+                own[name].copy_(value)
+                left.discard(name)
+            if left - {"lm_head.weight"}:
+                raise _damaged(path, f"it lacks tensors: {sorted(left)[:5]}")
             return model
 
         ids = torch.randint(0, config.vocab_size, (2, TOKENS), generator=torch.Generator().manual_seed(0))
@@ -159,12 +165,11 @@ class _File:
     def _shape(self, name: str) -> tuple[int, ...]:
         return tuple(int(one) for one in reversed(self.tensors[name].shape))
 
-    def weights(self, heads: int, groups: int) -> dict[str, Any]:
-        """The state dict of the model, in float32."""
+    def weights(self, heads: int, groups: int) -> Iterator[tuple[str, Any]]:
+        """Names and tensors of the model's state dict, in float32."""
         import torch
 
         check_unpacked(self.path, 4 * sum(math.prod(self._shape(name)) for name in self.tensors))
-        found: dict[str, Any] = {}
         for name, tensor in self.tensors.items():
             *above, leaf, kind = name.split(".")
             if leaf not in NAMES:
@@ -177,8 +182,7 @@ class _File:
             except (ValueError, NotImplementedError) as error:
                 raise _damaged(self.path, str(error)) from error
             block = f"model.layers.{above[1]}." if above else ""
-            found[f"{block}{NAMES[leaf]}.{kind}"] = torch.from_numpy(np.array(value))
-        return found
+            yield f"{block}{NAMES[leaf]}.{kind}", torch.from_numpy(np.array(value))
 
 
 def _check_header(file: IO[bytes], size: int) -> None:

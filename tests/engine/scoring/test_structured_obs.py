@@ -304,6 +304,32 @@ def test_every_call_of_a_weight_is_looked_at(monkeypatch: pytest.MonkeyPatch) ->
     assert 3 * 48 in rows  # a quarter of the samples is kept for measurements alone
 
 
+def test_moments_of_a_model_that_gives_a_cache_are_gathered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As language models do; and what is kept of a product is its moments, not as much as its weight once more."""
+
+    class Cached(_Net):
+        def forward(self, x: torch.Tensor) -> Any:
+            rows.append(len(x))
+            return {"logits": super().forward(x), "cache": object()}
+
+    torch.manual_seed(0)
+    rows = list[int]()
+    net, inputs = Cached().eval(), torch.randn(64, 6)
+    analysis = analyse(net, (inputs[:2],))
+    kept, moments = list[int](), input_moments.InputMoments.moments
+
+    def noted(product: Any) -> Any:
+        kept.append(product.index.untyped_storage().nbytes() // product.index.nbytes)
+        return moments(product)
+
+    monkeypatch.setattr(input_moments.InputMoments, "moments", noted)
+    monkeypatch.setattr(input_moments, "CACHED", 1)
+    rows.clear()
+    found = finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=16)))
+    assert rows.count(1) >= 48 and set(kept) == {1}
+    assert np.isfinite(found[analysis.sets[0].structures]).all()
+
+
 @pytest.mark.parametrize("kind", ["conv", "transposed", "grouped", "Conv1D", "weight norm"])
 def test_every_product_that_reads_a_structure_counts(kind: str) -> None:
     torch.manual_seed(0)

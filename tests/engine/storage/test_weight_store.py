@@ -12,6 +12,7 @@ from torch import nn
 
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.storage import weight_store
 from secateur.engine.storage.paths import DIGEST
 from secateur.engine.storage.weight_store import MemoryStore, WeightStore
 
@@ -43,6 +44,26 @@ def test_the_name_is_the_sha256_of_the_file_and_equal_weights_are_stored_once(tm
     assert store.put({name: value.clone() for name, value in weights.items()}) == digest
     assert [path.name for path in tmp_path.iterdir()] == [f"{digest}.safetensors"]
     assert store.put({**weights, "a": weights["a"] + 1}) != digest
+
+
+def test_weights_are_written_from_where_they_are_unless_they_share_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of all of them would take as much memory as the model."""
+    whole, written = torch.arange(12.0), dict[str, torch.Tensor]()
+    given = {"own": torch.ones(3, 4), "turned": torch.ones(3, 4).T, "part": whole[:6], "seen": whole.view(3, 4)}
+    given["again"] = whole.view(4, 3)
+    real = weight_store.write_tensors
+
+    def noted(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+        written.update(tensors)
+        real(path, tensors, metadata)
+
+    monkeypatch.setattr(weight_store, "write_tensors", noted)
+    store = WeightStore(tmp_path)
+    back = store.get(store.put(given))
+    assert all(torch.equal(back[name], one) for name, one in given.items())
+    assert [name for name, one in given.items() if written[name].data_ptr() == one.data_ptr()] == ["own", "seen"]
 
 
 def test_the_oldest_unneeded_weights_go_first_and_needed_ones_never(tmp_path: Path) -> None:
