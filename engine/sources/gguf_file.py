@@ -57,6 +57,7 @@ class GgufFile:
         heads = int(config.num_attention_heads), int(config.num_key_value_heads)
 
         def make() -> Any:
+            """A model with the weights of the file; raises OpenError where they do not fit."""
             model = kind(config)
             # One tensor after the other: all of them beside the model would take its memory twice.
             own, left = model.state_dict(), set(model.state_dict())

@@ -167,6 +167,7 @@ def _open_csv(path: Path) -> Generator[IO[bytes]]:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
+    """What to say of a file that cannot be read as text."""
     template = "{path} is not a readable CSV file in UTF-8. Save it as UTF-8, or choose another file."
     return DataError("csv.damaged", template, details=str(error), path=str(path))
 
