@@ -332,7 +332,7 @@ class CostEstimator:
         task = self._document.task
         taught = asked.teaches or task is None or not task.loss
         sample = self._activations(state).saved + (self._activations(original).peak if taught else 0)
-        need = training_bytes(original.parameters if taught else 0, state.parameters, sample, self._batch())
+        need = training_bytes(original.parameters if taught else 0, state.parameters) + self._batch() * sample
         if settings.minutes:
             return Estimate(UNKNOWN, 60 * settings.minutes, need)
         return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)
