@@ -314,10 +314,11 @@ class Group:
             torch.save(value, content)
         (size,) = self._meet(VALUE, [float(content.tell())])
         self._values += 1
-        data = torch.frombuffer(bytearray(content.getvalue() or int(size)), dtype=torch.uint8)
-        parts: tuple[Tensor, ...] = torch.split(data, BUCKET)
+        # What is sent, or room for it.
+        data = content.getbuffer() if self.is_writer else bytearray(int(size))
+        parts: tuple[Tensor, ...] = torch.split(torch.frombuffer(data, dtype=torch.uint8), BUCKET)
         self._send(parts, adds_up=False)
-        return value if self.is_writer else torch.load(BytesIO(data.numpy().data), weights_only=True)
+        return value if self.is_writer else torch.load(BytesIO(data), weights_only=True)
 
     def _await(self, key: str) -> None:
         """Wait for something in the store, as long as that takes."""

@@ -25,8 +25,17 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments)
         reporter.finish(session.open(project_spec(arguments), evaluate=False))
         name = arguments.state or session.present.id
-        made = reporter.finish(open_baseline(session, name)) if name in session.history.baselines else None
-        state = made or session.history.state(name)
+        state = None if name in session.history.baselines else session.history.state(name)
+        # Named by project, state and format, so that files of several states can stand in one folder.
+        parent, stem = (arguments.out or Path()).expanduser().absolute(), f"{folder.name}-{name}"
+        places = {format: parent / f"{stem}{EXPORTERS[format].suffix or f'-{format}'}" for format in formats}
+        for format, place in places.items():
+            require(samples_refusal(format, session.has_task))
+            for one in EXPORTERS[format].places(place):
+                require_free(one, arguments.overwrite)
+            check_destination(place, 0, not EXPORTERS[format].suffix)
+        # A state is made of a baseline once it is known that it can be written.
+        state = state or reporter.finish(open_baseline(session, name))
         if not formats:
             # All formats, with what stands against them.
             refused = export_refusals(session, state.id)
@@ -40,14 +49,6 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
                 for name, one in EXPORTERS.items()
             ]
             return Outcome(content | {"formats": [*EXPORTERS]}, columns(rows, left=3))
-        # Named by project, state and format, so that files of several states can stand in one folder.
-        parent, stem = (arguments.out or Path()).expanduser().absolute(), f"{folder.name}-{state.id}"
-        places = {format: parent / f"{stem}{EXPORTERS[format].suffix or f'-{format}'}" for format in formats}
-        for format, place in places.items():
-            require(samples_refusal(format, session.has_task))
-            for one in EXPORTERS[format].places(place):
-                require_free(one, arguments.overwrite)
-            check_destination(place, 0, not EXPORTERS[format].suffix)
         done: list[Exported] = []
         for format, place in places.items():
             done.append(reporter.finish(export_state(session, state.id, format, str(place))))

@@ -33,9 +33,9 @@ def pack(folder: Path, model: nn.Module, edits: Edits, spec: ModelSpec | None, i
         spec: Where the original came from; None where it was handed over as an object.
         inputs: Example inputs, from whose shapes and types whoever opens the files makes others.
     """
+    # Tied tensors are written under each of their names.
     held = {name: one for name, one in model.state_dict().items() if isinstance(one, Tensor)}
-    # Tied tensors are written under each of their names: safetensors takes none that share memory.
-    write_tensors(folder / WEIGHTS, {name: one.detach().cpu().contiguous().clone() for name, one in held.items()})
+    write_tensors(folder / WEIGHTS, held)
     earlier: dict[str, Any] = {}
     if spec is not None and is_export(spec.source):  # its source is that of the uncut network
         exported = read_shapes(spec.source)

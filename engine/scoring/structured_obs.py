@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
+from ..messages import listed
 from ..planning.protocol import Ranking
 from ..structures.analysis import CoupledSet, Kind
 from ..structures.costs import costs
@@ -128,14 +129,13 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
 
 def _few_rows(rows: Mapping[str, int], structures: int) -> Message:
     """That structures are scored on few rows of data: of each weight that reads them, so many at least."""
-    names = [name.removesuffix(".weight") for name in rows]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     template = (
-        "{count} structures before {layers} are scored on {rows} rows of data, fewer than {few} for each input. What "
-        "looks redundant there counts only in part, and what a removal costs is measured on other samples."
+        "{count:,} structures before {layers} are scored on {rows:,} rows of data, fewer than {few} for each input. "
+        "What looks redundant there counts only in part, and what a removal costs is measured on other samples."
     )
-    fields = {"count": f"{structures:,}", "layers": ", ".join(names[:NAMED]) + more}
-    return Message("scoring.few_rows", template, fields | {"rows": f"{min(rows.values()):,}", "few": FEW})
+    layers = listed([name.removesuffix(".weight") for name in rows], NAMED)
+    fields = {"count": structures, "layers": layers, "rows": min(rows.values()), "few": FEW}
+    return Message("scoring.few_rows", template, fields)
 
 
 def cost(context: ScoringContext, choices: Choices) -> PassCost:

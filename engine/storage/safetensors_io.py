@@ -28,13 +28,23 @@ REFUSED = re.compile(r"\(os error (\d+)\)")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors by name.
+    """Write tensors by name, from where they are: a copy of all would take as much memory as the model.
+
+    Only those are copied that share memory, which the library refuses, or that are not in order.
 
     Raises:
         OSError: The disk is full, or the file may not be written.
     """
+    given, held = dict[str, Tensor](), set[int]()
+    for name, one in tensors.items():
+        own = one.detach().to("cpu")
+        memory = own.untyped_storage()
+        if not own.is_contiguous() or memory.nbytes() != own.nbytes or memory.data_ptr() in held:
+            own = own.clone(memory_format=torch.contiguous_format)
+        held.add(own.untyped_storage().data_ptr())
+        given[name] = own
     try:
-        save_file(dict(tensors), path, None if metadata is None else dict(metadata))
+        save_file(given, path, None if metadata is None else dict(metadata))
     except SafetensorError as error:
         if said := REFUSED.search(str(error)):
             raise OSError(int(said[1]), os.strerror(int(said[1])), str(path)) from error

@@ -47,20 +47,13 @@ class WeightStore:
         tensors: dict[str, torch.Tensor] = {}
         aliases: dict[str, str] = {}
         seen: dict[tuple[object, ...], str] = {}
-        held = set[int]()
         for name, value in ((n, v) for n, v in state_dict.items() if torch.is_tensor(v)):
             identity = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride())
             if value.numel() and identity in seen:
                 aliases[name] = seen[identity]
             else:
                 seen[identity] = name
-                # A copy of what is no memory of its own, or not in order; one of all would take as much as the model.
-                own = value.detach().to("cpu")
-                memory = own.untyped_storage()
-                if not own.is_contiguous() or memory.nbytes() != own.nbytes or memory.data_ptr() in held:
-                    own = own.clone(memory_format=torch.contiguous_format)
-                held.add(own.untyped_storage().data_ptr())
-                tensors[name] = own
+                tensors[name] = value
         self.folder.mkdir(parents=True, exist_ok=True)
         with staged_write(self.folder / "new") as temporary:
             # One entry only: safetensors writes several in random order, and equal weights would differ.

@@ -237,8 +237,8 @@ class CutVerification:
     unvaried: list[Phrase] = field(default_factory=list[Phrase])
     _operators: dict[Any, OperatorSequence | None] = field(default_factory=dict[Any, "OperatorSequence | None"])
     """Operators of runs for the shapes, by model, variation and what of them counts."""
-    _example_runs: dict[int, Attempt] = field(default_factory=dict[int, Attempt])
-    """Runs for the shapes on the inputs that all variations are compared with."""
+    _shape_runs: dict[tuple[int, str], Attempt] = field(default_factory=dict[tuple[int, str], Attempt])
+    """Runs for the shapes, by model and variation."""
     _copies: bool = False
     """The original's code does not run on weights that are read in another type than they are stored in."""
     _marks: Marks = Marks.NAN
@@ -606,12 +606,11 @@ class CutVerification:
         """
         key = id(blank), str(run_on.name), variation.resized, variation.dtype
         if key not in self._operators:
-            dtype, run = run_on.dtype, None if run_on.name else self._example_runs.get(id(blank))
+            dtype, run = run_on.dtype, self._shape_runs.get(key[:2])
             if run is None:
                 model = blank if dtype is None else shadow_copy(blank, lambda t, dtype=dtype: as_type(t, dtype))
                 run = attempt(model, run_on.inputs, weightless=True, watched=False, gradient=run_on.gradient)
-            if not run_on.name:
-                self._example_runs[id(blank)] = run
+                self._shape_runs[key[:2]] = run
             self._operators[key] = operator_sequence(run, variation.resized, variation.dtype is not None)
         return self._operators[key]
 

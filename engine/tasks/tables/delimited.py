@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...storage.file_limits import check_special, check_unpacked
-from .protocol import Cells, ColumnKind
+from .protocol import Cells, ColumnKind, check_width
 
 TAB = "\t"
 SEPARATORS = (",", ";", TAB)
@@ -26,8 +26,6 @@ BLOCK = 8192
 """Bytes that are read at a time where no line feed ends a line."""
 PIECE = 4096
 """Records that are read at a time where all are."""
-WIDEST = 2**17
-"""Columns at most: a table of all genes has 60,000. Work and memory grow with each of them, not with the file alone."""
 BYTES, HELD = 8, 2**28
 """Of a number in memory, and of all numbers of a file together at most."""
 MISSING = ("", "na", "n/a", "null", "none", "-", "?")
@@ -85,7 +83,7 @@ class Records:
         if self._last[0] != key:
             found: list[list[str]] = []
             with _open_csv(self._path) as file:
-                self._compare_state(_size_and_time(file))
+                self._require_state(_size_and_time(file))
                 for place in self._places[rows].tolist():
                     file.seek(place)
                     lines = (line.decode("utf-8") for line in _lines_of(file, self._ending))
@@ -104,9 +102,9 @@ class Records:
             found = self._path.stat()
         except OSError as error:
             raise _unreadable(self._path, error) from error
-        self._compare_state((found.st_size, found.st_mtime_ns))
+        self._require_state((found.st_size, found.st_mtime_ns))
 
-    def _compare_state(self, found: tuple[int, int]) -> None:
+    def _require_state(self, found: tuple[int, int]) -> None:
         if found != self._state:
             template = "{path} has changed since it was opened. Open the data again."
             raise DataError("csv.changed", template, path=str(self._path))
@@ -131,10 +129,9 @@ class Records:
                 return places
             if not cells:
                 continue
-            width = width or len(cells)
-            if width > WIDEST:
-                template = "{path} has {count:,} columns. At most {most:,} can be opened."
-                raise DataError("csv.wide", template, path=str(self._path), count=width, most=WIDEST)
+            if not width:
+                width = len(cells)
+                check_width(self._path, width)
             if len(cells) != width:
                 template = "Record {number} of {path} has {count} cells, but the first has {first}. Correct the file."
                 named: dict[str, Any] = {"number": number, "path": str(self._path)}

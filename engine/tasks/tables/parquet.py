@@ -2,7 +2,8 @@
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import DataError, Message
 from ...storage.file_limits import UNPACKED, check_special, check_unpacked, parse_json
 from ..packages import require_package
-from .protocol import HELD, Cells, ColumnKind
+from .protocol import HELD, Cells, ColumnKind, check_width
 
 CELL = 8
 """Bytes of a number: as many cells as a file says there are, however they are packed, take this each."""
@@ -40,12 +41,18 @@ class Parquet:
         except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
             template = "{path} is damaged or not a Parquet file. Choose another file."
             raise DataError("parquet.damaged", template, details=str(error), path=str(path)) from error
+        check_width(path, len(self._file.schema))
         self._schema: Any = self._file.schema_arrow
         self.kinds = usable_kinds(self._schema)
+        # Places of a column, and of all fields of a struct: to look for those of each among all takes minutes.
+        self._places: dict[str, list[int]] = {}
+        for place, leaf in enumerate(_paths(self._file)):
+            for above in accumulate(leaf.split("."), "{}.{}".format):
+                self._places.setdefault(above, []).append(place)
 
     def column(self, name: str) -> "ParquetColumn":
         """A column, of which a row group at a time is read."""
-        return ParquetColumn(self._path, self._file, name, self.kinds[name])
+        return ParquetColumn(self._path, self._file, name, self.kinds[name], self._places[name])
 
     def classes(self, name: str) -> tuple[str, ...]:
         """What the library `datasets` wrote of a column."""
@@ -55,15 +62,16 @@ class Parquet:
 class ParquetColumn:
     """A column of a Parquet file (a `Column`); row groups are kept as long as they fit into `HELD` bytes."""
 
-    def __init__(self, path: Path, file: Any, name: str, kind: ColumnKind) -> None:
-        """Read nothing yet."""
+    def __init__(self, path: Path, file: Any, name: str, kind: ColumnKind, places: Sequence[int]) -> None:
+        """Read nothing yet; `places` are those of the column in each row group, of a struct those of all fields."""
         self._path, self._file, self._name, self._kind = path, file, name, kind
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])[:-1].astype(np.int64)
-        sizes = [_size(group, name) for group in groups]
-        cells = sum(one.num_values for group in groups for one in _fields(group, name))  # of lists each number is one
+        fields = [[group.column(place) for place in places] for group in groups]
+        sizes = [sum(one.total_uncompressed_size for one in some) for some in fields]
+        cells = sum(one.num_values for some in fields for one in some)  # of lists each number is one
         check_unpacked(path, max(sum(sizes), max(cells, len(self)) * CELL), error=DataError)
-        self._repeats = [_repeats(group, name) for group in groups]
+        self._repeats = [_repeats(some) for some in fields]
         self._held = max(1, HELD // max([1, *sizes]))
         self._all = sum(sizes) <= HELD
         self._kept: OrderedDict[int, Cells] = OrderedDict()
@@ -187,21 +195,10 @@ def noted_classes(schema: Any, name: str) -> tuple[str, ...]:
         return ()
 
 
-def _size(group: Any, name: str) -> int:
-    """Bytes of a column in a row group, with all fields of a struct."""
-    return sum(one.total_uncompressed_size for one in _fields(group, name))
-
-
-def _repeats(group: Any, name: str) -> int:
+def _repeats(fields: Iterable[Any]) -> int:
     """Bytes that a cell of a row group has at most where values are kept once and named by number, else 0."""
-    by_number = (one for one in _fields(group, name) if any("DICTIONARY" in how for how in one.encodings))
+    by_number = (one for one in fields if any("DICTIONARY" in how for how in one.encodings))
     return max((one.total_uncompressed_size for one in by_number), default=0)
-
-
-def _fields(group: Any, name: str) -> list[Any]:
-    """A column in a row group, and all fields of a struct."""
-    columns = [group.column(number) for number in range(group.num_columns)]
-    return [one for one in columns if one.path_in_schema == name or one.path_in_schema.startswith(f"{name}.")]
 
 
 def _paths(file: Any) -> list[str]:
@@ -270,6 +267,7 @@ class ArrowFile:
                     check_unpacked(path, size, error=DataError)
                     batch.validate(full=True)
                     batches.append(batch)
+                check_width(path, len(reader.schema))
                 self._table: Any = arrow.Table.from_batches(batches, reader.schema)
         except (OSError, ValueError, MemoryError, struct.error, arrow.ArrowException) as error:
             template = "{path} is damaged or not an Arrow file of a saved dataset. Choose another file."

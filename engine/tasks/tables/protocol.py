@@ -3,16 +3,28 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...errors import DataError
 
 Cells: TypeAlias = list[Any] | NDArray[Any]
 """Cells [n]: bytes of image files, texts, or numbers [n] or [n, K]."""
 
 HELD = 256 * 2**20
 """Bytes of a file that are held in memory; what is smaller is read once."""
+WIDEST = 2**17
+"""Columns at most: a table of all genes has 60,000. Work and memory grow with each of them, not with the file alone."""
+
+
+def check_width(path: Path, count: int) -> None:
+    """Refuse a file of more columns than can be used; raises DataError."""
+    if count > WIDEST:
+        template = "{path} has {count:,} columns. At most {most:,} can be opened."
+        raise DataError("table.wide", template, path=str(path), count=count, most=WIDEST)
 
 
 class ColumnKind(StrEnum):

@@ -12,7 +12,7 @@ from torch import nn
 
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.storage import weight_store
+from secateur.engine.storage import safetensors_io
 from secateur.engine.storage.paths import DIGEST
 from secateur.engine.storage.weight_store import MemoryStore, WeightStore
 
@@ -53,13 +53,13 @@ def test_weights_are_written_from_where_they_are_unless_they_share_memory(
     whole, written = torch.arange(12.0), dict[str, torch.Tensor]()
     given = {"own": torch.ones(3, 4), "turned": torch.ones(3, 4).T, "part": whole[:6], "seen": whole.view(3, 4)}
     given["again"] = whole.view(4, 3)
-    real = weight_store.write_tensors
+    real = safetensors_io.save_file
 
-    def noted(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    def noted(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
         written.update(tensors)
-        real(path, tensors, metadata)
+        real(tensors, path, metadata)
 
-    monkeypatch.setattr(weight_store, "write_tensors", noted)
+    monkeypatch.setattr(safetensors_io, "save_file", noted)
     store = WeightStore(tmp_path)
     back = store.get(store.put(given))
     assert all(torch.equal(back[name], one) for name, one in given.items())

@@ -177,6 +177,47 @@ def test_each_row_group_is_read_once_in_an_epoch(tmp_path: Path, monkeypatch: py
     assert sorted(orders[0]) == sorted(orders[2]) and len(orders[0]) == 320
 
 
+def test_each_column_of_a_wide_file_is_found_without_a_look_at_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    names = [f"x{n}" for n in range(300)]
+    pq.write_table(pa.table({name: np.arange(20.0) + n for n, name in enumerate(names)} | {"label": [0, 1] * 10}), path)
+    looked, real = list[int](), pq.ParquetFile
+
+    class Group:
+        def __init__(self, group: Any) -> None:
+            self._group, self.num_rows = group, group.num_rows
+
+        def column(self, place: int) -> Any:
+            looked.append(place)
+            return self._group.column(place)
+
+    class Metadata:
+        def __init__(self, given: Any) -> None:
+            self._given = given
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._given, name)
+
+        def row_group(self, number: int) -> Any:
+            return Group(self._given.row_group(number))
+
+    class Watched:
+        def __init__(self, *given: Any, **named: Any) -> None:
+            self._file = real(*given, **named)
+            self.metadata = Metadata(self._file.metadata)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+    monkeypatch.setattr(pq, "ParquetFile", Watched)
+    task = open_task(spec("parquet", str(path), batch=16))
+    assert len(looked) <= 2 * 301
+    x, _ = next(iter(task.batches(Split.TRAIN)))
+    assert x.shape[1] == 300 and torch.allclose(x[:, 1:] - x[:, :-1], torch.ones(1))
+
+
 def test_rows_of_one_part_are_mixed_with_those_of_others(tmp_path: Path) -> None:
     """Files are often sorted by class: parts are drawn, and as many as are held are mixed."""
 
