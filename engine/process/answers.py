@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..baselines.protocol import Baseline
 from ..errors import Message
 from ..export.protocol import Exported
+from ..inspection.response_data import LayerResponses
 from ..machine.device_list import Device
 from ..masks.learned_gates import LearnedGates
 from ..recipes.compatibility import Fit
@@ -57,6 +58,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "prune": tuple[State, ...],
         "read_layers": ModelLayers,
         "recover": State,
+        "responses": LayerResponses,
         "restore": OpenedModel,
         "save": str,
         "savings": tuple[Saving, ...],
@@ -82,7 +84,16 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
 ON_THE_WAY: Mapping[str, Any] = MappingProxyType(
     {
         kind.__name__: kind
-        for kind in (Baseline, LearnedGates, PartialScores, SearchedPlan, SensitivityPoint, State, Trial)
+        for kind in (
+            Baseline,
+            LayerResponses,
+            LearnedGates,
+            PartialScores,
+            SearchedPlan,
+            SensitivityPoint,
+            State,
+            Trial,
+        )
     }
 )
 """Types of what a job may send before it ends (`Progress.made`, `Progress.so_far`), by their names."""

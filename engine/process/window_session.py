@@ -26,6 +26,7 @@ from ..workflows.plan import search_shares
 from ..workflows.prune import prune_state
 from ..workflows.read_layers import read_layers
 from ..workflows.remote_bench import read_remote_bench, write_remote_bench
+from ..workflows.responses import read_responses
 from ..workflows.sensitivity import measure_sensitivity
 from ..workflows.sweep import sweep_budgets
 
@@ -54,6 +55,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "prune": prune_state,
         "read_layers": read_layers,
         "recover": Session.recover,
+        "responses": read_responses,
         "restore": Session.restore,
         "save": save_project,
         "savings": latency_savings,

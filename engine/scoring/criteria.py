@@ -207,7 +207,7 @@ def score(
         return finished_scores(rule.rate(rated, token), finish)
 
     kept = analysis.kept_indices(removed) if kept_before is None else kept_before
-    job = _use_rated(model, analysis, removed, rule, task, choices, seed, rate, device, limit, kept, group, known)
+    job = use_rated(model, analysis, removed, rule, task, choices, seed, rate, device, limit, kept, group, known)
     return (yield from job)
 
 
@@ -253,11 +253,11 @@ def search(
         return search_shares(rated, exchange, plan, text, measurements, token)
 
     rule, kept = STRUCTURED_OBS, analysis.kept_indices(removed)
-    job = _use_rated(model, analysis, removed, rule, task, Choices(), seed, search_rated, device, limit, kept)
+    job = use_rated(model, analysis, removed, rule, task, Choices(), seed, search_rated, device, limit, kept)
     return (yield from job)
 
 
-def _use_rated(
+def use_rated(
     model: Any,
     analysis: Analysis,
     removed: Mask,
