@@ -65,7 +65,8 @@ class RepairSearch:
         """
         self._replace_literals(self.sizes.renew_literals(self.edits.literals))
         now = self.run()
-        now = now if now.passed else self._try_known() or now
+        guessed = None if now.passed else self._try_known()
+        now = guessed or now
         for _ in range(LIMIT):
             if now.passed:
                 break
@@ -91,7 +92,8 @@ class RepairSearch:
                 )
             now = better
         if self.edits.literals:
-            self._replace_literals(needed_repairs(self.edits.literals, self.sizes.batch_numbers(), self.run))
+            needed = needed_repairs(self.edits.literals, self.sizes.batch_numbers(), self.run)
+            self._replace_literals(needed if guessed else self._correct_attributes(needed))
         self.known = learn_repairs(self.sizes, self.first, self.edits, self.known)
         return self.edits
 
@@ -321,6 +323,42 @@ class RepairSearch:
                 return after
         self._replace_literals(before)
         return None
+
+    def _correct_attributes(self, needed: list[Site]) -> list[Site]:
+        """Give attributes the sizes that were replaced in forwards: code that no run has reached reads them too.
+
+        Numbers are replaced only where a run has been. A clip of more frames, say, takes a shifted window through a
+        mask, and there too the number of heads is the attribute's. An attribute is taken for the source of a replaced
+        number if with its new value the code gives that number by itself, and all that runs is still as predicted.
+
+        Args:
+            needed: The replacements without those that the code gives by itself.
+
+        Returns:
+            Those that are needed now.
+        """
+        paths = dict.fromkeys(path for path, *_ in self.edits.literals)
+        first_of_kind = {self._kind(path): path for path in reversed(paths)}
+        reads = self.run(reading=True).reads
+        for path in first_of_kind.values():
+            for name, options in self.sizes.attributes(self.model, path).items():
+                if len(options) != 1 or reads is None or not reads.has(path, name):
+                    continue
+                values, literals = self._everywhere(path, name, options[0]), self.edits.literals
+                old = self._values(values)
+                self._set(values)
+                after = self.run(watched=True)
+                better = after if after.passed else self._try_literals([owner for owner, _ in values], after)
+                if better is not None and better.passed:
+                    fewer = needed_repairs(self.edits.literals, self.sizes.batch_numbers(), self.run)
+                    before, now = ({(one[0], one[1], one[3]) for one in sites} for sites in (needed, fewer))
+                    if before - now:
+                        self._accept(values, old)
+                        needed = fewer
+                        continue
+                self._set(old)
+                self._replace_literals(literals)
+        return needed
 
     def _replace_literals(self, literals: Sequence[Site]) -> None:
         gone = {one[0] for one in self.edits.literals} - {one[0] for one in literals}

@@ -55,12 +55,47 @@ class Predicting(nn.Module):
         return self.out(mixed.unflatten(0, (x.shape[0], -1)).transpose(1, 2).flatten(2))
 
 
+class Windowed(nn.Module):
+    """The head dimension follows from the width, and long inputs take a mask that short ones never see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.embed = 4, nn.Linear(9, 24)
+        self.qkv, self.out, self.head = nn.Linear(24, 72), nn.Linear(24, 24), nn.Linear(24, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x)
+        batch, length, width = x.shape
+        q, k, v = self.qkv(x).reshape(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        scores = q @ k.mT
+        if length > 8:
+            hidden = torch.ones(length, length, dtype=torch.bool).triu(4)
+            scores = scores.reshape(batch, 1, self.heads, length, length).masked_fill(hidden, -9.0).flatten(0, 1)
+        mixed = scores.softmax(-1) @ v
+        return self.head(x + self.out(mixed.transpose(1, 2).reshape(batch, length, -1)))
+
+
 def heads_halved(analysis: Analysis) -> Mask:
     mask = analysis.empty()
     for one in analysis.sets:
         if one.count == 4 and one.name in ("value.weight", "qkv.weight"):
             mask[one.first : one.first + one.count // 2] = True
     return mask
+
+
+def test_code_that_no_run_has_reached_gets_the_new_number_of_heads() -> None:
+    torch.manual_seed(0)
+    model = Windowed().eval()
+    analysis = analyse(model, INPUTS)
+    mask = analysis.empty()
+    for one in analysis.sets:
+        mask[one.first : one.first + one.count // 2] = True
+    made = cut(model, analysis, mask, INPUTS)
+    assert made.edits.literals, "width and heads went apart, so what divides one by the other is replaced"
+    assert ("", "heads", 2) in made.edits.attributes
+    longer = torch.randn(2, 9, 9)
+    assert made.model(longer).shape == model(longer).shape
+    assert finish(verify(model, made.model, analysis, mask, INPUTS)).passed
 
 
 @pytest.mark.parametrize(("net", "name"), [(Sampling, ""), (Predicting, "predictor")])
