@@ -34,6 +34,7 @@ from .export.onnx import export_onnx as export_onnx
 from .export.protocol import Exported as Exported
 from .export.protocol import ExportRequest as ExportRequest
 from .export.pytorch import export_pytorch as export_pytorch
+from .inspection.changes import Changes as Changes
 from .jobs import (
     Cancelled as Cancelled,
 )
@@ -162,6 +163,8 @@ from .workflows.budget_search import (
 from .workflows.budget_search import (
     search_budget as search_budget,
 )
+from .workflows.changes import compare_states as compare_states
+from .workflows.changes import read_samples as read_samples
 from .workflows.comparison import Comparison as Comparison
 from .workflows.export import export_state as export_state
 from .workflows.latency_table import (

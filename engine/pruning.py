@@ -223,8 +223,8 @@ class Pruned:
         if task is None:
             return exported
         shown = Message("progress.on_file", "Measuring the metric on the file")
-        metric = yield from run_evaluation(task, self._predictor(form, place), Split.TEST, token, shown)
-        return replace(exported, metric=metric)
+        found = yield from run_evaluation(task, self._predictor(form, place), Split.TEST, token, shown)
+        return replace(exported, metric=found.metric)
 
     def _predictor(self, form: str, place: Path) -> Predictor | None:
         if form == "pytorch" and self._is_object:  # the folder does not say how the original is made

@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from ..errors import Message
+from ..inspection.changes import difference_of
 from ..messages import Phrase, listed, title
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric
 from .protocol import Baseline, BaselineKind, BaselineSpec
 
-CERTAIN = 2.0
-"""Standard errors of a difference, from which on it is one: about 95 % of differences by chance are smaller."""
 STEP = 0.02
 """Of the result's cost, by which random removal may end above it."""
 
@@ -118,10 +117,10 @@ def verdict(result: PrunedResult, baselines: Sequence[Baseline]) -> Verdict:
     uncut = [one for one in baselines if one.asked.kind is BaselineKind.UNCUT]
     rivals = [one for one in baselines if one.asked.kind is not BaselineKind.UNCUT and costs_no_more(one, result)]
     for one in _medians_of_seeds(rivals):
-        lead, margin = gain(one.metric, own), CERTAIN * own.difference_error(one.metric)
-        if lead > margin:
+        lead = difference_of(one.metric, own)
+        if lead.is_gain:
             better.append(one)
-        elif not abs(lead) > margin:  # also where the error is NaN: nothing shows that the result is better
+        elif not lead.is_loss:  # also where the error is NaN: nothing shows that the result is better
             as_good.append(one)
         else:
             behind.append(one)
@@ -161,13 +160,8 @@ def _medians_of_seeds(baselines: Sequence[Baseline]) -> list[Baseline]:
         if isfinite(one.metric.value):
             alike = replace(one.asked, seed=0, epochs=None), one.title, one.epochs
             groups.setdefault(alike, []).append(one)
-    ranked = (sorted(group, key=lambda one: gain(one.metric, group[0].metric)) for group in groups.values())
+    ranked = (sorted(some, key=lambda one: difference_of(one.metric, some[0].metric).value) for some in groups.values())
     return [group[len(group) // 2] for group in ranked]
-
-
-def gain(metric: Metric, other: Metric) -> float:
-    """By how much a metric is better than another, negative where it is worse."""
-    return metric.value - other.value if metric.higher_is_better else other.value - metric.value
 
 
 def costs_no_more(baseline: Baseline, result: PrunedResult) -> bool:
@@ -207,7 +201,8 @@ def _sentence(code: str, template: str, one: Baseline, result: PrunedResult) -> 
 
 def _lead(own: Metric, other: Metric) -> Phrase:
     """How far two metrics are apart, with the standard error of that: 1.10 ± 0.18 points."""
-    apart, error = abs(gain(own, other)), own.difference_error(other)
+    lead = difference_of(own, other)
+    apart, error = abs(lead.value), lead.error
     if own.percent:
         words = {"apart": f"{100 * apart:.2f} ± {100 * error:.2f}"}
         return Message("baselines.points", "{apart} points", words)

@@ -14,6 +14,7 @@ from ..planning.protocol import GOAL, PLAN, Cost, Goal
 from ..recipes.compatibility import Mode
 from ..sensitivity.protocol import SHARES
 from ..sources.protocol import ModelSpec
+from ..tasks.protocol import Split
 from ..text.notation import SHARES as LIST_OF_SHARES
 from ..workflows.budget_search import LossLimit
 from ..workflows.stages import Devices
@@ -112,6 +113,7 @@ def commands(top: Parser) -> Any:
     _baselines(
         commands.add_parser("baselines", help="was it worth pruning? random removal, from scratch, a stock model")
     )
+    _changes(commands.add_parser("changes", help="what got worse: by class, by group and by sample"))
     _run(commands.add_parser("run", help="do again what a recipe recorded, also on the model's next version"))
     command = commands.add_parser("script", help="what a recipe recorded as a Python script")
     words = "write it here, with paths relative to it (default: print it)"
@@ -289,6 +291,20 @@ def _baselines(command: argparse.ArgumentParser) -> None:
     add("--state", metavar="s2", help="what they stand beside (default: the result)")
     add("--no-timing", action="store_true", help="do not measure latency")
     about_measuring(command)
+    about_trust(command)
+    about_run(command)
+
+
+def _changes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote; it keeps what is predicted")
+    add = command.add_argument
+    words = "states or baselines, before and after (default: the original and the result)"
+    add("--state", nargs=2, metavar=("s0", "s2"), help=words)
+    words = "which samples (default: test where both were evaluated on it, else val)"
+    add("--split", choices=[*map(str, Split)], help=words)
+    add("--by", metavar="NAME", help="what is listed: class, a column, folder, domain, or sample (default: class)")
+    add("--csv", metavar="FILE", type=Path, help="write the whole list to this file too")
+    about_writing(command)
     about_trust(command)
     about_run(command)
 

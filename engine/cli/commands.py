@@ -8,6 +8,7 @@ COMMANDS = {
     "sweep": "sweep",
     "measure": "measure",
     "baselines": "baselines",
+    "changes": "changes",
     "run": "run",
     "script": "script",
     "report": "write_report",

@@ -168,8 +168,9 @@ def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:
 def metric_of(metric: Metric) -> dict[str, Any]:
     """A metric for JSON, with its n."""
     plain: dict[str, Any] = to_plain(metric)
-    # Replicates only serve differences, which are printed by themselves.
-    return {"n" if key == "count" else key: value for key, value in plain.items() if key != "replicates"}
+    # Replicates and predictions only serve differences, which are printed by themselves.
+    inner = ("replicates", "predictions")
+    return {"n" if key == "count" else key: value for key, value in plain.items() if key not in inner}
 
 
 def goal_of(verdict: GoalVerdict | None) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..baselines.protocol import Baseline
 from ..errors import Message
 from ..export.protocol import Exported
+from ..inspection.changes import Changes
 from ..inspection.response_data import LayerResponses
 from ..machine.device_list import Device
 from ..masks.learned_gates import LearnedGates
@@ -27,7 +28,7 @@ from ..session.states import OpenedModel, State
 from ..structures.costs import ModelLayers
 from ..targets.latency_table import LatencyTable, Saving
 from ..targets.protocol import Timing
-from ..tasks.protocol import Metric, TaskInfo
+from ..tasks.protocol import Metric, Sample, TaskInfo
 from ..workflows.budget_search import SearchResult, Trial
 from ..workflows.comparison import Comparison
 from ..workflows.shape_answer import ShapeAnswer
@@ -39,6 +40,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "attach": State,
         "attach_task": TaskInfo,
         "baselines": tuple[Baseline, ...],
+        "changes": Changes,
         "compare": Comparison,
         "cut": State,
         "devices": tuple[Device, ...],
@@ -60,6 +62,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "recover": State,
         "responses": LayerResponses,
         "restore": OpenedModel,
+        "samples": tuple[Sample, ...],
         "save": str,
         "savings": tuple[Saving, ...],
         "score": NDArray[np.float64],

@@ -18,6 +18,7 @@ from ..sharing.session_files import save_bundle, save_project, save_recipe, save
 from ..storage.folder_lock import PROGRAM, Holder, this_process
 from ..workflows.baselines import compare_with_baselines, open_baseline
 from ..workflows.budget_search import search_budget
+from ..workflows.changes import compare_states, read_samples
 from ..workflows.check_shape import check_shape
 from ..workflows.export import export_refusals, export_state
 from ..workflows.latency_table import latency_savings, latency_table
@@ -36,6 +37,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "attach": Session.attach,
         "attach_task": Session.attach_task,
         "baselines": Session.baselines,
+        "changes": compare_states,
         "compare": compare_with_baselines,
         "cut": Session.cut,
         "devices": Session.devices,
@@ -57,6 +59,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "recover": Session.recover,
         "responses": read_responses,
         "restore": Session.restore,
+        "samples": read_samples,
         "save": save_project,
         "savings": latency_savings,
         "score": Session.score,

@@ -9,7 +9,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -38,9 +38,10 @@ from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import keep_own_class
 from ..surgery.repair.keep_uniform import keep_uniform
 from ..tasks.data_hints import better_normalisation, other_class_order
-from ..tasks.evaluate import evaluate_on, sample_tokens
+from ..tasks.evaluate import evaluate_samples_on, sample_tokens
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task, require_place, with_kind
+from ..tasks.predictions import Evaluation
 from ..tasks.preprocessing import Preprocessing, of_hugging_face, preprocessed_as, remark_on_found, without_found
 from ..tasks.protocol import (
     BFLOAT16,
@@ -360,11 +361,14 @@ def run_evaluation(
     shown: str | Message,
     device: str = CPU,
     limit: PassLimit | None = None,
-) -> Job[Metric]:
-    """Evaluate as `evaluate_on` does; an error of the model or the data becomes a TaskError."""
+    asked: bool = False,
+) -> Job[Evaluation]:
+    """Evaluate as `evaluate_samples_on` does; an error of the model or the data becomes a TaskError."""
     yield Progress(shown)
     try:
-        return (yield from evaluate_on(task, model, split, token, device=device, limit=limit)).measured_now()
+        job = evaluate_samples_on(task, model, split, token, device=device, limit=limit, asked=asked)
+        found = yield from job
+        return replace(found, metric=found.metric.measured_now())
     except SecateurError:
         raise
     except Exception as error:
@@ -378,17 +382,19 @@ def first_look(
     untrained: bool = False,
     device: str = CPU,
     limit: PassLimit | None = None,
+    keep: Callable[[Evaluation], Metric] = lambda found: found.metric,
 ) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
     """What the original scores on a task, and what to show of it: wrong preprocessing is found here.
 
     What an untrained model gets right by chance says nothing of its data. It runs as `evaluate_on` lets it.
+    `keep` takes the predictions, and gives the metric that names them.
     """
     where = yield from device_for(device, model)
     with placed(where, model):
         info = described(task, model)  # First: data without labels is compared with what the original says.
         began = time.monotonic()
         shown = Message("progress.original", "Evaluating the original")
-        metric = yield from run_evaluation(task, model, Split.TEST, token, shown, where, limit)
+        metric = keep((yield from run_evaluation(task, model, Split.TEST, token, shown, where, limit)))
         samples = info.sizes.get(Split.TEST, 0) or metric.count  # of a language model it counts tokens
         seconds = (time.monotonic() - began) / max(samples, 1)
         prepared = remark_on_found(task.spec)

@@ -61,6 +61,7 @@ from ..surgery.cut.repair_report import explain
 from ..surgery.repair.keep_class import require_own_class
 from ..surgery.verify.verify import require_verified, verify
 from ..tasks.data_hints import better_normalisation
+from ..tasks.predictions import Evaluation
 from ..tasks.protocol import DataHint, Metric, Split, Task, TaskInfo, TaskSpec, change_task
 from ..tasks.texts import require_known_text
 from .bundle_file import Bundle, is_bundle, read_bundle, take_weights
@@ -85,6 +86,7 @@ from .open_model import (
     with_tokenizer,
 )
 from .parallel import Leader, MasksOrder, RecoverOrder, ScoreOrder
+from .prediction_store import PredictionStore
 from .reopen import reopened, saved_project
 from .session_folder import SessionFolder
 from .state_history import StateHistory, is_project
@@ -146,6 +148,11 @@ class Session:
     def store(self) -> WeightStore:
         """The weights of the states."""
         return self.location.store
+
+    @property
+    def predictions(self) -> PredictionStore:
+        """What the states predicted, as far as that is kept."""
+        return PredictionStore(self.folder)
 
     @property
     def is_open(self) -> bool:
@@ -343,6 +350,7 @@ class Session:
                 project = saved.history
                 if project.folder.resolve() != self.folder.resolve():
                     yield from self.store.take(project.weights, saved.store, token)
+                    yield from self.predictions.take(project.predictions, PredictionStore(project.folder), token)
                     project.write_to(self.folder)
                     self.history.read()
                 else:
@@ -440,7 +448,13 @@ class Session:
         metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model
         if prepared.task is not None and evaluate:
             metrics, info = yield from first_look(
-                prepared.task, model, token, prepared.opened.untrained, self.device, self._passes()
+                prepared.task,
+                model,
+                token,
+                prepared.opened.untrained,
+                self.device,
+                self._passes(),
+                self.keep_predictions,
             )
         elif prepared.task is not None:
             info = described(prepared.task, model)
@@ -503,7 +517,9 @@ class Session:
         same_shape(example_inputs((), task, None, original), loaded.prepared.inputs, spec)
         check_outputs(original, loaded.prepared.inputs, task)
         untrained = loaded.prepared.opened.untrained
-        metrics, info = yield from first_look(task, original, token, untrained, self.device, self._passes())
+        metrics, info = yield from first_look(
+            task, original, token, untrained, self.device, self._passes(), self.keep_predictions
+        )
         self.trust(named)
         self.history.attach_task(task.spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         loaded.task, loaded.info, loaded.opened = task, info, opened
@@ -513,7 +529,9 @@ class Session:
         """What the original scores, and what that told of the data; for a model that was opened without `evaluate`."""
         task, loaded = self.task, self.loaded
         opened = loaded.prepared.opened
-        job = first_look(task, opened.model, token, opened.untrained, self.device, self._passes())
+        job = first_look(
+            task, opened.model, token, opened.untrained, self.device, self._passes(), self.keep_predictions
+        )
         (metric,), info = yield from job
         self.history.add_metric("s0", metric)
         loaded.info = info
@@ -543,14 +561,26 @@ class Session:
             yield model
 
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
-        """Measure a state's metric; it is kept in the state."""
+        """Measure a state's metric; it is kept in the state, with the predictions that it was made of."""
+        return (yield from self._evaluate(state, split, token)).metric
+
+    def evaluate_samples(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Evaluation]:
+        """The same with the predictions, also where a task's own metric makes a further pass for them necessary."""
+        return (yield from self._evaluate(state, split, token, asked=True))
+
+    def keep_predictions(self, evaluation: Evaluation) -> Metric:
+        """Write predictions down; returns the metric that names them."""
+        return replace(evaluation.metric, predictions=self.predictions.put(evaluation.predictions))
+
+    def _evaluate(self, state: str, split: Split, token: CancelToken, asked: bool = False) -> Job[Evaluation]:
         task = self.task
         shown = Message("progress.split", "Evaluating on the {split} split", {"split": split.value})
         where = yield from device_for(self.device, self.model(state))
         with self.running(state, where) as model:
-            metric = yield from run_evaluation(task, model, split, token, shown, where, self._passes())
+            found = yield from run_evaluation(task, model, split, token, shown, where, self._passes(), asked)
+        metric = self.keep_predictions(found)
         self.history.add_metric(state, metric)
-        return metric
+        return replace(found, metric=metric)
 
     def evaluate_once(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """A state's metric on a split, measured now unless it has been."""
@@ -944,4 +974,5 @@ class Session:
     def _collect(self) -> None:
         """Keep the session's folder in its bound."""
         size = self.store.collect(set(self.history.weights))
+        self.predictions.collect(self.history.predictions)
         self.artifacts().collect(self.store.bound - size)

@@ -102,7 +102,8 @@ class SessionFolder:
         if (lock := self._former.get(path)) is None:
             lock = FolderLock(path, ENGINE, self._holder)
             yield from lock.wait()
-            for pattern in (".*.part", "weights/.*.part"):  # by a process that was killed as it wrote
+            # What a process was writing as it was killed.
+            for pattern in (".*.part", "weights/.*.part", "predictions/.*.part"):
                 for unfinished in path.glob(pattern):
                     unfinished.unlink(missing_ok=True)
         self._locks[path] = lock

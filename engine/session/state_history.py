@@ -121,6 +121,14 @@ class StateHistory:
         """sha256 of the weights of all states and baselines."""
         return frozenset(one.weights for one in (*self.states.values(), *self.baselines.values()))
 
+    @property
+    def predictions(self) -> frozenset[str]:
+        """sha256 of the predictions of all metrics that still hold."""
+        metrics = [metric for one in self.states.values() if not one.stale for metric in one.metrics]
+        metrics += [file.metric for one in self.states.values() for file in one.exports if file.metric is not None]
+        metrics += [one.metric for one in self.baselines.values()]
+        return frozenset(metric.predictions for metric in metrics if metric.predictions)
+
     def owner(self, weights: str) -> str:
         """The states and baselines that have weights, by their sha256, for a sentence."""
         return ", ".join(one.id for one in (*self.states.values(), *self.baselines.values()) if one.weights == weights)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from ..baselines.protocol import Baseline
 from ..baselines.verdict import PrunedResult, verdict
+from ..inspection.change_tables import confusion_table
+from ..inspection.changes import Changes, chance, group_change, summary
 from ..planning.goal_verdict import GoalVerdict, goal_verdict
 from ..planning.protocol import Cost, Reached
 from ..recipes.compatibility import shown
@@ -43,6 +45,7 @@ from ..surgery.cut.edits import Check
 from ..targets.protocol import Latency, Timing
 from ..tasks.protocol import Metric, Split, metric_value
 from ..text.format import byte_size, change, counted, percent, size
+from ..workflows.changes import kept_changes
 from .anonymise import strip_history, strip_recipe
 from .plots import SMALL, WIDE, Given, Plot, curve, curves, scatter
 
@@ -99,6 +102,24 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedRows:
+    """What got worse, in words.
+
+    Attributes:
+        sentences: The whole, a sentence each.
+        groups: By class: name, n, before, after, difference, chance, and whether it is worse than the rest; those that
+            lost most first.
+        left_out: Classes that are not listed.
+        confusions: Right class, what it is taken for, before and after; those first that changed most.
+    """
+
+    sentences: tuple[str, ...]
+    groups: tuple[tuple[str, str, str, str, str, str, bool], ...]
+    left_out: int
+    confusions: tuple[tuple[str, str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that a report says.
 
@@ -112,6 +133,7 @@ class Facts:
         states: All states.
         baselines: What the result is compared with.
         verdict: Was it worth it, a sentence each.
+        changes: What got worse, None where the predictions of both were not kept.
         steps: The way to the result.
         layers: Widths before and after; () where the recipe does not say them.
         left_out: Layers that are not listed.
@@ -134,6 +156,7 @@ class Facts:
     states: tuple[Row, ...]
     baselines: tuple[Row, ...]
     verdict: tuple[str, ...]
+    changes: ChangedRows | None
     steps: tuple[StepTold, ...]
     layers: tuple[Layer, ...]
     left_out: int
@@ -244,6 +267,7 @@ def facts_of(
     environment: Sequence[tuple[str, str]],
     recipe: str,
     script: str,
+    changes: Changes | None = None,
 ) -> Facts:
     """Gather the facts of a history.
 
@@ -254,6 +278,7 @@ def facts_of(
         environment: Versions, machine and the like, in words.
         recipe: The result's recipe, as JSON.
         script: And as Python.
+        changes: From the original to the result.
     """
     path = history.path_to(result)
     original, last = path[0], path[-1]
@@ -313,6 +338,7 @@ def facts_of(
         states=tuple(_state_row(one, original, last) for one in history.states.values()),
         baselines=tuple(_baseline_row(one, original) for one in baselines),
         verdict=tuple(str(sentence) for sentence in said.sentences) if said is not None else (),
+        changes=None if changes is None else _changed_rows(changes),
         steps=tuple(step_told(before, one, original) for before, one in pairwise(path)),
         layers=tuple(layers[:ROWS]),
         left_out=max(0, len(layers) - ROWS),
@@ -405,6 +431,22 @@ def _figures(original: State, last: State, metric: tuple[Metric, Metric] | None)
     return found
 
 
+def _changed_rows(changes: Changes) -> ChangedRows:
+    """The classes that lost most, and the confusions that changed most."""
+    rows, group = list[tuple[str, str, str, str, str, str, bool]](), changes.by_class
+    if group is not None:
+        order = group.differences.argsort(kind="stable")
+        for row in map(int, order[:CLASSES]):
+            values = [f"{100 * float(value[row]):.1f} %" for value in (group.before, group.after)]
+            words = (group_change(changes, group, row), chance(float(group.p[row])))
+            rows.append(
+                (group.names[row], f"{group.counts[row]:,}", values[0], values[1], *words, bool(group.worse[row]))
+            )
+    left_out = 0 if group is None else len(group.names) - len(rows)
+    confusions = [row for _, row in zip(range(CONFUSIONS), confusion_table(changes).rows())]
+    return ChangedRows(tuple(map(str, summary(changes))), tuple(rows), left_out, tuple(confusions))
+
+
 def _state_row(one: State, original: State, last: State) -> Row:
     metric = metric_of(one)
     return _row(one, KINDS[one.kind], original, metric, f"from {one.parent}" if one.parent else "", one is last)
@@ -439,6 +481,8 @@ def _common_timing(original: State, last: State) -> tuple[Timing, Timing] | None
     return found[-1] if found else None
 
 
+CLASSES, CONFUSIONS = 30, 10
+"""Rows of the tables of what got worse."""
 STYLE, TEMPLATE = "report.css", "report.j2"
 
 
@@ -451,9 +495,11 @@ def report_of(history: StateHistory, recipe: Recipe, state: str, machine: str = 
         state: Which.
         machine: Where the report's session ran, in words; this one where "".
     """
-    bare, history = strip_recipe(recipe), strip_history(history)
+    # Predictions are in the folder of the history, which the stripped one does not name.
+    bare, kept, history = strip_recipe(recipe), history, strip_history(history)
     first = bare.steps[0]
     assert isinstance(first, Open)
+    changes = kept_changes(kept, next(iter(kept.states)), state) if state in kept.states else None
     facts = facts_of(
         history,
         state,
@@ -461,6 +507,7 @@ def report_of(history: StateHistory, recipe: Recipe, state: str, machine: str = 
         environment(history, first, machine),
         to_json(bare, indent=2).decode(),
         script_of(bare),
+        changes if state != next(iter(kept.states)) else None,
     )
     return render(facts)
 

@@ -8,6 +8,7 @@ from ..jobs import CancelToken, Job, NeverCancelled
 from ..recipes.recipe import RECIPE, recipe_of, write_recipe
 from ..recipes.script import SCRIPT, write_script
 from ..recipes.steps import Recipe
+from ..session.prediction_store import PredictionStore
 from ..session.project_file import compared, parts_of, take_window, write_project
 from ..session.session import Session
 from ..session.structures_file import STRUCTURES, analysis_to_json
@@ -84,9 +85,12 @@ def save_project(session: Session, folder: str, state: str, token: CancelToken =
         history.require_room(target)
         parts = yield from compared(parts_of(history.spec, history.task), token)
         store, digests = WeightStore(target / "weights"), history.weights
+        predictions, named = PredictionStore(target), history.predictions
         files = (target / name for name in (UNFINISHED, *FILES))
-        with removed_unless_finished(target, store.folder, *map(store.path, digests), *files), first_save(target):
+        made = (target, store.folder, *map(store.path, digests), predictions.folder, *predictions.paths(named), *files)
+        with removed_unless_finished(*made), first_save(target):
             yield from store.take(digests, session.store, token)
+            yield from predictions.take(named, session.predictions, token)
             recipe = session_recipe(session, state)
             write_recipe(target / RECIPE, recipe)
             write_script(target / SCRIPT, recipe)

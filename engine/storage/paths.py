@@ -14,7 +14,7 @@ Change = Callable[[str], str]
 DIGEST = re.compile(r"[0-9a-f]{64}")
 """A sha256, which files of weights are named by."""
 PROJECT_PARTS = re.compile(
-    r"weights|artifacts|recovery|ablation|sensitivity|latency|(events|window)\.jsonl|(project|recipe|structures)\.json"
+    r"weights|predictions|artifacts|recovery|ablation|sensitivity|latency|(events|window)\.jsonl|(project|recipe|structures)\.json"
     r"|recipe\.py|.*\.lock(\.json)?|job\.json|results"
 )
 """Names in the folder of a project, or of a job, that are written to, or whose content is removed."""

@@ -1,5 +1,6 @@
 """The protocol of data: the samples and targets of three splits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -70,6 +71,35 @@ class DomainData(Protocol):
     def domain_rows(self, split: Split) -> tuple[NDArray[np.int64], ...]:
         """The rows of each domain in a split."""
         ...
+
+
+@runtime_checkable
+class SlicedData(Protocol):
+    """Data that knows more of its samples than what is right: by that their predictions are compared in groups."""
+
+    def slices(self, split: Split) -> Mapping[str, NDArray[np.str_]]:
+        """By name, such as that of a column, the group [N] of each sample of a split, as words."""
+        ...
+
+
+def number_ranges(values: NDArray[Any], parts: int = 4) -> NDArray[np.str_]:
+    """[N] the range that each number is in: as many ranges of about the same number of samples.
+
+    Args:
+        values: [N] numbers; what is not finite is a group of its own.
+        parts: Ranges at most; few different numbers stand for themselves.
+    """
+    finite = np.isfinite(values)
+    different = np.unique(values[finite])
+    if len(different) <= parts:
+        return np.array([f"{value:.6g}" for value in values.tolist()], np.str_)
+    edges = np.unique(np.quantile(values[finite], np.linspace(0, 1, parts + 1)[1:-1]))
+    places = np.searchsorted(edges, values, side="left")
+    low, high = float(different[0]), float(different[-1])
+    ends = [low, *edges.tolist(), high]
+    # With their number in front, so that they sort as the ranges do.
+    names = [f"{n + 1}: {ends[n]:.4g} to {ends[n + 1]:.4g}" for n in range(len(edges) + 1)]
+    return np.array([names[place] if known else "not finite" for place, known in zip(places, finite)], np.str_)
 
 
 def shuffled_rows(data: Data, split: Split, seed: int) -> NDArray[np.int64]:

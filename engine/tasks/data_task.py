@@ -15,11 +15,12 @@ from ..errors import Message, TaskError
 from ..inference.bfloat16 import narrowed
 from ..inference.model_inputs import Inputs, call, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
-from .data import Data, DomainData, all_rows, shuffled_rows
+from .data import Data, DomainData, SlicedData, all_rows, shuffled_rows
 from .domain_mixture import DomainMixture, mixture_of, require_judged
 from .evaluate import measure
 from .image_samples import sample
 from .model_outputs import evaluating, main_output, run_model
+from .predictions import Evaluation
 from .protocol import (
     BFLOAT16,
     DTYPE,
@@ -128,6 +129,10 @@ class DataTask:
 
     def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
         """The purpose's metric with its uncertainty, of the right targets or of what the original says."""
+        return (yield from self.evaluate_samples(predict, split, token)).metric
+
+    def evaluate_samples(self, predict: Any, split: Split, token: CancelToken, asked: bool = False) -> Job[Evaluation]:
+        """The same with the predictions; row n is sample n of the split."""
         labelled = self._data.labelled
         if not labelled and self._original is None:
             template = (
@@ -135,8 +140,24 @@ class DataTask:
             )
             raise TaskError("task.no_original", template)
         with evaluating(predict), evaluating(None if labelled else self._original):
-            judged = self._evaluate_batches(predict, split)
-            return (yield from measure(judged, self.purpose, self._data.size(split), split, not labelled, token))
+            judged, size, classes = self._evaluate_batches(predict, split), self._data.size(split), self._data.classes
+            return (yield from measure(judged, self.purpose, size, split, not labelled, token, classes))
+
+    def slices(self, split: Split) -> dict[str, NDArray[np.str_]]:
+        """By name what is known of each sample of a split [N]: folder, domain, column or length."""
+        found = dict(self._data.slices(split)) if isinstance(self._data, SlicedData) else {}
+        if self._domains:
+            assert isinstance(self._data, DomainData)
+            named = np.full(self._data.size(split), "", "U64")
+            for domain, rows in zip(self._domains, self._data.domain_rows(split), strict=True):
+                named[rows] = domain
+            found["domain"] = named
+        return {name: words for name, words in found.items() if len(np.unique(words)) > 1}
+
+    def show(self, split: Split, rows: NDArray[np.int64]) -> tuple[Sample, ...]:
+        """Some samples of a split to look at, with their labels; rows that the split does not have are left out."""
+        rows = rows[(rows >= 0) & (rows < self._data.size(split))]
+        return self._shown(split, rows, None) if len(rows) else ()
 
     def mixture(self) -> DomainMixture | None:
         """The mixture of named domains that the data has by itself; None where it names none."""
@@ -241,7 +262,10 @@ class DataTask:
     def _samples(self, model: Any | None) -> tuple[Sample, ...]:
         size = self._data.size(SHOWN_FROM)
         rows = _varied_rows(self._targets(SHOWN_FROM, np.arange(size if self._classes else min(size, SHOWN))))
-        inputs, targets = inputs_of(self._data.read(SHOWN_FROM, rows)), self._targets(SHOWN_FROM, rows)
+        return self._shown(SHOWN_FROM, rows, model)
+
+    def _shown(self, split: Split, rows: NDArray[np.int64], model: Any | None) -> tuple[Sample, ...]:
+        inputs, targets = inputs_of(self._data.read(split, rows)), self._targets(split, rows)
         said = [""] * len(rows)
         if model is not None:
             with evaluating(model):

@@ -1,7 +1,8 @@
 """Evaluates a model, on a device and by domain, in smaller parts of each batch where there is too little memory."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,23 @@ from ..inference.model_inputs import Inputs, batch_size, token_count
 from ..jobs import CancelToken, Job, Progress, check
 from ..machine.devices import CPU, device_for, placed
 from .domain_mixture import DomainTask
+from .predictions import Evaluation, SampledTask
 from .protocol import Metric, Split, Task
 from .purposes.protocol import Purpose, Rows, written_replicates
 
+Result = TypeVar("Result")
+
 
 def measure(
-    judged: Iterable[Rows], purpose: Purpose, total: int, split: Split, agreement: bool, token: CancelToken
-) -> Job[Metric]:
-    """The metric of a purpose.
+    judged: Iterable[Rows],
+    purpose: Purpose,
+    total: int,
+    split: Split,
+    agreement: bool,
+    token: CancelToken,
+    classes: tuple[str, ...] = (),
+) -> Job[Evaluation]:
+    """The metric of a purpose, with the predictions that it is made of.
 
     Args:
         judged: Rows of each batch.
@@ -28,6 +38,7 @@ def measure(
         split: What is measured on.
         agreement: Whether the original said what is right.
         token: Looked at before every batch.
+        classes: Names of the classes.
     """
     parts: list[Rows] = []
     count = 0
@@ -46,7 +57,7 @@ def measure(
         error = purpose.error(rows)
     else:
         error = float(np.nanstd(replicates, ddof=1)) if len(replicates) > 1 else 0.0
-    return Metric(
+    metric = Metric(
         name=purpose.agreement if agreement else purpose.metric,
         value=purpose.statistic(rows),
         count=purpose.count(rows),
@@ -56,6 +67,9 @@ def measure(
         higher_is_better=purpose.higher_is_better,
         replicates=written_replicates(replicates),
     )
+    if purpose.predictions is None:
+        return Evaluation(metric)
+    return Evaluation(metric, replace(purpose.predictions(rows), classes=classes))
 
 
 def evaluate_on(
@@ -74,14 +88,38 @@ def evaluate_on(
     Raises:
         OutOfMemory: One sample at a time is too much.
     """
+    job = _run_on(lambda: task.evaluate(model, split, token), task, model, split, device, limit)
+    return (yield from job)
+
+
+def evaluate_samples_on(
+    task: Task,
+    model: Any,
+    split: Split,
+    token: CancelToken,
+    *,
+    device: str = CPU,
+    limit: PassLimit | None = None,
+    asked: bool = False,
+) -> Job[Evaluation]:
+    """The same with the predictions, where the task knows them; `asked`: also where that takes another pass."""
+
+    def evaluate() -> Job[Evaluation]:
+        if isinstance(task, SampledTask):
+            return (yield from task.evaluate_samples(model, split, token, asked))
+        return Evaluation((yield from task.evaluate(model, split, token)))
+
+    return (yield from _run_on(evaluate, task, model, split, device, limit))
+
+
+def _run_on(
+    job: Callable[[], Job[Result]], task: Task, model: Any, split: Split, device: str, limit: PassLimit | None
+) -> Job[Result]:
     where = yield from device_for(device, model)
     limit = PassLimit() if limit is None else limit
     limit.begin(where)
     with placed(where, model):
-        job = in_fitting_parts(
-            lambda: task.evaluate(model, split, token), model, lambda: first_inputs(task, split), limit
-        )
-        return (yield from job)
+        return (yield from in_fitting_parts(job, model, lambda: first_inputs(task, split), limit))
 
 
 def fitting_domain_losses(

@@ -47,7 +47,7 @@ class Images:
     def __init__(self, title: str, found: dict[Split, ClassFolders], spec: TaskSpec) -> None:
         """Divide the images that were found."""
         self.title = title
-        names = next(iter(found.values())).classes
+        self._names = names = next(iter(found.values())).classes
         order: list[str] = json.loads(option(spec, CLASSES, "[]"))
         self.classes = tuple(order if set(names) <= set(order) else names)
         self._numbers = np.array([self.classes.index(name) for name in names], np.int64)
@@ -65,9 +65,23 @@ class Images:
         """Class numbers [n]."""
         return self._numbers[[self._files[split][row][1] for row in map(int, rows)]]
 
+    def slices(self, split: Split) -> dict[str, NDArray[np.str_]]:
+        """The folder of each image below that of its class: often where, when or by whom it was taken."""
+        names = [self._names[number] for _, number in self._files[split]]
+        files = [file for file, _ in self._files[split]]
+        found = [_folder_of(file, name) for file, name in zip(files, names, strict=True)]
+        return {"folder": np.array(found, np.str_)}
+
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
         """Preprocessed images [n, C, H, W] float32."""
         return self._images.read([self._files[split][row][0] for row in map(int, rows)])
+
+
+def _folder_of(file: str, name: str) -> str:
+    """The folder of an image below that of its class, "" for one that is in that itself."""
+    parts = Path(file).parent.parts
+    place = max((n for n, part in enumerate(parts) if part == name), default=len(parts) - 1)
+    return "/".join(parts[place + 1 :])
 
 
 def open_folder(spec: TaskSpec) -> DataTask:

@@ -333,6 +333,7 @@ class Metric:
         higher_is_better: Direction.
         replicates: The metric on samples drawn again, by the same draws for every model; () where it has no such draws.
         when: Seconds since 1970 at which it was measured, 0 unknown; two metrics that differ in it alone are equal.
+        predictions: sha256 of the predictions that it was computed from, in the session's store; "" for none.
     """
 
     name: str
@@ -344,6 +345,7 @@ class Metric:
     higher_is_better: bool = True
     replicates: tuple[float, ...] = field(default=(), compare=False, repr=False)
     when: float = field(default=0.0, compare=False, repr=False)
+    predictions: str = field(default="", compare=False, repr=False)
 
     @property
     def certain(self) -> bool:

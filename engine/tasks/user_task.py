@@ -14,12 +14,14 @@ import re
 import traceback
 from collections.abc import Generator, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import Message, SecateurError, TaskError
@@ -31,6 +33,7 @@ from ..tracing.isolated_forward import seeded
 from .evaluate import measure
 from .image_samples import sample
 from .model_outputs import described_type, evaluating, logits, run_model
+from .predictions import IDENTITY, Evaluation, PredictionKind, Predictions
 from .protocol import FORMER_NAMES, NOT_ASKED, DistillationBatch, Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.classification import PURPOSE as CLASSIFICATION
 from .purposes.protocol import Rows, bootstrap, written_replicates
@@ -324,6 +327,22 @@ class UserTask:
 
     def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
         """The file's metric, or top-1, or agreement with the original."""
+        return (yield from self._evaluate(predict, split, token, identify=False)).metric
+
+    def evaluate_samples(self, predict: Any, split: Split, token: CancelToken, asked: bool = False) -> Job[Evaluation]:
+        """The same with the predictions: of a file with `evaluate` its "samples", or the classes of its batches."""
+        found = yield from self._evaluate(predict, split, token, identify=True)
+        if not self.file.defines("evaluate") or not self._has_labels():
+            return found
+        # A second pass, because the file's function says nothing of single samples; only where somebody asks for it.
+        if not asked:
+            return Evaluation(found.metric)
+        with evaluating(predict):
+            return Evaluation(
+                found.metric, (yield from self._classify(predict, split, token, identify=True)).predictions
+            )
+
+    def _evaluate(self, predict: Any, split: Split, token: CancelToken, identify: bool) -> Job[Evaluation]:
         check(token)
         with evaluating(predict):
             if self.file.defines("evaluate"):
@@ -346,16 +365,33 @@ class UserTask:
                         "flatters them. Define evaluate(model, split), where split is 'val' or 'test'."
                     )
                     self.remarks += (Message("task_file.split", template, {"file": name}),)
-                return metric
+                return Evaluation(metric, _sample_values(given, metric))
             with evaluating(self._original):
-                rows, agreement = self._evaluate_batches(predict, split), not self._has_labels()
-                return (yield from measure(rows, CLASSIFICATION, 0, split, agreement, token))
+                return (yield from self._classify(predict, split, token, identify))
 
-    def _evaluate_batches(self, predict: Any, split: Split) -> Iterator[Rows]:
-        """Rows of each batch, by its class numbers or by what the original says."""
+    def _classify(self, predict: Any, split: Split, token: CancelToken, identify: bool) -> Job[Evaluation]:
+        """Top-1 or agreement; the inputs say which sample each prediction is of, as batches have no fixed order."""
+        known = list[NDArray[np.uint64]]()
+        rows, agreement = self._evaluate_batches(predict, split, known if identify else None), not self._has_labels()
+        names = tuple(str(name) for name in self.file.value("classes", ()))
+        found = yield from measure(rows, CLASSIFICATION, 0, split, agreement, token, names)
+        if not known or found.predictions is None:
+            return found
+        identities = np.concatenate(known)
+        if len(identities) != len(found.predictions):  # the model's outputs are no row for each row of the inputs
+            return found
+        columns = {**found.predictions.columns, IDENTITY: identities}
+        return Evaluation(found.metric, replace(found.predictions, columns=columns))
+
+    def _evaluate_batches(
+        self, predict: Any, split: Split, known: list[NDArray[np.uint64]] | None = None
+    ) -> Iterator[Rows]:
+        """Rows of each batch, by its class numbers or by what the original says; identities are added to `known`."""
         labelled = self._has_labels()
         for batch in self.batches(split):
             inputs = self.inputs(batch)
+            if known is not None:
+                known.append(_identities(inputs))
             if not labelled and self._original is None:
                 template = (
                     "{file} defines neither labels nor evaluate(model), and there is no original to compare with yet. "
@@ -423,6 +459,26 @@ def _bytes_of(one: Any) -> bytes:
         return repr(one).encode() if array.dtype.hasobject else f"{kind} {one.shape}\n".encode() + array.tobytes()
     except (TypeError, ValueError, RuntimeError):
         return repr(one).encode()
+
+
+def _identities(inputs: Inputs) -> NDArray[np.uint64]:
+    """[N] a number for each sample that its inputs give, the same wherever they come in the order."""
+    arrays = [one for _, one in named_arrays(inputs) if len(one.shape)]
+    count = len(arrays[0]) if arrays else 0
+    arrays = [one for one in arrays if len(one) == count]  # others are of the batch as a whole
+    digests = (
+        hashlib.blake2b(b"".join(_bytes_of(one[row]) for one in arrays), digest_size=8).digest() for row in range(count)
+    )
+    return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def _sample_values(given: Any, metric: Metric) -> Predictions | None:
+    """The "samples" that a file's `evaluate` returned, which `to_metric` has checked; None where there are none."""
+    samples = cast("Mapping[str, Any]", given).get("samples") if isinstance(given, Mapping) else None
+    if samples is None or _is_number(samples) or metric.count < 1:
+        return None
+    values = np.asarray(torch.as_tensor(samples).detach().cpu().double()).reshape(-1)
+    return Predictions(PredictionKind.VALUES, {"value": values})
 
 
 def _several(given: Any) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ from ..session.states import State, StateKind
 from ..sources.named_code import by_hand, seal
 from ..structures.analysis import Analysis, Kind, Mask, from_identities, identities
 from ..targets.protocol import TargetSpec
-from ..tasks.evaluate import evaluate_on
+from ..tasks.evaluate import evaluate_samples_on
 from ..tasks.protocol import Split
 from .comparison import Comparison, Missed
 from .measure import measurable, measure_states
@@ -164,9 +164,10 @@ def make_baseline(
     standing = replace(standing_of(session, state), resumed=resumed, consent=allowed)
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
-    job = evaluate_on(standing.task, made.model, Split.TEST, token, device=session.device)
-    metric = (yield from job).measured_now()
+    job = evaluate_samples_on(standing.task, made.model, Split.TEST, token, device=session.device)
+    evaluation = yield from job
     check(token)
+    metric = session.keep_predictions(replace(evaluation, metric=evaluation.metric.measured_now()))
     session.trust(allowed)
     # All but the id and the weights, which the session gives.
     removed = {} if made.removed is None else identities(standing.analysis, made.removed)

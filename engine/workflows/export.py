@@ -182,7 +182,7 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         if predict is not None:
             shown = Message("progress.on_file", "Measuring the metric on the file")
             evaluation = run_evaluation(session.task, predict, Split.TEST, token, shown)
-            metric = yield from spanning(evaluation, WRITTEN, 1.0)
+            metric = session.keep_predictions((yield from spanning(evaluation, WRITTEN, 1.0)))
             exported = replace(exported, metric=metric)
         elif kind.precision:
             template = "No data, so the metric was not measured. Attach data to see what {precision} costs."

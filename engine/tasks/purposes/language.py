@@ -14,6 +14,7 @@ from ...errors import TaskError
 from ...inference.model_inputs import Inputs
 from ..data import Data
 from ..model_outputs import described_type, main_output
+from ..predictions import PredictionKind, Predictions
 from ..protocol import NOT_ASKED
 from .protocol import Purpose, Rows
 
@@ -72,6 +73,10 @@ def _rows(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> Rows:
     return np.stack([sums, _asked(targets).sum(1).cpu().numpy()], 1)
 
 
+def _predictions(rows: Rows) -> Predictions:
+    return Predictions(PredictionKind.TOKENS, {"loss": rows[:, 0], "tokens": rows[:, 1].astype(np.int32)})
+
+
 def _perplexity(rows: Rows) -> float:
     total, tokens = rows.sum(0)
     return math.exp(min(total / max(tokens, 1), 700.0))  # what a float can hold
@@ -90,6 +95,7 @@ PURPOSE = Purpose(
     rows=_rows,
     statistic=_perplexity,
     count=_tokens,
+    predictions=_predictions,
     counts=lambda _inputs, targets: _asked(targets),
     logits=True,
     higher_is_better=False,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...inference.model_inputs import Inputs
 from ..data import Data
+from ..predictions import Predictions
 
 Rows: TypeAlias = NDArray[Any]
 """[n, k]: k numbers of each sample, all that its part of the metric is made of; [n] objects where no k would do."""
@@ -26,6 +27,11 @@ def bootstrap(rows: Rows, statistic: Callable[[Rows], float]) -> NDArray[np.floa
     """[DRAWS] a statistic on as many samples drawn with replacement (Efron 1979), always by the same draws."""
     random = np.random.default_rng(0)
     return np.array([statistic(rows[random.integers(0, len(rows), len(rows))]) for _ in range(DRAWS)])
+
+
+def bootstrap_first(rows: Rows, statistic: Callable[[Rows], float]) -> NDArray[np.float64]:
+    """`bootstrap` for a metric that is made of the first column alone: the others are not drawn with it."""
+    return bootstrap(rows[:, :1], statistic)
 
 
 def written_replicates(replicates: NDArray[np.float64]) -> tuple[float, ...]:
@@ -54,6 +60,7 @@ class Purpose:
         logits: Answers [N, values] are logits, and no numbers that count by themselves.
         percent: Shown as per cent.
         higher_is_better: Direction.
+        predictions: What of the rows is kept of each sample; None where that is nothing.
         together: The loss compares the samples of a batch with each other: one by itself has none.
     """
 
@@ -71,4 +78,5 @@ class Purpose:
     logits: bool = False
     percent: bool = False
     higher_is_better: bool = True
+    predictions: Callable[[Rows], Predictions] | None = None
     together: bool = False

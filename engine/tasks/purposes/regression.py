@@ -11,8 +11,9 @@ from ...errors import TaskError
 from ...inference.model_inputs import Inputs
 from ..data import Data, all_rows
 from ..model_outputs import described_type, main_output, require_finite, widened
+from ..predictions import PredictionKind, Predictions
 from ..protocol import Split
-from .protocol import Purpose, Rows
+from .protocol import Purpose, Rows, bootstrap_first
 
 
 def _check(data: Data) -> int:
@@ -57,13 +58,19 @@ def _loss(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _rows(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> Rows:
-    """[N, 1]: squared error, averaged over the values of a sample."""
-    answers, wanted = _pair(outputs, inputs, targets)
-    return (require_finite(answers).cpu().double() - wanted.cpu().double()).square().mean(1, keepdim=True).numpy()
+    """[N, 1]: squared error, averaged over the values of a sample; [N, 3] with target and answer of a single value."""
+    answers, wanted = (one.cpu().double() for one in _pair(outputs, inputs, targets))
+    errors = (require_finite(answers) - wanted).square().mean(1, keepdim=True)
+    return (torch.cat([errors, wanted, answers], 1) if answers.shape[1] == 1 else errors).detach().numpy()
+
+
+def _predictions(rows: Rows) -> Predictions:
+    names = ("loss", "target", "predicted")[: rows.shape[1]]
+    return Predictions(PredictionKind.NUMBERS, {name: rows[:, place] for place, name in enumerate(names)})
 
 
 def _root(rows: Rows) -> float:
-    return math.sqrt(rows.mean())
+    return math.sqrt(rows[:, 0].mean())
 
 
 PURPOSE = Purpose(
@@ -74,5 +81,7 @@ PURPOSE = Purpose(
     loss=_loss,
     rows=_rows,
     statistic=_root,
+    replicates=bootstrap_first,
+    predictions=_predictions,
     higher_is_better=False,
 )

@@ -16,6 +16,7 @@ from ...errors import TaskError
 from ...inference.model_inputs import Inputs
 from ..data import Data, all_rows
 from ..model_outputs import described_type, main_output, require_finite
+from ..predictions import PredictionKind, Predictions
 from ..protocol import Split
 from .protocol import Purpose, Rows
 
@@ -114,6 +115,11 @@ def _overlaps(said: NDArray[Any], right: NDArray[Any], classes: int) -> NDArray[
     return np.concatenate([both, union]).astype(np.float64)
 
 
+def _predictions(rows: Rows) -> Predictions:
+    both, union = np.split(rows.astype(np.int32), 2, axis=1)
+    return Predictions(PredictionKind.OVERLAPS, {"intersection": both, "union": union})
+
+
 def _mean_iou(rows: Rows) -> float:
     """Over the classes that occur."""
     both, union = np.split(rows.sum(0), 2)
@@ -128,6 +134,7 @@ PURPOSE = Purpose(
     loss=_loss,
     rows=_rows,
     statistic=_mean_iou,
+    predictions=_predictions,
     logits=True,
     percent=True,
 )

@@ -16,6 +16,7 @@ from ...errors import TaskError
 from ...inference.model_inputs import MASK, Inputs
 from ..data import Data
 from ..model_outputs import described_type, main_output, require_finite, widened
+from ..predictions import PredictionKind, Predictions
 from .protocol import Purpose, Rows
 from .regression import PURPOSE as REGRESSION
 
@@ -76,6 +77,10 @@ def _rows(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> Rows:
     return np.stack([one.cpu().double().numpy() for one in (cosines, targets)], 1)
 
 
+def _predictions(rows: Rows) -> Predictions:
+    return Predictions(PredictionKind.VALUES, {"value": rows[:, 0], "target": rows[:, 1]})
+
+
 def _spearman(rows: Rows) -> float:
     """Correlation of the ranks; 0 where all are alike, because then nothing is ranked."""
     ranks = stats.rankdata(rows, axis=0)
@@ -92,6 +97,7 @@ PURPOSE = Purpose(
     loss=_loss,
     rows=_rows,
     statistic=_spearman,
+    predictions=_predictions,
     counts=_counts,
     together=True,
 )

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...errors import DataError, Message, TaskError
+from ...errors import DataError, Message, SecateurError, TaskError
 from ...messages import all_of, title
-from ..data import RowParts
+from ..data import RowParts, number_ranges
 from ..data_task import DataTask
 from ..image_samples import standardise
 from ..images import ImageReader
@@ -51,6 +51,9 @@ LABELS = (
     "rating",
 )
 """What people call the column of labels."""
+
+SLICED, WORDS = 64, 50
+"""Columns that predictions are compared by at most, and different words of one of texts that is no longer text."""
 
 ROW_NUMBERS = ("id", "idx", "index")
 """What people call columns that only number the rows."""
@@ -190,8 +193,19 @@ class TableRows:
         labels: dict[Split, NDArray[Any]],
         classes: tuple[str, ...],
         encode: Encode,
+        known: Callable[[Split], dict[str, Column]],
     ) -> None:
-        """Take columns by split, divided further by the specification's seed where splits are missing."""
+        """Take columns by split, divided further by the specification's seed where splits are missing.
+
+        Args:
+            spec: Where they come from.
+            features: What inputs are made of.
+            labels: [N] what is right.
+            classes: Names of the classes.
+            encode: Makes inputs of cells.
+            known: Gives by name what else is known of the rows: texts and numbers.
+        """
+        self._known = known
         self.title = Path(spec.path).name
         self.classes = classes
         self.labelled = bool(labels)
@@ -206,6 +220,27 @@ class TableRows:
         """Inputs [n, ...]; of two columns of text, those of the second one follow as further n."""
         source, taken = self._rows[split]
         return self._encode([column.take(taken[rows]) for column in self._features[source]])
+
+    def slices(self, split: Split) -> dict[str, NDArray[np.str_]]:
+        """By column: numbers in four ranges, words as they are, and longer texts by their length."""
+        source, taken = self._rows[split]
+        found = dict[str, NDArray[np.str_]]()
+        for name, column in self._known(source).items():
+            try:
+                cells = column.take(taken)
+            except SecateurError:  # a column with empty cells, which nothing else asks for
+                continue
+            values: NDArray[Any] = np.asarray(cells)
+            if values.ndim != 1:
+                continue
+            if values.dtype.kind in "biuf":
+                found[name] = number_ranges(values.astype(np.float64))
+            elif len(words := np.unique(values.astype(np.str_))) <= WORDS or len(words) <= len(values) // 10:
+                found[name] = values.astype(np.str_)
+            else:
+                lengths = number_ranges(np.array([len(str(cell)) for cell in cells], np.float64))
+                found[f"characters of {name}"] = lengths
+        return found
 
     def parts(self, split: Split) -> RowParts | None:
         """Which rows are read together; of several columns the first one says."""
@@ -263,7 +298,14 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
             for split, columns in labels.items()
         }
         names = first.classes(roles.labels[0]) if roles.labels else ()
-    data = TableRows(spec, features, targets, names, make_encoder(kind, spec))
+    # What the predictions can be compared by; opened when somebody asks for that.
+    by = [name for name, one in first.kinds.items() if one is not ColumnKind.IMAGE and name not in roles.labels]
+
+    def known(split: Split) -> dict[str, Column]:
+        full = [name for name in by if all(_is_full(one, name) for one in tables[split])]
+        return {name: _column(tables[split], name) for name in full[:SLICED]}
+
+    data = TableRows(spec, features, targets, names, make_encoder(kind, spec), known)
     return DataTask(spec, data, purpose_of(spec, *PURPOSES, default=roles.purpose))
 
 
@@ -290,6 +332,17 @@ def _number_classes(
     if not names or len(place) < len(names) or not fit:
         return targets, names
     return {split: place[column] for split, column in targets.items()}, tuple(order)
+
+
+def _is_full(table: Table, name: str) -> bool:
+    """Whether a table has a column, and no cell of it is known to be empty."""
+    if name not in table.kinds:
+        return False
+    try:
+        table.column(name)
+    except SecateurError:
+        return False
+    return True
 
 
 def _column(tables: Sequence[Table], name: str) -> Column:

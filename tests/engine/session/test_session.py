@@ -525,7 +525,7 @@ def test_a_saved_project_opens_elsewhere_with_all_its_states(
     recovered = finish(session.recover(cut.id, SETTINGS))
     finish(save_project(session, str(tmp_path / "project"), recovered.id))
     finish(save_project(session, str(tmp_path / "project"), recovered.id))
-    written = ["events.jsonl", "project.json", "recipe.json", "recipe.py", "structures.json", "weights"]
+    written = ["events.jsonl", "predictions", "project.json", "recipe.json", "recipe.py", "structures.json", "weights"]
     assert sorted(p.name for p in (tmp_path / "project").iterdir()) == written
     other = Session(tmp_path / "other")
     again = finish(other.open(ModelSpec(str(tmp_path / "project"))))

@@ -1,0 +1,97 @@
+"""What changed between two states, exports or baselines of a session: their predictions on a split, compared."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import SecateurError
+from ..inspection.changes import Changes, compare
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, spanning
+from ..session.open_model import run_evaluation
+from ..session.prediction_store import kept_predictions
+from ..session.session import Session
+from ..session.state_history import StateHistory
+from ..tasks.data_task import DataTask
+from ..tasks.predictions import Predictions
+from ..tasks.protocol import Metric, Sample, Split
+from .measure import measurable
+
+NEVER = NeverCancelled()
+COMPARED = 0.95
+"""About what share of the time it takes to predict where nothing was kept."""
+
+
+def compare_states(
+    session: Session, before: str = "", after: str = "", split: Split | None = None, token: CancelToken = NEVER
+) -> Job[Changes]:
+    """What changed from one state or baseline to another; what was not predicted yet is predicted now, and kept.
+
+    Args:
+        session: Has both.
+        before: Id of a state or a baseline, "" for the original.
+        after: Id of a state or a baseline, "" for the present state.
+        split: Of the data; None for test where both have been evaluated on it, else val.
+        token: Cancels.
+
+    Raises:
+        SecateurError: There is no such state, no data, or the data knows nothing of single samples.
+    """
+    before, after = before or session.states()[0].id, after or session.present.id
+    task, found = session.task, list[tuple[Metric, Predictions]]()
+    if split is None:
+        kept = [kept_predictions(session.history, name, Split.TEST) for name in (before, after)]
+        split = Split.TEST if all(one is not None for one in kept) else Split.VAL
+    for number, name in enumerate((before, after)):
+        job = _predictions(session, name, split, token)
+        found.append((yield from spanning(job, COMPARED * number / 2, COMPARED * (number + 1) / 2)))
+    yield Progress("Comparing the predictions", share=COMPARED)
+    (first, predictions), (second, others) = found
+    return compare(
+        predictions,
+        others,
+        names=(before, after),
+        metrics=(first, second),
+        slices=task.slices(split) if isinstance(task, DataTask) else None,
+    )
+
+
+def kept_changes(history: StateHistory, before: str, after: str) -> Changes | None:
+    """What changed, by what is kept of both on the same split; None where that is not enough. Nothing is opened."""
+    for split in (Split.TEST, Split.VAL):
+        found = [kept_predictions(history, name, split) for name in (before, after)]
+        known = [one for one in found if one is not None]
+        if len(known) == 2 and known[0][1].kind is known[1][1].kind:
+            (first, predictions), (second, others) = known
+            return compare(predictions, others, names=(before, after), metrics=(first, second))
+    return None
+
+
+def read_samples(session: Session, split: Split, rows: Sequence[int]) -> tuple[Sample, ...]:
+    """Some samples of a split to look at, () where the task cannot show single ones."""
+    task = session.task
+    return task.show(split, np.array(rows, np.int64)) if isinstance(task, DataTask) else ()
+
+
+def _predictions(session: Session, name: str, split: Split, token: CancelToken) -> Job[tuple[Metric, Predictions]]:
+    """The metric of a state or a baseline on a split, and what that is made of."""
+    if (kept := kept_predictions(session.history, name, split)) is not None:
+        return kept
+    baseline = session.history.baselines.get(name)
+    if baseline is None:
+        evaluation = yield from session.evaluate_samples(name, split, token)
+    else:
+        _, model, _ = measurable(session, name)
+        shown = "Evaluating the baseline"
+        evaluation = yield from run_evaluation(session.task, model, split, token, shown, session.device, asked=True)
+        if split is baseline.metric.split:
+            metric = session.keep_predictions(evaluation)
+            session.history.put_baseline(replace(baseline, metric=metric))
+    if evaluation.predictions is None:
+        template = (
+            "The metric of {data} has no value for single samples, so what changed cannot be shown. Return 'samples' "
+            "from evaluate in a task.py, or attach labelled data."
+        )
+        title = "" if session.loaded.info is None else session.loaded.info.title
+        raise SecateurError("changes.no_samples", template, data=title)
+    return evaluation.metric, evaluation.predictions

@@ -1,0 +1,97 @@
+"""`secateur changes`: a table, a file and JSON of what got worse."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secateur.engine.cli.main import main
+from tests.engine.session.small import write_project
+
+from .output_schema import problems
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: Capture) -> Path:
+    """A pruned model that was not recovered: it loses something."""
+    spec = write_project(tmp_path / "mine")
+    goal = ["--keep-macs", "50%", "--criterion", "l1", "--multiple", "4", "--epochs", "1", "--threads", "1"]
+    task = ["--task", str(tmp_path / "mine" / "data.npz")]
+    assert main(["prune", spec.source, *task, *goal, "--save", str(tmp_path / "saved"), "--json"]) == 0
+    capsys.readouterr()
+    return tmp_path / "saved"
+
+
+def printed(argv: list[str], capsys: Capture) -> dict[str, object]:
+    """What is printed as JSON, which is as described."""
+    assert main([*argv, "--json"]) == 0
+    out = capsys.readouterr().out
+    assert problems(out) == []
+    return json.loads(out)
+
+
+def test_original_and_result_are_compared_on_what_both_were_evaluated_on(project: Path, capsys: Capture) -> None:
+    """A table of classes, those that lost most first, and a sentence on top of it."""
+    assert main(["changes", str(project), "--threads", "1"]) == 0
+    captured = capsys.readouterr()
+    assert "on the test split (n = 48)" in captured.out and "McNemar's test" in captured.out
+    assert "Evaluating" not in captured.err  # they were kept
+    assert {"left", "middle", "right"} <= set(captured.out.split()) and "also --by sample" in captured.out
+
+
+def test_json_and_file_have_the_same_table(project: Path, capsys: Capture, tmp_path: Path) -> None:
+    """Of two states by name, on another split."""
+    file = tmp_path / "classes.csv"
+    asked = ["changes", str(project), "--state", "s0", "s1", "--split", "val", "--csv", str(file), "--threads", "1"]
+    done = printed(asked, capsys)
+    assert (done["before"], done["after"], done["split"], done["paired"]) == ("s0", "s1", "val", True)
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["class"] for row in rows] == ["left", "middle", "right"]
+    groups = done["groups"]["class"]  # type: ignore[index]
+    np.testing.assert_allclose([float(row["after"]) for row in rows], [one["after"] for one in groups])
+    assert main(asked) != 0 and "exists" in capsys.readouterr().err
+    assert main([*asked, "--overwrite"]) == 0
+
+
+def test_samples_are_listed_when_they_are_asked_for(project: Path, capsys: Capture) -> None:
+    """All of them in a file, the first ones for a person."""
+    assert main(["changes", str(project), "--by", "sample", "--threads", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "confidence_in_class_before" in out and "and 18 more" in out
+
+
+def test_an_unknown_table_or_state_is_refused(project: Path, capsys: Capture) -> None:
+    """With what there is."""
+    assert main(["changes", str(project), "--by", "weather"]) != 0
+    assert "Choose one of: class, sample" in capsys.readouterr().err
+    assert main(["changes", str(project), "--state", "s0", "s7"]) != 0
+    assert "no state s7" in capsys.readouterr().err
+
+
+def test_columns_of_a_table_are_slices(tmp_path: Path, capsys: Capture) -> None:
+    """A column that no input is made of, with words; and numbers in ranges."""
+    random = np.random.default_rng(0)
+    lines = ["a,b,site,label"]
+    for number in range(400):
+        a, b = random.normal(size=2)
+        lines.append(f"{a:.4f},{b:.4f},{'north' if number % 3 else 'south'},{int(a + b > 0)}")
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    code = (
+        "import torch\nfrom torch import nn\n\n\ndef make():\n    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 2))\n"
+    )
+    (tmp_path / "net.py").write_text(code)
+    task = ["--task", str(tmp_path / "data.csv"), "--features", "a,b"]
+    goal = ["--keep-params", "60%", "--epochs", "1", "--threads", "1", "--save", str(tmp_path / "saved")]
+    assert main(["prune", f"{tmp_path / 'net.py'}:make", *task, *goal, "--json"]) == 0
+    capsys.readouterr()
+    done = printed(["changes", str(tmp_path / "saved"), "--threads", "1"], capsys)
+    groups = done["groups"]
+    assert isinstance(groups, dict) and {"class", "a", "b", "site"} == set(groups)
+    assert [one["site"] for one in groups["site"]] == ["north", "south"]
+    assert len(groups["a"]) == 4 and sum(one["n"] for one in groups["a"]) == done["n"]

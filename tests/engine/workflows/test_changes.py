@@ -1,0 +1,288 @@
+"""Changes between states of a session: predictions are kept, survive, and are made again where they are missing."""
+
+import html
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
+from secateur.engine.errors import SecateurError
+from secateur.engine.inspection.changes import Changes, summary
+from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.prediction_store import PredictionStore
+from secateur.engine.session.session import Session
+from secateur.engine.sharing.session_files import save_project, save_report
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import Split, TaskSpec
+from secateur.engine.workflows.baselines import make_baseline
+from secateur.engine.workflows.changes import compare_states, read_samples
+
+from ..session.small import write_project
+
+USERS_TASK = """
+import torch
+
+classes = ("left", "middle", "right")
+
+
+def batches(split, seed=None):
+    random = torch.Generator().manual_seed(len(split))
+    labels = torch.arange(60) % 3
+    images = torch.randn(60, 1, 8, 8, generator=random)
+    order = torch.randperm(60)  # another one at each pass
+    for some in order.split(16):
+        yield images[some], labels[some]
+"""
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    """A session with the original and a cut of it."""
+    with closing(Session(tmp_path / "session")) as made:
+        finish(made.open(write_project(tmp_path / "model", count=60)))
+        cut_half(made)
+        yield made
+
+
+def cut_half(session: Session) -> None:
+    """Remove half of the inner channels."""
+    removed = session.analysis.empty()
+    inner = next(one for one in session.analysis.sets if one.module == "block.conv1")
+    removed[inner.first : inner.first + 12] = True
+    finish(session.cut("s0", removed))
+
+
+def changes(session: Session, split: Split | None = None, seen: list[str] | None = None) -> Changes:
+    """From the original to the present state; texts of the progress go to `seen`."""
+    return finish(
+        compare_states(session, split=split), None if seen is None else lambda one: seen.append(str(one.message))
+    )
+
+
+def test_what_is_missing_is_predicted_once_and_kept(session: Session):
+    """The second look evaluates nothing, and says the same."""
+    first, seen = changes(session, Split.VAL), list[str]()
+    again = changes(session, Split.VAL, seen)
+    assert not any("Evaluating" in text for text in seen)
+    assert first.count == 60 and first.by_class is not None and first.classes == ("left", "middle", "right")
+    assert again.mcnemar == first.mcnemar and again.metrics == first.metrics
+
+
+def test_predictions_are_what_the_models_say(session: Session):
+    """By hand, for each sample of the split."""
+    found = changes(session, Split.VAL)
+    (images, labels), samples = _whole(session), found.samples
+    assert samples is not None
+    for place, state in enumerate(("s0", "s1")):
+        with torch.no_grad():
+            chances = session.model(state).eval()(images).softmax(1)
+        rows = torch.from_numpy(samples.rows)
+        assert samples.predicted[:, place].tolist() == chances.argmax(1)[rows].tolist()
+        np.testing.assert_allclose(samples.confidences[:, place], chances.amax(1)[rows], rtol=1e-4)
+        right = chances[torch.arange(60), labels][rows]
+        np.testing.assert_allclose(samples.values[:, place], right, rtol=1e-4)
+
+
+def _whole(session: Session) -> tuple[torch.Tensor, torch.Tensor]:
+    batches = list(session.task.batches(Split.VAL))
+    return torch.cat([one[0] for one in batches]), torch.cat([one[1] for one in batches])
+
+
+def test_predictions_survive_saving_and_opening(session: Session, tmp_path: Path):
+    """In the project's folder, and in another session that opens it."""
+    first = changes(session, Split.VAL)
+    folder = finish(save_project(session, str(tmp_path / "project"), "s1"))
+    assert len(list((tmp_path / "project/predictions").iterdir())) == 3  # val of both, test of the original
+    for where in (Path(folder), tmp_path / "other"):
+        with closing(Session(where)) as opened:
+            finish(opened.open(ModelSpec(folder, trust_code=True)))
+            seen = list[str]()
+            again = changes(opened, Split.VAL, seen)
+            assert not any("Evaluating" in text for text in seen) and again.mcnemar == first.mcnemar
+
+
+@pytest.mark.parametrize("damage", ["gone", "other"])
+def test_predictions_that_are_lost_or_damaged_are_made_again(session: Session, damage: str):
+    """As those of a project that an earlier version wrote."""
+    first = changes(session, Split.VAL)
+    for path in session.predictions.folder.iterdir():
+        path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert changes(session, Split.VAL).mcnemar == first.mcnemar
+
+
+def test_a_cancelled_comparison_leaves_everything_as_it_was(session: Session):
+    """No file, no metric."""
+    before = session.history.state("s1").metrics
+
+    class Set:
+        """A token that was set."""
+
+        def is_set(self) -> bool:
+            """Whether to stop."""
+            return True
+
+    with pytest.raises(Cancelled):
+        finish(compare_states(session, split=Split.VAL, token=Set()))
+    assert session.history.state("s1").metrics == before
+
+
+def test_test_is_compared_by_default_where_both_were_tested(session: Session):
+    """Else val, which any number of looks may go to."""
+    assert changes(session).split is Split.VAL
+    finish(session.evaluate("s1", Split.TEST))
+    assert changes(session).split is Split.TEST
+
+
+def test_other_data_forgets_predictions(session: Session, tmp_path: Path):
+    """They are of samples that are no longer there; their files go with the next state."""
+    changes(session, Split.VAL)
+    write_project(tmp_path / "others", count=30)
+    finish(session.attach_task(TaskSpec("arrays", str(tmp_path / "others/data.npz"), batch=16)))
+    assert changes(session, Split.VAL).count == 30
+    cut_half(session)
+    assert len(list(session.predictions.folder.iterdir())) == 3
+
+
+def test_a_baseline_is_compared_with_the_original(session: Session):
+    """What it predicted on the test split was kept as it was measured; val is predicted on demand."""
+    made = finish(make_baseline(session, "s1", BaselineSpec(BaselineKind.RANDOM, epochs=0)))
+    seen = list[str]()
+    found = finish(compare_states(session, "s0", made.id), lambda one: seen.append(str(one.message)))
+    assert found.split is Split.TEST and found.metrics[1] == made.metric
+    assert not any("Evaluating" in text for text in seen)
+    assert finish(compare_states(session, "s0", made.id, Split.VAL)).split is Split.VAL
+
+
+def test_samples_are_shown_by_their_rows(session: Session):
+    """The images and labels of just those; others do not exist."""
+    images, labels = _whole(session)
+    shown = read_samples(session, Split.VAL, (5, 59, 60))
+    assert [one.label for one in shown] == [["left", "middle", "right"][labels[row]] for row in (5, 59)]
+    assert shown[1].image is not None and shown[1].shape == tuple(images[59].shape)
+    assert read_samples(session, Split.VAL, ()) == ()
+
+
+def _with_task(session: Session, folder: Path, code: str) -> None:
+    (folder / "task.py").write_text(code)
+    finish(session.attach_task(TaskSpec("file", str(folder / "task.py"))))
+
+
+def test_batches_in_another_order_each_time_are_matched_by_content(session: Session, tmp_path: Path):
+    """A task.py that shuffles: the same samples are found, and nothing can be shown of them."""
+    _with_task(session, tmp_path, USERS_TASK)
+    found = changes(session, Split.VAL)
+    assert found.paired and found.count == 60 and not found.notes
+    with torch.no_grad():
+        images = torch.randn(60, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+        labels = torch.arange(60) % 3
+        right = [session.model(state).eval()(images).argmax(1) == labels for state in ("s0", "s1")]
+    assert found.mcnemar is not None
+    assert found.mcnemar.lost == int((right[0] & ~right[1]).sum())
+    assert read_samples(session, Split.VAL, (1,)) == ()
+
+
+def test_an_own_metric_is_compared_by_the_classes_of_its_batches(session: Session, tmp_path: Path):
+    """The second pass is made when somebody asks for it."""
+    code = USERS_TASK + "\n\ndef evaluate(model, split):\n    return {'f1': 0.5}\n"
+    _with_task(session, tmp_path, code)
+    assert session.history.state("s0").metrics[0].predictions == ""
+    found = changes(session, Split.VAL)
+    assert found.by_class is not None and found.metrics[0].name == "f1"
+
+
+def test_an_own_metric_with_samples_is_compared_by_these(session: Session, tmp_path: Path):
+    """Those that lost most come first."""
+    code = (
+        "import torch\n\n\ndef example_inputs():\n    return (torch.zeros(2, 1, 8, 8),)\n\n\n"
+        "def evaluate(model, split):\n    x = torch.linspace(-1, 1, 30)[:, None, None, None].expand(30, 1, 8, 8)\n"
+        "    values = model(x.contiguous()).sigmoid()[:, 0].tolist()\n"
+        "    return {'score': sum(values) / 30, 'samples': values}\n"
+    )
+    _with_task(session, tmp_path, code)
+    found = changes(session, Split.VAL)
+    assert found.samples is not None and found.measure == "score" and not found.groups
+    change = found.samples.values[:, 1] - found.samples.values[:, 0]
+    assert (np.diff(change) >= 0).all()
+
+
+def test_a_metric_without_samples_says_so(session: Session, tmp_path: Path):
+    """And how they can be had."""
+    code = (
+        "import torch\n\n\ndef example_inputs():\n    return (torch.zeros(2, 1, 8, 8),)\n\n\n"
+        "def evaluate(model, split):\n    return {'score': 0.5}\n"
+    )
+    _with_task(session, tmp_path, code)
+    with pytest.raises(SecateurError, match="no value for single samples"):
+        changes(session, Split.VAL)
+
+
+def test_outputs_of_nan_are_refused_with_a_sentence(session: Session):
+    """And what was there stays."""
+    before = session.history.state("s1").metrics
+    with torch.no_grad():
+        session.model("s1").get_parameter("fc.weight").fill_(torch.nan)
+    with pytest.raises(SecateurError, match="NaN or infinity"):
+        changes(session, Split.VAL)
+    assert session.history.state("s1").metrics == before
+
+
+def test_an_unknown_state_is_refused(session: Session):
+    """By its name."""
+    with pytest.raises(SecateurError, match="no state s9"):
+        finish(compare_states(session, after="s9"))
+
+
+def test_a_recovery_may_be_compared_with_its_cut(session: Session):
+    """Any two states."""
+    state = finish(session.recover("s1", RecoverySettings(epochs=1, threads=1)))
+    found = finish(compare_states(session, "s1", state.id, Split.VAL))
+    assert (found.before, found.after, found.paired) == ("s1", state.id, True)
+
+
+def test_too_many_predictions_are_not_kept(session: Session, monkeypatch: pytest.MonkeyPatch):
+    """They are compared all the same."""
+    monkeypatch.setattr("secateur.engine.session.prediction_store.MOST", 10)
+    assert changes(session, Split.VAL).count == 60
+    assert session.history.state("s1").metrics[0].predictions == ""
+
+
+def test_the_oldest_predictions_go_first(session: Session, monkeypatch: pytest.MonkeyPatch):
+    """Above the bound of a session."""
+    changes(session, Split.VAL)
+    sizes = [path.stat().st_size for path in session.predictions.folder.iterdir()]
+    monkeypatch.setattr("secateur.engine.session.prediction_store.BOUND", max(sizes) + 1)
+    session.predictions.collect(session.history.predictions)
+    assert len(list(session.predictions.folder.iterdir())) == 1
+
+
+def test_a_name_that_leads_elsewhere_is_none_of_predictions(tmp_path: Path):
+    """A history may be somebody else's."""
+    store = PredictionStore(tmp_path)
+    assert store.get("../../etc/passwd") is None and store.get("0" * 64) is None
+
+
+def test_stale_metrics_are_measured_again(session: Session):
+    """What changed since was not what is compared."""
+    changes(session, Split.VAL)
+    session.history.states["s0"] = replace(session.history.states["s0"], stale=True)
+    seen = list[str]()
+    changes(session, Split.VAL, seen)
+    assert any("Evaluating" in text for text in seen)
+
+
+def test_the_report_says_what_got_worse(session: Session, tmp_path: Path):
+    """A sentence and a table of classes, from what is kept; without it there is no such section."""
+    save_report(session, "s1", str(tmp_path / "before.html"))
+    assert "What got worse?" not in (tmp_path / "before.html").read_text()
+    finish(session.evaluate("s1", Split.TEST))
+    found = changes(session)
+    save_report(session, "s1", str(tmp_path / "after.html"))
+    page = (tmp_path / "after.html").read_text()
+    assert found.by_class is not None and all(f"<td>{name}</td>" in page for name in found.by_class.names)
+    assert "What got worse?" in page and html.escape(str(summary(found)[0])) in page
