@@ -29,6 +29,7 @@ class Aspect(StrEnum):
     SENSITIVITY = "sensitivity"  # points of a sensitivity analysis
     LOG = "log"
     COMPARED = "compared"  # which two models are compared
+    CHANGES = "changes"  # whose predictions are compared, and what that gave
 
 
 @dataclass(frozen=True, slots=True)

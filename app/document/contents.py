@@ -38,6 +38,7 @@ from secateur.engine.workflows.prune import PruneRequest
 from ..text.metrics import metric_of, timing_of
 from ..text.translate import sentence
 from .aspects import Goal, Listing, Selection, Side
+from .changes_query import KnownChanges
 from .job_state import FolderReceipt, GateCurve, KeptTraining, Receipt, TrainingCurve
 from .sensitivity_curves import Curves
 from .undo_history import Snapshot
@@ -107,6 +108,7 @@ class Contents:
         selection: What the inspector shows.
         hovered: The structure under the mouse, -1 for none.
         compared: The two models that are compared, None for the original and for what is present.
+        changes: Whose predictions are compared, and what is known of that.
         listing: How the tree lists the model.
         unpreviewed: [S] the plan that a preview hides; None while there is no preview.
         training: The curve of the running or last recovery.
@@ -156,6 +158,7 @@ class Contents:
     selection: Selection = field(default_factory=Selection)
     hovered: int = -1
     compared: tuple[Side | None, Side | None] = (None, None)
+    changes: KnownChanges = field(default_factory=KnownChanges)
     listing: Listing = field(default_factory=Listing)
     unpreviewed: Mask | None = None
     training: TrainingCurve = field(default_factory=TrainingCurve)

@@ -321,6 +321,12 @@ class Document(QObject):
         self.contents.compared = (left, right)
         self.announce(Aspect.COMPARED)
 
+    def choose_changes(self, before: str, after: str, split: Split) -> None:
+        """Compare the predictions of two states or baselines on a split."""
+        known = self.contents.changes
+        known.before, known.after, known.split = before, after, split
+        self.announce(Aspect.CHANGES)
+
     def set_target(self, target: TargetSpec) -> None:
         """Choose where the model will run."""
         # Targets compare equal whatever their address, but this one can be reached again.
@@ -466,6 +472,7 @@ class Document(QObject):
             self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
             for known in (self.contents.curves, self.contents.baselines, self.contents.trials):
                 known.clear()
+            self.contents.changes.forget()
             self.begin_curve()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.EXPECTED)
@@ -560,6 +567,10 @@ class Document(QObject):
             self.announce(Aspect.STATES)
         if state_id in self.contents.states:
             before = self.contents.states[state_id]
+            known = {(one.name, one.split): one.predictions for one in before.metrics}
+            # Predictions of another evaluation: what they were compared with does not hold of them.
+            if any(known.get((one.name, one.split), one.predictions) != one.predictions for one in metrics):
+                self.contents.changes.forget(state_id)
             self.contents.states[state_id] = measured(before, metrics, timings)
             for words in replaced(before, metrics, timings):
                 self.say(f"{state_name(self.states, state_id)}: {words}")

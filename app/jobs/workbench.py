@@ -17,6 +17,7 @@ from ..storage.autosave.session_autosave import SessionAutosave
 from ..storage.background import BackgroundTasks
 from .baselines import BaselineJobs
 from .budget_search import BudgetSearchJobs, SweepJobs
+from .changes import ChangesJobs
 from .cost_estimator import CostEstimator
 from .job_runner import JobRunner
 from .model_jobs import DeviceWatch, ModelJobs, OtherModelJobs
@@ -50,6 +51,7 @@ class Workbench(QObject):
         bench: Measurements on other machines.
         job_folders: Recoveries on other machines.
         baselines: What the result has to be better than.
+        changes: What got worse from one state to another.
         sharing: Files of the present state for others.
         others: Other models, read to be compared.
         recipes: Recipes that are done again.
@@ -77,6 +79,7 @@ class Workbench(QObject):
         self.bench = RemoteBenchJobs(runner)
         self.job_folders = JobFolders(runner)
         self.baselines = BaselineJobs(runner)
+        self.changes = ChangesJobs(runner)
         self.sharing = SharingJobs(runner)
         self.others = OtherModelJobs(runner)
         self.recipes = RecipeJobs(runner, self.model, self.states)

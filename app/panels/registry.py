@@ -73,6 +73,9 @@ PANELS = (
     ),
     PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "ComparePanel", "window.md#compare"),
     PanelEntry(
+        "middle", QT_TRANSLATE_NOOP(CONTEXT, "Changes"), "changes", "ChangesPanel", "changes.md", starts_jobs=True
+    ),
+    PanelEntry(
         "bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "RecoveryPanel", "recovery.md", starts_jobs=True
     ),
     PanelEntry(

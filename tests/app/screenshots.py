@@ -158,7 +158,31 @@ def aids(camera: Photographer) -> None:
     dialog.close()
 
 
-CHAPTERS = {"road": road, "aids": aids}
+def changes(camera: Photographer) -> None:
+    """What got worse by a cut: nothing yet, then classes, confusions, samples and calibration, large and small."""
+    window, document, workbench = camera.window, camera.window.document, camera.window.workbench
+    window.open_source("bundled:resnet")
+    camera.wait(lambda: document.scores is not None)
+    camera.quiet()
+    window.area.show_tab("changes")
+    camera.take("30-changes-empty")
+    workbench.plan.suggest()
+    camera.wait(lambda: bool(document.marked.any()))
+    workbench.states.cut()
+    camera.wait(lambda: not document.busy)
+    window.area.show_tab("changes")
+    camera.quiet()
+    panel = window.area.panels["changes"]
+    camera.wait(lambda: panel.table.isVisible())
+    for size, name in (((1440, 900), "large"), ((1024, 700), "small")):
+        window.resize(*size)
+        for page, chip in panel.pages.items():
+            chip.click()
+            camera.quiet()
+            camera.take(f"31-changes-{page}-{name}")
+
+
+CHAPTERS = {"road": road, "aids": aids, "changes": changes}
 """What pictures are taken of, by name."""
 
 

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 
 import secateur.app
 from secateur.app.document.document import Selection
+from secateur.app.panels.changes import ChangesPanel
 from secateur.app.panels.gates import GatesPanel
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.heads import HeadsPanel
@@ -48,6 +49,7 @@ SMALLEST = {
     LayersPanel: (440, 220),
     GraphPanel: (440, 220),
     HeadsPanel: (440, 220),
+    ChangesPanel: (440, 220),
     SensitivityPanel: (440, 220),
     RecoveryPanel: (450, 160),
     GatesPanel: (450, 160),

@@ -1,0 +1,63 @@
+"""Jobs that compare the predictions of two states, and that read samples to look at."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.inspection.changes import Changes
+from secateur.engine.jobs import Cancelled
+from secateur.engine.tasks.protocol import Sample, Split
+
+from ..document.aspects import Aspect
+from ..document.changes_query import ChangesQuery
+from ..text.translate import sentence
+from .job_runner import DocumentJobs
+
+SAMPLES = "samples of changes"
+"""What a job is about that reads samples, with their split and rows."""
+
+
+class ChangesJobs(DocumentJobs):
+    """Asks the engine what got worse."""
+
+    def compare(self, query: ChangesQuery, background: bool = False) -> None:
+        """Compare two states or baselines; what was not predicted yet is evaluated.
+
+        Args:
+            query: Which.
+            background: No person asked for it: everything is kept, so that it takes a moment.
+        """
+        if self._runner.link is None or self._runner.is_asked_already(query, background):
+            return
+        title = self.tr("Compare the predictions of {0} and {1}").format(query.before, query.after)
+        take, fail = partial(self._take, query), partial(self._fail, query)
+        arguments = (query.before, query.after, query.split)
+        self._runner.run(title, take, "changes", *arguments, background=background, about=query, otherwise=fail)
+
+    def _take(self, query: ChangesQuery, changes: Changes) -> None:
+        # First the metrics that were measured on the way: they would make what is known of the states old.
+        for name, metric in zip((query.before, query.after), changes.metrics, strict=True):
+            self._document.take_measurements(name, metrics=(metric,))
+        self._document.contents.changes.take(query, changes)
+        self._document.announce(Aspect.CHANGES)
+
+    def _fail(self, query: ChangesQuery, error: SecateurError) -> None:
+        if not isinstance(error, Cancelled):
+            self._document.contents.changes.failures[query] = sentence(error.message)
+        self._document.announce(Aspect.CHANGES)
+
+    def read_samples(self, split: Split, rows: Sequence[int]) -> None:
+        """Read what samples look like, those that are not known; only the last that are asked for are waited for."""
+        known = self._document.contents.changes.samples
+        missing = tuple(row for row in rows if (split, row) not in known)
+        about = (SAMPLES, split, missing)
+        if not missing or self._runner.link is None or self._runner.queue.about(about) is not None:
+            return
+        waiting = (job for job in self._runner.queue.jobs() if job.method == "samples" and not job.sent)
+        self._runner.drop([*waiting])
+
+        def take(samples: tuple[Sample, ...]) -> None:
+            self._document.contents.changes.take_samples(split, dict(zip(missing, samples, strict=False)))
+            self._document.announce(Aspect.CHANGES)
+
+        self._runner.run(self.tr("Read samples"), take, "samples", split, missing, background=True, about=about)
