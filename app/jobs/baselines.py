@@ -87,7 +87,7 @@ class BaselineJobs(DocumentJobs):
             words = self.tr("Baseline not made ({kind}): {reason}")
             document.note(words.format(kind=title_of(one.asked.kind), reason=sentence(one.reason)))
         if result.baselines:
-            document.say(sentences(result.verdict.sentences))
+            document.say(sentences((*result.verdict.sentences, *result.classes)))
         if result.missed:
             document.fail(SecateurError.saying(result.missed[0].reason))
 

@@ -56,7 +56,8 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             write_script(folder / SCRIPT, session_recipe(session, state))
         original = session.states()[0]
     said = done.verdict
-    sentences = [{"code": m.code, "text": str(m), "arguments": dict(m.arguments)} for m in said.sentences]
+    every = (*said.sentences, *done.classes)
+    sentences = [{"code": m.code, "text": str(m), "arguments": dict(m.arguments)} for m in every]
     content = {
         "command": "baselines",
         "project": str(folder),
@@ -95,7 +96,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         rows.append([one.id, one.title, *cells, metric_value(one.metric)])
     notes = [f"time: {where(time.target)}; {time.machine}"] if time else []
     notes += [f"{one.id}: {with_hint(note)}" for one in done.baselines for note in one.notes]
-    text = "\n".join([columns(rows, left=2), *notes, *(str(one) for one in said.sentences)])
+    text = "\n".join([columns(rows, left=2), *notes, *map(str, every)])
     return Outcome(content, text, shortfall, beaten)
 
 

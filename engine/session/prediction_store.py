@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
@@ -20,7 +21,7 @@ from ..storage.atomic_files import copy, write
 from ..storage.file_limits import read_whole
 from ..storage.paths import DIGEST
 from ..storage.serialization import from_json, to_json
-from ..tasks.predictions import PredictionKind, Predictions
+from ..tasks.predictions import IDENTITY, PredictionKind, Predictions
 from ..tasks.protocol import Metric, Split
 from .state_history import StateHistory
 
@@ -80,9 +81,10 @@ class PredictionStore:
         try:
             header = msgspec.json.decode(data[8 : 8 + int.from_bytes(data[:8], "little")], type=dict[str, msgspec.Raw])
             noted = from_json(msgspec.json.decode(header["__metadata__"], type=dict[str, str])[_NOTED], _Noted)
-            return Predictions(noted.kind, safetensors.numpy.load(data), noted.classes)
+            found = Predictions(noted.kind, safetensors.numpy.load(data), noted.classes)
         except (SafetensorError, msgspec.MsgspecError, KeyError, ValueError):
             return None
+        return found if _is_sound(found) else None
 
     def take(self, digests: Collection[str], other: "PredictionStore", token: CancelToken) -> Job[None]:
         """Copy predictions from another store, those that it has and that are not here yet."""
@@ -107,6 +109,17 @@ class PredictionStore:
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.safetensors"
+
+
+def _is_sound(predictions: Predictions) -> bool:
+    """Whether columns are what `PredictionKind` says: a file may be somebody else's."""
+    several = 2 if predictions.kind is PredictionKind.OVERLAPS else 1
+    numbers = ("target", "predicted") if predictions.kind is PredictionKind.CLASSES else ()
+    return (
+        len(predictions) > 0
+        and all(column.ndim == several for name, column in predictions.columns.items() if name != IDENTITY)
+        and all(predictions[name].dtype == np.int32 for name in numbers)
+    )
 
 
 def kept_predictions(history: StateHistory, name: str, split: Split) -> tuple[Metric, Predictions] | None:

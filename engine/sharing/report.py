@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..baselines.protocol import Baseline
 from ..baselines.verdict import PrunedResult, verdict
+from ..errors import Message
 from ..inspection.change_tables import confusion_table
 from ..inspection.changes import Changes, chance, group_change, summary
 from ..planning.goal_verdict import GoalVerdict, goal_verdict
@@ -45,7 +46,7 @@ from ..surgery.cut.edits import Check
 from ..targets.protocol import Latency, Timing
 from ..tasks.protocol import Metric, Split, metric_value
 from ..text.format import byte_size, change, counted, percent, size
-from ..workflows.changes import kept_changes
+from ..workflows.changes import classes_that_pay, kept_changes
 from .anonymise import strip_history, strip_recipe
 from .plots import SMALL, WIDE, Given, Plot, curve, curves, scatter
 
@@ -268,6 +269,7 @@ def facts_of(
     recipe: str,
     script: str,
     changes: Changes | None = None,
+    classes: Sequence[Message] = (),
 ) -> Facts:
     """Gather the facts of a history.
 
@@ -279,6 +281,7 @@ def facts_of(
         recipe: The result's recipe, as JSON.
         script: And as Python.
         changes: From the original to the result.
+        classes: Which classes the result or a baseline loses alone.
     """
     path = history.path_to(result)
     original, last = path[0], path[-1]
@@ -337,7 +340,7 @@ def facts_of(
         figures=tuple(_figures(original, last, metric)),
         states=tuple(_state_row(one, original, last) for one in history.states.values()),
         baselines=tuple(_baseline_row(one, original) for one in baselines),
-        verdict=tuple(str(sentence) for sentence in said.sentences) if said is not None else (),
+        verdict=tuple(str(sentence) for sentence in (*said.sentences, *classes)) if said is not None else (),
         changes=None if changes is None else _changed_rows(changes),
         steps=tuple(step_told(before, one, original) for before, one in pairwise(path)),
         layers=tuple(layers[:ROWS]),
@@ -508,6 +511,7 @@ def report_of(history: StateHistory, recipe: Recipe, state: str, machine: str = 
         to_json(bare, indent=2).decode(),
         script_of(bare),
         changes if state != next(iter(kept.states)) else None,
+        classes_that_pay(kept, state, [one for one in kept.baselines.values() if one.against == state]),
     )
     return render(facts)
 

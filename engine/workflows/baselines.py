@@ -27,6 +27,7 @@ from ..structures.analysis import Analysis, Kind, Mask, from_identities, identit
 from ..targets.protocol import TargetSpec
 from ..tasks.evaluate import evaluate_samples_on
 from ..tasks.protocol import Split
+from .changes import classes_that_pay
 from .comparison import Comparison, Missed
 from .measure import measurable, measure_states
 
@@ -136,7 +137,7 @@ def compare_with_baselines(
     now = session.history.state(state)
     beside = session.baselines(state)
     said = verdict(PrunedResult(metric, now.macs, now.timings), beside)
-    return Comparison(now, beside, tuple(missed), said)
+    return Comparison(now, beside, tuple(missed), said, classes_that_pay(session.history, state, beside))
 
 
 def make_baseline(

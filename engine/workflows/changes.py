@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from ..errors import SecateurError
-from ..inspection.changes import Changes, compare
+from ..baselines.protocol import Baseline
+from ..errors import Message, SecateurError
+from ..inspection.changes import Changes, compare, group_change
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, spanning
+from ..messages import listed, title
 from ..session.open_model import run_evaluation
 from ..session.prediction_store import kept_predictions
 from ..session.session import Session
@@ -18,6 +22,10 @@ from ..tasks.protocol import Metric, Sample, Split
 from .measure import measurable
 
 NEVER = NeverCancelled()
+CLASSES = 3
+"""Classes that a sentence names."""
+LARGEST = 256
+"""Pixels of the longer side of a sample to look at."""
 COMPARED = 0.95
 """About what share of the time it takes to predict where nothing was kept."""
 
@@ -67,10 +75,51 @@ def kept_changes(history: StateHistory, before: str, after: str) -> Changes | No
     return None
 
 
+def classes_that_pay(history: StateHistory, state: str, baselines: Sequence[Baseline]) -> tuple[Message, ...]:
+    """Which classes a state or its baselines lose significantly, and the other ones do not; by what is kept of them.
+
+    Args:
+        history: Has the state, the baselines and the original.
+        state: Id of the state.
+        baselines: What it is compared with.
+    """
+    original = next(iter(history.states))
+    own = kept_changes(history, original, state)
+    found = list[Message]()
+    for one in baselines:
+        its = kept_changes(history, original, one.id)
+        if own is None or its is None or own.by_class is None or its.by_class is None:
+            continue
+        mine, theirs = own.by_class, its.by_class
+        # A class that all models lose says nothing of either.
+        lost = [
+            {name: group_change(changes, group, row) for row, name in enumerate(group.names) if group.worse[row]}
+            for changes, group in ((own, mine), (its, theirs))
+        ]
+        words = {"title": title(one.title), "own": state}
+        if only := [f"{name} ({lost[1][name]})" for name in lost[1] if name not in lost[0]]:
+            template = "Only {title} loses these classes more than the rest: {classes}."
+            found.append(Message("baselines.its_classes", template, words | {"classes": listed(only, CLASSES)}))
+        if only := [f"{name} ({lost[0][name]})" for name in lost[0] if name not in lost[1]]:
+            template = "Only the pruned model loses these classes more than the rest, {title} does not: {classes}."
+            found.append(Message("baselines.own_classes", template, words | {"classes": listed(only, CLASSES)}))
+    return tuple(found)
+
+
 def read_samples(session: Session, split: Split, rows: Sequence[int]) -> tuple[Sample, ...]:
     """Some samples of a split to look at, () where the task cannot show single ones."""
     task = session.task
-    return task.show(split, np.array(rows, np.int64)) if isinstance(task, DataTask) else ()
+    found = task.show(split, np.array(rows, np.int64)) if isinstance(task, DataTask) else ()
+    return tuple(one if one.image is None else replace(one, image=_thumbnail(one.image)) for one in found)
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[H, W] or [H, W, 3] with at most `LARGEST` pixels a side: the window keeps hundreds of them."""
+    if max(pixels.shape[:2]) <= LARGEST:
+        return pixels
+    image = Image.fromarray(pixels)
+    image.thumbnail((LARGEST, LARGEST))
+    return np.asarray(image)
 
 
 def _predictions(session: Session, name: str, split: Split, token: CancelToken) -> Job[tuple[Metric, Predictions]]:

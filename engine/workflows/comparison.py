@@ -25,9 +25,11 @@ class Comparison:
         baselines: All that stand beside it, also those that were made before.
         missed: Those of the asked that could not be made.
         verdict: What follows.
+        classes: Which classes one of them loses and the other does not, a sentence each.
     """
 
     state: State
     baselines: tuple[Baseline, ...]
     missed: tuple[Missed, ...]
     verdict: Verdict
+    classes: tuple[Message, ...] = ()

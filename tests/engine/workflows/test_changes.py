@@ -19,9 +19,11 @@ from secateur.engine.session.prediction_store import PredictionStore
 from secateur.engine.session.session import Session
 from secateur.engine.sharing.session_files import save_project, save_report
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.tasks.protocol import Split, TaskSpec
-from secateur.engine.workflows.baselines import make_baseline
-from secateur.engine.workflows.changes import compare_states, read_samples
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.predictions import PredictionKind, Predictions
+from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
+from secateur.engine.workflows.baselines import compare_with_baselines, make_baseline
+from secateur.engine.workflows.changes import classes_that_pay, compare_states, read_samples
 
 from ..session.small import write_project
 
@@ -286,3 +288,59 @@ def test_the_report_says_what_got_worse(session: Session, tmp_path: Path):
     page = (tmp_path / "after.html").read_text()
     assert found.by_class is not None and all(f"<td>{name}</td>" in page for name in found.by_class.names)
     assert "What got worse?" in page and html.escape(str(summary(found)[0])) in page
+
+
+def test_the_comparison_with_baselines_says_which_classes_pay(session: Session):
+    """One that random removal loses alone, and one that the pruned model does."""
+    made = finish(make_baseline(session, "s1", BaselineSpec(BaselineKind.RANDOM, epochs=0)))
+    finish(session.evaluate("s1", Split.TEST))
+    targets = np.repeat(np.arange(3), 200)
+
+    def keep(name: str, wrong: int | None) -> None:
+        """Predictions on the test split: of one class every other sample is wrong."""
+        predicted = targets.copy()
+        if wrong is not None:
+            predicted[targets == wrong] = np.where(np.arange(200) % 2, wrong, (wrong + 1) % 3)
+        ones = np.ones(600, np.float32)
+        numbers = {"target": targets.astype(np.int32), "predicted": predicted.astype(np.int32)}
+        columns = {**numbers, "confidence": ones, "true_confidence": ones, "loss": ones}
+        kept = Predictions(PredictionKind.CLASSES, columns, ("left", "middle", "right"))
+        metric = Metric("top-1", 0.9, 600, 0.01, Split.TEST, predictions=session.predictions.put(kept))
+        if name == made.id:
+            session.history.put_baseline(replace(made, metric=metric))
+        else:
+            session.history.add_metric(name, metric)
+
+    keep("s0", None)
+    keep("s1", 2)
+    keep(made.id, 0)
+    its, own = map(str, classes_that_pay(session.history, "s1", session.baselines("s1")))
+    assert its.startswith(f"Only {made.title} loses these classes more than the rest: left (\u221250.0")
+    assert own.startswith("Only the pruned model loses these classes") and "right (\u221250.0" in own
+    keep(made.id, 2)
+    assert classes_that_pay(session.history, "s1", session.baselines("s1")) == ()
+    found = finish(compare_with_baselines(session, "s1", [BaselineSpec(BaselineKind.RANDOM, epochs=0)]))
+    assert found.classes == ()
+    keep(made.id, 0)
+    found = finish(compare_with_baselines(session, "s1", [BaselineSpec(BaselineKind.RANDOM, epochs=0)]))
+    assert [one.code for one in found.classes] == ["baselines.its_classes", "baselines.own_classes"]
+
+
+@pytest.mark.parametrize("column", [np.zeros((4, 2), np.int32), np.full(4, 2**60), np.zeros(4, np.float32)])
+def test_a_file_of_other_columns_is_none_of_predictions(tmp_path: Path, column: np.ndarray):
+    """Its name may be right, and what is in it not what it says."""
+    ones = np.ones(4, np.float32)
+    columns = {"target": column, "predicted": np.zeros(4, np.int32), "confidence": ones, "true_confidence": ones}
+    store = PredictionStore(tmp_path)
+    digest = store.put(Predictions(PredictionKind.CLASSES, {**columns, "loss": ones}))
+    assert digest and store.get(digest) is None
+
+
+def test_large_images_are_shown_small(session: Session, tmp_path: Path):
+    """As wide for their height as before."""
+    arrays = {f"x_{split}": np.zeros((4, 1, 600, 300), np.float32) for split in ("train", "val", "test")}
+    arrays |= {f"y_{split}": np.arange(4) % 3 for split in ("train", "val", "test")}
+    np.savez(tmp_path / "large.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    session.loaded.task = open_task(TaskSpec("arrays", str(tmp_path / "large.npz")))
+    (shown,) = read_samples(session, Split.VAL, (2,))
+    assert shown.image is not None and shown.image.shape == (256, 128)
