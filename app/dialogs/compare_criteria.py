@@ -12,7 +12,7 @@ from secateur.engine.scoring.rank_correlation import Agreement, agreement, whole
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import TaskInfo
 
-from ..document.document import Aspect, Selection
+from ..document.aspects import Aspect, Selection
 from ..text.format import MINUS, percent
 from ..text.structures import counted
 from ..text.translate import sentence

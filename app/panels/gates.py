@@ -13,7 +13,7 @@ from secateur.engine.masks.learned_gates import GateCount
 from secateur.engine.structures.analysis import Kind
 
 from ..dialogs.save_plot import asks_to_save
-from ..document.document import Aspect
+from ..document.aspects import Aspect
 from ..jobs.workbench import Workbench
 from ..text.structures import many_of
 from ..theme import px, theme

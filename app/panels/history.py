@@ -23,7 +23,8 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import Mask
 from secateur.engine.structures.costs import Costs, costs
 
-from ..document.document import Aspect, Document, Side
+from ..document.aspects import Aspect, Side
+from ..document.document import Document
 from ..document.job_state import Receipt
 from ..text.format import rough, scaled, size
 from ..text.metrics import error_text, latency_text, measured_tip, timing_of, value_text, verified_tip

@@ -3,7 +3,7 @@
 from PySide6.QtCore import QCoreApplication, Slot
 from PySide6.QtWidgets import QWidget
 
-from ..document.document import Aspect
+from ..document.aspects import Aspect
 from ..document.job_state import JobView
 from ..jobs.workbench import Workbench
 from ..text.format import about, duration

@@ -4,8 +4,8 @@ from PySide6.QtCore import QEvent, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from ..document.aspects import Aspect
 from ..document.baseline_queries import baseline_verdict
-from ..document.document import Aspect
 from ..jobs.workbench import Workbench
 from ..text.baselines import role_of, verdict_text
 from ..theme import px, theme

@@ -6,7 +6,7 @@ from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QWidget
 
-from ..document.document import Aspect
+from ..document.aspects import Aspect
 from ..document.message_log import MOST, Level, Line
 from ..jobs.workbench import Workbench
 from ..widgets.buttons import button

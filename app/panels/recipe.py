@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QPlainTextEdit, QWidget
 from secateur.engine.recipes.script import script_of
 from secateur.engine.recipes.steps import Recipe as Steps
 
-from ..document.document import Aspect, Document
+from ..document.aspects import Aspect
+from ..document.document import Document
 from ..jobs.recipe_preview import current_recipe, plan_text, script_text
 from ..widgets.buttons import button
 from ..widgets.card import EmptyState

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from secateur.engine.tasks.protocol import Sample
 
-from ..document.document import Aspect
+from ..document.aspects import Aspect
 from ..jobs.workbench import Workbench
 from ..text.format import signed, three_digits
 from ..text.metrics import metric_text, metric_tip

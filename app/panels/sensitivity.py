@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QGraphicsItem, QWidget
 from secateur.engine.scoring.criteria import CRITERIA
 
 from ..dialogs.save_plot import asks_to_save
-from ..document.document import Aspect, Selection
+from ..document.aspects import Aspect, Selection
 from ..document.job_state import JobView
 from ..document.sensitivity_curves import Curve
 from ..jobs.workbench import Workbench

@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 from secateur.engine.export.table import EXPORTERS
 from secateur.engine.session.states import StateKind
 
-from ..document.document import Aspect, Document
+from ..document.aspects import Aspect
+from ..document.document import Document
 from ..text.format import change, count, milliseconds, scaled, size
 from ..text.metrics import measured_tip, path_through, timing_of, value_text
 from ..text.translate import engine_words

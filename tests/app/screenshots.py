@@ -218,7 +218,7 @@ def _compare(camera: Photographer) -> None:
 
 def side_of(state: str) -> Any:
     """A state as a side of a comparison."""
-    from secateur.app.document.document import Side
+    from secateur.app.document.aspects import Side
 
     return Side(state)
 
@@ -258,7 +258,7 @@ def _heads(camera: Photographer) -> None:
 
 def _graph(camera: Photographer, suffix: str = "") -> None:
     """The graph as it opens, and unfolded with a layer selected."""
-    from secateur.app.document.document import Selection
+    from secateur.app.document.aspects import Selection
 
     document, panel = camera.window.document, camera.window.area.panels["graph"]
     camera.window.area.show_tab("graph")
@@ -271,7 +271,7 @@ def _graph(camera: Photographer, suffix: str = "") -> None:
 
 
 def _inspect(camera: Photographer) -> None:
-    from secateur.app.document.document import Selection
+    from secateur.app.document.aspects import Selection
 
     document = camera.window.document
     number = max(n for n, one in enumerate(document.analysis.sets) if one.count > 8)

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from secateur.app.document.document import ALL, Aspect, Document
+from secateur.app.document.aspects import Aspect
+from secateur.app.document.document import ALL, Document
 from secateur.app.jobs.workbench import Workbench
 from secateur.engine.export.protocol import Exported
 from secateur.engine.session.states import OpenedModel, State, StateKind

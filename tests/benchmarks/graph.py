@@ -138,7 +138,7 @@ class Frames:
 
     def run(self) -> None:
         """All of it."""
-        from secateur.app.document.document import Selection
+        from secateur.app.document.aspects import Selection
 
         view, document = self.panel.view, self.document
         bar = view.verticalScrollBar()

@@ -149,7 +149,7 @@ class Bench:
             panel.close()
 
     def _open(self, number: int) -> None:
-        from secateur.app.document.document import Selection
+        from secateur.app.document.aspects import Selection
 
         one = self.analysis.sets[number]
         self.document.select(Selection(one.module, number, one.first))

@@ -28,7 +28,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ...document.document import Aspect, Document, Selection, Side
+from ...document.aspects import Aspect, Selection, Side
+from ...document.document import Document
 from ...text.format import change, scaled
 from ...text.metrics import latency_text, measured_tip, target_text, timing_of, value_text
 from ...text.translate import counted

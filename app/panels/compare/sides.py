@@ -8,7 +8,8 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import Mask
 from secateur.engine.structures.costs import Costs, costs
 
-from ...document.document import Document, Side
+from ...document.aspects import Side
+from ...document.document import Document
 from ...text.metrics import kind_text
 
 say = QCoreApplication.translate

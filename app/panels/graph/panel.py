@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QWidget
 from secateur.engine.structures.layer_graph import NodeKind
 
 from ...dialogs.save_plot import asks_to_save
-from ...document.document import Aspect
+from ...document.aspects import Aspect
 from ...jobs.workbench import Workbench
 from ...theme import px
 from ...widgets.buttons import button

@@ -5,7 +5,8 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...dialogs.save_plot import asks_to_save
-from ...document.document import Aspect, Document
+from ...document.aspects import Aspect
+from ...document.document import Document
 from ...widgets.card import EmptyState
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label

@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ...document.document import Selection
+from ...document.aspects import Selection
 from ...theme import ink, px, score_colour, sizes, tokens
 from ...widgets.painting import padlock, paint_band
 from ...widgets.table import TopRow, TypeAhead

@@ -4,7 +4,8 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from ...dialogs.save_plot import asks_to_save
-from ...document.document import Aspect, Document
+from ...document.aspects import Aspect
+from ...document.document import Document
 from ...theme import px
 from ...widgets.card import EmptyState
 from ...widgets.labels import label

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ...document.document import Selection
+from ...document.aspects import Selection
 from ...theme import Tokens, px, tokens
 from ...widgets.painting import WIDTH, padlock, paint_width
 from ...widgets.table import TopRow, TypeAhead, elide_titles

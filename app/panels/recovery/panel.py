@@ -18,7 +18,8 @@ from ...commands import command_named
 from ...dialogs.recovery_settings import RecoverySettingsDialog
 from ...dialogs.save_plot import asks_to_save
 from ...dialogs.settings_fields import number_field, settings_field
-from ...document.document import Aspect, Document
+from ...document.aspects import Aspect
+from ...document.document import Document
 from ...document.job_state import TRAINS, CurvePoint, JobView
 from ...jobs.workbench import Workbench
 from ...text.format import about, duration, percent, three_digits

@@ -12,8 +12,9 @@ from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineS
 from secateur.engine.tasks.protocol import Split
 
 from ...dialogs.save_plot import asks_to_save
+from ...document.aspects import Aspect
 from ...document.baseline_queries import family_known, missing_kinds, shown_baselines
-from ...document.document import Aspect, Document
+from ...document.document import Document
 from ...document.preconditions import can_add_baselines
 from ...jobs.workbench import Workbench
 from ...text.baselines import facts_of, name_of, needs_of, question_of, title_of

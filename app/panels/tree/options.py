@@ -14,7 +14,8 @@ from secateur.engine.scoring.criteria import CRITERIA, context_of, offers, unava
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 
 from ...dialogs.settings_fields import explain
-from ...document.document import Aspect, Document
+from ...document.aspects import Aspect
+from ...document.document import Document
 from ...text.translate import engine_words, sentence
 from ...widgets.buttons import button, set_available
 from ...widgets.card import Card

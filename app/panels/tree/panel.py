@@ -6,7 +6,8 @@ from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QStackedLayout, QWidget
 
-from ...document.document import Aspect, Document
+from ...document.aspects import Aspect
+from ...document.document import Document
 from ...text.translate import counted
 from ...theme import px
 from ...widgets.buttons import Chip, button

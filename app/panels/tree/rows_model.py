@@ -5,7 +5,7 @@ from PySide6.QtWidgets import QTreeView
 
 from secateur.engine.structures.analysis import Analysis
 
-from ...document.document import Selection
+from ...document.aspects import Selection
 from .row_order import Arrangement
 from .rows import Rows
 

@@ -32,7 +32,8 @@ from PySide6.QtWidgets import (
 )
 
 from ...dialogs.save_plot import asks_to_save
-from ...document.document import Document, Selection
+from ...document.aspects import Selection
+from ...document.document import Document
 from ...storage import settings
 from ...text.format import share
 from ...theme import px, tokens

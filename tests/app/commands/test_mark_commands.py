@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.mark import MarkDialog
-from secateur.app.document.document import Selection
+from secateur.app.document.aspects import Selection
 from secateur.app.jobs.workbench import Workbench
 from secateur.app.panels.tree.model import Column
 from secateur.app.window.command_palette import CommandPalette

@@ -10,7 +10,7 @@ from scipy import stats
 from shiboken6 import isValid
 
 from secateur.app.dialogs.compare_criteria import CompareCriteria
-from secateur.app.document.document import Aspect, Selection
+from secateur.app.document.aspects import Aspect, Selection
 from secateur.app.jobs.workbench import Workbench
 from secateur.engine.scoring.protocol import PartialScores, Step
 from secateur.engine.session.states import StateKind

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secateur.app.document.document import Aspect, Document, Goal, Selection
+from secateur.app.document.aspects import Aspect, Goal, Selection
+from secateur.app.document.document import Document
 from secateur.app.jobs.workbench import Workbench
 from secateur.engine.errors import EngineLost, Message, PlanError, TaskError
 from secateur.engine.jobs import Cancelled, Progress

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from secateur.app.document.document import Selection
+from secateur.app.document.aspects import Selection
 from secateur.app.panels.inspector.panel import InspectorPanel
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column

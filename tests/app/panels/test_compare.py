@@ -10,7 +10,8 @@ from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.document.document import Aspect, Document, Selection, Side
+from secateur.app.document.aspects import Aspect, Selection, Side
+from secateur.app.document.document import Document
 from secateur.app.panels.compare import ComparePanel
 from secateur.app.panels.compare import panel as compare_panel
 from secateur.app.panels.compare.model import Column, CompareModel
@@ -106,7 +107,7 @@ def test_what_one_tree_opens_scrolls_and_selects_the_other_does(panel, qtbot) ->
 
 
 def test_a_selection_from_elsewhere_is_shown_in_both(panel) -> None:
-    from secateur.app.document.document import Selection
+    from secateur.app.document.aspects import Selection
 
     panel.document.select(Selection("layer2.0.conv1", 4))
     panel.document.dispatcher.settle()

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 )  # fmt: skip
 
 import secateur.app
-from secateur.app.document.document import Selection
+from secateur.app.document.aspects import Selection
 from secateur.app.panels.changes import ChangesPanel
 from secateur.app.panels.gates import GatesPanel
 from secateur.app.panels.graph import GraphPanel

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from secateur.app.document.document import Selection
+from secateur.app.document.aspects import Selection
 from secateur.app.panels.gates import GatesPanel
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.layers import LayersPanel

@@ -11,7 +11,7 @@ from PySide6.QtGui import QAccessible, QWheelEvent
 from PySide6.QtWidgets import QApplication
 from torch import nn
 
-from secateur.app.document.document import Selection
+from secateur.app.document.aspects import Selection
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.graph import panel as panel_module
 from secateur.app.panels.graph.boxes import blocks_of, boxes_of, transitive_reduction

@@ -9,8 +9,7 @@ from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QAccessible
 from torch import nn
 
-from secateur.app.document.aspects import Aspect
-from secateur.app.document.document import Selection
+from secateur.app.document.aspects import Aspect, Selection
 from secateur.app.panels.heads import HeadsPanel
 from secateur.app.panels.heads.model import HeadsModel, heads_of
 from secateur.app.theme import tokens

@@ -11,7 +11,7 @@ from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QApplication
 from torch import nn
 
-from secateur.app.document.document import Aspect, Selection
+from secateur.app.document.aspects import Aspect, Selection
 from secateur.app.panels.layers import LayersPanel
 from secateur.app.panels.layers.model import Cells, Column
 from secateur.app.panels.layers.rows import LANES, layers_of

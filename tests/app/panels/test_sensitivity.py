@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 
 from secateur.app.commands import command_named
-from secateur.app.document.document import Selection
+from secateur.app.document.aspects import Selection
 from secateur.app.jobs.workbench import Workbench
 from secateur.app.panels.layers import LayersPanel
 from secateur.app.panels.layers.model import Column

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from secateur.app.document.document import Goal
+from secateur.app.document.aspects import Goal
 from secateur.app.panels.ledger import LedgerPanel
 from secateur.app.panels.state_strip import StateStrip
 from secateur.app.text.format import change, scaled, size

@@ -7,7 +7,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLineEdit
 
 from secateur.app.commands.registry import command_named
-from secateur.app.document.document import Selection
+from secateur.app.document.aspects import Selection
 from secateur.app.panels.inspector.panel import InspectorPanel
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column

@@ -10,7 +10,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.dialogs.recovery_settings import RecoverySettingsDialog
-from secateur.app.document.document import Aspect, CurvePoint, JobView
+from secateur.app.document.aspects import Aspect
+from secateur.app.document.document import CurvePoint, JobView
 from secateur.app.document.message_log import Level, MessageLog, level_of
 from secateur.app.panels.compare.runs import runs_of
 from secateur.app.panels.history import HistoryPanel

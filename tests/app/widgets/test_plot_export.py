@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QMenu
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.save_plot import SavePlot
-from secateur.app.document.document import Aspect
+from secateur.app.document.aspects import Aspect
 from secateur.app.document.sensitivity_curves import Curves
 from secateur.app.theme import tokens
 from secateur.app.widgets import plot_export as drawing_module
