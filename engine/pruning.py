@@ -45,7 +45,7 @@ from .runtime.load_pruned import load_pruned
 from .scoring.score_options import Choices
 from .session.open_model import Prepared, run_evaluation, runs
 from .session.session import Session
-from .session.states import Exported, State, StateKind
+from .session.states import Exported, StateKind
 from .sources.exported_folder import SHAPES, WEIGHTS
 from .sources.protocol import ModelSpec
 from .structures.analysis import identities
@@ -58,7 +58,7 @@ from .tasks.open import task_at
 from .tasks.protocol import Metric, Split, TaskSpec, metric_value
 from .text.format import percent, size, thousands
 from .tracing.tree import as_tensors, modules_of
-from .workflows.prune import PruneRequest, plan_prune, prune_state
+from .workflows.prune import PruneRequest, decide_request, plan_prune, prune_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,17 +328,25 @@ def prune(
         DataError: Another normalisation of the data clearly suits the model; nothing was scored.
         SecateurError: Several processes were started together, and this is not the first of them.
     """
+    # Started by torchrun, every process would prune a model of its own, and all would write the same files.
     if (place := launched()).rank != LEADER:
         template = (
             "prune() computes in one process, and this is process {rank} of {size}. Call it in process 0 alone, or "
             "start the command secateur prune in all of them."
         )
         raise SecateurError("prune.processes", template, rank=place.rank, size=place.size)
+    if isinstance(shape, str):
+        if shape not in PRESETS:
+            template = "No published shape is called {name!r}. Use one of {known}, or give numbers by kind."
+            raise PlanError("prune.preset", template, name=shape, known=", ".join(PRESETS))
+        sizes = PRESETS[shape]
+    else:
+        sizes = tuple(_kind_limit(name, value) for name, value in (shape or {}).items())
     asked = _goal(
         goal,
         multiple,
         tuple(_kind_limit(name, value) for name, value in (keep or {}).items()),
-        _shape(shape or {}),
+        sizes,
         {
             "keep_macs": (Cost.MACS, keep_macs),
             "keep_parameters": (Cost.PARAMETERS, keep_parameters),
@@ -348,6 +356,9 @@ def prune(
     )
     if recovery is not None:
         require_possible(recovery)
+    if choose not in tuple(Choose):
+        template = "choose was {value!r}. Give one of {known}."
+        raise PlanError("prune.choose", template, value=str(choose), known=", ".join(Choose))
     module = model if isinstance(model, nn.Module) else None
     spec = model if isinstance(model, ModelSpec) else ModelSpec("" if isinstance(model, nn.Module) else model)
     spec = replace(
@@ -358,19 +369,22 @@ def prune(
         uniform=uniform or spec.uniform,
         ignore_unused=ignore_unused or spec.ignore_unused,
     )
+    # The same request that command line, window and recipes make: from here on there is one pipeline.
     request = PruneRequest(
         asked,
         criterion or "",
         recovery,
         rounds=max(1, rounds),
-        choose=_choose(choose),
+        choose=Choose(choose),
         mask_steps=mask_steps,
         seed=seed,
         search=search_shares,
         lock=_paths(lock, module),
         choices=choices or Choices(),
     )
-    job = _pruned(spec, module, _examples(inputs), request, accept_preprocessing, device, token or NeverCancelled())
+    # Inputs on the CPU, where the model is analysed, as models are called with them; () for none.
+    examples = () if inputs is None else mapped(as_tensors(inputs_of(inputs)), lambda one: one.detach().cpu())
+    job = _prune_session(spec, module, examples, request, accept_preprocessing, device, token or NeverCancelled())
     return finish(job, on_progress)
 
 
@@ -382,7 +396,15 @@ def _goal(
     given: dict[str, tuple[Cost, float | None]],
 ) -> Goal:
     """The goal with the limits that were given."""
-    limits = [_limit(name, cost, value) for name, (cost, value) in given.items() if value is not None]
+    limits = list[Limit]()
+    for name, (cost, value) in given.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not value > 0 or math.isinf(value) or (value > 1 and value != int(value)):
+            template = "{name} was {value}. Give a share above 0 and up to 1, or a whole amount above 1; None is no "
+            template += "limit."
+            raise PlanError("prune.limit", template, name=name, value=str(value))
+        limits.append(Limit(cost, share=float(value)) if value <= 1 else Limit(cost, amount=int(value)))
     asked = goal or Goal((), multiple=MULTIPLE, finer=multiple is None)
     asked = replace(
         asked,
@@ -400,42 +422,11 @@ def _goal(
     return asked
 
 
-def _choose(choose: Choose | str) -> Choose:
-    """The way of choosing; raises PlanError for one that cannot be."""
-    if choose not in tuple(Choose):
-        template = "choose was {value!r}. Give one of {known}."
-        raise PlanError("prune.choose", template, value=str(choose), known=", ".join(Choose))
-    return Choose(choose)
-
-
 def _kind_limit(name: str, value: float | int) -> KindLimit:
     if isinstance(value, bool) or not value > 0 or (not isinstance(value, int) and value > 1):
         template = "{name} was {value}. Give a share above 0 and up to 1 as a float, or a whole number of structures."
         raise PlanError("prune.keep", template, name=name, value=str(value))
     return kind_limit_of((read_kind(name), value))
-
-
-def _shape(shape: Mapping[str, float | int] | str) -> tuple[KindLimit, ...]:
-    if isinstance(shape, str):
-        if shape not in PRESETS:
-            template = "No published shape is called {name!r}. Use one of {known}, or give numbers by kind."
-            raise PlanError("prune.preset", template, name=shape, known=", ".join(PRESETS))
-        return PRESETS[shape]
-    return tuple(_kind_limit(name, value) for name, value in shape.items())
-
-
-def _limit(name: str, cost: Cost, value: float) -> Limit:
-    if isinstance(value, bool) or not value > 0 or math.isinf(value) or (value > 1 and value != int(value)):
-        template = "{name} was {value}. Give a share above 0 and up to 1, or a whole amount above 1; None is no limit."
-        raise PlanError("prune.limit", template, name=name, value=str(value))
-    return Limit(cost, share=float(value)) if value <= 1 else Limit(cost, amount=int(value))
-
-
-def _examples(inputs: Any) -> Inputs:
-    """Inputs on the CPU as models are called with them; () for none."""
-    if inputs is None:
-        return ()
-    return mapped(as_tensors(inputs_of(inputs)), lambda one: one.detach().cpu())
 
 
 def _paths(lock: Sequence[str | nn.Module], module: nn.Module | None) -> tuple[str, ...]:
@@ -448,7 +439,7 @@ def _paths(lock: Sequence[str | nn.Module], module: nn.Module | None) -> tuple[s
     return tuple(one if isinstance(one, str) else known[id(one)] for one in lock)
 
 
-def _pruned(
+def _prune_session(
     spec: ModelSpec,
     module: nn.Module | None,
     examples: Inputs,
@@ -460,6 +451,7 @@ def _pruned(
     """All steps from the model to the smaller one, in a session that keeps its weights in memory."""
     with closing(Session(in_memory=True)) as session:
         session.use_device(device)
+        # One sample does not show which dimension is the batch.
         if module is not None and examples and batch_size(examples) == 1:
             examples = _in_pairs(module, examples)
         opened = yield from session.open_live(spec, module, examples, token)
@@ -470,8 +462,9 @@ def _pruned(
             template = "{finding} Give the task mean={mean} and std={std}, or pass accept_preprocessing=True."
             mean, std = str(info.better.mean), str(info.better.std)
             raise DataError("prune.preprocessing", template, finding=info.finding, mean=mean, std=std)
-        plan = yield from plan_prune(session, opened.state.id, request, token=token)
-        made = yield from prune_state(session, opened.state.id, plan.request, token=token, plan=plan)
+        request = decide_request(session, opened.state.id, request)
+        plan = yield from plan_prune(session, opened.state.id, request, token)
+        made = yield from prune_state(session, opened.state.id, request, token=token, plan=plan)
         if not made:
             template = "The model meets this goal already ({asked}). Choose a lower limit."
             raise PlanError("prune.met", template, asked=goal_text(request.goal))
@@ -479,6 +472,7 @@ def _pruned(
         result, (cut, *_) = made[-1], [one for one in reversed(made) if one.kind is StateKind.CUT]
         model, removed = session.model(result.id), session.removed(result.id)
     assert cut.verification is not None
+    # In the order in which they came about: opening, planning, then what each state has to say.
     notes = [*opened.notes, *([] if plan.note is None else [plan.note])]
     for state in made:
         said = (*state.rated, *state.repaired, state.stopped, state.searched)
@@ -487,27 +481,23 @@ def _pruned(
         name=opened.name,
         before=costs(analysis),
         after=costs(analysis, removed),
-        goal=plan.request.goal,
-        reached=reached(analysis, plan.request.goal, removed),
-        criterion=plan.request.criterion,
+        goal=request.goal,
+        reached=reached(analysis, request.goal, removed),
+        criterion=request.criterion,
         removed=identities(analysis, removed),
         verification=cut.verification,
         repairs=explain(result.edits, prepared.opened.model),
-        metric_before=_tested(opened.state),
-        metric_after=_tested(result),
-        notes=(*notes, *forced_sizes(analysis, plan.request.goal, analysis.empty(), removed)),
+        metric_before=opened.state.test_metric,
+        metric_after=result.test_metric,
+        notes=(*notes, *forced_sizes(analysis, request.goal, analysis.empty(), removed)),
     )
+    # While it is pruned a detector is of a class that returns its maps; the caller gets back their own.
     smaller = with_own_class(model)
     if spec.uniform:
         smaller = with_fitting_config(smaller, prepared.inputs)
     if module is not None:
         _as_it_came(smaller, module)
     return Pruned(model=smaller, report=report, _prepared=prepared, _edits=result.edits, _is_object=module is not None)
-
-
-def _tested(state: State) -> Metric | None:
-    """What a state scored on the test split, None where nothing was measured."""
-    return next((one for one in state.metrics if one.split is Split.TEST), None)
 
 
 def _in_pairs(module: nn.Module, examples: Inputs) -> Inputs:
@@ -521,6 +511,7 @@ def _as_it_came(result: nn.Module, module: nn.Module) -> None:
     modes = {path: one.training for path, one in modules_of(module).items()}
     for path, one in modules_of(result).items():
         one.training = modes.get(path, module.training)
+    # A model that is spread over several devices stays on the CPU: how to spread a smaller one is not known.
     devices = {one.device for one in (*module.parameters(), *module.buffers())}
     if len(devices) == 1:
         result.to(devices.pop())

@@ -159,6 +159,7 @@ def given(argv: Sequence[str], arguments: argparse.Namespace) -> frozenset[str]:
         arguments: What it was parsed to.
     """
     command, *rest = argv
+    # argparse leaves alone what a namespace has already: what is no marker afterwards was given.
     marked = argparse.Namespace(**{name: _Absent() for name in vars(arguments)})
     commands(Parser()).choices[command].parse_args(rest, marked)
     return frozenset(name for name, value in vars(marked).items() if not isinstance(value, _Absent) or value)

@@ -24,7 +24,7 @@ from .latency_text import measured_target, where
 from .model_args import project_folder, project_spec, use_device, use_threads
 from .output import Outcome, Reporter, Verdict
 from .settings import read_settings
-from .tables import columns, costs_of, metric_of, metric_on_test, metric_value, percent, size
+from .tables import columns, costs_of, metric_of, metric_value, percent, size
 
 
 def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -84,13 +84,13 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     }
     shortfall = "\n".join(f"Baseline {one.asked.kind} not made: {with_hint(one.reason)}" for one in done.missed)
     beaten = Verdict.REGRESSION if done.verdict.worth is False else None
-    metric = metric_on_test(done.state)
+    metric = done.state.test_metric
     head = f"{metric.name} (n = {metric.count:,})" if metric else ""
     time = common_timing([original.timings, done.state.timings, *(one.timings for one in done.baselines)])
     rows = [["", "", "parameters", "MACs", "time" if time else "", "epochs", head]]
     for name, state in (("original", original), ("pruned", done.state)):
         cells = [size(state.parameters), _share(state.macs, original.macs), _time(state.timings, time), ""]
-        rows.append([state.id, name, *cells, metric_value(metric_on_test(state))])
+        rows.append([state.id, name, *cells, metric_value(state.test_metric)])
     for one in done.baselines:
         cells = [size(one.parameters), _share(one.macs, original.macs), _time(one.timings, time), str(one.epochs)]
         rows.append([one.id, one.title, *cells, metric_value(one.metric)])
@@ -101,7 +101,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 
 
 def _state(state: State) -> dict[str, Any]:
-    metric = metric_on_test(state)
+    metric = state.test_metric
     timings = [to_plain(one) for one in state.timings]
     return {"id": state.id, "metric": None if metric is None else metric_of(metric), "timings": timings} | costs_of(
         state

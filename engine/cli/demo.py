@@ -11,7 +11,7 @@ from ..targets.protocol import TargetSpec
 from ..workflows.measure import measure_states
 from ..workflows.prune import PruneRequest
 from .output import Reporter, keep_standard_output
-from .prune import check_export, run_prune, settle_request, write_export
+from .prune import check_export, complete_request, run_prune, write_export
 from .prune_request import DEFAULT
 from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verification_text
 
@@ -29,19 +29,19 @@ def demo(folder: Path, asked: PruneRequest = DEFAULT) -> int:
     with keep_standard_output(), closing(Session()) as session:
         opened = reporter.finish(session.open(ModelSpec("bundled:resnet")))
         notes = list[str]()
-        request = settle_request(session, opened, opened.state, asked, None, reporter, notes)
+        request = complete_request(session, opened, opened.state, asked, None, reporter, notes)
         done = run_prune(session, opened, opened.state, request, reporter, notes)
         exported = write_export(session, done.result, onnx, reporter, overwrite=True)
         assert exported is not None
         target = TargetSpec(batch=BATCH)
         timings = reporter.finish(measure_states(session, (opened.state.id, done.result.id), target))
-        states = (session.history.state(opened.state.id), session.history.state(done.result.id))
+        original, result = session.history.state(opened.state.id), session.history.state(done.result.id)
     content = {
         "model": done.opened.name,
-        "before": costs_of(states[0]),
-        "after": costs_of(states[1]),
+        "before": costs_of(original),
+        "after": costs_of(result),
         "verification": verification_of(done.cut.verification),
-        "metrics": metrics_of((("original", states[0]), ("result", states[1]))),
+        "metrics": metrics_of((("original", original), ("result", result))),
         "timings": to_plain(timings),
         "export": export_of(exported),
     }
@@ -54,7 +54,7 @@ def demo(folder: Path, asked: PruneRequest = DEFAULT) -> int:
             "# The bundled ResNet with half of its multiply-accumulates",
             "",
             "```",
-            comparison(*states),
+            comparison(original, result),
             "",
             times,
             f"({target.runtime}, {target.threads} thread, median of {before.runs} runs, {before.machine})",

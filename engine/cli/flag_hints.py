@@ -52,7 +52,7 @@ OBSTACLES = {
     "scores": "--criterion",
     "scope": "--scope",
 }
-"""What stands in the way of a goal (`planning.obstacles`) -> the argument that sets it."""
+"""What keeps a goal out of reach (`planning.infeasibility`) -> the argument that sets it."""
 
 
 def with_hint(message: Message) -> str:

@@ -52,6 +52,7 @@ def led(arguments: argparse.Namespace, command: Callable[[], Result]) -> Result 
         from .model_args import use_threads
 
         use_threads(arguments.threads)
+        # The others have no output of their own: they compute what the leading process orders.
         Follower(group).follow()
         return None
 
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
+        # Before parsing, as argparse would print the name, and fail at that.
         check_names(argv)
         arguments = parser().parse_args(argv)
         arguments.given = given(argv, arguments)

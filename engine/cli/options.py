@@ -1,7 +1,7 @@
 """Options that several commands share, by what they are about.
 
-Those of settings dataclasses come from the fields there (`settings.py`); here stands which dataclass a command takes,
-and what is no setting: what to compute with, and how to answer.
+Those of settings dataclasses come from the fields there (`settings.py`); this file says which dataclass a command
+takes, and what is no setting: what to compute with, and how to answer.
 """
 
 import argparse

@@ -68,6 +68,7 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
     from its result, unless it is asked for once more, or the loss that it tolerated is too much now.
     """
     known, present = _request(session.history), session.present
+    # Where somebody has worked on, what they made is where a new pruning starts.
     if known is None or known.left or known.command != arguments.command or known.state not in session.history.states:
         return present
     began = session.history.state(known.state)
@@ -76,6 +77,7 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
     asked = request_of(arguments, began).options
     loss, before = asked.pop("max_loss", None), dict(known.options)
     tolerated = before.pop("max_loss", None)
+    # Of a budget search with a smaller loss the result of the larger one is no start: it has lost too much already.
     stricter = loss is not None and isinstance(tolerated, int | float) and loss < tolerated
     same = asked == before and (loss == tolerated or stricter)
     return began if same and present.id == known.result else present
@@ -118,6 +120,7 @@ def continue_sweep(arguments: argparse.Namespace, reporter: Reporter) -> argpars
     known = _request(history)
     if known is None or known.command != arguments.command:
         return found
+    # A default that is typed counts as given, which the parsed values cannot show.
     said = set[str](arguments.given)
     for together in RECOVERING:
         said |= together if said & together else set()
@@ -129,6 +132,7 @@ def continue_sweep(arguments: argparse.Namespace, reporter: Reporter) -> argpars
         )
         raise OpenError("cli.machine", template, folder=arguments.model, address=known.elsewhere)
     try:
+        # Read as if typed, with all checks: a project may come from anybody.
         again = parse_kept(arguments.command, kept)
     except WrongUsage as error:
         template = "{folder} holds invalid sweep settings ({reason}). Restore it from a backup."

@@ -3,7 +3,6 @@
 import argparse
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from ..storage.serialization import to_plain
 from ..workflows.budget_search import SearchResult, brief_limit, search_budget
 from ..workflows.export import BROKEN_PROMISE, export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in
-from ..workflows.prune import PruneRequest, criterion_of, decide_request, plan_prune, prune_state
+from ..workflows.prune import PruneRequest, decide_request, plan_prune, prune_state
 from ..workflows.shape_answer import ShapePlan
 from ..workflows.shape_plan import configuration_notes, shape_plan
 from .autosave import run_with_autosave, save_result, save_when_stopped
@@ -50,7 +49,6 @@ from .tables import (
     export_of,
     goal_of,
     layer_repairs_of,
-    metric_on_test,
     metrics_of,
     outputs_lines,
     outputs_of,
@@ -97,8 +95,10 @@ class PruneOutcome:
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
+    # The model may become the project that an earlier run left; what is asked of the pruning stays as typed.
     typed, arguments = arguments, resume_arguments(arguments)
     asked = request_from(arguments)
+    # A run that was stopped may replace the files that it had begun to write.
     files, overwrite = (), arguments.overwrite
     if arguments.export:
         files = (str(Path(arguments.export).expanduser().absolute()),)
@@ -112,23 +112,26 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reserve_folder(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments), same_weights=arguments.model != typed.model))
         require_data(session, opened, arguments)
+        # Everything that can be refused is refused before the first minute of work, from here down to the request.
         start = start_of(session, arguments)
         notes = list[str]()
         for note in opened.notes:
             reporter.note(with_hint(note))
-        decided = settle_request(session, opened, start, asked, arguments.multiple, reporter, notes)
+        decided = complete_request(session, opened, start, asked, arguments.multiple, reporter, notes)
         with save_when_stopped(session, arguments.save, reporter):
             request = request_of(arguments, start, files)
+            # Kept before the work: a killed run is known by it when it is started once more.
             session.history.ask(request)
             done = run_prune(session, opened, start, decided, reporter, notes, arguments.save)
             exported = write_export(session, done.result, arguments.export, reporter, overwrite)
             session.history.ask(replace(request, result=done.result.id))
         project = save_result(session, arguments.save, done.result.id, reporter)
+        # Read again, as the export has been added to it.
         result = session.history.state(done.result.id)
-    return _outcome(arguments, done, result, replace(asked, goal=decided.goal), exported, project)
+    return _outcome(arguments, done, result, asked, decided, exported, project)
 
 
-def settle_request(
+def complete_request(
     session: Session,
     opened: OpenedModel,
     start: State,
@@ -137,7 +140,7 @@ def settle_request(
     reporter: Reporter,
     notes: list[str],
 ) -> PruneRequest:
-    """The request with the criterion and the multiple that it leaves open; what cannot be is refused before any work.
+    """The request with all that it leaves open decided; what cannot be is refused before any work.
 
     Args:
         session: With the model.
@@ -148,13 +151,19 @@ def settle_request(
         reporter: Gets remarks on earlier cuts.
         notes: Gets what the data does not allow.
     """
-    data, best, given = opened.task is not None, DEFAULTS[0], asked.criterion
-    request = asked if data else replace(asked, recovery=None)
-    if not given or (given == best and not data):
-        criterion = criterion_of(session, start.id, replace(request, criterion=""))
-        request = replace(request, criterion=criterion)
+    data, best = opened.task is not None, DEFAULTS[0]
+    possible = asked
+    if not data:
+        # The best criterion rates by data, and a recovery trains on it: without any, what comes next is done.
+        possible = replace(asked, recovery=None, criterion="" if asked.criterion == best else asked.criterion)
+    if asked.lose:
+        # A search of shares in each trial multiplies the time: only where it was asked for.
+        possible = replace(possible, search=asked.search or 0)
+    request = decide_request(session, start.id, possible)
+    criterion = request.criterion
+    if not possible.criterion:
         template = "No data, so structures were scored by {criterion}. Add --task to score by what the data shows."
-        if given:
+        if asked.criterion:
             template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
         if data:
             template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
@@ -169,12 +178,11 @@ def settle_request(
             )
     if not data and asked.recovery is not None and asked.recovery.trains:
         notes.append("No data, so nothing was recovered. Add --task to recover.")
-    decide_request(session, start.id, replace(request, search=asked.search or 0))
-    target = asked.goal.target
+    target = request.goal.target
     if multiple or target is None:
         return request
     # Which multiple saves time on the target takes minutes to measure, so it comes after all refusals.
-    goal = replace(asked.goal, multiple=multiple_for(session, target, reporter), finer=False)
+    goal = replace(request.goal, multiple=multiple_for(session, target, reporter), finer=False)
     return replace(request, goal=goal)
 
 
@@ -191,16 +199,16 @@ def run_prune(
 
     Each state gets into the folder; one that was made before is not made again.
     """
-    plan = expected = found = scores = None
+    plan = expected = found = None
     spec, original = session.prepared.spec, session.prepared.opened.model
-    goal, run = request.goal, partial(run_with_autosave, session, folder, reporter)
+    goal = request.goal
     if start is not session.present:
         words = "What it finished with the same settings is not repeated."
         reporter.note(f"Resuming an earlier run from {start.id}. {words}")
     elif not request.lose:
         plan = reporter.finish(plan_prune(session, start.id, request))
         notes += [] if plan.note is None else [str(plan.note)]
-        recovery = plan.request.recovery
+        recovery = request.recovery
         if recovery is not None and opened.task is not None:
             # What our benchmarks saw of such a cut and its recovery, if any, and which configurations describe it.
             model = cut_model(opened.analysis, plan.removed, opened.task.metric, len(opened.task.classes))
@@ -213,14 +221,16 @@ def run_prune(
     if request.lose:
         limit = brief_limit(request.lose, request.lowered, request.recovery)
         scores = reporter.finish(session.score(start.id, request.criterion, request.choices, request.seed))
-        found = run(search_budget(session, start.id, request, limit, scores))
+        search = search_budget(session, start.id, request, limit, scores)
+        found = run_with_autosave(session, folder, reporter, search)
         if not found.states:
             raise no_budget_error(found, limit.loss)
         made = found.states
+        # The share that was found takes the place of the searched cost's limit, so that what follows reports on it.
         others = tuple(one for one in goal.limits if one.cost is not limit.cost)
         goal = replace(goal, limits=(Limit(limit.cost, found.trials[-1].share), *others))
     else:
-        made = run(prune_state(session, start.id, request, plan=plan))
+        made = run_with_autosave(session, folder, reporter, prune_state(session, start.id, request, plan=plan))
     if not made:
         template = "The model already meets the goal ({asked}). Nothing was removed."
         raise SecateurError("cli.nothing_to_do", template, asked=goal_text(request.goal))
@@ -311,6 +321,7 @@ def _outcome(
     done: PruneOutcome,
     result: State,
     asked: PruneRequest,
+    decided: PruneRequest,
     exported: Exported | None,
     saved: str,
 ) -> Outcome:
@@ -318,11 +329,12 @@ def _outcome(
     got = result.macs / max(original.macs, 1)
     removed = {key: len(indices) for key, indices in result.removed.items()}
     # The verdict on the goal, with the latency as measured.
+    # A prediction made the plan, but what was measured decides whether the goal is met.
     costs = done.reached
     if done.latency is not None:
         measured = ceil(done.latency.measured.undisturbed * 1e6)
         costs = tuple(replace(one, got=measured) if one.cost is Cost.LATENCY else one for one in costs)
-    judged = goal_verdict(costs, metric_on_test(done.opened.state), metric_on_test(result), asked.lose)
+    judged = goal_verdict(costs, done.opened.state.test_metric, result.test_metric, asked.lose)
     lost = f"{judged.sentence}." if judged is not None and has_regressed(judged) else ""
     content = {
         "command": arguments.command,
@@ -331,7 +343,7 @@ def _outcome(
         **outputs_of(done.opened.analysis),
         "before": costs_of(original),
         "after": costs_of(result),
-        "asked": request_as_json(arguments, asked),
+        "asked": request_as_json(arguments, asked, decided),
         "got": {"keep_macs": got, "criterion": done.criterion, "removed": removed, "costs": to_plain(done.reached)},
         "verification": verification_of(done.cut.verification),
         "repairs": repairs_of(done.cut.repairs),

@@ -38,6 +38,7 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...] | None
         limits = tuple[Limit, ...](given.get("limits", ()) or (() if without else (HALF,)))
     loss = getattr(arguments, "max_loss", None) or 0.0
     timed = any(limit.cost is Cost.LATENCY for limit in limits)
+    # A named runtime with a tolerated loss, and no limit of the latency, asks for the fastest model there.
     fastest = bool(loss and (arguments.runtime or arguments.over_ssh) and not timed)
     given |= {"multiple": arguments.multiple or USUAL, "finer": not arguments.multiple}
     given |= {"limits": limits, "kinds": kinds_of(arguments)}
@@ -46,6 +47,7 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...] | None
     usual = RecoverySettings()
     recovery = read_settings(RecoverySettings, arguments, epochs=usual.epochs, seed=usual.seed, threads=usual.threads)
     require_possible(recovery)
+    # Every process needs a whole copy to learn masks on, which is known before anything is opened.
     if arguments.choose == Choose.MASKS:
         require_whole(recovery, group().place.size)
     epochs = 0 if arguments.no_recover else usual.epochs if arguments.epochs is None else arguments.epochs
@@ -67,8 +69,11 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...] | None
     )
 
 
-def request_as_json(arguments: argparse.Namespace, request: PruneRequest) -> dict[str, Any]:
+def request_as_json(arguments: argparse.Namespace, asked: PruneRequest, decided: PruneRequest) -> dict[str, Any]:
     """What was asked for, for `--json`: the request, and what scripts of earlier versions read under other names."""
+    # As it was asked, but for the multiple that was measured to pay.
+    goal = replace(asked.goal, multiple=decided.goal.multiple, finer=decided.goal.finer)
+    request = replace(asked, goal=goal)
     share = next((limit.share for limit in request.goal.limits if limit.cost is Cost.MACS), None)
     return to_plain(request) | {
         "epochs": 0 if arguments.no_recover else arguments.epochs,

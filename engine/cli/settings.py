@@ -82,8 +82,10 @@ def add_setting(
         help: What it says of itself in this command, "" for its own words.
     """
     option, details = setting.option, dict[str, Any]()
+    # argparse fills in % of help texts.
     text = (help or option.help).replace("%", "%%")
     flags = (flag or setting.flag, *option.aliases)
+    # Three values: on, off, or decided by itself.
     if setting.kind is bool and setting.optional:
         text += f" (default: {option.automatic})"
         command.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)

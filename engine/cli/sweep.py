@@ -15,14 +15,13 @@ from .flag_hints import with_hint
 from .model_args import model_spec, use_device, use_threads
 from .output import INFEASIBLE_CODES, Outcome, Reporter, Verdict
 from .project_request import continue_sweep, request_of, resume_arguments
-from .prune import check_save, require_data, reserve_folder, settle_request
+from .prune import check_save, complete_request, require_data, reserve_folder
 from .prune_request import request_as_json, request_from
 from .tables import (
     columns,
     costs_of,
     layer_repairs_of,
     metric_of,
-    metric_on_test,
     metric_value,
     percent,
     searches_of,
@@ -47,7 +46,9 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             reporter.note(with_hint(note))
         require_data(session, opened, arguments)
         start, notes = session.states()[0], list[str]()
-        decided = settle_request(session, opened, start, asked, arguments.multiple, reporter, notes)
+        # Shares of layers are searched for each budget only where somebody asked for that.
+        one = replace(asked, search=asked.search or 0)
+        decided = complete_request(session, opened, start, one, arguments.multiple, reporter, notes)
         with save_when_stopped(session, arguments.save, reporter):
             scores = reporter.finish(session.score(start.id, decided.criterion, asked.choices, asked.seed))
             session.history.ask(request := request_of(arguments, start))
@@ -66,7 +67,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "model": opened.name,
         "cost": arguments.cost,
         "before": costs_of(states[start.id]) | _metric(states[start.id]),
-        "asked": request_as_json(arguments, replace(asked, goal=decided.goal))
+        "asked": request_as_json(arguments, asked, decided)
         | {"budgets": list(arguments.budgets), "criterion": decided.criterion},
         "points": [
             {
@@ -82,7 +83,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "notes": [*map(str, opened.notes), *notes],
     }
     original = states[start.id]
-    first = metric_on_test(original)
+    first = original.test_metric
     lines = [["keep", "parameters", "MACs", first.name if first else "", ""]]
     for point, state in [(None, original), *rows]:
         keep = percent(1.0) if point is None else percent(point.share)
@@ -90,7 +91,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             lines.append([keep, str(point.note or "") if point else ""])
         else:
             share = percent(state.macs / max(original.macs, 1))
-            cells = [size(state.parameters), f"{size(state.macs)} ({share})", metric_value(metric_on_test(state))]
+            cells = [size(state.parameters), f"{size(state.macs)} ({share})", metric_value(state.test_metric)]
             lines.append([keep, *cells, str(point.note or "") if point else ""])
     text = "\n".join([opened.name, columns(lines), *notes])
     missed = [point for point in done.points if point.note is not None and point.note != MET]
@@ -107,5 +108,5 @@ def _verdict_on(point: SweepPoint) -> Verdict:
 
 
 def _metric(state: State) -> dict[str, Any]:
-    metric = metric_on_test(state)
+    metric = state.test_metric
     return {"metric": None if metric is None else metric_of(metric)}

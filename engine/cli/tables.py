@@ -15,7 +15,7 @@ from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis
 from ..structures.outputs import outputs_in_words
 from ..surgery.cut.edits import Verification
-from ..tasks.protocol import Metric, Split
+from ..tasks.protocol import Metric
 from ..tasks.protocol import metric_value as metric_value
 from ..text.format import byte_size as byte_size
 from ..text.format import percent
@@ -36,11 +36,6 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def metric_on_test(state: State) -> Metric | None:
-    """A state's metric on the test split."""
-    return next((metric for metric in state.metrics if metric.split is Split.TEST), None)
-
-
 def comparison(before: State, after: State) -> str:
     """A table of the original against a result."""
     rows = [
@@ -48,7 +43,7 @@ def comparison(before: State, after: State) -> str:
         ["parameters", size(before.parameters), size(after.parameters), percent(after.parameters / before.parameters)],
         ["MACs", size(before.macs), size(after.macs), percent(after.macs / max(before.macs, 1))],
     ]
-    first, last = metric_on_test(before), metric_on_test(after)
+    first, last = before.test_metric, after.test_metric
     if first is not None:
         change = ""
         if last is not None:
@@ -161,7 +156,7 @@ def domains_of_states(states: Sequence[State]) -> dict[str, Any] | None:
 
 def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:
     """The reported metrics by the name of the state, for JSON."""
-    found = ((name, metric) for name, state in states if (metric := metric_on_test(state)) is not None)
+    found = ((name, metric) for name, state in states if (metric := state.test_metric) is not None)
     return {name: metric_of(metric) for name, metric in found}
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..planning.isomorphic_classes import held_by_blocks, isomorphic_class, with_their_blocks
+from ..planning.protocol import PlanStart
 from ..planning.target_shape import reshape_plan
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
@@ -49,31 +50,19 @@ class LearnedMasks:
         chosen: [S] what goes, once that is chosen; None before.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        analysis: Analysis,
-        plan: Mask,
-        scores: NDArray[np.float64],
-        *,
-        removed: Mask,
-        locked: Mask,
-        seed: int,
-    ) -> None:
+    def __init__(self, model: nn.Module, start: PlanStart, plan: Mask, seed: int) -> None:
         """Put a gate on every structure.
 
         Args:
             model: Is trained, and gets the gates that are folded.
-            analysis: Of it.
+            start: What the plan was made from; its scores say which gates are likelier to be open at first.
             plan: [S] how many structures of each set go; which ones is learned.
-            scores: [S] what the plan was made by; they say which gates are likelier to be open at first.
-            removed: [S] what goes in any case.
-            locked: [S] what stays in any case.
             seed: Of what is drawn.
         """
+        analysis = start.analysis
         self._model, self._gates, self._analysis, self._plan = model, StructureGates(model, analysis), analysis, plan
-        self._groups = groups_of(analysis, plan, scores, removed, locked)
-        self._concrete = HardConcrete(self._groups, first_logits(self._groups, scores, SPREAD), seed)
+        self._groups = groups_of(start, plan)
+        self._concrete = HardConcrete(self._groups, first_logits(self._groups, start.scores, SPREAD), seed)
         # [K] what the plan keeps of each set.
         self._final = np.array([int((~plan[one.structures]).sum()) for one in analysis.sets], np.int64)
         # [S] kinds.
@@ -179,17 +168,15 @@ def _course(position: float) -> tuple[float, float]:
     return gone, WARM + (COLD - WARM) * min(position / SETTLING, 1.0)
 
 
-def groups_of(analysis: Analysis, plan: Mask, scores: NDArray[np.float64], removed: Mask, locked: Mask) -> MaskGroups:
+def groups_of(start: PlanStart, plan: Mask) -> MaskGroups:
     """The groups of structures whose gates are learned.
 
     Args:
-        analysis: Of the original model.
-        plan: [S] a plan that keeps all constraints: what goes, `removed` included.
-        scores: [S] those of the plan; what has none (NaN) stays as the plan has it.
-        removed: [S] what was marked by hand; it stays marked.
-        locked: [S] what must not go.
+        start: What the plan was made from; what has no score (NaN) stays as the plan has it.
+        plan: [S] a plan that keeps all constraints: what goes, what was gone before included.
     """
-    free = np.isfinite(scores) & ~removed & ~with_their_blocks(analysis, locked)
+    analysis = start.analysis
+    free = np.isfinite(start.scores) & ~start.removed & ~with_their_blocks(analysis, start.locked)
     members: list[NDArray[np.int64]] = []
     classes: dict[tuple[object, ...], list[int]] = {}
     for one in analysis.sets:
@@ -238,7 +225,7 @@ def plan_by(analysis: Analysis, plan: Mask, groups: MaskGroups, worth: NDArray[n
         here = groups.structures[groups.groups == number]
         if analysis.set_of(int(here[0])).kind is Kind.BLOCK:
             gone[here[np.argsort(scores[here], kind="stable")[: len(here) - keep]]] = True
-    return reshape_plan(analysis, scores, gone, kept, ~learned)
+    return reshape_plan(PlanStart(analysis, scores, gone, ~learned), kept)
 
 
 def first_logits(groups: MaskGroups, scores: NDArray[np.float64], spread: float) -> NDArray[np.float64]:

@@ -60,6 +60,7 @@ def depth_and_width(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amou
         all_kept = np.array([option.remaining for option in options], np.int64)
         if problem.holds(all_kept):
             # Blocks that reach the goal alone do so in large steps: they are for where nothing finer does.
+            # Every further block only overshoots the limits by more.
             if best is not None:
                 break
             above = below = all_kept
@@ -67,6 +68,7 @@ def depth_and_width(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amou
             above, below = problem.bracket()
         else:
             continue
+        # Compared where limits are just met, not at the rounded plans: a lucky rounding would else decide over a block.
         lost = _loss_at_limits(problem, blocks.value, implied & ~start.removed, above, below)
         if best is None or lost < best[0]:
             best = lost, count, problem, above, below
@@ -76,6 +78,7 @@ def depth_and_width(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amou
     gone = set(blocks.order[:number])
     kept = np.array([int(n not in gone) for n in range(len(blocks.options))], np.int64)
     options = [*problem.options, *blocks.options]
+    # Blocks stay in the search with their counts fixed, so that costs are measured with them gone.
     whole = Problem(meter, start.removed, options, limits)
     return plan_between(whole, np.concatenate([above, kept]), np.concatenate([below, kept]))
 
@@ -114,6 +117,7 @@ def _order_blocks(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amount
     options: list[RemovalOption] = []
     for option in found:
         inside = held[int(option.order[0])]
+        # Criteria that rate no parts of a block (its influence on what runs through) rate the block itself.
         rated = value[inside].any()
         options.append(replace(option, value=np.array([value[inside].sum()]) if rated else own[option.order]))
         value[option.order] = 0.0 if rated else own[option.order]
@@ -129,6 +133,7 @@ def _worth(meter: CostMeter, options: list[RemovalOption], removed: Mask) -> NDA
 
     A peak is no sum: where nothing else is limited, what a structure saves are MACs.
     """
+    # What one structure takes off a peak is mostly nothing, and says nothing of its share in what is needed.
     summed = tuple(c for c in meter.costs if c is not Cost.PEAK) or (Cost.MACS,)
     sizes = meter_of(meter.analysis, summed, latencies=meter.latencies)
     original = np.maximum(sizes.measure(meter.analysis.empty()), 1)

@@ -40,6 +40,7 @@ def rounds_to(analysis: Analysis, goal: Goal, removed: Mask, latencies: LatencyT
     ends = [limit.amount or limit.share * whole for limit, whole in zip(goal.limits, original, strict=True)]
     counted = (*reached_kinds(analysis, goal, removed), *reached_shape(analysis, goal, removed))
     pairs = [*zip(ends, now, strict=True), *((one.asked, one.got) for one in counted)]
+    # The limit that asks for most sets the pace of all.
     least = min((end / start for end, start in pairs if start), default=1.0)
     return max(ceil(log(least) / log(ROUND) - 1e-9), 1) if least > 0 else 1
 
@@ -67,6 +68,7 @@ def goals_of(
         part, limits, kept = number / rounds, list[Limit](), list[KindLimit]()
         for limit, original, start in zip(goal.limits, originals, present, strict=True):
             end = limit.amount or limit.share * original
+            # A limit that holds already stays as asked: rounds must not allow more than the goal does.
             if start <= end:
                 limits.append(limit)
             elif limit.amount:

@@ -55,6 +55,7 @@ class CostMeter:
         """[K] what a plan costs."""
         kept = kept_sizes(self.analysis, removed)
         each = kept[self.axes].prod(axis=1)
+        # A block's terms vanish whole: its axes may belong to others and keep their sizes.
         each[self.blocks[removed[self.blocks[:, 0]], 1]] = 0
         total = each @ self.constant
         if self.peak >= 0:
@@ -103,6 +104,8 @@ def meter_of(
         weights = {Cost.PARAMETERS: elements * learned, Cost.SIZE: elements * BYTES[dtype]}
         origins.append((weights, lying, analysis.block_tensor.astype(np.int64)))
     if latencies is not None and Cost.LATENCY in costs:
+        # Fused blocks of a runtime cost nothing in other units; they are terms only so that a removed block switches
+        # them off.
         no_axis = np.full((len(latencies.blocks), 1), -1, np.int32)
         origins.append(({}, no_axis, vanishing_blocks(analysis, latencies)))
     count = sum(len(part) for _, part, _ in origins)

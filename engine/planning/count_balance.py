@@ -52,6 +52,7 @@ def broken_constraints(
     if not analysis.constraints:
         return
     kept = kept_sizes(analysis, removed) if kept is None else kept
+    # What a removed block ran is never run again, so nothing in it has to keep its count.
     gone = [one.name for one in analysis.sets if one.kind is Kind.BLOCK and removed[one.first]]
     for one in analysis.constraints:
         if any(inside(one.module, path) for path in gone):
@@ -130,6 +131,7 @@ def balanced(
     locked = analysis.empty() if locked is None else locked
     uneven = {number for one in broken_constraints(analysis, removed | marked) for number in one.sets}
     for bundle in analysis.bundles:
+        # Marks that hold already are left as they are, so that an edit moves nothing that it need not.
         if uneven.isdisjoint(bundle.sets) or (touched is not None and len(bundle.sets) == 1):
             continue
         # How many steps the marks of each set come to.
@@ -138,11 +140,14 @@ def balanced(
             place = analysis.sets[number].structures
             if (marked if touched is None else touched)[place].any():
                 meant.append(-(-int(marked[place].sum()) // size))
+        # A person who marks more wants more to go; a solver's marks are upper bounds, so the fewest steps keep them
+        # all.
         steps = (min if touched is None else max)(meant, default=0)
         steps = min(steps, steps_left(analysis, bundle, removed, ~removed & (~locked | marked)))
         for number, size in zip(bundle.sets, bundle.sizes, strict=True):
             one = analysis.sets[number]
             here = one.first + np.flatnonzero((~removed & ~locked)[one.structures])
+            # Locked marks stay and count: only what is missing up to the steps is marked with them.
             fixed = int((marked & locked & ~removed)[one.structures].sum())
             order = weakest_first(here, scores, marked)
             after[here] = False
@@ -155,6 +160,7 @@ def weakest_first(
 ) -> NDArray[np.int64]:
     """Structures in the order in which they go: those marked before, then by score; the higher index where equal."""
     values = np.zeros(len(structures)) if scores is None else scores[structures]
+    # Without a score nothing says that it may go, so it goes after all that have one.
     values = np.where(np.isfinite(values), values, LAST)
     spared = np.zeros(len(structures), np.bool_) if before is None else ~before[structures]
     return structures[np.lexsort((-structures, values, spared))]

@@ -58,7 +58,7 @@ def suggest(
         PlanError: The goal cannot be reached; says how far one gets.
     """
     goal = Goal((Limit(Cost.MACS, keep_macs),), multiple=int(multiple), kinds=tuple(kinds or ()))
-    return solve(analysis, scores, goal, removed, locked).removed
+    return plan_goal(PlanStart.of(analysis, scores, removed, locked), goal).removed
 
 
 def solve(
@@ -71,6 +71,8 @@ def solve(
 ) -> Planned:
     """Plan for any goal: all limits hold, as closely as whole steps allow.
 
+    The way in for scripts, those of recipes among them; what has a `PlanStart` calls `plan_goal`.
+
     Args:
         analysis: Of the original model.
         scores: [S] higher is more important, NaN where unknown (never marked).
@@ -80,43 +82,46 @@ def solve(
         latencies: Of the target, where the goal limits the latency.
 
     Raises:
-        PlanError: The goal cannot be reached; says what is nearest, and what stands in the way.
+        PlanError: The goal cannot be reached; says what is nearest, and what to relax.
     """
-    removed = analysis.empty() if removed is None else removed
-    locked = analysis.empty() if locked is None else locked
+    return plan_goal(PlanStart.of(analysis, scores, removed, locked, latencies), goal)
+
+
+def plan_goal(start: PlanStart, goal: Goal) -> Planned:
+    """Plan for any goal: all limits hold, as closely as whole steps allow.
+
+    Raises:
+        PlanError: The goal cannot be reached; says what is nearest, and what to relax.
+    """
+    analysis, latencies, asked_from = start.analysis, start.latencies, start
     meter, original, limits = measure_limits(analysis, goal, latencies)
-    start = PlanStart(analysis, scores, removed, locked)
     # Numbers of structures come first: what they leave has to meet the limits of the costs.
     if goal.shape:
         start = start.without(plan_shape(start, goal))
     if goal.kept:
         start = start.without(plan_kinds(start, goal))
+    # What goes with a block in a latency is only known where the table names the kernels of each.
     can_lose_blocks = not goal.timed or (latencies is not None and bool(latencies.homes))
     if Kind.BLOCK in goal.kinds and not can_lose_blocks:
         raise no_blocks()
-    start = start.without(start.removed | balanced(analysis, start.removed, None, scores, locked, start.removed))
+    # Marks by hand may break a constraint that a plan has to keep: what goes in step with them goes too.
+    even = balanced(analysis, start.removed, None, start.scores, start.locked, start.removed)
+    start = start.without(start.removed | even)
     plan, note = start.removed, None
     if not (meter.measure(plan) <= limits).all():
         # The costs are met within the scope, by kinds that the goal does not count.
-        free = replace(start, locked=locked | outside_scope(analysis, goal))
+        free = replace(start, locked=start.locked | outside_scope(analysis, goal))
         rest = replace(goal, kinds=other_kinds(goal)) if goal.settled else goal
         plan = _plan_within(meter, free, rest, limits)
         # A multiple for a latency was measured to pay.
         if goal.multiple > 1 and not goal.timed:
             plan, note = _plan_finer(meter, free, rest, limits, plan)
     if plan is None:
+        relaxed = replace(goal, multiple=1) if goal.finer else goal
         raise unreachable(
-            analysis,
-            replace(goal, multiple=1) if goal.finer else goal,
-            original,
-            limits,
-            partial(_lowest_costs, meter, start),
-            locked,
-            meter.measure,
-            can_lose_blocks,
-            unrated=int((np.isnan(scores) & ~start.removed).sum()),
+            start, relaxed, original, limits, partial(_lowest_costs, meter, start), meter, can_lose_blocks
         )
-    return Planned(plan, reached(analysis, goal, plan, latencies), note)
+    return Planned(asked_from, goal, plan, reached(analysis, goal, plan, latencies), note)
 
 
 def _plan_within(meter: CostMeter, start: PlanStart, goal: Goal, limits: Amounts) -> Mask | None:
@@ -159,6 +164,7 @@ def _plan_finer(
     if kept(plan) >= ENOUGH or (plan is None and not goal.finer):
         return plan, None
     # No multiple keeps more than single structures do.
+    # Some goals leave little whatever the multiple (one wide layer): then only what single steps reach is asked for.
     enough = min(ENOUGH, kept(_plan_within(meter, start, replace(goal, multiple=1), limits)))
     finer, multiple = plan, goal.multiple
     for multiple in _multiples(goal.multiple)[1:]:
@@ -169,6 +175,7 @@ def _plan_finer(
         return plan, None
     if plan is None:
         return finer, None
+    # The remark is on the limit that binds: of others a multiple always leaves much.
     number = int(np.argmax(meter.measure(finer) / np.maximum(limits, 1)))
     original = meter.measure(meter.analysis.empty())[number]
     words = {
@@ -197,33 +204,24 @@ def _multiples(multiple: int) -> list[int]:
     return [multiple >> halving for halving in range(multiple.bit_length())]
 
 
-def exchange_of(
-    analysis: Analysis,
-    scores: NDArray[np.float64],
-    goal: Goal,
-    plan: Mask,
-    removed: Mask | None = None,
-    locked: Mask | None = None,
-    latencies: LatencyTable | None = None,
-) -> ShareExchange:
-    """What the sets of a plan can give each other; arguments as of `solve`, which made the plan [S].
+def exchange_of(start: PlanStart, goal: Goal, plan: Mask) -> ShareExchange:
+    """What the sets of a plan [S] can give each other; it was made for the goal from this start.
 
     Blocks, and kinds that the goal counts, stay as the plan has them.
     """
-    removed = analysis.empty() if removed is None else removed
-    locked = analysis.empty() if locked is None else locked
-    meter, _, limits = measure_limits(analysis, goal, latencies)
+    analysis = start.analysis
+    meter, _, limits = measure_limits(analysis, goal, start.latencies)
     kinds = tuple(kind for kind in other_kinds(goal) if kind is not Kind.BLOCK)
-    settled = removed.copy()
+    settled = start.removed.copy()
     for one in analysis.sets:
         if one.kind not in kinds:
             settled[one.structures] |= plan[one.structures]
-    barred, gone = locked | outside_scope(analysis, goal), with_block_contents(analysis, settled)
+    barred, gone = start.locked | outside_scope(analysis, goal), with_block_contents(analysis, settled)
+    free = replace(start, removed=gone, locked=barred)
     fitting: list[RemovalOption] = []
     # The multiple that the plan was made with is the first that all sets of the plan fit.
     for multiple in (_multiples(goal.multiple) if goal.finer else [goal.multiple]) if kinds else ():
-        start = PlanStart(analysis, scores, gone, barred)
-        options = removal_options(start, replace(goal, kinds=kinds, multiple=multiple))
+        options = removal_options(free, replace(goal, kinds=kinds, multiple=multiple))
         fitting = in_order(options, plan)
         if len(fitting) == len(options):
             break

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..errors import Message, PlanError
 from ..messages import Phrase, all_of, any_of, listed, title
-from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
-from .cost_meter import Amounts
-from .protocol import DEFAULT_KINDS, Cost, Goal, KindLimit, plural
+from ..structures.analysis import CoupledSet, Kind, Mask
+from .cost_meter import Amounts, CostMeter
+from .protocol import DEFAULT_KINDS, Cost, Goal, KindLimit, PlanStart, plural
 
 Nearest = Callable[[Goal, Mask, bool], Amounts]
 """[K] the lowest costs that a goal and locks [S] allow; true: as if everything had a score."""
@@ -27,7 +27,7 @@ COSTS = {
 
 @dataclass(frozen=True, slots=True)
 class Relaxation:
-    """One condition less: what to do, what it stands for ("locks", "scope" ...), the goal and the locks then.
+    """One condition less: what to do, which condition it is ("locks", "scope" ...), the goal and the locks then.
 
     `rated` is as if everything had a score.
     """
@@ -40,15 +40,13 @@ class Relaxation:
 
 
 def unreachable(
-    analysis: Analysis,
+    start: PlanStart,
     goal: Goal,
     original: Amounts,
     limits: Amounts,
     nearest: Nearest,
-    locked: Mask,
-    measure: Callable[[Mask], Amounts],
+    meter: CostMeter,
     blocks: bool = True,
-    unrated: int = 0,
 ) -> PlanError:
     """The error for a goal that cannot be reached.
 
@@ -56,16 +54,15 @@ def unreachable(
     lowest of every cost as (its name, amount), and `obstacles`, what to relax: (name, whether that alone is enough).
 
     Args:
-        analysis: What can be removed.
+        start: What is gone, locked and rated.
         goal: What was asked.
         original: [K] what the original costs.
         limits: [K] what was asked, as amounts.
         nearest: Finds how far one gets.
-        locked: [S] what must not be marked.
-        measure: [K] what a plan [S] costs.
+        meter: Measures what is limited.
         blocks: Whole blocks might be allowed: their costs are known.
-        unrated: How many structures have no score, and can therefore not go.
     """
+    locked = start.locked
     lowest = nearest(goal, locked, False)
 
     def lowest_without(sets: Iterable[CoupledSet]) -> Amounts:
@@ -76,13 +73,15 @@ def unreachable(
         return nearest(goal, free, False)
 
     obstacles = list[tuple[str, Message, bool]]()
-    for way in _ways(goal, locked, blocks, unrated):
+    for way in _ways(goal, locked, blocks, start.unrated):
+        # Each condition is dropped alone: together they would all seem to blame.
         found = nearest(way.goal, way.locked, way.rated)
         if not ((found < lowest) & (lowest > limits)).any():
             continue
         enough, advice = bool((found <= limits).all()), way.advice
         if way.name == "locks":
-            suspects = _most_locked(analysis, goal, locked, measure)
+            # Each suspect takes a search of its own, so only those are tried whose locks hold the most cost.
+            suspects = _most_locked(meter, goal, locked)
             gains = [(_largest_share(lowest, lowest_without([one])), one) for one in suspects]
             blamed = [one for gain, one in sorted(gains, key=lambda pair: -pair[0]) if gain > 0][:SHOWN]
             layers = {"layers": listed(dict.fromkeys(one.module for one in blamed))}
@@ -95,6 +94,7 @@ def unreachable(
             advice = Message("advice.enough", "{advice} (that is enough)", {"advice": advice})
         obstacles.append((way.name, advice, enough))
     missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
+    # Rounded up to a tenth of a per cent, so that what the sentence offers can be asked for.
     share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
     words: dict[str, Any] = {
         "asked": all_of(_limit_text(goal, k) for k in missed),
@@ -118,27 +118,25 @@ def unreachable(
 
 
 def too_many(
+    start: PlanStart,
     goal: Goal,
     limit: KindLimit,
     total: int,
     lowest: Callable[[Goal, Mask, bool], int],
-    locked: Mask,
-    unrated: int,
     holders: Kind | None = None,
 ) -> PlanError:
     """The error for a kind of which more must stay than a goal counts.
 
     Args:
+        start: What is gone, locked and rated.
         goal: What was asked.
         limit: Its count of this kind.
         total: Structures of this kind in the original.
         lowest: How many stay at least under a goal and locks [S]; true: as if everything had a score.
-        locked: [S] what must not be marked.
-        unrated: How many structures have no score, and can therefore not go.
         holders: A kind that can go and takes structures of this one along.
     """
-    least = lowest(goal, locked, False)
-    ways = _ways(replace(goal, kept=(), kinds=tuple(Kind)), locked, False, unrated)
+    least = lowest(goal, start.locked, False)
+    ways = _ways(replace(goal, kept=(), kinds=tuple(Kind)), start.locked, False, start.unrated)
     advice = Message("advice.lowest", "Ask for that.")
     helpful = [way.advice for way in ways if lowest(way.goal, way.locked, way.rated) < least]
     if holders is not None:
@@ -155,22 +153,22 @@ def too_many(
     )
 
 
-def _most_locked(analysis: Analysis, goal: Goal, locked: Mask, measure: Callable[[Mask], Amounts]) -> list[CoupledSet]:
+def _most_locked(meter: CostMeter, goal: Goal, locked: Mask) -> list[CoupledSet]:
     """Sets with locks, at most `TRIED` of them: those that save most beside the smallest plan that locks allow."""
-    smallest = ~locked
+    smallest, analysis = ~locked, meter.analysis
     for one in analysis.sets:
         if one.kind is Kind.BLOCK:
             smallest[one.structures] = False
         elif smallest[one.structures].all():
             smallest[one.first] = False
-    costs, kinds = measure(smallest), goal.kinds or DEFAULT_KINDS
+    costs, kinds = meter.measure(smallest), goal.kinds or DEFAULT_KINDS
     saved: list[tuple[float, CoupledSet]] = []
     for one in analysis.sets:
         if one.kind in kinds and locked[one.structures].any():
             without = smallest.copy()
             without[one.structures] = True
             without[one.first] = one.kind is Kind.BLOCK
-            saved.append((_largest_share(costs, measure(without)), one))
+            saved.append((_largest_share(costs, meter.measure(without)), one))
     return [one for _, one in sorted(saved, key=lambda pair: -pair[0])[:TRIED]]
 
 

@@ -52,6 +52,8 @@ def removal_options(start: PlanStart, goal: Goal) -> list[RemovalOption]:
     """What of the goal's kinds can lose something; a structure without a score (NaN) is never marked."""
     analysis, removed = start.analysis, start.removed
     kinds = goal.kinds or DEFAULT_KINDS
+    # A block goes with all it holds, so a lock inside it bars the block; without blocks in the plan nothing asks for
+    # that.
     barred = with_their_blocks(analysis, start.locked) if Kind.BLOCK in kinds else start.locked
     markable = ~removed & ~barred & np.isfinite(start.scores)
     rank, value = _rank_in_classes(analysis, start.scores, markable, kinds, goal.ranking)
@@ -70,8 +72,10 @@ def removal_options(start: PlanStart, goal: Goal) -> list[RemovalOption]:
         order = np.concatenate([part[: min(map(len, parts))] for part in parts], axis=1)
         first, left = sets[0], [int((~removed[one.structures]).sum()) for one in sets]
         whole = step(analysis, first, max(goal.multiples.get(first.kind, goal.multiple), 1), goal.steps)
+        # One step stays at least: a layer without any structure could not be cut out.
         least = max(whole, goal.least, ceil(goal.least_share * first.count - 1e-9))
         taken = np.arange(steps, -1, -1, dtype=np.int64)
+        # Counted in the first set: the others of the bundle lose as many whole steps.
         kept = left[0] - bundle.sizes[0] * taken
         fits = (kept % whole == 0) & (kept >= (0 if first.kind is Kind.BLOCK else least))
         # That nothing goes is always allowed.
@@ -100,6 +104,8 @@ def _rank_in_classes(
         found, shares = list[NDArray[np.int64]](), list[NDArray[np.float64]]()
         for one in members:
             here = one.first + np.flatnonzero(markable[one.structures])
+            # Half a step off both ends, so that a set of one structure has its share in the middle of those of larger
+            # sets.
             share = np.empty(len(here))
             share[np.argsort(scores[here], kind="stable")] = (np.arange(len(here)) + 0.5) / len(here)
             found.append(here)
@@ -111,7 +117,9 @@ def _rank_in_classes(
         # A sum of scores below nothing would be noise over a block, and a share of it a gain.
         if values.min() < 0:
             values = values - values.min() if (values != values[0]).any() else np.ones(len(values))
+        # Over the mean of its class, so that scores of different units can be added and traded.
         value[numbers] = values / (float(values.mean()) or 1.0)
+        # A class of equal blocks would else be emptied by a low budget, and with it a stage of the model.
         if members[0].kind is Kind.BLOCK:
             rank[numbers[order[-1]]] = np.nan
     return rank, value
@@ -164,6 +172,7 @@ def isomorphic_class(analysis: Analysis, one: CoupledSet) -> tuple[object, ...]:
     if one.kind is Kind.BLOCK:
         held: list[int] = analysis.block_tensor[analysis.block_tensor[:, 0] == one.first, 1].tolist()
         return (one.kind, *sorted(analysis.tensors[t].shape for t in held))
+    # Without the dimension that is cut: layers of different widths with equal slices compare.
     shapes = sorted((d, analysis.tensors[t].shape[:d] + analysis.tensors[t].shape[d + 1 :]) for t, d in one.touches)
     return (one.kind, structure_width(analysis, one), *shapes)
 
@@ -176,6 +185,7 @@ def step(analysis: Analysis, one: CoupledSet, multiple: int, steps: int = STEPS)
     """
     if one.kind is Kind.BLOCK:
         return 1
+    # As many structures as make up the multiple in channels: least common multiple over the width of one.
     structures = multiple // gcd(structure_width(analysis, one), multiple)
     if one.count < 2 * structures:
         while structures > 1 and one.count < steps * structures:

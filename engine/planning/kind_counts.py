@@ -41,6 +41,7 @@ def plan_kinds(start: PlanStart, goal: Goal) -> Mask:
     analysis = start.analysis
     if len({limit.kind for limit in goal.kept}) < len(goal.kept):
         raise PlanError("plan.kept_twice", "A goal can count each kind of structure once. Change the counts.")
+    # Outer kinds first: the heads that go with a group count as gone before heads are counted.
     order = [*OUTER_FIRST, *(kind for kind in Kind if kind not in OUTER_FIRST)]
     for limit in sorted(goal.kept, key=lambda limit: order.index(limit.kind)):
         gone = with_block_contents(analysis, start.removed)
@@ -49,13 +50,13 @@ def plan_kinds(start: PlanStart, goal: Goal) -> Mask:
             marked = _weakest(start, goal, limit.kind, excess)
             if len(marked) < excess:
                 total = count_of(analysis, analysis.empty(), limit.kind)
-                unrated = int((np.isnan(start.scores) & ~gone).sum())
                 holders = None
                 # Groups that share keys and values hold the heads, where some can go.
                 if limit.kind is Kind.HEAD:
                     left = count_of(analysis, gone, Kind.KV_GROUP)
                     holders = Kind.KV_GROUP if _lowest(start, Kind.KV_GROUP, goal, start.locked) < left else None
-                raise too_many(goal, limit, total, partial(_lowest, start, limit.kind), start.locked, unrated, holders)
+                lowest = partial(_lowest, start, limit.kind)
+                raise too_many(start.without(gone), goal, limit, total, lowest, holders)
             removed = start.removed.copy()
             removed[marked] = True
             start = start.without(removed)
@@ -139,11 +140,14 @@ def _weakest(start: PlanStart, goal: Goal, kind: Kind, excess: int) -> NDArray[n
     start = replace(start, locked=start.locked | outside_scope(analysis, alone))
     if kind is Kind.BLOCK:
         counted, scores = structures_of(analysis, kind), start.scores.copy()
+        # A block that the count leaves out (a stage, a branch) must not go in a layer's place: without a score it
+        # stays.
         scores[[one.first for one in analysis.sets if one.kind is kind and not counted[one.first]]] = np.nan
         return weakest_blocks(replace(start, scores=scores), goal)[:excess]
     options = removal_options(start.without(with_block_contents(analysis, start.removed)), alone)
     left = np.array([option.remaining for option in options], np.int64)
     counts = np.array([option.allowed[0] for option in options], np.int64)
+    # Between two ranks nothing changes, so only ranks are tried.
     ranks = np.unique(np.concatenate([np.zeros(0), *(option.rank for option in options)]))
     # The lowest share of each class with which enough goes.
     low, high = 0, len(ranks)

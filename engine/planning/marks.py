@@ -150,6 +150,7 @@ def below(
             low = scores[place] < threshold
         after[place] = np.where(free, low, masks.marked[place])
         if one.kind is not Kind.BLOCK and free.any() and not (~after[place] & ~masks.removed[place]).any():
+            # A layer without structures could not be cut out, so its best stays however high the threshold is.
             values = np.where(free, np.nan_to_num(scores[place], nan=-np.inf), -np.inf)
             after[one.first + int(np.argmax(values))] = False
     touched = as_mask(analysis, np.flatnonzero(np.isin(analysis.set_numbers(), list(set_numbers))))
@@ -159,6 +160,7 @@ def below(
 def unlocked_marks(analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks) -> Mask:
     """The marks without what is locked; where sets that keep equal counts cannot follow, none of these is marked."""
     marked = masks.marked & ~masks.locked
+    # Balancing fills up what locks have taken from a bundle, as far as they leave it something to mark.
     even = balanced(analysis, marked, masks.removed, scores, masks.locked)
     uneven = {number for one in broken_constraints(analysis, masks.removed | even) for number in one.sets}
     for bundle in analysis.bundles:
@@ -234,6 +236,7 @@ def check_plan(analysis: Analysis, removed: Mask) -> None:
             given=removed.size,
             count=analysis.count,
         )
+    # Tensors of removed blocks may be empty: they are no longer in the model.
     vanished = set(analysis.block_tensor[removed[analysis.block_tensor[:, 0]], 1].tolist())
     for one in analysis.sets:
         stays = any(t not in vanished for t, _ in one.touches)

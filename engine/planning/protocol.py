@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import Message, SecateurError
 from ..options import Option
 from ..structures.analysis import Analysis, Kind, Mask
+from ..targets.latency_table import LatencyTable
 from ..targets.protocol import TargetSpec
 from ..text.notation import (
     SHARE,
@@ -436,13 +437,30 @@ class PlanStart:
         analysis: Of the original model.
         scores: [S] higher is more important, NaN where unknown (never marked).
         removed: [S] what the present state no longer has, and what a hand has marked; stays removed.
-        locked: [S] what must not be marked.
+        locked: [S] what must not be marked: locks, and what a hand has spared.
+        latencies: Of the target; None where no latency is limited.
     """
 
     analysis: Analysis
     scores: NDArray[np.float64]
     removed: Mask
     locked: Mask
+    latencies: LatencyTable | None = None
+
+    @classmethod
+    def of(
+        cls,
+        analysis: Analysis,
+        scores: NDArray[np.float64],
+        removed: Mask | None = None,
+        locked: Mask | None = None,
+        latencies: LatencyTable | None = None,
+    ) -> "PlanStart":
+        """These masks; those that are left out are empty."""
+        none = analysis.empty()
+        return cls(
+            analysis, scores, none if removed is None else removed, none if locked is None else locked, latencies
+        )
 
     def without(self, removed: Mask) -> "PlanStart":
         """The same where this [S] is gone."""
@@ -453,17 +471,26 @@ class PlanStart:
         """The same as if everything had a score."""
         return replace(self, scores=np.nan_to_num(self.scores))
 
+    @property
+    def unrated(self) -> int:
+        """How many structures that are still there have no score, and can therefore not go."""
+        return int((np.isnan(self.scores) & ~self.removed).sum())
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan for a goal.
+    """A plan for a goal, with what it was made from: all that a cut, or a search of its shares, has to know.
 
     Attributes:
+        start: Where it starts, and what it was chosen by.
+        goal: What it was made for.
         removed: [S] what was gone before, and the marks on top of it.
         reached: For each limit of the goal, asked and got; of the latency what is predicted.
         note: What another multiple would reach, where that of the goal leaves much less than the limits allow.
     """
 
+    start: PlanStart
+    goal: Goal
     removed: Mask
     reached: tuple[Reached, ...]
     note: Message | None = None

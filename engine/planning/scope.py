@@ -44,6 +44,7 @@ def structures_touching(analysis: Analysis, places: Iterable[str]) -> Mask:
     for place in places:
         there = [n for n, one in enumerate(analysis.tensors) if in_scope(one.module, place)]
         here = analysis.empty()
+        # A block takes its tensors along without touching a dimension of them.
         here[analysis.block_tensor[np.isin(analysis.block_tensor[:, 1], there), 0]] = True
         for one in analysis.sets:
             here[one.structures] |= any(tensor in there for tensor, _ in one.touches)

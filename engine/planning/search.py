@@ -70,6 +70,8 @@ class Problem:
         """The counts just above the goal and the counts just under it, for a goal that the highest ratio reaches."""
         # Counts change only where the ratio passes a rank: to try others finds nothing in between.
         ranks = [option.rank[np.isfinite(option.rank)] for option in self.options]
+        # Zero keeps all and infinity takes all that may go, so that both ends of the bisection are known without a
+        # look.
         ratios = np.append(np.unique(np.concatenate([np.zeros(0), *ranks])), np.inf)
         low, high = 0, len(ratios) - 1
         above, below = self.counts(ratios[low]), self.counts(ratios[high])
@@ -84,6 +86,7 @@ class Problem:
 
     def cheapest_first(self) -> tuple[Counts, Counts]:
         """The same where the least score for the most cost goes first."""
+        # No ratio brackets such a plan, so it is walked to from the whole model.
         # In large steps: each costs a look at all sets, and `plan_between` takes the small ones.
         options = [replace(option, allowed=thin_counts(option.allowed, COARSE + 1)) for option in self.options]
         lowest = np.array([option.allowed[0] for option in options], np.int64)
@@ -114,6 +117,7 @@ def plan_between(problem: Problem, above: Counts, below: Counts) -> Mask:
     while not search.met:
         search.take_cheapest(below)
     search.fill_up()
+    # What was taken last may have saved more than was asked for: smaller steps elsewhere come closer to the limit.
     return search.close_in().removed
 
 
@@ -217,8 +221,11 @@ class LocalSearch:
         ups = [self._move(n, 1) for n in widths if self.counts[n] < self.options[n].remaining]
         if not ups:
             return None
+        # The largest step leaves the widest gap to fill with others; a few are enough, as each try is a search of its
+        # own.
         largest: list[int] = np.argsort(self._weighed(self.costs - self._after(ups)), kind="stable")[:TRIES].tolist()
         options = [ups[number].option for number in largest]
+        # One step first, then pairs of them, also the same one twice: two together may fit where neither does.
         for given in (*((one,) for one in options), *combinations_with_replacement(options, 2)):
             other = replace(self, counts=self.counts.copy(), removed=self.removed.copy(), holders=self.holders.copy())
             if other._swap(given, widths) and other._gaps(other.costs) < self._gaps(self.costs):
@@ -231,6 +238,7 @@ class LocalSearch:
             if self.counts[option] == self.options[option].remaining:
                 return False
             self.move(option, self._move(option, 1).count)
+        # What shares positions with a step that was given back would only take the same again.
         others = [n for n in widths if not any(n in self.neighbours[option] for option in given)]
         while not self.met:
             moves = [self._move(n, -1) for n in others if self.counts[n] > self.options[n].allowed[0]]
@@ -247,6 +255,8 @@ class LocalSearch:
 
     def _saved(self, after: NDArray[np.int64]) -> NDArray[np.float64]:
         """[M] what moves take off the costs that are over their limit; what goes beyond that is no gain."""
+        # A step that overshoots one limit is no better than one that meets it, so savings are capped at what is
+        # missing.
         wanted = np.maximum(self.costs - self.limits, 0)
         return np.maximum(self._weighed(np.clip(self.costs - after, 0, wanted)), 1)
 
@@ -274,6 +284,7 @@ class LocalSearch:
     def _highest_free(self, move: Move) -> int:
         """The highest count that costs no more than this first step up: most of a model never adds to the peak."""
         allowed = self.options[move.option].allowed
+        # Doubled strides, then halved ones: a set may have thousands of counts, and each look measures the whole model.
         low, stride = int(np.searchsorted(allowed, move.count)), 1
         while stride:
             place = min(low + stride, len(allowed) - 1)
@@ -293,6 +304,7 @@ class LocalSearch:
         self.removed[move.structures] = goes
         self.kept, self.dead, self.costs = self.kept - move.axes, self.dead + move.terms, costs
         self.counts[move.option] = move.count
+        # What other sets would save is kept from step to step; only moves on the same positions are computed anew.
         changed = self.neighbours[move.option]
         self._moves = {key: m for key, m in self._moves.items() if key[0] not in changed}
 
@@ -342,6 +354,7 @@ def start_search(
     analysis = meter.analysis
     held = analysis.member_position[np.repeat(removed, np.diff(analysis.member_start))]
     gone = meter.blocks[removed[meter.blocks[:, 0]], 1]
+    # Sets are joined as soon as they share one position, so that groups share one set object and are found in one pass.
     neighbours = [{number} for number in range(len(options))]
     owner = np.full(int(analysis.axis_start[-1]), -1)
     for number, option in enumerate(options):

@@ -24,25 +24,21 @@ from .protocol import Goal, KindLimit, PlanStart, Reached, plural
 from .scope import in_scope
 
 
-def reshape_plan(
-    analysis: Analysis, scores: NDArray[np.float64], removed: Mask, kept: Mapping[int, int], locked: Mask
-) -> Mask:
+def reshape_plan(start: PlanStart, kept: Mapping[int, int]) -> Mask:
     """Remove the weakest of each set until it keeps as many as it should.
 
     Args:
-        analysis: Of the original model.
-        scores: [S] higher is more important, NaN where unknown: such structures go last.
-        removed: [S] what the present state no longer has; stays removed.
+        start: What is gone, locked and rated; what has no score goes last.
         kept: By number of the set how many structures it keeps; others lose none.
-        locked: [S] what must not be marked.
 
     Returns:
-        [S] `removed` and the marks on top of it. Sets that must lose as many as others do.
+        [S] removed and the marks on top of it. Sets that must lose as many as others do.
 
     Raises:
         PlanError: Locks leave too few to remove, or the plan breaks a constraint.
     """
-    marked, locked = analysis.empty(), with_their_blocks(analysis, locked)
+    analysis, removed, scores = start.analysis, start.removed, start.scores
+    marked, locked = analysis.empty(), with_their_blocks(analysis, start.locked)
     for number, count in kept.items():
         one = analysis.sets[number]
         here = one.first + np.flatnonzero(~removed[one.structures])
@@ -137,6 +133,7 @@ def shape_of(analysis: Analysis, removed: Mask | None = None) -> tuple[KindSize,
             groups.least * (each.least if each is not None and free else size),
             None if free else groups.fixed,
         )
+    # As configurations list them, from the outside in; a sentence names the first that is wrong.
     order = [Kind.BLOCK, Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP, *Kind]
     return tuple(sorted(found.values(), key=lambda one: order.index(one.kind)))
 
@@ -171,9 +168,10 @@ def plan_shape(start: PlanStart, goal: Goal) -> Mask:
         left = count_of(analysis, removed, Kind.BLOCK)
         if asked[Kind.BLOCK].count > left:
             raise _too_many(asked[Kind.BLOCK], left)
+        # Which blocks go is a choice among all of them, so it is planned as a count; widths of what stays follow.
         whole = replace(goal, kept=(asked[Kind.BLOCK],), shape=())
         removed = plan_kinds(start, whole)
-    return reshape_plan(analysis, start.scores, removed, kept, start.locked)
+    return reshape_plan(start.without(removed), kept)
 
 
 def reached_shape(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:
@@ -251,6 +249,7 @@ def _structure_sizes(analysis: Analysis, removed: Mask) -> dict[Kind, KindSize]:
     for kind, layers in _layers(analysis).items():
         kept = {layer.left(removed) for layer in layers if not gone[layer.one.structures].all()}
         free = [layer for layer in layers if layer.bundle.most]
+        # The smallest layer bounds what one number for all layers may be.
         least = min((int(layer.allowed[0]) for layer in free or layers), default=0)
         found[kind] = KindSize(
             kind,
@@ -312,6 +311,7 @@ def _in_structures(analysis: Analysis, goal: Goal) -> dict[Kind, KindLimit]:
     free = any(one.bundle.most for one in _layers(analysis).get(Kind.HEAD, ()))
     wanted, each = heads.asked(asked[Kind.HEAD]), heads.sizes[0] // groups.sizes[0]
     given = asked.get(Kind.KV_GROUP)
+    # Without a number of groups, groups keep their heads and whole ones go, as the cache shrinks by that.
     count = groups.asked(given) if given is not None else max(wanted // each, 1)
     kept = max(wanted // count, 1)
     if count * kept != wanted or kept > each or (kept < each and not free):

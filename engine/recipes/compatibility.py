@@ -65,6 +65,7 @@ def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
         data: `points.listing` of its data, "" where it has none.
     """
     analysis, said = opened.analysis, list[Message]()
+    # Prefixes first: keys are matched by names, and a wrapper around the model changes all of them alike.
     added, taken = _prefixes(recipe, analysis)
     if added or taken:
         recipe = _renamed(recipe, lambda key: _moved(key, added, taken))
@@ -74,6 +75,7 @@ def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
     first = recipe.steps[0]
     assert isinstance(first, Open)
     now = {one.key: one.count for one in analysis.sets}
+    # Then keys: another analysis may call the same coupled set by another of its parameters.
     called = matching_keys(_named(recipe), now)
     for key in _marked(recipe):
         if (other := called.get(key, key)) != key:
@@ -91,6 +93,7 @@ def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
         said.append(Message("fit.versions", "Package versions differ: {changed}.", {"changed": changed}))
     if first.outcome.weights and first.outcome.weights != opened.state.weights:
         said.append(Message("fit.weights", "The model's weights differ from those that the recipe was made with."))
+    # A metric of the original is the cheapest witness of its data: other data gives another number.
     before, here = (next(iter(metrics), None) for metrics in (first.outcome.metrics, opened.state.metrics))
     if before is not None and here is None:
         template = "No data is attached; the recipe was made with {then}."
@@ -138,6 +141,7 @@ def _refusals(
     recipe: Recipe, gone: tuple[str, ...], sizes: Mapping[str, tuple[int, int]], marked: Mapping[str, set[int]]
 ) -> Iterator[tuple[Mode, Message]]:
     """Modes that would do something else than they say."""
+    # A model that lacks some of the sets may still take the others; one that lacks all is another model.
     if marked and len(gone) == len(marked):
         nothing = Message("recipe.no_match", "The recipe's plans name no structure of this model.")
         yield from ((mode, nothing) for mode in (Mode.SAME_INDICES, Mode.SAME_SHAPE))
@@ -197,7 +201,7 @@ def _named(recipe: Recipe) -> set[str]:
 
 
 def _prefixes(recipe: Recipe, analysis: Analysis) -> tuple[str, str]:
-    """What stands before every name now, and what stood there: (added, taken away); ("", "") for no difference."""
+    """The prefix that every name has now, and the one that it had: (added, taken away); ("", "") for no difference."""
     named = _named(recipe)
     now = {one.key for one in analysis.sets}
     if not named or named & now:

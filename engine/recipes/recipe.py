@@ -88,6 +88,7 @@ def sealed(recipe: Recipe, history: StateHistory, consent: Consent) -> Recipe:
         if one.source is not None and (own := consent_of_source(one.seal, replace(one.source, task=None))):
             consent |= own
     code = code_in(recipe)
+    # A seal vouches for the content of code: what this user never allowed, or what has changed since, gets none.
     if not all(map(consent.covers, code)) or consent.changed(code):
         return recipe
     return replaced(recipe, seal=seal_of(_named_by(recipe), code))
@@ -112,6 +113,7 @@ def recorded(
     original, *others = path
     model = opening.model.without_consent
     opened = replaced(_numbers(original), widths=dict(found.widths), data=found.data)
+    # Of several trainings the last one made the weights that a repetition is compared with.
     device = next((one.device for one in reversed(path) if one.kind in TRAINED), CPU)
     steps: list[Step] = [Open(replaced(opening, model=model, device=device), opened), *_exports(original)]
     before = original
@@ -189,6 +191,7 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         template = "{path} is not a recipe: it is not valid JSON ({error}). Choose another file."
         raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
+    # Read before anything else: a later version may have changed every other field.
     schema = content.get("schema") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if not isinstance(schema, int):
         raise OpenError(
@@ -211,6 +214,7 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
     before = None
     for step in recipe.steps:
         plan = step.intent if isinstance(step, Plan) else step.intent.plan if isinstance(step, LearnMasks) else None
+        # An index that no model has would else make an array of that size.
         marks = () if plan is None else (step.outcome.removed, plan.locked, plan.marked)
         if any(not 0 <= index <= LARGEST for sets in marks for indices in sets.values() for index in indices):
             raise OpenError(
@@ -218,12 +222,14 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
                 "{path} marks structures by invalid indices. Restore it from a backup.",
                 path=str(path),
             )
+        # A replay and a script keep the last plan at hand and take a cut to be of it.
         if isinstance(step, Cut) and not isinstance(before, Plan):
             raise OpenError(
                 "recipe.no_plan", "{path} has a cut without a plan before it. Restore it from a backup.", path=str(path)
             )
         before = step
     try:
+        # Settings are refused as it is read, not after hours of the steps before them.
         check_threads(recipe.steps[0].intent.threads)
         for step in recipe.steps:
             if isinstance(step, Recover):

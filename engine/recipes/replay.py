@@ -17,10 +17,10 @@ from ..export.protocol import Exported
 from ..export.staged_output import require_free
 from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
-from ..planning.goal import solve
+from ..planning.goal import plan_goal
 from ..planning.infeasibility import goal_text
 from ..planning.marks import check_plan
-from ..planning.protocol import Cost, Goal, Limit
+from ..planning.protocol import Cost, Goal, Limit, PlanStart
 from ..planning.target_shape import reshape_plan
 from ..recovery.protocol import require_whole
 from ..session.measurement_cache import listing
@@ -35,7 +35,7 @@ from ..tasks.protocol import Split
 from ..workflows.baselines import make_baseline
 from ..workflows.export import export_state
 from ..workflows.latency_limit import table_for
-from ..workflows.plan import masked_state, search_plan
+from ..workflows.plan import masked_state, search_plan, start_from
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
 from .recipe import baselines_in, code_in, consent_at, is_own, read_recipe, recipe_at, sealed_consent, with_model
@@ -224,10 +224,12 @@ def steps_again(
         PlanError: The mode would do something else than it says; nothing was done.
         OpenError: It would measure on another machine, and this user did not write it.
     """
+    # A recipe of somebody else may name machines: it runs here alone, whatever it measured on.
     trusted = consent.everything or is_own(recipe)
     if not trusted:
         require_here(recipe, mode)
     found = fit_of(recipe, session, opened)
+    # Without a mode each plan falls back to its goal by itself; one that is named must be what is done.
     if mode is not None and (why := found.refused.get(mode)) is not None:
         raise PlanError.saying(why)
     made, marks = [opened.state.id], opened.analysis.empty()
@@ -236,6 +238,7 @@ def steps_again(
     first = recipe.steps[0]
     assert isinstance(first, Open)
     trained, there = any(isinstance(step, Recover | LearnMasks) for step in recipe.steps), first.intent.device
+    # The same seed gives the same weights only on the same kind of device.
     if mode is None and trained and there != session.device:
         template = "Recovery ran on {there} when it was recorded and on {here} now. Weights may differ by rounding."
         run.notes.append(Message("replay.device", template, {"there": there, "here": session.device}))
@@ -282,6 +285,8 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             template = "The model already meets the goal of a plan, so nothing was cut for it."
             run.notes.append(Message("replay.met", template))
         case Cut():
+            # A resumed run takes only a cut that leaves out exactly the same: a plan may be the same and its result
+            # not.
             asked = run.marks | session.removed(run.state)
             cut = run.known(lambda one: one.plan == run.plan and bool((session.removed(one.id) == asked).all()))
             cut = cut or (yield from session.cut(run.state, run.marks, run.plan, token))
@@ -292,6 +297,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
                 lambda one: one.recovery is not None and one.recovery.as_asked == step.intent.as_asked
             )
             recovered = recovered or (yield from session.recover(run.state, step.intent, token))
+            # A state that was made before says the same as when it was made.
             run.notes += [*recovered.repaired, *([] if recovered.stopped is None else [recovered.stopped])]
             yield from _add_state(run, recovered)
             yield from (session.evaluate_once if run.resumed else session.evaluate)(run.state, Split.TEST, token)
@@ -314,12 +320,13 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
 def _learn_masks(step: LearnMasks, run: _Run, token: CancelToken) -> Job[State]:
     """Masks learned again, for the recorded goal or for the shape that it gave."""
     intent, session = step.intent if run.trusted else without_addresses(step.intent), run.session
+    # Recorded in one process, it may run in several now, which cannot divide a model whose masks are learned.
     require_whole(intent.recovery, session.processes)
     run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
     if run.mode is Mode.SAME_SHAPE:
         plan = yield from _same_shape(Plan(intent.plan, step.outcome), run, token)
-        scores = yield from _scores(intent.plan, run, token)
-        return (yield from session.learn_masks(run.state, plan, scores, intent, token))
+        start = start_from(session, run.state, intent.plan, (yield from _scores(intent.plan, run, token)))
+        return (yield from session.learn_masks(run.state, start, plan, intent, token))
     for named in (intent.plan.locked, intent.plan.marked):
         run.missing += from_identities(run.opened.analysis, named)[1]
     return (yield from masked_state(session, run.state, intent, token=token))
@@ -360,6 +367,8 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
         case None:  # the recorded indices, or the recorded goal planned again where they do not match
             recorded, missing = from_identities(run.opened.analysis, step.outcome.removed)
             goal = step.intent.asked
+            # Indices hold only while every plan before them was taken as recorded: after one that was planned again
+            # they would mean structures that are left by chance.
             if goal is None or (recorded.any() and not missing and not run.again):
                 return _same_indices(step, run)
             run.missing += missing
@@ -393,6 +402,7 @@ def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
             run.missing += [f"{key}[{index}]" for index in step.outcome.removed[key]]
             continue
         have = analysis.sets[number].count
+        # What all plans so far removed counts: each plan records only what it added.
         kept[number] = widths.get(key, have) - run.gone[key]
         if kept[number] >= have:
             template = "{layer} already has {count} or fewer, so it loses nothing."
@@ -400,9 +410,10 @@ def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     scores = yield from _scores(step.intent, run, token)
     locked, missing = from_identities(analysis, step.intent.locked)
     run.missing += missing
-    plan = reshape_plan(analysis, scores, session.removed(run.state), kept, locked)
+    plan = reshape_plan(PlanStart(analysis, scores, session.removed(run.state), locked), kept)
     for number, count in kept.items():
         one = analysis.sets[number]
+        # Sets that lose structures in step may keep the recorded numbers together or not at all.
         left = one.count - int(plan[one.structures].sum())
         if left != min(count, one.count):
             template = "{layer} keeps {left}, not {count}, because it is cut in step with others."
@@ -416,16 +427,16 @@ def _scores(intent: PlanIntent, run: _Run, token: CancelToken) -> Job[NDArray[np
 
 
 def _plan_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken) -> Job[Mask]:
-    analysis, session = run.opened.analysis, run.session
+    session = run.session
     if not run.trusted:
         require_goal_here(goal)
     scores = yield from _scores(intent, run, token)
-    locked, missing = from_identities(analysis, intent.locked)
-    marked, missing_too = from_identities(analysis, intent.marked)
-    run.missing += missing + missing_too
+    for named in (intent.locked, intent.marked):
+        run.missing += from_identities(session.analysis, named)[1]
+    # Latencies of this version of the model, on this machine: those of the record are of another one.
     table = yield from table_for(session, goal, token)
-    plan = solve(analysis, scores, goal, session.removed(run.state) | marked, locked, table).removed
-    plan, outcome = yield from search_plan(session, run.state, replace(intent, goal=goal), scores, plan, table, token)
+    start = start_from(session, run.state, intent, scores, table)
+    plan, outcome = yield from search_plan(session, run.state, intent, plan_goal(start, goal), token)
     run.notes += [] if outcome is None else [outcome]
     return plan
 
@@ -455,6 +466,7 @@ def open_recipe(
     path = Path(absolute_to(Path.cwd())(recipe))
     recorded = recipe_at(path)
     named = {"weights": weights} if weights else {}
+    # A checkpoint of the recorded source means nothing for another one.
     named |= {"source": source, "weights": weights} if source else {}
     allowed = {"trust_pickle": trust_pickle, "trust_code": trust_code, "download": download}
     asked = with_model(recorded, lambda model: replace(model, **allowed, **named))

@@ -220,6 +220,7 @@ def marks_of_plans(recipe: Recipe) -> dict[str, dict[str, str]]:
 
 def _part(step: Step, writer: _Writer) -> str:
     """The lines of a step, "" for one that only prepares another."""
+    # The last weights that were made are what the script compares its own result with; those of a baseline are not.
     writer.sha = step.outcome.weights if step.outcome.weights and not isinstance(step, Compare) else writer.sha
     lines: Sequence[str] = ()
     match step:
@@ -286,6 +287,7 @@ def _cut_lines(step: Cut, writer: _Writer) -> list[str]:
     lines += [f"plan = {spelling.of(replace(intent, keep_macs=0.0, multiple=1, kinds=(), goal=goal), 11)}"]
     if goal is not None and not writer.masked:
         writer.again = True
+        # What is as by default is left out: a script is read by people.
         choices = "" if intent.choices == type(intent.choices)() else ", plan.choices"
         choices += f", seed={intent.seed}" if intent.seed else ""
         lines += ["if PLAN_AGAIN:"]

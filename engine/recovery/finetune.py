@@ -135,13 +135,7 @@ def fine_tune(
             repair or epoch has made the model better; later the best is returned.
         Cancelled: The token was set.
     """
-    with (
-        group.together(),
-        report_failures(),
-        make_reproducible(settings.seed, settings.threads),
-        keep_modes(teacher),
-        working_copy(student) as copy,
-    ):
+    with group.together(), trainable_copy(student, teacher, settings) as copy:
         training = Training(
             copy,
             teacher,
@@ -160,6 +154,18 @@ def fine_tune(
         reference, checkpoint = reference or (teacher, kept or {}), checkpoint or Checkpoint(None)
         job = _run(training, reference, checkpoint, rest, group)
         return (yield from spanning(job, 0.0, 1.0))  # progress without a share of its own must not move the bar
+
+
+@contextmanager
+def trainable_copy(model: nn.Module, teacher: nn.Module, settings: RecoverySettings) -> Generator[nn.Module]:
+    """A copy of a model to train, reproducibly; model and teacher are as they were afterwards."""
+    with (
+        report_failures(),
+        make_reproducible(settings.seed, settings.threads),
+        keep_modes(teacher),
+        working_copy(model) as copy,
+    ):
+        yield copy
 
 
 @contextmanager

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..distributed import ALONE, Group
@@ -19,7 +17,8 @@ from ..inference.batch_parts import PassLimit
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, spanning
 from ..machine.devices import CPU, device_for
 from ..masks.learned_masks import LearnedMasks
-from ..structures.analysis import Analysis, Mask
+from ..planning.protocol import PlanStart
+from ..structures.analysis import Mask
 from ..structures.costs import costs
 from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
@@ -27,10 +26,9 @@ from .budget import Budget, Unit
 from .checkpoint import Checkpoint, Position, TrainingRun, points_of_checkpoint, restore_training
 from .domain_mixing import advance_mixture, begin_mixing, mix_anew, next_pass
 from .features import Features
-from .finetune import count_batches, in_place, report_failures, seek_rate, train_epoch
+from .finetune import count_batches, in_place, seek_rate, train_epoch, trainable_copy
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, require_mixable, require_possible, require_whole
-from .side_effects import keep_modes, make_reproducible, working_copy
 from .training import Training
 
 
@@ -51,14 +49,11 @@ def learn_masks(
     model: nn.Module,
     teacher: nn.Module,
     task: Task,
-    analysis: Analysis,
+    start: PlanStart,
     plan: Mask,
-    scores: NDArray[np.float64],
     settings: RecoverySettings,
     steps: int,
     *,
-    removed: Mask | None = None,
-    locked: Mask | None = None,
     outputs: Sequence[str] = (),
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
@@ -72,13 +67,11 @@ def learn_masks(
         model: The whole model, of which nothing is cut; left as it is.
         teacher: The original; left as it is.
         task: Batches, and the loss; without one the model learns from the teacher alone.
-        analysis: Of the model.
+        start: What the plan was made from: what goes and what stays in any case, and the scores, which say which gates
+            are likelier to be open at first.
         plan: [S] how many structures of each set go.
-        scores: [S] what the plan was made by; they say which gates are likelier to be open at first.
         settings: Of the training; its budget and repairs are not used, its evaluations only to mix domains anew.
         steps: Updates, at least 1.
-        removed: [S] what goes in any case; None for nothing.
-        locked: [S] what stays in any case; None for nothing.
         outputs: Paths of the outputs to learn from the teacher.
         checkpoint: Where to keep what a resumption after a kill needs; None for nowhere.
         device: Where it is trained.
@@ -100,14 +93,8 @@ def learn_masks(
     device = group.device(group.given(device))
     passes = PassLimit() if passes is None else passes
     passes.begin(device)
-    checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
-    removed, locked = nothing if removed is None else removed, nothing if locked is None else locked
-    with (
-        report_failures(),
-        make_reproducible(settings.seed, settings.threads),
-        keep_modes(teacher),
-        working_copy(model) as copy,
-    ):
+    checkpoint, token = checkpoint or Checkpoint(None), token or NeverCancelled()
+    with trainable_copy(model, teacher, settings) as copy:
         training = Training(
             copy,
             teacher,
@@ -122,16 +109,9 @@ def learn_masks(
             passes=passes,
         )
         with in_place(training, teacher, group):
-            masks = training.masks = LearnedMasks(
-                copy,
-                analysis,
-                plan,
-                scores,
-                removed=removed,
-                locked=locked,
-                seed=settings.seed,
-            )
-            yield from _train(training, group.given(checkpoint.load()), checkpoint, costs(analysis, plan).parameters)
+            masks = training.masks = LearnedMasks(copy, start, plan, settings.seed)
+            left = costs(start.analysis, plan).parameters
+            yield from _train(training, group.given(checkpoint.load()), checkpoint, left)
             if masks.chosen is None:  # too few steps to get there
                 masks.settle()
             assert masks.chosen is not None

@@ -42,6 +42,7 @@ def combine(slices: WeightSlices, elements: Elements, how: Combine) -> NDArray[n
     for part, importance in _importances(slices, elements):
         own, number = np.unique(part.structures, return_inverse=True)
         sums = np.bincount(number, _sums_along(part, importance)[part.indices])
+        # Per weight of a slice, as slices of different sizes compete for the maximum.
         largest[own] = np.fmax(largest[own], sums / (np.bincount(number) * _weights_each(part, importance)))
     return largest
 
@@ -58,6 +59,7 @@ def _importances(slices: WeightSlices, elements: Elements) -> Iterator[tuple[Wei
     """Each slice with its tensor's importances, asked for once a tensor."""
     name, importance = "", None
     for part in slices.slices:
+        # Slices are in the order of their tensors, so that one tensor at a time is in memory.
         if part.tensor != name:
             name, importance = part.tensor, elements(part.tensor)
         if importance is not None:

@@ -193,12 +193,14 @@ def score(
     if choices.slices is not None and rule.slices is None:
         template = "{title} has no setting for slices. Leave it out."
         raise TaskError("scoring.no_slices", template, title=title(rule.title))
+    # Refused by what the criterion needs, before the model is copied or moved.
     reason = unavailable(rule, ScoringContext(analysis, removed, None if task is None else {}))
     if reason is not None:
         raise TaskError.saying(reason)
     token = token or NeverCancelled()
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Blocks first: their mean is of raw scores, which a normalisation by set would make alike.
         filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
         return np.where(removed, np.nan, normalise(analysis, filled, choices.normalise or rule.normalise))
 

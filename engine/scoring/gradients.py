@@ -74,6 +74,7 @@ def _own_batches(
     number = 0
     for number, batch in enumerate(islice(own_batches(rated.task, rated.seed, portion=portion), asked), 1):
         check(token)
+        # Each process counts every batch, its own or not, so that all stop at the same one.
         if batch is not EMPTY:
             yield batch, Progress(shown, number, total)
     if not number:
@@ -120,6 +121,7 @@ def over_samples(
         total = min(most, progress.total * (1 if together else rated.task.spec.batch))
         for sample in [batch] if together else samples_of(batch, rated.task.inputs(batch)):
             check(token)
+            # In turn, by the number in the whole: the same samples are rated however many processes there are.
             if number % place.size == place.rank:
                 sums += value(changes_of(rated, sample, token))
                 count += 1
@@ -154,7 +156,9 @@ def changes_of(rated: RatedModel, batch: Any, token: CancelToken) -> WeightChang
             weights += [(n, one) for n, some in found.running.items() for one in some]
         else:
             loss = _loss(rated, batch)
+        # Not `backward`, which would leave gradients in the user's model.
         gradients: tuple[Any, ...] = torch.autograd.grad(loss, [w for _, w in weights], allow_unused=True)
+    # A layer may run several times in a forward and make its weight anew each time: the changes add up.
     changes = {n: _change(one, None) for n, one in made.items()}
     for (n, w), g in zip(weights, gradients, strict=True):
         changes[n] = changes[n] + _change(w, g) if n in made else _change(w, g)

@@ -96,6 +96,7 @@ class InputMoments:
         """[k, k] mean products of the inputs, of centred ones where a bias can hold the mean."""
         import torch
 
+        # Wide ones take gigabytes in double precision, and a ridge outweighs what single precision rounds.
         kind = torch.float64 if len(self.products) <= WIDE else torch.float32
         found = whole_products(self.products, kind).div_(self.rows)
         if self.bias is not None:
@@ -132,6 +133,7 @@ def add_products(total: Any, columns: Any) -> None:
     """
     for first in range(0, columns.shape[1], PANEL):
         last = first + PANEL
+        # Half of a symmetric product is enough, and panels keep the products large.
         total[first:last, :last].addmm_(columns[:, first:last].T, columns[:, :last])
 
 
@@ -198,6 +200,7 @@ def fitting_parts(rated: RatedModel, readings: dict[str, list[WeightSlice]]) -> 
     for key, some in readings.items():
         own = {one.tensor for one in some}
         size = sum(sizes[name] for name in own - held)
+        # In the model's order, so that sets that read the same weights come into one part and these are gathered once.
         if not parts or size > room:
             parts.append([])
             room, held, size = MEMORY, set[str](), sum(sizes[name] for name in own)
@@ -256,6 +259,7 @@ class _Gathering:
         if product.name not in self.dims or (product.name not in self.found and product.call):
             return
         every, part = self.found.setdefault(product.name, []), (product.name, product.place)
+        # Only at the first sight: later forwards add to the same sums.
         if part not in self._begins:
             # Weights of one product would be written over those of the other.
             if every and product.name in mixed:
@@ -271,6 +275,8 @@ class _Gathering:
             one.passing += unit.rows
             if one.rows >= one.wanted:
                 continue
+            # Products that read the same draw the same rows, so that their moments are equal bit by bit and one fit
+            # serves both.
             random = torch.Generator().manual_seed(hash((self.rated.seed, self.forwards, product.call)))
             one.add(unit.columns(drawn_rows(unit, math.ceil(self.share * one.wanted), random)).float())
 
@@ -305,6 +311,7 @@ def samples_at_once(rated: RatedModel, token: CancelToken) -> int:
     from .cancellable_autograd import interruptible
 
     assert rated.task is not None
+    # Only the caches of a CPU gain by small parts; batches that have to be whole stay whole.
     if rated.limit.whole or any(one.device.type != CPU for one in rated.parameters.values()):
         return 0
     first = next(iter(rated.task.batches(Split.TRAIN, seed=rated.seed)), None)
@@ -364,6 +371,7 @@ def gather_moments(
         most = at_once if rows == first and filled(whole) is None else 0
         for inputs in input_parts(whole, rated.limit, most):
             check(token)
+            # Twice the share that is needed, as batches may differ in length; what is too much is not taken.
             gathering.begin(2 * rows_in(inputs) / max(rows, 1) / needed)
             watching.present = filled(inputs)
             run_rated(rated, token, inputs, watching)
@@ -377,6 +385,7 @@ def gather_moments(
         alone = all(one.offered * number <= samples for one in waiting)
         if number >= batches or (products and not waiting) or (number >= affordable and alone and samples >= SAMPLES):
             break
+        # From what the batches so far offered: the rest is spread over as many as it takes.
         needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
     if not number:
         raise no_batch_error()
@@ -399,6 +408,7 @@ def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMomen
     for unit in product.units:
         matrix = unit.view(places).flatten(1)
         index, size = matrix[0].long(), matrix.shape[1]  # numbers of its own: a view would keep those of all rows
+        # Columns mean nothing where rows of a unit lie along different indices, or all along one.
         if size > LARGEST or not bool((matrix == index).all()) or (size > 1 and bool((index == index[0]).all())):
             index, size = index[:0], 0
         view = weight[:0] if product.derived else unit.view(weight)

@@ -194,6 +194,8 @@ def readers_of(
     owners: dict[int, list[Owner]] = {}
     closed: dict[str, list[tuple[NDArray[np.int64], int, NDArray[np.int64]]]] = {}
     movable, sets = np.zeros(rated.analysis.count, bool), rated.analysis.sets
+    # Whether a weight can be fitted is settled for all that read it before any of them is: one set that cannot closes
+    # it for the others.
     everywhere = {one.key: np.flatnonzero(~rated.removed[one.structures]) for one in sets}
     for one in sets:
         left = everywhere[one.key]
@@ -211,6 +213,7 @@ def readers_of(
             for product in found[reading.tensor]:
                 if (columns := columns_of(reading, product, left)) is not None:
                     owners.setdefault(id(product), []).append((one.first + left, columns))
+        # What a norm goes over changes all other channels with it, so its own columns do not say what it is worth.
         normed = any(rated.analysis.tensors[t].module in norms for t, _ in one.touches)
         fitted = bool(some) and not any(reading.tensor in closed for reading in some)
         movable[one.structures] = fitted and not normed and one.kind is not Kind.HEAD_DIM
@@ -241,6 +244,7 @@ def _add_product(made: list[_Fitted], owners: list[Owner], product: InputMoments
     from .removal_order import add_ridge
 
     weight = product.weight.detach(), product.weight.detach().flatten(1).clone()
+    # A product that no sample reached (an expert that was never chosen) is left as it is cut.
     if not product.rows:
         made.append(_Fitted(owners, None, None, None, [_Product(weight, None)], {name}))
         return
@@ -364,6 +368,7 @@ def search_shares(
     assert rated.task is not None
     readings = readings_of(rated)
     sizes = moment_sizes(rated.analysis, {name: one.shape for name, one in rated.parameters.items()})
+    # Three copies at the worst: what was gathered, the whole of it, and that with its ridge.
     held = 3 * sum(sizes[name] for name in {one.tensor for some in readings.values() for one in some})
     if held > HELD:
         return SearchedPlan(plan, np.nan, np.nan, 0, 0, 0, held=held)
@@ -372,6 +377,7 @@ def search_shares(
     fitting = int(WORK / max(costs(rated.analysis, rated.removed).macs, 1))
     forwards = min(TRAINING * train, fitting)
     # Samples to measure a plan on: few enough for some measurements of each set within the time that there is.
+    # A plan measured on few samples is noise, and few plans move no share: samples give way first, to a floor.
     affordable = forwards // (ROUND * max(sets, 1))
     samples = min(max(affordable, TEXTS if text else SAMPLES), MANY, max(train, 1))
     total = measurements or max(forwards // samples, sets + 1 if (sets + 1) * samples <= fitting else FEWEST)
@@ -379,6 +385,7 @@ def search_shares(
     begin = gathered / (gathered + total * samples)
     names = {(one.tensor, one.dim) for some in readings.values() for one in some}
     found = dict[str, list[InputMoments]]()
+    # Plans are compared on samples that no moment has seen: on its own samples a fit looks better than it is.
     apart = apart_samples(samples, rated.task.batch_count(Split.TRAIN), first_batch_size(rated))
     gathering = gather_moments(rated, dict(sorted(names)), found, samples_at_once(rated, token), apart, token)
     yield from spanning(gathering, 0.0, begin)
@@ -390,6 +397,7 @@ def search_shares(
     outputs = OutputDistance(rated, read, apart, token)
     walk = _Walk(rated.analysis, exchange, readers, outputs, plan, total)
     with ExitStack() as stack:
+        # Registered before anything is written: the model is restored whatever ends the search.
         stack.callback(walk.restore)
         for one in Transition(rated.analysis, rated.removed, plan).stand_ins:
             if (handle := skip(rated.model, one)) is not None:
@@ -419,6 +427,7 @@ class _Walk:
         self.stale = set[str]()
         self._prices = dict[int, float]()
         self._steps = dict[int, ShareStep]()
+        # Two exchanges may lead to one plan: it is measured once.
         self._known = {plan.tobytes()}
 
     def run(self, token: CancelToken) -> Job[None]:
@@ -441,6 +450,7 @@ class _Walk:
             for gets, gives in self.pairs():
                 check(token)
                 yield self.progress(self.try_exchange(gets, gives))
+            # A round that moved nothing would be the same again.
             if self.moved == moved:
                 break
             self.outputs.record()
@@ -473,6 +483,7 @@ class _Walk:
         for _, gets, gives in sorted(promised, reverse=True):
             if self.measured >= self.total or failed >= PATIENCE or looked >= TRIES * len(prices):
                 return
+            # Prices of a set hold for one step: after it they are measured anew, in the next round.
             if gets in used or gives in used:
                 continue
             looked += 1
@@ -492,6 +503,7 @@ class _Walk:
         self._known.add(plan.tobytes())
         self.tried += 1
         found = self._measure(plan)
+        # Less than that is what another draw of samples would change; NaN is refused here too.
         if not found < (1 - GAIN) * self.now:
             return False
         for one in self._readers_of_change(plan):

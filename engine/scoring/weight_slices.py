@@ -75,6 +75,7 @@ def roles_of(analysis: Analysis) -> WeightRoles:
     }
     begins = (one.touches[0] for one in analysis.sets if one.touches)
     computed = {tensors[t].module: d for t, d in begins if t in stacks and d > 0}
+    # Lengths and other factors scale a weight: what they are multiplied into is what counts.
     scales = {n for group in factors_of(tensors).values() for n in group[:-1]}
     groups = {module: axis for module, what, axis, _ in analysis.sizes if what == "groups"}
     found = WeightRoles([], [])
@@ -208,6 +209,7 @@ def _produced_slices(
     if first is None or any(spot[:2] == first for spot in made):
         return made
     vector = analysis.tensors[first[0]]
+    # A bias goes with the weight of its layer; a norm's scale belongs to no such weight, and counts.
     owners_of_made = {owner_of(analysis.tensors[t].module) for t, _, _ in made} if len(vector.shape) < 2 else set[str]()
     return made if vector.module in owners_of_made else {*made, (*first, vector.name)}
 
@@ -238,6 +240,7 @@ def _collect_slices(
         # The tensor is gone, or nothing of this dimension can go.
         if dims is None or axis < 0:
             continue
+        # Scores are made on the cut model: original indices become those that are left.
         left = dims[dim]
         now = np.full(tensor.shape[dim], -1, dtype=np.int64)
         now[slice(None) if left is None else left] = np.arange(tensor.shape[dim] if left is None else len(left))

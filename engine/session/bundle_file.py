@@ -83,7 +83,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A history as it stands in a bundle; paths are names of files."""
+    """A history as a bundle holds it; paths are names of files."""
 
     spec: ModelSpec
     task: TaskSpec | None
@@ -172,6 +172,7 @@ def read_bundle(path: Path) -> Bundle:
     history = _read_history(written, path)
     # Where the data is not at hand, the history opens the model with an input of the shape that it had.
     assert history.spec is not None
+    # One input needs no name; of several the shapes alone would not say which is which.
     shapes = analysis.input_shapes if analysis is not None else ()
     if history.task is None and not history.spec.input_shape and len(shapes) == 1:
         history.spec = replace(history.spec, input_shape=shapes[0])
@@ -185,9 +186,11 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.Zi
     """The members by name; raises OpenError for what a bundle may not have."""
     members = archive.infolist()
     infos = {info.filename: info for info in members}
+    # Of two members of one name different readers take different ones.
     if len(members) > MEMBERS or len(infos) < len(members):
         raise _damaged(path, Message("bundle.too_many", "it has too many files, or one of them twice"))
     for name, info in infos.items():
+        # Weights are stored, not packed: a small file that unpacks to terabytes cannot be one of them.
         stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
         if name not in LIMITS and not WEIGHTS.fullmatch(name):
             raise _damaged(
@@ -211,6 +214,7 @@ def _read_history(written: Written, path: Path) -> StateHistory:
     if history.task is not None and history.task.path and not Path(history.task.path).exists():
         history.task = None  # It is opened without its data; metrics that were measured stay.
     for one in written.states:
+        # Parents come first, so one pass finds a state without a way to the original, and no ring can be built.
         original = one.kind is StateKind.ORIGINAL
         sound = DIGEST.fullmatch(one.weights) and IDENTITY.fullmatch(one.id) and one.id not in history.states
         if not sound or original != (not one.parent) or (original and history.states):
@@ -276,6 +280,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
 
 def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
     """A member, never more of it than its limit, whatever its header says."""
+    # A header may give any size, so the limit is held while it is unpacked.
     limit, data = LIMITS[info.filename], io.BytesIO()
     for part in _parts(archive, info.filename, path):
         data.write(part)

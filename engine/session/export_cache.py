@@ -49,6 +49,7 @@ class Artifacts:
         """What a target takes of a state: an ONNX file or a parcel."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if target_named(target.runtime).takes == "onnx":
+            # Its export has a fixed batch, so a larger one would fail in another process, with a worse message.
             if in_two_stages(model) and target.batch > 1:
                 template = "This detector's file accepts one image at a time. Measure it at batch 1."
                 raise SecateurError("target.one_image", template)

@@ -46,6 +46,7 @@ class LoadedModel:
         """A state's model, which nobody may change; made again from the store unless it is in memory."""
         if not state.parent:
             return self.prepared.opened.model
+        # One state besides the original at a time: two models are what memory is planned for.
         if self.present is None or self.present[0] != state.id:
             self.present = (state.id, self.fresh(state, store))
         return self.present[1]

@@ -52,6 +52,7 @@ class Stored(Generic[Value]):
         self._log = EventLog(path)
         self._known = dict[str, Value]()
         for one in self._log.salvage()[0]:
+            # Written by a version with another shape: what it held is measured anew.
             with suppress(KeyError, msgspec.MsgspecError):
                 self._known[str(one["key"])] = from_plain(one["value"], kind)
 
@@ -172,6 +173,7 @@ def clear_cache(folder: Path) -> None:
         if one.name in STAYS:
             continue
         with suppress(OSError):
+            # A link is removed, never what it leads to.
             if one.is_dir() and not one.is_symlink():
                 shutil.rmtree(one, ignore_errors=True)
             else:

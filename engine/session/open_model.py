@@ -78,6 +78,7 @@ def made_inputs(specs: tuple[InputSpec, ...], model: Any, batch: int) -> Inputs:
         batch: Size of the first dimension, of all inputs that have the same there as the first one.
     """
     generator = torch.Generator().manual_seed(0)
+    # Inputs that share the first one's batch are samples of one batch; others (a table, a state) keep their size.
     given = specs[0].shape[0]
     shapes = [(batch, *one.shape[1:]) if one.shape[0] == given else one.shape for one in specs]
     values = [_first_values(one, shape, generator) for one, shape in zip(specs, shapes, strict=True)]
@@ -87,6 +88,8 @@ def made_inputs(specs: tuple[InputSpec, ...], model: Any, batch: int) -> Inputs:
 
     integers = [n for n, one in enumerate(specs) if one.dtype not in (*FLOATS, "bool") and MASKS not in one.name]
     bounds = _table_sizes(model) if integers else []
+    # What an integer may be is not known: a token is below the rows of some embedding, so the largest table that the
+    # model accepts is taken, and 0 and 1 where none is.
     for number in integers:
         before = values[number]
         for bound in bounds:
@@ -191,6 +194,7 @@ def prepare(
         module: A model that is handed over as an object, left as it is; None where the source names one.
         examples: Inputs [N, ...], () for those of the task, the source or the shape that was asked for.
     """
+    # Said first: a download may take minutes without any further word.
     fetches = spec.download and spec.pretrained
     yield Progress("Opening the model, downloading its weights" if fetches else "Opening the model")
     opened = open_model(spec, token, consent) if module is None else open_module(module, spec)
@@ -215,6 +219,8 @@ def prepare(
     if not as_opened.float32 and in_bfloat16(opened.model):
         either = task is None or option(task.spec, DTYPE) == BFLOAT16
         tried = (inputs, narrowed(inputs)) if either else (inputs,)
+        # Code of models in bfloat16 often makes float32 of its own on the way; where it does not run so, all of it is
+        # widened.
         found = next((one for one in tried if runs(opened.model, one)), None)
         if found is None:
             wide = yield from prepare(replace(spec, float32=True), token, consent, module, examples)
@@ -261,6 +267,7 @@ def opened_task(spec: TaskSpec, model: Any, consent: Consent, found: Preprocessi
     given = example_inputs((), task, None, model)
     if not any(one.is_floating_point() for one in tensors_of(given)) or runs(model, given):
         return task
+    # The data gives float32, which a model in bfloat16 refuses: the same data in the model's own type, if that helps.
     half = open_task(replace(task.spec, options=(*task.spec.options, (DTYPE, BFLOAT16))), consent)
     return half if runs(model, example_inputs((), half, None, model)) else task
 
@@ -269,6 +276,7 @@ def _opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
     most = tokens_taken(model) if spec.kind in WITH_TEXT and not option(spec, "length") else None
     if most is not None and most < LENGTH:
         spec = replace(spec, options=(*spec.options, ("length", str(most))))
+    # A causal and a masked model read the same file, but not with the same targets: its class says which.
     purpose = purpose_of_model(model) if spec.kind == TEXT and not option(spec, "purpose") else ""
     if purpose in LANGUAGE:
         spec = replace(spec, options=(*spec.options, ("purpose", purpose)))
@@ -278,6 +286,7 @@ def _opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
     if spec.kind in NAMED and _otherwise(task.info(None).classes, order):
         spec = replace(spec, options=(*spec.options, (CLASSES, json.dumps(order))))
         task = open_task(spec, consent)
+    # Only where the model takes one or three channels is there a choice between grey and colour.
     other = {1: "yes", 3: "no"}.get(channels_taken(model) or 0, "")
     if spec.kind not in RESIZED or option(spec, GREY) or not other or (other == "yes") == one_mean(spec):
         return task
@@ -299,6 +308,7 @@ def asks_for(asked: TaskSpec, known: TaskSpec | None) -> bool:
     """Whether a known task is what is asked for, where what was found by itself is not asked for otherwise."""
     if known is None:
         return False
+    # What was found of the preprocessing is compared only where it is asked for.
     if not option(asked, FOUND_PREPROCESSING):
         known = without_found(known)
     found = {name: value for name, value in known.options if name in FOUND}
@@ -339,6 +349,7 @@ def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
             opened.model, inputs, name=opened.name, token=token, outputs=spec.outputs, ignore_unused=spec.ignore_unused
         )
     except AnalysisError as error:
+        # The most frequent reason why a forward fails: token numbers where a shape alone was given, which means floats.
         integers = integer_inputs(opened.model, inputs) if error.message.code == "analysis.forward" else []
         if not integers:
             raise
@@ -348,6 +359,7 @@ def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
         )
         example = Message("open.typed_input", "{name}=2x16:int64", {"name": integers[0]})
         raise OpenError("open.integers", template, error.details, names=all_of(integers), example=example) from error
+    # The user's conditions narrow an analysis that is otherwise complete, so they come last.
     if spec.uniform:
         analysis = keep_uniform(opened.model, analysis)
     return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
@@ -409,6 +421,7 @@ def first_look(
             numbering = (Message("open.numbering", template, {"classes": numbered(info.classes)}),)
         notes = (*numbering, *getattr(task, "remarks", ()), *([prepared] if prepared else []))
         info = replace(info, seconds=seconds, notes=notes)
+        # By chance an untrained model may get more right with other classes or another mean.
         if untrained:
             return (metric,), info
         with in_parts(model, PassLimit() if limit is None else limit):

@@ -17,6 +17,7 @@ from ..errors import OpenError
 from ..foreign_code.consent import Consent
 from ..jobs import NeverCancelled, finish
 from ..machine.devices import CPU
+from ..planning.protocol import PlanStart
 from ..recovery.mask_training import learn_masks
 from ..recovery.protocol import RecoverySettings
 from ..recovery.recover import recover
@@ -93,16 +94,16 @@ class MasksOrder:
     """Learn masks on the original: as `learn_masks`, structures by set key, original indices.
 
     Attributes:
-        plan: What the plan removes.
-        scores: [S] what it was made by.
+        scores: [S] what the plan was made by.
+        plan: What it removes.
         removed: What goes in any case.
         locked: What stays in any case.
         settings: Of the training.
         steps: Updates.
     """
 
-    plan: dict[str, list[int]]
     scores: list[float]
+    plan: dict[str, list[int]]
     removed: dict[str, list[int]]
     locked: dict[str, list[int]]
     settings: RecoverySettings
@@ -135,6 +136,7 @@ class Leader:
             with self.group.together():
                 self.group.share(loaded.prepared.opened.model.state_dict().values())
             self._opened = loaded, loaded.task
+        # The state goes first and without weights: what is ordered shares those it needs.
         self.group.order(StateOrder(state.removed, state.edits))
         self.group.order(order)
         with self.group.together():
@@ -161,6 +163,7 @@ class Follower:
             if isinstance(order, StateOrder):
                 self._state = order
                 continue
+            # Rank 0 has cancelled or failed, and says so itself: this process waits for what it asks for next.
             with suppress(Left), self._group.together():
                 if isinstance(order, OpenOrder):
                     self._open(order)
@@ -173,6 +176,7 @@ class Follower:
 
     def _open(self, order: OpenOrder) -> None:
         """Open what rank 0 has opened; no weights are fetched, for they are given."""
+        # Many processes that fetch the same weights would load the network and the disk as often.
         prepared = finish(prepare(replace(order.spec, pretrained=""), NEVER, order.consent))
         self._group.share(prepared.opened.model.state_dict().values())
         self._prepared, self._analysis = prepared, finish(analysed(prepared, NEVER))
@@ -216,13 +220,10 @@ class Follower:
             model,
             prepared.opened.model,
             task,
-            analysis,
+            PlanStart(analysis, np.array(order.scores, np.float64), removed, locked),
             plan,
-            np.array(order.scores, np.float64),
             order.settings,
             order.steps,
-            removed=removed,
-            locked=locked,
             outputs=analysis.outputs,
             group=self._group,
         )

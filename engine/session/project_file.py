@@ -201,6 +201,7 @@ def digest_of(path: Path, token: CancelToken) -> Job[str]:
         if path.is_dir():
             return hashlib.sha256("\n".join((yield from _rows(path, shown, token))).encode()).hexdigest()
         size = path.stat().st_size
+        # Gigabytes of weights are not read whole at each opening: what is edited changes its size or its ends.
         if size > WHOLE:
             with path.open("rb") as file:
                 hashed = hashlib.sha256(f"{size}\n".encode() + file.read(ENDS))
@@ -221,6 +222,7 @@ def _rows(folder: Path, shown: Message, token: CancelToken) -> Job[list[str]]:
         if number % FILES == 0:
             check(token)
             yield Progress(shown)
+        # Python writes there by itself; that changes nothing of the data.
         if path.is_file() and "__pycache__" not in path.parts:
             found.append(path)
         elif (folders := folders + 1) > FOLDERS:
@@ -244,6 +246,7 @@ def followed(moved: tuple[tuple[str, str], ...]) -> Change:
         ways.append(lambda path, old=Path(old), new=Path(new): _beside(path, old, new))
 
     def change(path: str) -> str:
+        # What is where it was stays, also where a file of that name is in the new place too.
         if Path(path).exists():
             return path
         return next((str(found) for way in ways if (found := way(Path(path))) is not None), path)

@@ -67,6 +67,7 @@ def saved_project(spec: ModelSpec, token: CancelToken, same_weights: bool = Fals
     history.relocate(spec.moved)
     history.spec = replace(history.spec.without_consent, trust_code=spec.trust_code)
     consent = require_consent(replace(history.spec, task=history.task), history.seal, history.folder, spec.trust_code)
+    # Read where the project is: its weights may be larger than the disk has room for twice.
     store = WeightStore(history.folder / "weights")
     shown = Progress("Checking for changes")
     changed, stale = yield from part_of(shown, changes(file, history.spec, history.task, token))
@@ -112,6 +113,7 @@ def reopened(
     if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):
         # As versions before opened every model.
         prepared = yield from prepare(replace(spec, float32=True), token, consent)
+    # A library may have put other weights under the same name since; those of a user's own file must be the same.
     if same_weights and not history.spec.pretrained:
         require_same_weights(prepared.opened.model, weights, history)
     load_original(prepared.opened.model, weights)
@@ -121,7 +123,9 @@ def reopened(
         # Of a version that did not keep what modules may read that did not run.
         prepared = replace(prepared, spec=replace(prepared.spec, ignore_unused=True))
         analysis = yield from analysed(prepared, token)
+    # Indices of removed structures mean nothing in a model that has others.
     check_structures(analysis, history)
+    # One missing file need not take the session along: its state alone cannot be used.
     lost = [
         one
         for one in (*history.states.values(), *history.baselines.values())

@@ -31,6 +31,7 @@ from ..machine.device_list import Device, list_devices
 from ..machine.devices import CPU, available, check_threads, device_for, device_named, placed
 from ..masks.gates import StructureGates
 from ..planning.marks import check_locks
+from ..planning.protocol import PlanStart
 from ..planning.share_exchange import ShareExchange
 from ..recovery.budget import Budget, Unit
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
@@ -272,6 +273,7 @@ class Session:
         delete_checkpoints(folder)
         kept = not place.temporary or place.cache != place.path  # else nobody could go on with it
         tuning = to_plain(settings.tuning)
+        # How a schedule comes out depends on the clock, so timed trainings are never taken for untimed ones.
         timed, minutes = (["timed"], [settings.minutes]) if settings.minutes else ([], [])
         tuning_key, tuning_mendable = self._keys(original, original, tuning, *timed)
         training = Checkpoint(folder / f"{tuning_mendable}.pt" if kept else None, tuning_key, tuning_mendable)
@@ -441,6 +443,7 @@ class Session:
         began = time.time()
         if is_bundle(spec.source):
             return replace((yield from self._open_bundle(spec, token)), has_history=True)
+        # A live module is in memory already.
         scarce = () if module is not None else (yield from room_to_open(spec, self.device))
         prepared = yield from prepare(spec, token, consent, module, examples)
         require_known_text(prepared.task)
@@ -498,6 +501,7 @@ class Session:
         except OpenError as error:
             if error.message.code in ("source.code", "source.changed_code", "checkpoint.pickle", "source.download"):
                 raise
+            # Code or data that is not here leaves a bundle that can be read; refusals are for the user to answer.
             absent = error.message
         shown = bundle.opened(absent)
         self._loaded, self._shown = None, bundle
@@ -554,6 +558,7 @@ class Session:
         with ExitStack() as stack:
             stack.enter_context(placed(device, model))
             if one.chosen:
+                # Gates that are closed compute what the cut model will, before it is cut.
                 closed, _ = from_identities(self.analysis, one.chosen)
                 kind = next(each.dtype for each in model.parameters() if each.is_floating_point())
                 gates = torch.from_numpy(~closed).to(device, kind)
@@ -600,6 +605,7 @@ class Session:
         loaded, one, choices = self.loaded, self.history.state(state), choices or Choices()
         model, parallel = self.model(state), criterion in CRITERIA and CRITERIA[criterion].parallel
         group = self._leader.group if loaded.task is not None and parallel else ALONE
+        # Opened only by a criterion that measures: others have no use for the file.
         known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
         remarks = loaded.remarks[state, criterion] = []
         job = rate(
@@ -692,6 +698,7 @@ class Session:
         before = loaded.mask(parent)
         after = before | removed
         if plan is not None:
+            # What was cut before it was locked stays cut.
             check_locks(loaded.analysis, after & ~before, from_identities(loaded.analysis, plan.locked)[0])
         yield Progress("Cutting")
         model, inputs = self.model(state), loaded.prepared.inputs
@@ -741,6 +748,7 @@ class Session:
             batch = task.spec.batch
             yield from room_to_train(loaded.analysis, mask, batch, self.device, settings, self.processes, taught)
         loaded.present = None  # Memory holds the original and one more model: now the student.
+        # The student is a copy: a training that fails or is cancelled leaves the state as it was.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
         checkpoint = self.checkpoint(parent.weights, settings)
         group = self._leader.group if asked.trains else ALONE
@@ -761,6 +769,7 @@ class Session:
         )
         if self.log_folder is not None:
             job = log_curve(job, self.log_folder / parent.id, settings)
+        # A repair without training is computed here alone; the others wait for the next order.
         order = RecoverOrder(settings)
         with self._leader.lead(loaded, parent, order) if asked.trains else nullcontext():
             result = yield from record_curve(job, checkpoint.points)
@@ -783,15 +792,15 @@ class Session:
         return made
 
     def learn_masks(
-        self, state: str, plan: Mask, scores: NDArray[np.float64], intent: MaskIntent, token: CancelToken = NEVER
+        self, state: str, start: PlanStart, plan: Mask, intent: MaskIntent, token: CancelToken = NEVER
     ) -> Job[State]:
         """Learn which structures stay, with the weights; one that was stopped or killed half-way is gone on with.
 
         Args:
             state: A state of which nothing is cut.
+            start: What the plan was made from; its locks and marks hold.
             plan: [S] how many structures of each set go.
-            scores: [S] what it was planned by.
-            intent: What is recorded of it; the plan's locks and marks hold.
+            intent: What is recorded of it.
             token: Cancels.
 
         Returns:
@@ -814,21 +823,16 @@ class Session:
         )
         loaded.present = None  # Memory holds the original and one more model: now the one that learns.
         model, teacher = self._fresh(parent), loaded.prepared.opened.model
-        marked, _ = from_identities(loaded.analysis, intent.plan.marked)
-        locked, _ = from_identities(loaded.analysis, intent.plan.locked)
         wanted = json.dumps([to_plain(intent), identities(loaded.analysis, plan)], sort_keys=True)
         checkpoint = self.checkpoint(f"{parent.weights} {wanted}", intent.recovery)
         job = train_masks(
             model,
             teacher,
             task,
-            loaded.analysis,
+            start,
             plan,
-            scores,
             intent.recovery,
             intent.steps,
-            removed=marked,
-            locked=locked,
             outputs=loaded.analysis.outputs,
             checkpoint=checkpoint,
             device=self.device,
@@ -836,8 +840,14 @@ class Session:
             group=self._leader.group,
             token=token,
         )
-        named = [identities(loaded.analysis, one) for one in (plan, marked, locked)]
-        order = MasksOrder(named[0], scores.tolist(), named[1], named[2], intent.recovery, intent.steps)
+        order = MasksOrder(
+            start.scores.tolist(),
+            plan=identities(loaded.analysis, plan),
+            removed=identities(loaded.analysis, start.removed),
+            locked=identities(loaded.analysis, start.locked),
+            settings=intent.recovery,
+            steps=intent.steps,
+        )
         with self._leader.lead(loaded, parent, order):
             result = yield from record_curve(job, checkpoint.points)
         model.load_state_dict(result.state_dict)
@@ -915,6 +925,7 @@ class Session:
         """A state's model with weights from a file; raises OpenError for those that it cannot have."""
         model = self._fresh(parent)
         path = absolute_to(Path.cwd())(weights)
+        # Of a file that is named by its digest the content is checked against it.
         if DIGEST.fullmatch(Path(path).stem):
             checked_weights(Path(path))
         model.load_state_dict(read_weights(path, model, trust_pickle), strict=False)

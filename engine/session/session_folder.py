@@ -60,6 +60,7 @@ class SessionFolder:
         Yields:
             Whether it is another one.
         """
+        # Locks of the folder before are kept until all went well: no other process may take it while we may go back.
         before, locks = (self.path, self.store, self.cache), dict(self._locks)
         elsewhere = bool(folder) and Path(folder) != self.path
         if elsewhere:

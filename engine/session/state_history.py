@@ -87,6 +87,7 @@ class StateHistory:
 
     def put(self, state: State) -> State:
         """Add a state, or replace the one of the same id by what was measured of it."""
+        # Somebody works on from what a command has left: the same command must not take these states for its own.
         if self.request is not None and not self.request.left and not self._asking and state.id not in self.states:
             self.ask(replace(self.request, left=True))
             self._asking = False
@@ -172,6 +173,7 @@ class StateHistory:
         """
         require_no_links(self.folder)
         records, damaged = self._log.salvage()
+        # All other lines are of the model that the first one opens.
         if damaged and damaged[0] == 1:
             self._log.read()  # Without what was opened the rest means nothing: this says which line.
         if not any(record.get("event") == "opened" for record in records):
@@ -239,6 +241,7 @@ class StateHistory:
         A run that was stopped is gone on with, its last cut may have waited for data to be mended: what leads to a cut
         of which nothing was made yet stays a step of what is made now.
         """
+        # A cut without children is where a stopped run goes on.
         used = {one.parent for one in self.states.values()}
         waiting = [key for key, one in self.states.items() if key not in used and one.kind is StateKind.CUT]
         steps = {one.id for key in waiting for one in self.path_to(key)}
@@ -307,6 +310,7 @@ class StateHistory:
                     raise OpenError("session.later", template, folder=str(self.folder))
                 spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
                 original = without_addresses(from_plain(record["state"], State))
+                # One log may hold several openings, one after the other: the last one counts.
                 self.spec, self.task, self.states = spec, spec.task, {original.id: original}
                 self.baselines, self.request, self.owns_request, self._asking = {}, None, False, False
                 self.notes, self._damaged = (), False
@@ -316,6 +320,7 @@ class StateHistory:
                 before = self.task
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
                 self.seal = str(record.get("seal", ""))
+                # Another metric on the same data leaves what was trained there as it is.
                 if not self.task.same_data(before):
                     # Nothing was measured yet on the data of now; what was made on data before is no step of what is
                     # made now.
@@ -324,6 +329,7 @@ class StateHistory:
                         self.states[key] = replace(one, metrics=(), stale=False, former=former)
                     self.baselines = {}  # they were trained on the data before, and judged by it
             case "state":
+                # A stranger's log may name machines; only this user's own records may have anything sent to them.
                 state = from_plain(record["state"], State)
                 if (addresses := addresses_in(state)) and not (own or self._vouches_for(written)):
                     state = without_addresses(state)
@@ -361,6 +367,7 @@ class StateHistory:
 
     def _seal_of(self, record: dict[str, Any]) -> str:
         """The seal of a whole record beside this original: worth nothing on another one, or in another history."""
+        # The original is part of the seal: a record that is copied into another project is worth nothing there.
         original = next((one.weights for one in self.states.values()), "")
         content = {name: value for name, value in record.items() if name != "seal"}
         return seal_of(["reach", original, content])

@@ -62,7 +62,8 @@ class PlanIntent:
         goal: What the plan was to reach.
         marked: What a hand has marked, by set key, original indices.
         choices: About the scores.
-        lose: What of the metric may be lost, as `LossLimit.loss` counts; None where nobody said it.
+        lose: What of the metric may be lost, as `LossLimit.loss` counts; None where it was not said. Plans are equal
+            whatever it is: a state that was made for a plan is taken up again under another loss.
         search: Plans that were measured at most to move shares between layers, 0 for as many as fit into the time of
             one recovery epoch; None for no search.
     """
@@ -76,7 +77,7 @@ class PlanIntent:
     goal: Goal | None = None
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
-    lose: float | None = None
+    lose: float | None = field(default=None, compare=False)
     search: int | None = None
 
     @property
@@ -162,9 +163,9 @@ class State:
     rated: tuple[Message, ...] = ()
 
     @property
-    def reported(self) -> bool:
-        """Whether it was a result: it was judged on the test split."""
-        return any(metric.split is Split.TEST for metric in self.metrics)
+    def test_metric(self) -> Metric | None:
+        """Its metric on the test split, None where that was not measured: only results are evaluated there."""
+        return next((metric for metric in self.metrics if metric.split is Split.TEST), None)
 
     def export_in(self, format: str) -> Exported | None:
         """The last file of a format that was written of it."""

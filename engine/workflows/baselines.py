@@ -152,6 +152,7 @@ def make_baseline(
         token: Cancels.
         consent: What code a stock model may run; None where the user named it by hand.
     """
+    # A comparison that was stopped goes on: what was asked for alike is not trained again.
     known = next((one for one in session.baselines(state) if one.asked == asked), None)
     if known is not None:
         return known
@@ -188,6 +189,7 @@ def make_baseline(
         seal="" if made.source is None else seal(replace(made.source, task=None)),
         notes=made.notes,
     )
+    # Only what is kept makes its checkpoints needless.
     kept = session.keep_baseline(record, made.model)
     for one in trainings:
         one.forget()

@@ -163,6 +163,7 @@ def search_budget(
         raise PlanError(
             "loss.range", "The allowed loss must be above 0 and below 100 %, not {loss:.1%}.", loss=limit.loss
         )
+    # Refused before the original is evaluated, which may take minutes.
     outside_scope(session.analysis, settings.goal)
     original = yield from session.evaluate_once(session.states()[0].id, Split.VAL, token)
     search = _Search(session, state, settings, limit, original, token, scores, [])
@@ -175,6 +176,8 @@ def search_budget(
         low, high, best = (low, share, trial) if trial.holds else (share, high, best)
         if high - low <= CLOSE:
             break
+    # Briefly recovered is not fully recovered: the budget that held is made with all epochs, and where that loses too
+    # much the next larger one that held.
     while best is not None:
         trial = yield from search.try_budget(best.share, len(search.trials), brief=False)
         if trial.holds:
@@ -247,6 +250,7 @@ class _Search:
 
     def way(self, trial: Trial) -> tuple[State, ...]:
         """The states from the first one to that of a trial."""
+        # The trials in between are states of their own; the way to the result leads along parents only.
         states, now = list[State](), trial.state
         while now != self.state:
             one = self.session.history.state(now)
@@ -266,6 +270,7 @@ class _Search:
         timed = yield from latency_in(self.session, made, settings.goal, self.token)
         searched = self.limit.cost is Cost.LATENCY
         got = share if timed is None or not searched else timed.share
+        # Where latency itself is searched, a budget that is missed by a little still counts, by what was measured.
         slow = None if timed is None or (searched and not timed.slower) else timed.shortfall
         return Trial(share, last.id, loss, error, self.holds(loss) and slow is None, slow, not brief, got)
 

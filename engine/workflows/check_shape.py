@@ -14,15 +14,15 @@ from ..errors import PlanError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..messages import said
 from ..planning.cost_meter import predict_latency
-from ..planning.goal import reached, solve
+from ..planning.goal import plan_goal, reached
 from ..planning.goal_verdict import COST_NAMES
 from ..planning.isomorphic_classes import step
-from ..planning.protocol import DEFAULT_KINDS, Goal, KindLimit
+from ..planning.protocol import DEFAULT_KINDS, Goal, KindLimit, PlanStart
 from ..planning.target_shape import KindSize, shape_of
 from ..session.states import PlanIntent
-from ..structures.analysis import Kind, Mask, from_identities
+from ..structures.analysis import Kind, Mask
 from ..targets.latency_table import LatencyTable
-from .plan import plan_masks
+from .plan import plan_masks, start_from
 from .shape_answer import ShapeAnswer, ShapePlan, ShapeProblem
 from .shape_plan import JOINT, shape_plan
 
@@ -62,15 +62,15 @@ def check_shape(
     yield Progress("Checking the target shape")
     goal = intent.goal or Goal(())
     scores = np.zeros(session.analysis.count) if scores is None else scores
-    plans = _Plans(session, state, intent, scores, table, token or NeverCancelled())
+    plans = _Plans(session, start_from(session, state, intent, scores, table), goal, token or NeverCancelled())
     joint = JOINT if session.prepared.spec.uniform else frozenset[Kind]()
-    sizes = shape_of(session.analysis, plans.before)
+    sizes = shape_of(session.analysis, plans.start.removed)
     answer = ShapeAnswer(goal.shape, sizes, joint)
     try:
         if goal.limits and not goal.shape:
             goal = replace(goal, shape=plans.shape_of_budget(goal, sizes), limits=())
             answer = replace(answer, shape=goal.shape)
-        removed = plans.plan(goal) if goal.shape else plans.before
+        removed = plans.plan(goal) if goal.shape else plans.start.removed
     except PlanError as error:
         problems = _problems(plans, goal.shape, sizes)
         rounded = _nearest_multiples(plans, goal.shape, sizes)
@@ -80,29 +80,16 @@ def check_shape(
 
 
 class _Plans:
-    """Plans from one state, under its locks and marks; each raises `Cancelled` once the token is set."""
+    """Plans from one start; each raises `Cancelled` once the token is set."""
 
-    def __init__(
-        self,
-        session: "Session",
-        state: str,
-        intent: PlanIntent,
-        scores: NDArray[np.float64],
-        table: LatencyTable | None,
-        token: CancelToken,
-    ) -> None:
-        self._session, self._state, self._intent = session, state, intent
-        self._scores, self._table, self._token = scores, table, token
-        marked, _ = from_identities(session.analysis, intent.marked)
-        self._locked, _ = from_identities(session.analysis, intent.locked)
-        self.before = session.removed(state) | marked
+    def __init__(self, session: "Session", start: PlanStart, asked: Goal, token: CancelToken) -> None:
+        """Take what plans are made from, and the goal of which they try other shapes."""
+        self._session, self.start, self._asked, self._token = session, start, asked, token
 
     def plan(self, goal: Goal) -> Mask:
         """[S] the plan for a goal; raises PlanError."""
         check(self._token)
-        intent = replace(self._intent, goal=goal)
-        solved = plan_masks(self._session, self._state, intent, goal, self._scores, self._table, self._token)
-        return solved.removed
+        return plan_masks(self._session, self.start, goal, token=self._token).removed
 
     def fault(self, shape: tuple[KindLimit, ...]) -> PlanError | None:
         """Why no plan has a shape."""
@@ -113,11 +100,11 @@ class _Plans:
         return None
 
     def _goal(self, shape: tuple[KindLimit, ...]) -> Goal:
-        return replace(self._intent.goal or Goal(()), limits=(), shape=shape)
+        return replace(self._asked, limits=(), shape=shape)
 
     def multiple_of(self, size: KindSize) -> int:
         """The multiple that the numbers of a kind should keep to: 1 where any will do, or layers differ."""
-        goal, analysis = self._intent.goal or Goal(()), self._session.analysis
+        goal, analysis = self._asked, self.start.analysis
         multiple = max(goal.multiples.get(size.kind, goal.multiple), 1)
         layers = [one for one in analysis.sets if one.kind is size.kind]
         steps = {step(analysis, one, multiple, goal.steps) for one in layers}
@@ -134,7 +121,7 @@ class _Plans:
 
         check(self._token)
         try:
-            removed = solve(analysis, self._scores, self._goal(shape), self.before, self._locked).removed
+            removed = plan_goal(self.start, self._goal(shape)).removed
         except PlanError:
             return None
         return nearest_widths(prepared.opened.model, analysis, removed, self._token)
@@ -142,14 +129,15 @@ class _Plans:
     def as_plan(self, goal: Goal, removed: Mask) -> ShapePlan:
         """What a plan comes to."""
         opened, uniform = self._session.prepared.opened, self._session.prepared.spec.uniform
-        return shape_plan(opened.name, opened.model, self._session.analysis, removed, uniform, goal, self.before)
+        return shape_plan(opened.name, opened.model, self.start.analysis, removed, uniform, goal, self.start.removed)
 
     def latency(self, removed: Mask) -> tuple[int, int] | None:
         """Nanoseconds of the original and of a plan, None where nothing predicts them."""
-        if self._table is None:
+        table = self.start.latencies
+        if table is None:
             return None
-        found = predict_latency(self._session.analysis, self._table, removed)
-        return None if found is None else (int(self._table.original), found)
+        found = predict_latency(self.start.analysis, table, removed)
+        return None if found is None else (int(table.original), found)
 
     def shape_of_budget(self, goal: Goal, sizes: tuple[KindSize, ...]) -> tuple[KindLimit, ...]:
         """The largest shape within a goal's limits; raises PlanError where there is none.
@@ -158,7 +146,7 @@ class _Plans:
         all kinds keep the same share, as near as their steps allow.
         """
         if self._session.prepared.spec.uniform:
-            found = shape_of(self._session.analysis, self.plan(goal))
+            found = shape_of(self.start.analysis, self.plan(goal))
             return tuple(
                 KindLimit(one.kind, count=one.kept[-1])
                 for one in found
@@ -175,13 +163,14 @@ class _Plans:
             raise PlanError("plan.shape_budget", template, cost=names[0])
         for _ in range(HALVINGS):
             middle = (low + high) / 2
+            # Costs fall with the share of all kinds together, so bisection finds the largest that fits.
             fits = self._within(goal, _at_share(free, max(middle, FINEST)))
             low, high = (middle, high) if fits else (low, middle)
         return _at_share(free, max(low, FINEST))
 
     def _within(self, goal: Goal, shape: tuple[KindLimit, ...]) -> bool:
         removed = self.plan(replace(goal, limits=(), shape=shape))
-        got = reached(self._session.analysis, replace(goal, shape=()), removed, self._table)
+        got = reached(self.start.analysis, replace(goal, shape=()), removed, self.start.latencies)
         return all(one.got <= one.asked for one in got)
 
 
@@ -209,6 +198,7 @@ def _problems(plans: _Plans, shape: tuple[KindLimit, ...], sizes: tuple[KindSize
         )
     if not shape or (error := faults[0][1] if len(shape) == 1 else plans.fault(shape)) is None:
         return ()
+    # Of numbers that only a configuration refuses together, those of no joint kind are not to blame.
     others = [limit for limit in shape if limit.kind in JOINT or not _of_configuration(error)]
     offers = (offer for limit in others for offer in _nearest(known.get(limit.kind), limit, plans, shape, BESIDE))
     return (ShapeProblem(said(error.message), None, tuple(offers)),)
@@ -258,6 +248,7 @@ def _nearest(
         return tuple(one if each.kind is one.kind else each for each in shape)
 
     largest = size.sizes[-1]
+    # Layers of different sizes have no number in common: the same asked as a share may be possible.
     if len(size.sizes) > 1:
         share = KindLimit(limit.kind, round(min(limit.count / largest, 1.0), 3)) if limit.count else limit
         return (share,) if share != limit and share.share and plans.fault(with_limit(share)) is None else ()
@@ -266,6 +257,7 @@ def _nearest(
     possible = [count for count in down if count <= left and count % multiple == 0]
     lower = [count for count in possible if count < asked]
     higher = [count for count in reversed(possible) if count > asked]
+    # Each width that is tried builds a configuration, and most have none: the next that has one is asked for once.
     if limit.kind is Kind.WIDTH and (near := plans.near_widths(shape)) is not None:
         smaller, larger = [one for one in near if one < asked], [one for one in near if one > asked]
         lower = [count for count in lower if smaller and count <= smaller[0]]

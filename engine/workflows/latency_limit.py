@@ -98,6 +98,7 @@ def in_time(
         found = yield from latency_of(session, cut, goal, table, token)
         if found.met:
             return cut
+        # The table is off by about the same factor for the next plan.
         aim = found.predicted * found.asked / found.measured.undisturbed
         limit = Limit(Cost.LATENCY, amount=round(aim * 1e6))
         others = tuple(one for one in goal.limits if one.cost is not Cost.LATENCY)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed
-from ..planning.goal import exchange_of, solve
-from ..planning.protocol import Goal, Planned
+from ..planning.goal import exchange_of, plan_goal
+from ..planning.protocol import Goal, Planned, PlanStart
 from ..planning.share_exchange import require_search
 from ..scoring.share_search import SearchedPlan
 from ..session.states import MaskIntent, PlanIntent, State
@@ -24,78 +24,77 @@ if TYPE_CHECKING:
 NEVER = NeverCancelled()
 
 
-def plan_masks(
+def start_from(
     session: "Session",
     state: str,
-    plan: PlanIntent,
-    goal: Goal,
+    intent: PlanIntent,
     scores: NDArray[np.float64],
-    latencies: LatencyTable | None,
-    token: CancelToken | None = None,
-) -> Planned:
-    """The plan for a goal from a state, that one configuration describes where that is asked for.
+    latencies: LatencyTable | None = None,
+) -> PlanStart:
+    """Where a plan from a state starts.
 
     Args:
         session: With the model.
         state: Where to start.
-        plan: Locks, marks, and the goal that is to be reached in the end.
-        goal: That of this round.
+        intent: Its locks and marks hold.
         scores: [S] of the state.
         latencies: Of the target, where the goal limits the latency.
+    """
+    locked, _ = from_identities(session.analysis, intent.locked)
+    marked, _ = from_identities(session.analysis, intent.marked)
+    return PlanStart(session.analysis, scores, session.removed(state) | marked, locked, latencies)
+
+
+def plan_masks(
+    session: "Session", start: PlanStart, goal: Goal, last: bool = True, token: CancelToken | None = None
+) -> Planned:
+    """The plan for a goal, that one configuration describes where that is asked for.
+
+    Args:
+        session: With the model.
+        start: What is gone, locked and rated.
+        goal: That of a round.
+        last: It is the goal that is to be reached in the end.
         token: Cancels while the nearest plan that a configuration describes is sought.
 
     Raises:
         PlanError: The goal cannot be reached.
         Cancelled: The token was set.
     """
-    locked, _ = from_identities(session.analysis, plan.locked)
-    marked, _ = from_identities(session.analysis, plan.marked)
-    gone = session.removed(state) | marked
-    solved = solve(session.analysis, scores, goal, gone, locked, latencies)
+    planned = plan_goal(start, goal)
     # Only the last round's shape has to fit a configuration.
-    if session.prepared.spec.uniform and not (goal.shape and goal != plan.goal):
+    if session.prepared.spec.uniform and (last or not goal.shape):
         from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
 
         model = session.prepared.opened.model
-        fitting = fitting_plan(model, session.analysis, solved.removed, scores, locked, goal.shape, token)
-        solved = replace(solved, removed=fitting)
-    return solved
+        planned = replace(planned, removed=fitting_plan(model, start, planned.removed, goal.shape, token))
+    return planned
 
 
 def search_plan(
-    session: "Session",
-    state: str,
-    intent: PlanIntent,
-    scores: NDArray[np.float64],
-    plan: Mask,
-    latencies: LatencyTable | None,
-    token: CancelToken,
+    session: "Session", state: str, intent: PlanIntent, plan: Planned, token: CancelToken
 ) -> Job[tuple[Mask, Message | None]]:
     """([S] a plan with its shares searched, where its intent asks for that, what came of the search).
 
     Args:
         session: With the model.
         state: Where to start.
-        intent: Goal, locks, marks and search.
-        scores: [S] of the state.
-        plan: [S] to begin with.
-        latencies: Of the target, where the goal limits the latency.
+        intent: What is searched.
+        plan: To begin with.
         token: Cancels.
 
     Raises:
         TaskError: There is no data, or the model does not fit.
         PlanError: The goal says how much each layer keeps.
     """
-    if intent.search is None or intent.asked is None:
-        return plan, None
-    require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
+    if intent.search is None:
+        return plan.removed, None
 
     def without_plan(progress: Progress) -> Iterator[Progress]:
         # The best plan so far is a part of what is made here: to show it as a result would be wrong.
         yield replace(progress, made=None)
 
-    searching = _search(session, state, intent, scores, plan, latencies, token)
-    found = yield from followed(searching, without_plan)
+    found = yield from followed(_search(session, state, intent, plan, token), without_plan)
     yield Progress(found.message)
     return found.removed, found.message
 
@@ -126,25 +125,14 @@ def search_shares(
     """
     assert intent.asked is not None
     require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
-    plan = plan_masks(session, state, intent, intent.asked, scores, latencies).removed
-    return (yield from _search(session, state, intent, scores, plan, latencies, token))
+    plan = plan_masks(session, start_from(session, state, intent, scores, latencies), intent.asked)
+    return (yield from _search(session, state, intent, plan, token))
 
 
-def _search(
-    session: "Session",
-    state: str,
-    intent: PlanIntent,
-    scores: NDArray[np.float64],
-    plan: Mask,
-    latencies: LatencyTable | None,
-    token: CancelToken,
-) -> Job[SearchedPlan]:
-    assert intent.asked is not None
-    locked, _ = from_identities(session.analysis, intent.locked)
-    marked, _ = from_identities(session.analysis, intent.marked)
-    gone = session.removed(state) | marked
-    exchange = exchange_of(session.analysis, scores, intent.asked, plan, gone, locked, latencies)
-    return (yield from session.search_shares(state, exchange, plan, intent.search or 0, intent.seed, token))
+def _search(session: "Session", state: str, intent: PlanIntent, plan: Planned, token: CancelToken) -> Job[SearchedPlan]:
+    require_search(intent.search, plan.goal, session.has_task, session.prepared.spec.uniform)
+    exchange = exchange_of(plan.start, plan.goal, plan.removed)
+    return (yield from session.search_shares(state, exchange, plan.removed, intent.search or 0, intent.seed, token))
 
 
 def masked_state(
@@ -171,10 +159,12 @@ def masked_state(
     """
     plan = intent.plan
     assert plan.goal is not None
+    # As a script calls it: a pruning has its table already.
     if latencies is None:
         latencies = yield from table_for(session, plan.goal, token)
     if scores is None:
         scores = yield from session.score(state, plan.criterion, plan.choices, plan.seed, token)
-    removed = plan_masks(session, state, plan, plan.goal, scores, latencies).removed
-    removed, _ = yield from search_plan(session, state, plan, scores, removed, latencies, token)
-    return (yield from session.learn_masks(state, removed, scores, intent, token))
+    start = start_from(session, state, plan, scores, latencies)
+    planned = plan_masks(session, start, plan.goal)
+    removed, _ = yield from search_plan(session, state, plan, planned, token)
+    return (yield from session.learn_masks(state, start, removed, intent, token))

@@ -16,8 +16,8 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, spanning
 from ..options import Option
 from ..planning.budget_schedule import goals_of, require_way
-from ..planning.goal import solve
-from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Cost, Goal
+from ..planning.goal import plan_goal
+from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Cost, Goal, Planned
 from ..planning.scope import outside_scope, structures_touching
 from ..planning.share_exchange import PLANS, has_fixed_shares, plans_to_measure, require_search
 from ..recovery.budget import Budget, Unit
@@ -33,12 +33,12 @@ from ..recovery.protocol import (
 from ..scoring.criteria import CRITERIA, default_criterion, ranked, search_helps
 from ..scoring.score_options import Choices
 from ..session.states import MaskIntent, PlanIntent, State
-from ..structures.analysis import Mask, from_identities, identities
+from ..structures.analysis import from_identities, identities
 from ..structures.costs import costs
 from ..targets.latency_table import LatencyTable
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
-from .plan import masked_state, plan_masks, search_plan
+from .plan import masked_state, plan_masks, search_plan, start_from
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -156,6 +156,7 @@ class PruneRequest:
         """
         recovery = (self.recovery or RecoverySettings(seed=self.seed)).within(Budget(Unit.EPOCHS, 1))
         usual = RecoverySettings()
+        # Masks that were learned are taken up again whatever of these settings is changed, as they have no part in it.
         every = usual.evaluate_every if recovery.mixing is Mixing.NATURAL else recovery.evaluate_every
         recovery = replace(recovery, evaluate_every=every, patience=usual.patience, repair=usual.repair)
         return MaskIntent(self.intent(self.goal), recovery, self.mask_steps)
@@ -187,6 +188,7 @@ def decide_request(session: "Session", state: str, request: PruneRequest) -> Pru
     """
     analysis, info, uniform = session.analysis, session.loaded.info, session.prepared.spec.uniform
     outside_scope(analysis, request.goal)
+    # Paths and patterns become structures once, so that every later step and the record agree on what they meant.
     if request.lock:
         locked = from_identities(analysis, request.locked)[0] | structures_touching(analysis, request.lock)
         request = replace(request, locked=identities(analysis, locked), lock=())
@@ -198,8 +200,8 @@ def decide_request(session: "Session", state: str, request: PruneRequest) -> Pru
     if request.choose is Choose.MASKS:
         require_whole(request.mask_intent.recovery, session.processes)
     require_way(request.choose, request.rounds, session.has_task)
-    criterion = criterion_of(session, state, request)
     repaired = chosen_by_repair(request.recovery, info)
+    criterion = request.criterion or default_criterion(analysis, session.removed(state), info, repaired)
     search = request.search
     if search is None:
         at_once = request.choose is Choose.SCORES and request.rounds == 1
@@ -210,63 +212,36 @@ def decide_request(session: "Session", state: str, request: PruneRequest) -> Pru
     if request.goal.shape:
         from ..surgery.repair.keep_uniform import require_shape  # brings torch
 
-        model, gone = session.prepared.opened.model, _gone(session, state, request)
-        locked, _ = from_identities(analysis, request.locked)
-        require_shape(model, analysis, request.goal, gone, locked, uniform, request.rounds)
+        # No scores are needed to say which numbers can be kept, so a wrong one costs no scoring.
+        start = start_from(session, state, request.intent(request.goal), np.zeros(analysis.count))
+        require_shape(session.prepared.opened.model, start, request.goal, uniform, request.rounds)
     return request
-
-
-def criterion_of(session: "Session", state: str, request: PruneRequest) -> str:
-    """What a request rates structures by: what it names, or the best that the model and the data of a session allow."""
-    info = session.loaded.info
-    repaired = chosen_by_repair(request.recovery, info)
-    return request.criterion or default_criterion(session.analysis, session.removed(state), info, repaired)
-
-
-@dataclass(frozen=True, slots=True)
-class PrunePlan:
-    """A plan for the whole goal of a request, and what it was made of.
-
-    Attributes:
-        request: As `decide_request` left it.
-        state: Where it starts.
-        scores: [S] of that state.
-        removed: [S] what is gone where the goal is reached in one cut, without a search of shares.
-        note: What another multiple of widths would reach, None where that is no better.
-    """
-
-    request: PruneRequest
-    state: str
-    scores: NDArray[np.float64]
-    removed: Mask
-    note: Message | None = None
 
 
 def plan_prune(
     session: "Session",
     state: str,
     request: PruneRequest,
-    scores: NDArray[np.float64] | None = None,
     token: CancelToken = NEVER,
-) -> Job[PrunePlan]:
-    """Decide, score and plan: all of a pruning that comes before the first cut.
+) -> Job[Planned]:
+    """Score and plan: all of a pruning between its request and the first cut.
 
     Args:
         session: With the model.
         state: Where to start.
-        request: What is asked for.
-        scores: [S] of the state by the request's criterion, where they are known.
+        request: As `decide_request` left it.
         token: Cancels.
 
+    Returns:
+        What is gone where the goal is reached in one cut, without a search of shares.
+
     Raises:
-        PlanError: The goal cannot be reached; and whatever `decide_request` raises.
+        PlanError: The goal cannot be reached.
     """
-    request = decide_request(session, state, request)
     table = yield from table_for(session, request.goal, token)
-    if scores is None:
-        scores = yield from session.score(state, request.criterion, request.choices, request.seed, token)
-    solved = plan_masks(session, state, request.intent(request.goal), request.goal, scores, table, token)
-    return PrunePlan(request, state, scores, solved.removed, solved.note)
+    scores = yield from session.score(state, request.criterion, request.choices, request.seed, token)
+    start = start_from(session, state, request.intent(request.goal), scores, table)
+    return plan_masks(session, start, request.goal, token=token)
 
 
 def prune_state(
@@ -276,7 +251,7 @@ def prune_state(
     scores: NDArray[np.float64] | None = None,
     token: CancelToken = NEVER,
     report: bool = True,
-    plan: PrunePlan | None = None,
+    plan: Planned | None = None,
 ) -> Job[tuple[State, ...]]:
     """Score, plan, cut, recover and evaluate until the goal is reached; returns the states on the way.
 
@@ -287,19 +262,21 @@ def prune_state(
         scores: [S] of the state by the criterion, where they are known.
         token: Cancels.
         report: Measure the metric of the result on the test split.
-        plan: Of this request from this state, where it is made already.
+        plan: By `plan_prune` for this request from this state, where it is made already; the request is decided then.
 
     Raises:
         PlanError: The goal cannot be reached; nothing was cut then.
         SecateurError: What `decide_request` raises; nothing was scored or cut then.
     """
-    request = decide_request(session, state, request) if plan is None else plan.request
-    if plan is not None:
-        scores = plan.scores
-    table = yield from table_for(session, request.goal, token)
-    rated = {} if scores is None else {state: scores}
+    if plan is None:
+        request = decide_request(session, state, request)
+        table = yield from table_for(session, request.goal, token)
+    else:
+        scores, table = plan.start.scores, plan.start.latencies
+    cuts = _RoundCuts(session, state, request, plan, table, {} if scores is None else {state: scores}, token)
     made, now, begun = list[State](), session.history.state(state), 0.0
-    gone = _gone(session, state, request)
+    gone = session.removed(state) | from_identities(session.analysis, request.marked)[0]
+    # All rounds are fixed before the first: a stopped run finds the states that it made for the same goals.
     goals = goals_of(session.analysis, request.goal, gone, request.choose, request.rounds, table)
     learns = request.choose is Choose.MASKS
     asked = None if request.recovery is None else request.recovery.as_asked
@@ -309,7 +286,7 @@ def prune_state(
 
     if learns:
         intent = request.mask_intent
-        known = made_before(session, now, lambda one: _is_alike(one.masks, intent))
+        known = made_before(session, now, lambda one: one.masks == intent)
         if known is None:
             begun = mask_share(session, request) * ROUNDS
             learning = masked_state(session, now.id, intent, scores, table, token)
@@ -320,12 +297,12 @@ def prune_state(
     for number, goal in enumerate(goals):
         begin, end = (begun + (ROUNDS - begun) * each / len(goals) for each in (number, number + 1))
         between = end if request.recovery is None else begin + CUT * (end - begin)
-        said = partial(_name_round, number=number + 1, rounds=len(goals))
-        cut_to = partial(_cut, session, now, request, token=token, rated=rated, table=table, plan=plan)
-        cut = yield from spanning(said(cut_to(goal)), begin, between)
+        cutting = _name_round(cuts.cut(now, goal), number + 1, len(goals))
+        cut = yield from spanning(cutting, begin, between)
         # Learned masks leave as many structures as the table said: a slower cut than predicted cannot be corrected.
         if cut is not None and table is not None and goal == request.goal and not learns:
-            cut = yield from in_time(session, cut, goal, table, cut_to, token)
+            cut = yield from in_time(session, cut, goal, table, partial(cuts.cut, now), token)
+        # A round that asks for nothing more (whole steps went further before) is no state.
         if cut is None:
             continue
         now = cut
@@ -335,13 +312,15 @@ def prune_state(
             known = made_before(session, now, recovered_alike)
             if known is None:
                 recovering = session.recover(now.id, request.recovery, token)
-                known = yield from spanning(said(recovering), between, end)
+                known = yield from spanning(_name_round(recovering, number + 1, len(goals)), between, end)
             now = known
             made.append(now)
             yield Progress("Recovered", made=now)
+    # Only the result is measured on the test split: what is chosen on it would no longer be judged by it.
     if report and made and session.has_task:
         yield from spanning(session.evaluate_once(now.id, Split.TEST, token), ROUNDS, 1.0)
         yield Progress("Evaluated", made=session.history.state(now.id))
+    # Read again: a measurement replaces the state that it is of.
     return tuple(session.history.state(one.id) for one in made)
 
 
@@ -366,61 +345,55 @@ def _name_round(job: Job[Made], number: int, rounds: int) -> Job[Made]:
     return (yield from followed(job, with_round))
 
 
-def _gone(session: "Session", state: str, request: PruneRequest) -> Mask:
-    """[S] what is removed in a state, and what a hand has marked."""
-    return session.removed(state) | from_identities(session.analysis, request.marked)[0]
+@dataclass(frozen=True, slots=True)
+class _RoundCuts:
+    """Cuts the rounds of one pruning.
 
-
-def _cut(
-    session: "Session",
-    now: State,
-    request: PruneRequest,
-    goal: Goal,
-    token: CancelToken,
-    rated: dict[str, NDArray[np.float64]],
-    table: LatencyTable | None,
-    plan: PrunePlan | None,
-) -> Job[State | None]:
-    """The cut of a round, made before or now; None where the state meets the round's goal already.
-
-    `rated` holds scores by state, and gets those of this one.
+    Attributes:
+        session: Gets the states.
+        state: Where the pruning starts.
+        request: What is asked for, decided.
+        plan: From that state for the whole goal, where it is made already.
+        table: Of the target, where the goal limits the latency.
+        rated: Scores by state; each state is rated once, however often it is planned from.
+        token: Cancels.
     """
-    intent = request.intent(goal)
-    before = made_before(session, now, lambda one: _is_alike(one.plan, intent))
-    if before is not None:
-        return before
-    if now.chosen:
-        chosen, _ = from_identities(session.analysis, now.chosen)
-        return (yield from session.cut(now.id, chosen, intent, token))
-    if now.id not in rated:
-        rated[now.id] = yield from session.score(now.id, request.criterion, request.choices, request.seed, token)
-    scores = rated[now.id]
-    if plan is not None and (now.id, goal) == (plan.state, plan.request.goal):
-        removed = plan.removed
-    else:
-        # What the last round cannot reach is refused before the first cuts.
-        if goal != request.goal and plan is None:
-            locked, _ = from_identities(session.analysis, request.locked)
-            solve(session.analysis, scores, request.goal, _gone(session, now.id, request), locked, table)
-        removed = plan_masks(session, now.id, request.intent(request.goal), goal, scores, table).removed
-    removed, outcome = yield from search_plan(session, now.id, intent, scores, removed, table, token)
-    if (removed == session.removed(now.id)).all():
-        return None
-    return (yield from session.cut(now.id, removed, intent, token, outcome))
 
+    session: "Session"
+    state: str
+    request: PruneRequest
+    plan: Planned | None
+    table: LatencyTable | None
+    rated: dict[str, NDArray[np.float64]]
+    token: CancelToken
 
-def _is_alike(made_for: PlanIntent | MaskIntent | None, intent: PlanIntent | MaskIntent) -> bool:
-    """Whether a state was made for an intent, whatever loss it was to allow."""
-    match made_for, intent:
-        case PlanIntent(), PlanIntent():
-            return replace(made_for, lose=intent.lose) == intent
-        case MaskIntent(), MaskIntent():
-            return replace(made_for, plan=replace(made_for.plan, lose=intent.plan.lose)) == intent
-        case _:
-            return False
+    def cut(self, now: State, goal: Goal) -> Job[State | None]:
+        """The cut of a state for the goal of a round, made before or now; None where it meets that goal already."""
+        session, request, intent = self.session, self.request, self.request.intent(goal)
+        before = made_before(session, now, lambda one: one.plan == intent)
+        if before is not None:
+            return before
+        if now.chosen:
+            chosen, _ = from_identities(session.analysis, now.chosen)
+            return (yield from session.cut(now.id, chosen, intent, self.token))
+        plan, first = self.plan, now.id == self.state
+        if plan is None or not first or plan.goal != goal:
+            if now.id not in self.rated:
+                rating = session.score(now.id, request.criterion, request.choices, request.seed, self.token)
+                self.rated[now.id] = yield from rating
+            start = start_from(session, now.id, intent, self.rated[now.id], self.table)
+            # What the last round cannot reach is refused before the first cuts.
+            if plan is None and first and goal != request.goal:
+                plan_goal(start, request.goal)
+            plan = plan_masks(session, start, goal, last=goal == request.goal)
+        removed, outcome = yield from search_plan(session, now.id, intent, plan, self.token)
+        if (removed == session.removed(now.id)).all():
+            return None
+        return (yield from session.cut(now.id, removed, intent, self.token, outcome))
 
 
 def made_before(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:
     """A state that was made of this one before, on the data of now; None where there is none that is `alike`."""
+    # What was made on data that the task no longer has is not taken up again.
     children = (one for one in session.history.states.values() if one.parent == parent.id and not one.former)
     return next((one for one in children if alike(one)), None)

@@ -10,8 +10,8 @@ from ..errors import Message
 from ..inference.model_inputs import batch_size, token_count
 from ..messages import all_of, title
 from ..planning.budget_schedule import goals_of, require_way
-from ..planning.goal import solve
-from ..planning.protocol import Choose, Goal, plural
+from ..planning.goal import plan_goal
+from ..planning.protocol import Choose, Goal, PlanStart, plural
 from ..planning.scope import outside_scope, structures_touching
 from ..planning.target_shape import forced_sizes, shape_of
 from ..session.open_model import example_inputs
@@ -150,12 +150,14 @@ def planned_shape(
 
     def plan(asked: Goal, before: Mask) -> Mask:
         """[S] what is removed for the goal of a round."""
-        removed = solve(analysis, unrated, asked, before, locked=locked).removed
+        start = PlanStart(analysis, unrated, before, locked)
+        removed = plan_goal(start, asked).removed
         # Only the last round's shape has to fit a configuration.
         if goal.shape and asked != goal:
             return removed
-        return fitting_plan(opened.model, analysis, removed, unrated, locked, asked.shape)
+        return fitting_plan(opened.model, start, removed, asked.shape)
 
+    # The whole goal first: what cannot be reached is refused before its rounds are planned.
     removed = plan(goal, analysis.empty())
     shape = shape_plan(opened.name, opened.model, analysis, removed, uniform=True, goal=goal)
     plans = list[Mask]()

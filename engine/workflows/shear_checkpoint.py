@@ -18,8 +18,8 @@ from ..export.sharded_folder import StreamedTensor, write_shards
 from ..export.staged_output import check_destination, staged_folder
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, spanning
-from ..planning.goal import solve
-from ..planning.protocol import Goal
+from ..planning.goal import plan_goal
+from ..planning.protocol import Goal, PlanStart
 from ..planning.scope import outside_scope, structures_touching
 from ..scoring.criteria import CRITERIA, score
 from ..scoring.protocol import Needs
@@ -108,18 +108,19 @@ def shear_checkpoint(
     with checkpoint.kept_small():
         job = score(model, analysis, analysis.empty(), criterion, choices=choices, seed=seed, token=token)
         scores = yield from spanning(job, 0.0, SCORED)
-        locked = structures_touching(analysis, locks)
+        start = PlanStart(analysis, scores, analysis.empty(), structures_touching(analysis, locks))
         outside_scope(analysis, goal)
-        plan = solve(analysis, scores, goal, locked=locked).removed
-        plan = fitting_plan(model, analysis, plan, scores, locked, goal.shape, token)
+        plan = fitting_plan(model, start, plan_goal(start, goal).removed, goal.shape, token)
         check(token)
         yield Progress("Cutting", share=SCORED)
         small = cut(model, analysis, plan, inputs, hollow=True)
         tensors = _streamed(small, analysis, plan, checkpoint)
+        # Asked again now that the size is known: a full disk is found before hours of writing.
         size = sum(one.size for one in tensors)
         check_destination(path, size, folder=True, overwrite=overwrite, is_ours=is_own_folder)
         with staged_folder(path, is_own_folder) as folder:
             files = yield from spanning(write_shards(folder, tensors, checkpoint, token), SCORED, CUT)
+            # Verified from the files, as whoever loads them will see them.
             written = MappedCheckpoint(files)
             written.into(small.model, {one.source: one.name for one in tensors})
             with written.kept_small():
@@ -146,6 +147,7 @@ def shear_checkpoint(
 
 def _streamed(small: CutModel, analysis: Analysis, plan: Mask, checkpoint: MappedCheckpoint) -> list[StreamedTensor]:
     """Each tensor of the result once, in the order of the original's files, which is quickest to read."""
+    # Transformers writes some parameters under other names than the module has.
     names = new_names(small.model)
     if isinstance(names, Message):
         raise _no_config(type(small.model).__name__, names)

@@ -11,10 +11,9 @@ from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, part_o
 from ..machine.out_of_memory import lack_of_memory
 from ..messages import said
 from ..planning.protocol import Cost, Limit
-from ..planning.scope import outside_scope
 from ..session.states import State
 from .latency_limit import latency_in
-from .prune import PruneRequest, criterion_of, prune_state
+from .prune import PruneRequest, decide_request, prune_state
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -67,8 +66,7 @@ def sweep_budgets(
         scores: [S] of the state by the criterion, where they are known.
         token: Cancels.
     """
-    outside_scope(session.analysis, settings.goal)
-    settings = replace(settings, criterion=criterion_of(session, state, settings))
+    settings = decide_request(session, state, replace(settings, search=settings.search or 0))
     if scores is None:
         scores = yield from session.score(state, settings.criterion, settings.choices, settings.seed, token)
     points: list[SweepPoint] = []

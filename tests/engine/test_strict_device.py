@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from secateur.engine.jobs import finish
 from secateur.engine.machine.devices import device_for, placed
 from secateur.engine.masks.learned_masks import LearnedMasks
+from secateur.engine.planning.protocol import PlanStart
 from secateur.engine.recovery.mask_training import learn_masks
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
@@ -223,7 +224,9 @@ def test_masks_learn_there_what_they_learn_on_the_cpu():
         for one in analysis.sets:
             if one.kind is not Kind.BLOCK:
                 plan[one.first] = True
-        job = learn_masks(model, model, task, analysis, plan, scores, RecoverySettings(threads=1), 4, device=device)
+        job = learn_masks(
+            model, model, task, PlanStart.of(analysis, scores), plan, RecoverySettings(threads=1), 4, device=device
+        )
         return finish(job)
 
     here = learned("cpu")
@@ -237,10 +240,10 @@ def test_masks_learn_there_what_they_learn_on_the_cpu():
 def test_masks_made_before_their_model_is_lent_are_applied_there(strict: Keeper):
     model, task = tiny_net().eval(), ToyTask(8, 4)
     analysis = analyse(model, task.example_inputs(), "net")
-    plan, nothing = analysis.empty(), analysis.empty()
+    plan = analysis.empty()
     plan[analysis.sets[0].first] = True
     scores = np.linspace(0, 1, analysis.count)
-    masks = LearnedMasks(model, analysis, plan, scores, removed=nothing, locked=nothing, seed=0)
+    masks = LearnedMasks(model, PlanStart.of(analysis, scores), plan, seed=0)
     with placed(strict.name, model), masks.applied(0, 0.0):  # as in a process that follows another one
         assert model(*task.example_inputs()).isfinite().all()
     assert strict.operators > 0

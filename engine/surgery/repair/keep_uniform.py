@@ -158,27 +158,21 @@ def _equal(fields: Sequence[Path]) -> Message:
     return Message("counted.uniform", template, {"fields": names})
 
 
-def require_shape(
-    model: Any, analysis: Analysis, goal: Goal, removed: Mask, locked: Mask, uniform: bool = False, rounds: int = 1
-) -> None:
+def require_shape(model: Any, start: PlanStart, goal: Goal, uniform: bool = False, rounds: int = 1) -> None:
     """Raise PlanError where no plan has a goal's target shape; it takes no scores, so that this is known before them.
 
     Args:
         model: The original.
-        analysis: Of it.
+        start: What is gone and locked; where nothing is scored yet, equal scores.
         goal: With the shape, if it has one.
-        removed: [S] what the state no longer has.
-        locked: [S] what must not be marked.
         uniform: One configuration has to describe the result.
         rounds: On the way to it, each with a shape of its own.
     """
     if goal.shape:
-        unrated = np.zeros(analysis.count)
-        start = PlanStart(analysis, unrated, removed, locked)
-        plan = plan_shape(start, goal)
+        plan, removed = plan_shape(start, goal), start.removed
         if uniform and not goal.limits:
-            fitting_plan(model, analysis, plan, unrated, locked, goal.shape)
-        between = [shape_between(analysis, goal, removed, number / rounds) for number in range(1, rounds)]
+            fitting_plan(model, start, plan, goal.shape)
+        between = [shape_between(start.analysis, goal, removed, number / rounds) for number in range(1, rounds)]
         plan = removed
         for shape in (*between, goal.shape):
             plan = plan_shape(start.without(plan), replace(goal, shape=shape))
@@ -186,10 +180,8 @@ def require_shape(
 
 def fitting_plan(
     model: Any,
-    analysis: Analysis,
+    start: PlanStart,
     removed: Mask,
-    scores: NDArray[np.float64],
-    locked: Mask,
     shape: tuple[KindLimit, ...] = (),
     token: CancelToken | None = None,
 ) -> Mask:
@@ -197,10 +189,8 @@ def fitting_plan(
 
     Args:
         model: The original.
-        analysis: Of it, with the constraints of `keep_uniform`.
+        start: What the plan was made from; its analysis has the constraints of `keep_uniform`.
         removed: [S] the plan.
-        scores: [S] NaN where unknown.
-        locked: [S] what must not be marked.
         shape: The target shape that was planned for; a width that it counts is not changed.
         token: Cancels between two trials.
 
@@ -208,7 +198,7 @@ def fitting_plan(
         PlanError: None of the next widths is accepted, or the shape's own is not.
         Cancelled: The token was set.
     """
-    fields, token = fields_of(model), token or NeverCancelled()
+    analysis, fields, token = start.analysis, fields_of(model), token or NeverCancelled()
     plan, widths = removed.copy(), _widths(analysis)
     counted = any(limit.kind is Kind.WIDTH for limit in shape)
     for _ in range(TRIED):
@@ -225,10 +215,10 @@ def fitting_plan(
         for bundle in widths:
             for number, size in zip(bundle.sets, bundle.sizes, strict=True):
                 one = analysis.sets[number]
-                left = one.first + np.flatnonzero((~plan & ~locked)[one.structures])
+                left = one.first + np.flatnonzero((~plan & ~start.locked)[one.structures])
                 if len(left) <= size:
                     break
-                plan[weakest_first(left, scores)[:size]] = True
+                plan[weakest_first(left, start.scores)[:size]] = True
     template = "No configuration of the model accepts this plan. Allow other sizes, or plan without uniform layers."
     raise PlanError("uniform.none", template)
 
@@ -366,7 +356,7 @@ def nearest_uniform(
                 uneven.setdefault(analysis.sets[bundle.sets[0]].kind, found)
             plan[_weakest_structures(analysis, bundle, removed, gone, scores)] = True
         rated = np.zeros(analysis.count) if scores is None else scores
-        plan = fitting_plan(model, uniform, plan, rated, analysis.empty())
+        plan = fitting_plan(model, PlanStart.of(uniform, rated), plan)
     except SecateurError:  # no configuration, or none that accepts a plan like this one
         return None
     if not uneven:

@@ -20,7 +20,7 @@ from secateur.engine.export.protocol import ExportRequest
 from secateur.engine.export.table import exporter_named
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.goal import solve
-from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.planning.protocol import Cost, Goal, Limit, PlanStart
 from secateur.engine.pruning import prune
 from secateur.engine.scoring.criteria import score
 from secateur.engine.session.session import Session
@@ -235,7 +235,7 @@ def test_heads_are_not_taken_for_a_narrower_head_dimension() -> None:
         gone = {Kind.KV_GROUP: 1, Kind.WIDTH: 8}.get(one.kind, 0)
         plan[one.first : one.first + gone] = True
     assert isinstance(fit_config(cut(model, analysis, plan, inputs).model, inputs), Message)
-    smaller = fitting_plan(model, analysis, plan, np.ones(analysis.count), analysis.empty())
+    smaller = fitting_plan(model, PlanStart.of(analysis, np.ones(analysis.count)), plan)
     found = fit_config(cut(model, analysis, smaller, inputs).model, inputs)
     assert isinstance(found, FittedModel) and found.difference < 1e-6
     config = found.model.config
@@ -343,7 +343,7 @@ def test_heads_stay_where_the_width_that_they_go_with_is_an_output() -> None:
     analysis = keep_uniform(model, analyse(model, inputs))
     rated = np.random.default_rng(0).random(analysis.count)
     goal = Goal((Limit(Cost.MACS, 0.75),))
-    plan = fitting_plan(model, analysis, solve(analysis, rated, goal).removed, rated, analysis.empty())
+    plan = fitting_plan(model, PlanStart.of(analysis, rated), solve(analysis, rated, goal).removed)
     assert {one.kind for one in analysis.sets if plan[one.structures].any()} == {Kind.NEURON}
     found = fit_config(cut(model, analysis, plan, inputs).model, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
@@ -462,7 +462,7 @@ def test_sizes_that_several_fields_decide_together(kind: Any, config: Any) -> No
     analysis = keep_uniform(model, analyse(model, inputs))
     rated = np.random.default_rng(0).random(analysis.count)
     plan = solve(analysis, rated, Goal((Limit(Cost.PARAMETERS, 0.6),))).removed
-    plan = fitting_plan(model, analysis, plan, rated, analysis.empty())
+    plan = fitting_plan(model, PlanStart.of(analysis, rated), plan)
     assert Kind.NEURON in {one.kind for one in analysis.sets if plan[one.structures].any()}
     found = fit_config(cut(model, analysis, plan, inputs).model, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0

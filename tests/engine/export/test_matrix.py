@@ -22,7 +22,7 @@ from secateur.engine.export.table import EXPORTERS, exporter_named
 from secateur.engine.inference.model_inputs import at_batch, named_arrays
 from secateur.engine.jobs import Job, NeverCancelled, finish
 from secateur.engine.planning.goal import solve
-from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.planning.protocol import Cost, Goal, Limit, PlanStart
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State
 from secateur.engine.surgery.repair.keep_uniform import fitting_plan
@@ -115,7 +115,7 @@ def cut_by_a_third(session: Session) -> State:
     scores = finish(session.score("s0", "l1"))
     plan = solve(analysis, scores, Goal((Limit(Cost.PARAMETERS, 0.7),))).removed
     if session.prepared.spec.uniform:
-        plan = fitting_plan(session.prepared.opened.model, analysis, plan, scores, analysis.empty())
+        plan = fitting_plan(session.prepared.opened.model, PlanStart.of(analysis, scores), plan)
     return finish(session.cut("s0", plan))
 
 

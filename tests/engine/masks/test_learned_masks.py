@@ -10,7 +10,7 @@ from secateur.engine.inference.model_inputs import call
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.masks.learned_masks import SETTLING, LearnedMasks, first_logits, groups_of, plan_by
 from secateur.engine.planning.goal import solve
-from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit
+from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit, PlanStart
 from secateur.engine.process.plain_data import decode, encode
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
@@ -44,8 +44,7 @@ def counts(analysis: Analysis, removed: Mask) -> list[int]:
 )
 def test_another_choice_keeps_the_counts_and_the_costs_of_the_plan(goal: Goal, name: str) -> None:
     model, inputs, analysis, scores, plan = planned(goal, name)
-    nothing = analysis.empty()
-    groups = groups_of(analysis, plan, scores, nothing, nothing)
+    groups = groups_of(PlanStart.of(analysis, scores), plan)
     chosen = plan_by(analysis, plan, groups, -scores[groups.structures])
     assert (chosen != plan).any() and counts(analysis, chosen) == counts(analysis, plan)
     assert (costs(analysis, chosen).macs, costs(analysis, chosen).parameters) == (
@@ -59,7 +58,7 @@ def test_another_choice_keeps_the_counts_and_the_costs_of_the_plan(goal: Goal, n
 
 def test_whole_blocks_are_chosen_anew_with_what_they_hold() -> None:
     _, _, analysis, scores, plan = planned(SHAPE)
-    groups = groups_of(analysis, plan, scores, analysis.empty(), analysis.empty())
+    groups = groups_of(PlanStart.of(analysis, scores), plan)
     blocks = np.array([one.first for one in analysis.sets if one.kind is Kind.BLOCK])
     (gone,) = blocks[plan[blocks]]
     chosen = plan_by(analysis, plan, groups, np.where(groups.structures == gone, 9.0, 0.0))
@@ -72,7 +71,7 @@ def test_locks_and_marks_hold() -> None:
     locked, marked = analysis.empty(), analysis.empty()
     locked[one.first + np.array([0, 1])] = marked[one.first + np.array([2, 3])] = True
     plan = solve(analysis, scores, SHAPE, marked, locked).removed
-    groups = groups_of(analysis, plan, scores, marked, locked)
+    groups = groups_of(PlanStart(analysis, scores, marked, locked), plan)
     for worth in (scores, -scores):
         chosen = plan_by(analysis, plan, groups, worth[groups.structures])
         assert not chosen[locked].any() and chosen[marked].all()
@@ -80,8 +79,7 @@ def test_locks_and_marks_hold() -> None:
 
 def masks_of(name: str, goal: Goal) -> tuple[Any, Any, Analysis, Mask, LearnedMasks]:
     model, inputs, analysis, scores, plan = planned(goal, name)
-    nothing = analysis.empty()
-    masks = LearnedMasks(model, analysis, plan, scores, removed=nothing, locked=nothing, seed=0)
+    masks = LearnedMasks(model, PlanStart.of(analysis, scores), plan, seed=0)
     return model, inputs, analysis, plan, masks
 
 

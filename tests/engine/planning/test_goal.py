@@ -263,7 +263,7 @@ def test_a_multiple_that_was_asked_for_stays_and_the_plan_says_what_a_smaller_on
     free = solve(analysis, scores, replace(goal, finer=True))
     assert (free.removed == plans[chosen].removed).all() and "only 41.7% of the 60.0%" in str(free.note)
     # What sets exchange afterwards are steps of the multiple that was chosen.
-    options = exchange_of(analysis, scores, replace(goal, finer=True), free.removed).options
+    options = exchange_of(PlanStart.of(analysis, scores), replace(goal, finer=True), free.removed).options
     assert {int(step) for one in options for step in np.diff(one.allowed)} == {(16, 8, 4)[chosen]}
     # Where no plan with multiples of 16 is small enough, smaller ones are taken, too.
     few = Goal((Limit(Cost.MACS, 0.2),), multiple=16)

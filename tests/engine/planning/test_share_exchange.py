@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.goal import exchange_of, solve
-from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit
+from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit, PlanStart
 from secateur.engine.planning.share_exchange import FEWEST, PLANS, TEXTS, WORK, plans_to_measure
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind, Mask
@@ -34,7 +34,7 @@ def test_every_exchange_keeps_the_limit_and_gives_one_set_more(cost: Cost, share
         planned = solve(ANALYSIS, scores, goal)
     except PlanError:
         return
-    exchange, limit = exchange_of(ANALYSIS, scores, goal, planned.removed), planned.reached[0].asked
+    exchange, limit = exchange_of(PlanStart.of(ANALYSIS, scores), goal, planned.removed), planned.reached[0].asked
     assert exchange.options
     for gets, getting in enumerate(exchange.options):
         for gives in range(len(exchange.options)):
@@ -51,7 +51,7 @@ def test_every_exchange_keeps_the_limit_and_gives_one_set_more(cost: Cost, share
 def test_a_step_changes_one_set_and_saves_what_an_independent_count_says() -> None:
     scores, goal = tiny_scores(ANALYSIS), Goal((Limit(Cost.MACS, 0.6),))
     plan = solve(ANALYSIS, scores, goal).removed
-    steps = exchange_of(ANALYSIS, scores, goal, plan).steps(plan)
+    steps = exchange_of(PlanStart.of(ANALYSIS, scores), goal, plan).steps(plan)
     assert len({one.number for one in steps}) == len(steps) > 1
     before = exact(ANALYSIS, plan, Cost.MACS)
     for one in steps:
@@ -63,7 +63,7 @@ def test_a_step_changes_one_set_and_saves_what_an_independent_count_says() -> No
 def test_two_limits_hold_at_once() -> None:
     scores, goal = tiny_scores(ANALYSIS), Goal((Limit(Cost.MACS, 0.6), Limit(Cost.PARAMETERS, 0.6)))
     planned = solve(ANALYSIS, scores, goal)
-    exchange = exchange_of(ANALYSIS, scores, goal, planned.removed)
+    exchange = exchange_of(PlanStart.of(ANALYSIS, scores), goal, planned.removed)
     numbers = range(len(exchange.options))
     found = [exchange.exchange_step(planned.removed, a, b) for a in numbers for b in numbers if a != b]
     assert any(one is not None for one in found)
@@ -81,7 +81,7 @@ def test_what_is_locked_marked_by_hand_or_counted_stays() -> None:
     locked[neurons[0].structures] = True
     marked[neurons[1].first] = True
     plan = solve(analysis, scores, goal, marked, locked).removed
-    exchange = exchange_of(analysis, scores, goal, plan, marked, locked)
+    exchange = exchange_of(PlanStart(analysis, scores, marked, locked), goal, plan)
     moving = np.concatenate([one.order for one in exchange.options])
     heads = [one for one in analysis.sets if one.kind is Kind.HEAD]
     assert not locked[moving].any() and not marked[moving].any()
@@ -91,7 +91,7 @@ def test_what_is_locked_marked_by_hand_or_counted_stays() -> None:
 def test_a_plan_that_takes_nothing_has_nothing_to_exchange() -> None:
     scores, goal = tiny_scores(ANALYSIS), Goal((Limit(Cost.MACS, 1.0),))
     plan = solve(ANALYSIS, scores, goal).removed
-    exchange = exchange_of(ANALYSIS, scores, goal, plan)
+    exchange = exchange_of(PlanStart.of(ANALYSIS, scores), goal, plan)
     numbers = range(len(exchange.options))
     assert all(exchange.exchange_step(plan, a, b) is None for a in numbers for b in numbers if a != b)
 

@@ -219,6 +219,7 @@ def test_the_command_line_says_what_was_done(mine: Path, capsys: pytest.CaptureF
 
 
 def test_reshaping_respects_locks_and_says_where_they_leave_too_little() -> None:
+    from secateur.engine.planning.protocol import PlanStart
     from secateur.engine.planning.target_shape import reshape_plan
 
     analysis = tiny_analysis()
@@ -226,10 +227,11 @@ def test_reshaping_respects_locks_and_says_where_they_leave_too_little() -> None
     number = next(n for n, one in enumerate(analysis.sets) if one.kind == "filter")
     one = analysis.sets[number]
     locked[one.first : one.first + 20] = True
-    plan = reshape_plan(analysis, scores, analysis.empty(), {number: 22}, locked)
+    start = PlanStart.of(analysis, scores, locked=locked)
+    plan = reshape_plan(start, {number: 22})
     assert plan[one.structures].sum() == 2 and not (plan & locked).any()
     with pytest.raises(PlanError, match="cannot keep 2: 20 of its structures are locked"):
-        reshape_plan(analysis, scores, analysis.empty(), {number: 2}, locked)
+        reshape_plan(start, {number: 2})
 
 
 def test_every_step_says_which_one_it_is_and_what_it_does(session: Session, mine: Path) -> None:

@@ -31,7 +31,7 @@ from secateur.engine.structures.analysis import from_identities
 from secateur.engine.structures.index_ranges import indices_of, ranges_of
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.workflows.export import export_state
-from secateur.engine.workflows.plan import plan_masks
+from secateur.engine.workflows.plan import plan_masks, start_from
 from secateur.engine.workflows.prune import PruneRequest, prune_state
 from tests.conftest import ROOT
 from tests.warm_start import python
@@ -154,9 +154,9 @@ def test_searched_plans_are_searched_again_by_the_script(tmp_path: Path) -> None
     finish(session.open(write_project(mine)))
     settings = PruneRequest(Goal((Limit(Cost.MACS, 0.6),)), "l1", search=30)
     (cut,) = finish(prune_state(session, "s0", settings))
-    plain = PlanIntent("l1", goal=settings.goal)
     scores = finish(session.score("s0", "l1"))
-    assert (session.removed(cut.id) != plan_masks(session, "s0", plain, settings.goal, scores, None).removed).any()
+    start = start_from(session, "s0", PlanIntent("l1", goal=settings.goal), scores)
+    assert (session.removed(cut.id) != plan_masks(session, start, settings.goal).removed).any()
     save_script(session, cut.id, str(mine / "again.py"))
     said = elsewhere(str(mine / "again.py"), str(tmp_path / "anew"), "--plan-again")
     assert "the same weights as recorded" in said

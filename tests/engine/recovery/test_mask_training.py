@@ -14,6 +14,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish, spanning
 from secateur.engine.machine.devices import CPU
 from secateur.engine.masks.learned_gates import LearnedGates
+from secateur.engine.planning.protocol import PlanStart
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.mask_training import MaskResult, learn_masks
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
@@ -69,7 +70,9 @@ def learned(net: Net, checkpoint: Checkpoint | None = None, stop_at: int = 0, ta
     analysis = analyse(net, task.example_inputs())
     scores, plan = np.arange(WIDTH, dtype=np.float64), analysis.empty()
     plan[: WIDTH - USEFUL] = True
-    job = learn_masks(net, net, task, analysis, plan, scores, SETTINGS, STEPS, checkpoint=checkpoint, device=CPU)
+    job = learn_masks(
+        net, net, task, PlanStart.of(analysis, scores), plan, SETTINGS, STEPS, checkpoint=checkpoint, device=CPU
+    )
     if not stop_at:
         return finish(job)
     for progress in job:
@@ -111,13 +114,15 @@ def test_a_few_steps_choose_too_and_settings_that_cannot_be_are_refused(net: Net
     analysis = analyse(net, task.example_inputs())
     plan, scores = analysis.empty(), np.arange(WIDTH, dtype=np.float64)
     plan[:4] = True
-    result = finish(learn_masks(net, net, task, analysis, plan, scores, SETTINGS, 1))
+    result = finish(learn_masks(net, net, task, PlanStart.of(analysis, scores), plan, SETTINGS, 1))
     assert int(result.removed.sum()) == 4
     with pytest.raises(SecateurError, match="Learning rate"):
-        finish(learn_masks(net, net, task, analysis, plan, scores, RecoverySettings(learning_rate=-1.0), 1))
+        finish(
+            learn_masks(net, net, task, PlanStart.of(analysis, scores), plan, RecoverySettings(learning_rate=-1.0), 1)
+        )
     divided, two = replace(SETTINGS, shard=True), Group(Place(0, 2))
     with pytest.raises(SecateurError, match="whole copies"):
-        finish(learn_masks(net, net, task, analysis, plan, scores, divided, 1, group=two))
+        finish(learn_masks(net, net, task, PlanStart.of(analysis, scores), plan, divided, 1, group=two))
 
 
 @pytest.mark.usefixtures("saved_every_step")
@@ -136,7 +141,9 @@ def test_domains_are_mixed_within_a_pass_by_references_for_what_the_masks_leave(
 
     def learned(checkpoint: Checkpoint, stop_at: int = 0) -> tuple[MaskResult | None, list[dict[str, float]]]:
         scores, points = np.arange(analysis.count, dtype=np.float64), list[dict[str, float]]()
-        job = learn_masks(model, Llama(1), task, analysis, plan, scores, settings, 17, checkpoint=checkpoint)
+        job = learn_masks(
+            model, Llama(1), task, PlanStart.of(analysis, scores), plan, settings, 17, checkpoint=checkpoint
+        )
         while True:
             try:
                 point = next(job).values
@@ -164,7 +171,7 @@ def test_gates_are_told_while_they_are_learned(net: Net) -> None:
     scores, plan = np.arange(WIDTH, dtype=np.float64), analysis.empty()
     plan[: WIDTH - USEFUL] = True
     told: list[LearnedGates] = []
-    job = learn_masks(net, net, task, analysis, plan, scores, SETTINGS, 40, device=CPU)
+    job = learn_masks(net, net, task, PlanStart.of(analysis, scores), plan, SETTINGS, 40, device=CPU)
     result = finish(job, lambda progress: told.append(progress.so_far) if progress.so_far is not None else None)
     steps = [one.step for one in told]
     assert steps == sorted(steps) and steps[-1] == told[-1].steps == 40 and len(steps) > 4
@@ -178,7 +185,7 @@ def test_shares_of_trials_are_none_of_the_steps_that_follow(net: Net) -> None:
     analysis = analyse(net, task.example_inputs())
     scores, plan = np.arange(WIDTH, dtype=np.float64), analysis.empty()
     plan[: WIDTH - USEFUL] = True
-    job = learn_masks(net, net, task, analysis, plan, scores, settings, 8, device=CPU)
+    job = learn_masks(net, net, task, PlanStart.of(analysis, scores), plan, settings, 8, device=CPU)
     told = [(one.message.code, one.share) for one in spanning(job, 0.0, 1.0)]
     trials = [share for code, share in told if code == RATE_TRIALS[0]]
     assert trials and not any(trials) and told[-1][1] == 1.0

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from secateur.engine.distributed import Group, Left, joined
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish
+from secateur.engine.planning.protocol import PlanStart
 from secateur.engine.recovery import checkpoint as checkpoints
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.mask_training import learn_masks
@@ -107,7 +108,9 @@ def train(name: str, group: Group) -> dict[str, Any]:
                 plan[one.first : one.first + one.count // 4] = one.kind.value == "neuron"
             scores = np.linspace(0.0, 1.0, analysis.count)
             with group.together():
-                job = learn_masks(student, teacher, task, analysis, plan, scores, settings, STEPS, group=group)
+                job = learn_masks(
+                    student, teacher, task, PlanStart.of(analysis, scores), plan, settings, STEPS, group=group
+                )
                 found["removed"] = torch.from_numpy(finish(job).removed)
         else:
             with group.together():

@@ -12,7 +12,7 @@ from torch import nn
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.masks.gates import StructureGates
 from secateur.engine.planning.goal import exchange_of, solve
-from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
+from secateur.engine.planning.protocol import Cost, Goal, Limit, PlanStart, Ranking
 from secateur.engine.planning.share_exchange import ShareExchange
 from secateur.engine.scoring import share_search
 from secateur.engine.scoring.criteria import search
@@ -77,7 +77,7 @@ def searched(net: nn.Module, measurements: int = 0) -> tuple[Analysis, Mask, Sea
     task = GivenTask(INPUTS, 4, batch=64)
     analysis = analyse(net, task.example_inputs())
     scores, plan = wrong_plan(analysis)
-    exchange = exchange_of(analysis, scores, GOAL, plan)
+    exchange = exchange_of(PlanStart.of(analysis, scores), GOAL, plan)
     job = search(net, analysis, analysis.empty(), task, exchange, plan, text=False, measurements=measurements)
     return analysis, plan, finish(job)
 
@@ -172,7 +172,7 @@ def test_what_a_plan_removes_is_read_by_nobody(
         return now(self, changed)
 
     monkeypatch.setattr(OutputDistance, "now", watched)
-    exchange = exchange_of(analysis, scores, goal, plan)
+    exchange = exchange_of(PlanStart.of(analysis, scores), goal, plan)
     found = finish(search(net, analysis, analysis.empty(), task, exchange, plan, text=False, measurements=12))
     assert seen == [True] and found.measured > 1
 
@@ -185,7 +185,7 @@ def test_numbers_that_are_none_leave_the_plan_and_are_told(bad: str) -> None:
     net, task = _Branches().eval(), GivenTask(inputs, 4, batch=64)
     analysis = analyse(net, task.example_inputs())
     scores, plan = wrong_plan(analysis)
-    exchange = exchange_of(analysis, scores, GOAL, plan)
+    exchange = exchange_of(PlanStart.of(analysis, scores), GOAL, plan)
     found = finish(search(net, analysis, analysis.empty(), task, exchange, plan, text=False, measurements=20))
     assert (found.removed == plan).all() and not found.moved
     assert "brought the repaired outputs nearer" not in str(found.message)
@@ -204,7 +204,7 @@ def test_stopped_it_has_told_the_best_plan_so_far_and_left_the_model() -> None:
     analysis = analyse(net, task.example_inputs())
     scores, plan = wrong_plan(analysis)
     token, told = threading.Event(), list[Progress]()
-    exchange = exchange_of(analysis, scores, GOAL, plan)
+    exchange = exchange_of(PlanStart.of(analysis, scores), GOAL, plan)
     job = search(net, analysis, analysis.empty(), task, exchange, plan, text=False, token=token)
 
     def note(progress: Progress) -> None:
@@ -226,7 +226,7 @@ def test_a_plan_that_is_best_stays_and_says_so() -> None:
     analysis = analyse(net, task.example_inputs())
     goal = Goal((Limit(Cost.MACS, 1.0),))
     plan = solve(analysis, np.ones(analysis.count), goal).removed
-    exchange = exchange_of(analysis, np.ones(analysis.count), goal, plan)
+    exchange = exchange_of(PlanStart.of(analysis, np.ones(analysis.count)), goal, plan)
     found = finish(search(net, analysis, analysis.empty(), task, exchange, plan, text=False))
     assert (found.removed == plan).all() and found.moved == 0
     assert "The plan by the scores stays" in str(found.message)
@@ -242,7 +242,7 @@ def test_moments_that_do_not_fit_leave_the_plan_before_the_data_is_read(monkeypa
     net, task = _Branches().eval(), Unread(INPUTS, 4, batch=64)
     analysis = analyse(net, task.example_inputs())
     scores, plan = wrong_plan(analysis)
-    exchange = exchange_of(analysis, scores, GOAL, plan)
+    exchange = exchange_of(PlanStart.of(analysis, scores), GOAL, plan)
     found = finish(search(net, analysis, analysis.empty(), task, exchange, plan, text=False))
     assert (found.removed == plan).all() and "stays" in str(found.message) and "GB of moments" in str(found.message)
 
@@ -269,7 +269,7 @@ def test_a_head_that_is_tied_is_closed_and_its_width_gives_nothing() -> None:
     goal = Goal((Limit(Cost.PARAMETERS, 0.7),))
     scores = np.random.default_rng(0).random(analysis.count)
     plan = solve(analysis, scores, goal).removed
-    exchange = exchange_of(analysis, scores, goal, plan)
+    exchange = exchange_of(PlanStart.of(analysis, scores), goal, plan)
     found = finish(search(net, analysis, analysis.empty(), task, exchange, plan, text=False, measurements=30))
     width = next(
         one for one in analysis.sets if any(analysis.tensors[t].name == "embed.weight" for t, _ in one.touches)

@@ -19,7 +19,7 @@ from secateur.engine.distributed import joined
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
-from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.planning.protocol import Cost, Goal, Limit, PlanStart
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings, Repair, Teacher
 from secateur.engine.session.parallel import Follower
 from secateur.engine.session.session import Session
@@ -82,7 +82,8 @@ def work(folder: Path) -> dict[str, Any]:
             found[name] = session.model(state.id).state_dict()
             found[f"{name} metric"] = torch.tensor(state.metrics[0].value)
             found[f"{name} steps"] = torch.tensor([one["step"] for one in state.curve if "loss" not in one])
-        masks = finish(session.learn_masks("s0", plan, found["taylor"].numpy(), MaskIntent(intent, PLAIN, 12)))
+        start = PlanStart.of(session.analysis, found["taylor"].numpy())
+        masks = finish(session.learn_masks("s0", start, plan, MaskIntent(intent, PLAIN, 12)))
         found["masks"] = session.model(masks.id).state_dict()
         found["chosen"] = masks.chosen
     return found

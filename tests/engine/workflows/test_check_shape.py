@@ -155,9 +155,9 @@ def test_widths_that_no_configuration_has_are_not_planned(uniform: Session, monk
 
 
 def counting(tried: list[Any], name: str, right: Any) -> Any:
-    def called(*arguments: Any) -> Any:
+    def called(*arguments: Any, **named: Any) -> Any:
         tried.append(name if name == "plan_masks" else str(sorted(arguments[1].items())))
-        return right(*arguments)
+        return right(*arguments, **named)
 
     return called
 

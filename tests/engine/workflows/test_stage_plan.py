@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import finish
-from secateur.engine.planning.protocol import Choose, Goal
+from secateur.engine.planning.protocol import Choose, Goal, PlanStart
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.mask_training import learn_masks
 from secateur.engine.recovery.optimizers import optimizer_of
@@ -93,7 +93,9 @@ def test_compute_of_masks_is_that_of_real_ones(analysis: Analysis, plan: Mask, t
     recovery = settings.mask_intent.recovery
     scores = torch.arange(analysis.count).double().numpy()
     found = of_steps(
-        lambda steps: finish(learn_masks(Llama(0), Llama(0), task, analysis, plan, scores, recovery, steps))
+        lambda steps: finish(
+            learn_masks(Llama(0), Llama(0), task, PlanStart.of(analysis, scores), plan, recovery, steps)
+        )
     )
     stages = planned(analysis, settings, plan)
     assert list(stages) == ["scores", "learned masks", "cut", "verification", "recovery"]

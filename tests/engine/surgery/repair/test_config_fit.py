@@ -55,7 +55,7 @@ def cut_uniformly(kind: Any, config: Any, shape: dict[Kind, float]) -> tuple[Any
     goal = Goal((), shape=tuple(map(kind_limit_of, shape.items())))
     rated = np.random.default_rng(0).random(analysis.count)
     plan = plan_shape(PlanStart(analysis, rated, analysis.empty(), analysis.empty()), goal)
-    plan = fitting_plan(model, analysis, plan, rated, analysis.empty(), goal.shape)
+    plan = fitting_plan(model, PlanStart.of(analysis, rated), plan, goal.shape)
     return cut(model, analysis, plan, inputs).model, inputs
 
 
