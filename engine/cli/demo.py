@@ -29,7 +29,7 @@ def demo(folder: Path, asked: PruneRequest = DEFAULT) -> int:
     with keep_standard_output(), closing(Session()) as session:
         opened = reporter.finish(session.open(ModelSpec("bundled:resnet")))
         notes = list[str]()
-        request = complete_request(session, opened, opened.state, asked, None, reporter, notes)
+        request = complete_request(session, opened, opened.state, asked, reporter, notes)
         done = run_prune(session, opened, opened.state, request, reporter, notes)
         exported = write_export(session, done.result, onnx, reporter, overwrite=True)
         assert exported is not None

@@ -117,7 +117,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         notes = list[str]()
         for note in opened.notes:
             reporter.note(with_hint(note))
-        decided = complete_request(session, opened, start, asked, arguments.multiple, reporter, notes)
+        decided = complete_request(session, opened, start, asked, reporter, notes)
         with save_when_stopped(session, arguments.save, reporter):
             request = request_of(arguments, start, files)
             # Kept before the work: a killed run is known by it when it is started once more.
@@ -136,7 +136,6 @@ def complete_request(
     opened: OpenedModel,
     start: State,
     asked: PruneRequest,
-    multiple: int | None,
     reporter: Reporter,
     notes: list[str],
 ) -> PruneRequest:
@@ -147,7 +146,6 @@ def complete_request(
         opened: The model.
         start: Where to start.
         asked: What the arguments ask for.
-        multiple: That of the arguments, None where the target's own is to be found.
         reporter: Gets remarks on earlier cuts.
         notes: Gets what the data does not allow.
     """
@@ -179,7 +177,7 @@ def complete_request(
     if not data and asked.recovery is not None and asked.recovery.trains:
         notes.append("No data, so nothing was recovered. Add --task to recover.")
     target = request.goal.target
-    if multiple or target is None:
+    if not request.goal.finer or target is None:
         return request
     # Which multiple saves time on the target takes minutes to measure, so it comes after all refusals.
     goal = replace(request.goal, multiple=multiple_for(session, target, reporter), finer=False)

@@ -48,7 +48,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         start, notes = session.states()[0], list[str]()
         # Shares of layers are searched for each budget only where somebody asked for that.
         one = replace(asked, search=asked.search or 0)
-        decided = complete_request(session, opened, start, one, arguments.multiple, reporter, notes)
+        decided = complete_request(session, opened, start, one, reporter, notes)
         with save_when_stopped(session, arguments.save, reporter):
             scores = reporter.finish(session.score(start.id, decided.criterion, asked.choices, asked.seed))
             session.history.ask(request := request_of(arguments, start))
