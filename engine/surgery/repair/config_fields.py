@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, cast
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -66,7 +65,7 @@ class ConfigFields:
         self._config_class: Any = type(model.config)
         # The library writes infinity, which JSON has not, as {"__float__": "Infinity"}.
         self.document = json.loads(
-            model.config.to_json_string(use_diff=False),
+            _written(model.config),
             object_hook=lambda part: float(part["__float__"]) if part.keys() == {"__float__"} else part,
         )
         self.shapes = self.build_shapes(self.document) or {}
@@ -260,14 +259,27 @@ def shapes_of(model: nn.Module) -> Shapes:
     return {name: tuple(one.shape) for name, one in (*model.state_dict().items(), *model.named_buffers())}
 
 
-_KNOWN: WeakKeyDictionary[Any, ConfigFields] = WeakKeyDictionary()
+_KNOWN: dict[tuple[Any, Any, str], ConfigFields] = {}
+KEPT = 8
+"""Configurations whose fields are kept: a process works on few at once."""
 
 
 def fields_of(model: Any) -> ConfigFields:
-    """The fields of an original, whose configuration stays: found once, as each number is a model that is built."""
-    if model not in _KNOWN:
-        _KNOWN[model] = ConfigFields(model)
-    return _KNOWN[model]
+    """The fields of a model's class and configuration, found once for all models that have these.
+
+    Each number is a model that is built, and an original is copied, cut and loaded again with the same configuration.
+    """
+    key = cast("Any", type(model)), cast("Any", type(model.config)), _written(model.config)
+    if key not in _KNOWN:
+        while len(_KNOWN) >= KEPT:
+            del _KNOWN[next(iter(_KNOWN))]
+        _KNOWN[key] = ConfigFields(model)
+    return _KNOWN[key]
+
+
+def _written(config: Any) -> str:
+    """A configuration as JSON, with the fields that are as its class has them."""
+    return config.to_json_string(use_diff=False)
 
 
 def _field_value(asked: int, now: int, value: int, first: int, size: int, second: int, other: int) -> int | None:

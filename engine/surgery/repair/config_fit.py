@@ -18,7 +18,7 @@ from ...messages import Phrase, listed, module_named
 from ...runtime.load_pruned import StandIn
 from ...storage.safetensors_io import weights_on_meta
 from ...tracing.tree import Inputs, call, copied_inputs, modules_of, outputs_of
-from .config_fields import ConfigFields, Path, Shapes, at, numbers, shapes_of, with_layers, with_value
+from .config_fields import ConfigFields, Path, Shapes, at, fields_of, numbers, shapes_of, with_layers, with_value
 
 SHOWN = 4
 EQUAL, FACTORS = 1e-6, 4
@@ -80,7 +80,7 @@ class _Wanted:
 
 def _find_target(model: Any) -> _Wanted | Message:
     """What has to be built for a cut model; or why no configuration can describe it."""
-    fields = ConfigFields(model)
+    fields = fields_of(model)
     lists = {path for one in fields.effects for path in one.layers}
     gone = [path for path, one in modules_of(model).items() if isinstance(one, StandIn)]
     if parts := [path for path in gone if path.rpartition(".")[0] not in lists]:
