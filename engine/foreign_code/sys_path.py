@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
@@ -132,11 +133,16 @@ def package_root(file: Path) -> Path:
 
 def origin(module: ModuleType) -> Path | None:
     """Where a module was imported from: its file, or the folder of a package without one; None when that is unknown."""
+    place = _written_origin(module)
+    return Path(place) if place else None
+
+
+def _written_origin(module: ModuleType) -> str | None:
     spec = module.__dict__.get("__spec__")
     if not isinstance(spec, ModuleSpec):
         return None
     places = [spec.origin if spec.has_location else None, *(spec.submodule_search_locations or ())]
-    return next((Path(place) for place in places if place), None)
+    return next((place for place in places if place), None)
 
 
 def _defines(folder: Path, top: str) -> bool:
@@ -150,6 +156,12 @@ def is_installed(origin: Path) -> bool:
     return origin.is_relative_to(Path(traceback.__file__).parent)
 
 
+@lru_cache(maxsize=1 << 15)
+def _is_place_installed(place: str) -> bool:
+    """The same of a path as text: a process has thousands of modules, and each model's file asks it of all of them."""
+    return is_installed(Path(place))
+
+
 def _foreign(folders: list[Path]) -> Iterator[tuple[str, Path]]:
     """Modules of the user's, with their origin, under names that `folders` define themselves."""
     for name, place in _users():
@@ -160,9 +172,10 @@ def _foreign(folders: list[Path]) -> Iterator[tuple[str, Path]]:
 def _users() -> Iterator[tuple[str, Path]]:
     """Imported modules that are neither installed nor ours, with their origin."""
     for name, module in list(sys.modules.items()):
-        place = origin(module)
-        if place is not None and not is_installed(place) and name.partition(".")[0] not in ("__main__", "secateur"):
-            yield name, place
+        place = _written_origin(module)
+        if place is None or _is_place_installed(place) or name.partition(".")[0] in ("__main__", "secateur"):
+            continue
+        yield name, Path(place)
 
 
 def _take_off(entries: list[str]) -> None:
