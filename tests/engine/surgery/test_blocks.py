@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {"vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2}
 
 
 def encoder() -> nn.Module:
-    return nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 3)
+    return nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2)
 
 
 def llama() -> Any:
@@ -60,30 +60,31 @@ def bert() -> Any:
     transformers = pytest.importorskip("transformers")
     return transformers.BertModel(
         transformers.BertConfig(
-            vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4
+            vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
         )
     )
 
 
 def gpt2() -> Any:
     transformers = pytest.importorskip("transformers")
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=32, n_layer=3, n_head=4, **SMALL))
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, **SMALL))
 
 
 def t5() -> Any:
     transformers = pytest.importorskip("transformers")
     return transformers.T5ForConditionalGeneration(
         transformers.T5Config(
-            vocab_size=50, d_model=32, d_kv=8, d_ff=48, num_layers=3, num_heads=4, decoder_start_token_id=0
+            vocab_size=50, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_decoder_layers=3, num_heads=4,
+            decoder_start_token_id=0,
         )
-    )
+    )  # fmt: skip
 
 
 def vit() -> Any:
     transformers = pytest.importorskip("transformers")
     return transformers.ViTModel(
         transformers.ViTConfig(
-            hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, image_size=32,
+            hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, image_size=32,
             patch_size=8,
         )
     )  # fmt: skip
@@ -91,8 +92,8 @@ def vit() -> Any:
 
 CASES: list[tuple[Callable[[], nn.Module], Inputs, int]] = [
     (Decoder, sequence(), 7), (Branches, image(8), 4), (Transformer, image(), 9),
-    (encoder, (torch.randn(2, 5, 16),), 9), (llama, TOKENS, 9), (gemma, TOKENS, 12), (bert, TOKENS, 9),
-    (gpt2, TOKENS, 9), (t5, BOTH, 16), (vit, image(), 9),
+    (encoder, (torch.randn(2, 5, 16),), 6), (llama, TOKENS, 9), (gemma, TOKENS, 12), (bert, TOKENS, 6),
+    (gpt2, TOKENS, 6), (t5, BOTH, 13), (vit, image(), 6),
 ]  # fmt: skip
 
 
