@@ -27,6 +27,7 @@ class Aspect(StrEnum):
     CURVE = "curve"
     GATES = "gates"  # of masks that are being learned
     SENSITIVITY = "sensitivity"  # points of a sensitivity analysis
+    RESPONSES = "responses"  # what structures do on data
     LOG = "log"
     COMPARED = "compared"  # which two models are compared
     CHANGES = "changes"  # whose predictions are compared, and what that gave

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.export.protocol import Exported
+from secateur.engine.inspection.response_data import LayerResponses
 from secateur.engine.machine.devices import CPU
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predict_latency
@@ -99,6 +100,8 @@ class Contents:
         scores: By (state, rating), [S] with NaN where unknown.
         exports: By state, the last file written of it.
         filters: By state, images of the first convolution's filters; None where there are none.
+        responses: By (state, coupled set, layer), what the structures do on data; the last ones that were looked at.
+        unseen: By the same, why that cannot be shown.
         baselines: By id, what the states are compared with.
         latencies: By target, what was measured there to predict latencies with.
         savings: By (state, target) and key of a coupled set, what half of it saves there.
@@ -147,6 +150,10 @@ class Contents:
     )
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
     filters: dict[str, Filters | None] = field(default_factory=dict[str, "Filters | None"])
+    responses: dict[tuple[str, str, str], LayerResponses] = field(
+        default_factory=dict[tuple[str, str, str], "LayerResponses"]
+    )
+    unseen: dict[tuple[str, str, str], str] = field(default_factory=dict[tuple[str, str, str], str])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
     savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(

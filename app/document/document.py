@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.errors import SecateurError
 from secateur.engine.export.protocol import Exported
+from secateur.engine.inspection.response_data import LayerResponses
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.planning.goal_verdict import GoalVerdict
 from secateur.engine.planning.protocol import Ranking
@@ -55,6 +56,8 @@ from .undo_history import Snapshot, UndoHistory
 __all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection", "Side"]
 
 ALL = frozenset(Aspect)
+RESPONSES = 8
+"""Layers whose responses are kept: each has some megabytes of pictures and maps."""
 
 
 class Document(QObject):
@@ -470,7 +473,8 @@ class Document(QObject):
         self.contents.scores.clear()
         if task.spec is None or not task.spec.same_data(before):
             self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
-            for known in (self.contents.curves, self.contents.baselines, self.contents.trials):
+            contents = self.contents
+            for known in (contents.curves, contents.baselines, contents.trials, contents.responses, contents.unseen):
                 known.clear()
             self.contents.changes.forget()
             self.begin_curve()
@@ -589,6 +593,23 @@ class Document(QObject):
         """Images of the first convolution's filters in a state, None where there are none."""
         self.contents.filters[state_id] = filters
         self.announce(Aspect.STATES)
+
+    def take_responses(self, about: tuple[str, str, str], found: LayerResponses) -> None:
+        """What the structures of a (state, coupled set, layer) do on data, as far as it is known."""
+        known = self.contents.responses
+        known.pop(about, None)
+        while len(known) >= RESPONSES:
+            known.pop(next(iter(known)))
+        known[about] = found
+        self.contents.unseen.pop(about, None)
+        self.announce(Aspect.RESPONSES)
+
+    def miss_responses(self, about: tuple[str, str, str], reason: str) -> None:
+        """Why that cannot be shown; "" to try again."""
+        self.contents.unseen[about] = reason
+        if not reason:
+            del self.contents.unseen[about]
+        self.announce(Aspect.RESPONSES)
 
     def take_curves(self, state_id: str, rating: str, curves: Curves) -> None:
         """Sensitivity of a state, as far as it was measured."""

@@ -8,10 +8,11 @@ from typing import Any
 
 from PySide6.QtCore import Slot
 
-from secateur.engine.errors import Message
+from secateur.engine.errors import Message, SecateurError
 from secateur.engine.export.protocol import Exported
 from secateur.engine.export.table import EXPORTERS
 from secateur.engine.export.usage import place_of
+from secateur.engine.jobs import Cancelled
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State, StateKind, measurable_exports
 from secateur.engine.tasks.protocol import Metric, TaskInfo
@@ -219,6 +220,41 @@ class StateJobs(DocumentJobs):
         title = self.tr("Read the first layer's filters")
         take = partial(self._document.take_filters, state)
         self._runner.run(title, take, "filters", state, background=True, about=about)
+
+    def read_responses(self, about: tuple[str, str, str], title: str, asked: bool = False) -> None:
+        """Look at what the structures of a (state, coupled set, layer) do on data, unless that is known.
+
+        What was asked for another layer before is dropped: it is no longer looked at.
+
+        Args:
+            about: What is meant.
+            title: Of the job.
+            asked: A person asked for just this; else it is shown because the selection has moved.
+        """
+        document, runner = self._document, self._runner
+        known = document.contents.responses.get(about)
+        if document.task is None or runner.link is None or document.absent:
+            return
+        if (known is not None and known.seen >= known.total) or runner.queue.about(about) is not None:
+            return
+        runner.drop([job for job in runner.queue.jobs() if job.method == "responses"])
+        document.miss_responses(about, "")
+
+        def show_failure(error: SecateurError) -> None:
+            """Say why nothing is to be seen; a cancel is no failure."""
+            if not isinstance(error, Cancelled):
+                document.miss_responses(about, sentence(error.message))
+
+        runner.run(
+            title,
+            partial(document.take_responses, about),
+            "responses",
+            *about,
+            background=not asked,
+            about=about,
+            arrived=lambda made: document.take_responses(about, made[-1]),
+            otherwise=show_failure,
+        )
 
     @Slot(object)
     def _resume_measurements(self, methods: frozenset[str]) -> None:

@@ -1,7 +1,7 @@
 """What several panels show alike: the request for data, the verdict on the goal, the legend of scores."""
 
 from PySide6.QtCore import QCoreApplication
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QPushButton
 
 from secateur.engine.scoring.criteria import FIRST
 from secateur.engine.scoring.protocol import Step
@@ -66,3 +66,15 @@ def show_goal(verdict: QLabel, document: Document) -> None:
     verdict.setText(words)
     verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
     set_role(verdict, goal_role(found))
+
+
+def show_text(where: QLabel, text: str) -> None:
+    """Show a text; a label without one takes no room."""
+    where.setText(text)
+    where.setVisible(bool(text))
+
+
+def name_button(which: QPushButton, text: str) -> None:
+    """Say what a button does, to screen readers too."""
+    which.setText(text)
+    which.setAccessibleName(text)

@@ -90,7 +90,7 @@ class _Source:
 
 
 class _Watch(WeightProducts):
-    """Remembers, besides products, what was pooled and the last softmax before a product.
+    """Remembers, apart from products, what was pooled and the last softmax before a product.
 
     Attributes:
         softmax: The last result of a softmax over tokens, None before there was one; where it is asked for.

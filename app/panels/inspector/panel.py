@@ -25,9 +25,11 @@ from ...widgets.labels import ElidedLabel, label
 from ...widgets.plot_export import Drawing, offer
 from ...widgets.score_map import ScoreMap, ScoreScale
 from ..panel_layout import column_of, row_of
+from ..panel_parts import name_button, show_text
 from ..plot_tables import set_table, structure_states
 from .coupling_graph import Flows, FlowView, set_to_show
 from .histogram import Histogram, Spread
+from .responses import OF_RESPONSES, ResponsesSection
 from .selection_text import costs_note, costs_text, goes_title, steps_of, subject_of
 from .slice_list import SliceList, lines
 
@@ -53,6 +55,7 @@ class InspectorPanel(Card):
     Attributes:
         histogram: Scores of the set with the threshold.
         map: The set's structures as cells; the first convolution's as images.
+        responses: What the structure does on data.
         flow: What is removed with it, as a graph.
         slices: The same, slice by slice.
         keep: How many to keep.
@@ -73,6 +76,7 @@ class InspectorPanel(Card):
         self.histogram = Histogram()
         self._map_title = label(role="caption", wrap=True)
         self.map = ScoreMap()
+        self.responses = ResponsesSection(workbench)
         self._goes = label(role="heading", wrap=True)
         self.flow = FlowView()
         self.slices = SliceList()
@@ -90,7 +94,7 @@ class InspectorPanel(Card):
         for each in (self._keep_name, self.keep, self._multiple):
             keep.addWidget(each)
         words = (self.title, self.words, self.facts, self.coupled, keep)
-        plots = ((self.histogram, 2), self._map_title, self.map)
+        plots = ((self.histogram, 2), self._map_title, self.map, self.responses)
         goes = (self._goes, self.flow, self.slices, self.costs, self._note, self._why_title, self.why, None)
         column_of(*words, *plots, *goes, on=page, margins=(0, 0, 6, 0), gap=6)
         area = QScrollArea()
@@ -132,7 +136,7 @@ class InspectorPanel(Card):
         self.lock.clicked.connect(self._toggle_lock)
         self.mark.clicked.connect(self._toggle_marks)
         self.below.clicked.connect(self._mark_all_below)
-        self.document.dispatcher.watch(SHOWN | {Aspect.HOVER}, self._show_changes)
+        self.document.dispatcher.watch(SHOWN | OF_RESPONSES, self._show_changes)
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The histogram, to be taken along."""
@@ -141,8 +145,10 @@ class InspectorPanel(Card):
     def _show_changes(self, aspects: frozenset[Aspect]) -> None:
         if aspects & SHOWN:
             self.refresh()
-        elif self.document.analysis is not None:
+        elif Aspect.HOVER in aspects and self.document.analysis is not None:
             self._show_structure(self.document.analysis)
+        if aspects & OF_RESPONSES:
+            self.responses.show_changes(aspects)
 
     def refresh(self) -> None:
         """Show the selection again."""
@@ -160,11 +166,11 @@ class InspectorPanel(Card):
             return
         subject = subject_of(document, analysis, plan)
         self.title.setText(subject.title)
-        _say(self.words, subject.words)
-        _say(self.facts, subject.facts)
-        _say(self.coupled, subject.coupled)
-        _say(self._why_title, subject.why_title)
-        _say(self.why, subject.why)
+        show_text(self.words, subject.words)
+        show_text(self.facts, subject.facts)
+        show_text(self.coupled, subject.coupled)
+        show_text(self._why_title, subject.why_title)
+        show_text(self.why, subject.why)
         self._show_set(analysis, self._set())
         self._show_structure(analysis)
 
@@ -216,7 +222,7 @@ class InspectorPanel(Card):
         title = self.tr("{0} in model order. Bright: important. Struck through: marked. Drag to mark several.")
         if self.map.pictured():
             title = self.tr("{0} as images. Frame colour: score. Struck through: marked.")
-        _say(self._map_title, title.format(many_of(one.kind).capitalize()))
+        show_text(self._map_title, title.format(many_of(one.kind).capitalize()))
         self.map.setAccessibleName(self._map_title.text())
 
     def _show_images(self, analysis: Analysis, one: CoupledSet) -> None:
@@ -270,7 +276,7 @@ class InspectorPanel(Card):
             several = self.tr("these {0}").format(len(chosen))
             self._name_mark(verb.format(structure_name(analysis, chosen[0]) if len(chosen) == 1 else several))
         lockable = self._lockable()
-        _name(self.lock, self.tr("Unlock") if document.locked[lockable].all() else self.tr("Lock"))
+        name_button(self.lock, self.tr("Unlock") if document.locked[lockable].all() else self.tr("Lock"))
         self.lock.setEnabled(not document.removed[lockable].all())
 
     def _chosen(self) -> list[int]:
@@ -280,7 +286,7 @@ class InspectorPanel(Card):
 
     def _name_mark(self, words: str) -> None:
         """All of it where there is room, else the verb alone; the tooltip and a screen reader have all."""
-        _name(self.mark, words)
+        name_button(self.mark, words)
         room = self.width() - self.lock.sizeHint().width() - 3 * self.body.contentsMargins().left()
         if self.mark.sizeHint().width() > room:
             self.mark.setText(words.split(" ")[0])
@@ -304,7 +310,7 @@ class InspectorPanel(Card):
         marked = int(np.count_nonzero(spread.marked))
         text = self.tr("Mark all below {0}").format(spread.scale.text(self.histogram.threshold))
         hint = self.tr("All scores are equal") if spread.alike else self.tr("Drag the line to mark")
-        _name(self.below, text if below else hint)
+        name_button(self.below, text if below else hint)
         self.below.setEnabled(below not in (0, marked))
         self.below.setToolTip(self.tr("{0} of this set score below the line").format(below))
 
@@ -360,13 +366,3 @@ class InspectorPanel(Card):
     @Slot()
     def _toggle_marks(self) -> None:
         self.document.plan.toggle_marks(self._chosen())
-
-
-def _say(where, text: str) -> None:  # noqa: ANN001
-    where.setText(text)
-    where.setVisible(bool(text))
-
-
-def _name(which, text: str) -> None:  # noqa: ANN001
-    which.setText(text)
-    which.setAccessibleName(text)
