@@ -15,6 +15,7 @@ from ..recipes.compatibility import Mode
 from ..sensitivity.protocol import SHARES
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import Split
+from ..text.notation import SHARE
 from ..text.notation import SHARES as LIST_OF_SHARES
 from ..workflows.budget_search import LossLimit
 from ..workflows.stages import Devices
@@ -305,6 +306,11 @@ def _changes(command: argparse.ArgumentParser) -> None:
     add("--split", choices=[*map(str, Split)], help=words)
     add("--by", metavar="NAME", help="what is listed: class, a column, folder, domain, or sample (default: class)")
     add("--csv", metavar="FILE", type=Path, help="write the whole list to this file too")
+    share = parsed_by(SHARE)
+    words = "points that no class may lose more than; else the command fails"
+    add("--max-class-loss", metavar="2%", type=share, help=words)
+    words = "what the expected calibration error may be at most; else the command fails"
+    add("--max-calibration-error", metavar="3%", type=share, help=words)
     about_writing(command)
     about_trust(command)
     about_run(command)

@@ -9,7 +9,17 @@ from typing import Any
 from ..errors import SecateurError
 from ..export.staged_output import check_destination
 from ..inspection.change_tables import SAMPLE, PlainTable, confusion_table, group_table, sample_table
-from ..inspection.changes import CLASS, Changes, chance, group_change, signed, summary
+from ..inspection.changes import (
+    CLASS,
+    ChangeLimit,
+    Changes,
+    chance,
+    group_change,
+    limit_calibration_error,
+    limit_class_loss,
+    signed,
+    summary,
+)
 from ..session.session import Session
 from ..storage.atomic_files import write
 from ..storage.serialization import to_plain
@@ -17,7 +27,7 @@ from ..tasks.protocol import Split
 from ..workflows.changes import compare_states
 from .flag_hints import with_hint
 from .model_args import project_folder, project_spec, use_device, use_threads
-from .output import Outcome, Reporter
+from .output import Outcome, Reporter, Verdict
 from .tables import columns, metric_of
 
 SHOWN, LISTED = 30, 10_000
@@ -36,6 +46,12 @@ def changes(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         before, after = arguments.state or ("", "")
         split = None if arguments.split is None else Split(arguments.split)
         found = reporter.finish(compare_states(session, before, after, split))
+    limits = list[ChangeLimit]()
+    if arguments.max_class_loss is not None:
+        limits.append(limit_class_loss(found, arguments.max_class_loss))
+    if arguments.max_calibration_error is not None:
+        limits.append(limit_calibration_error(found, arguments.max_calibration_error))
+    missed = [str(one.sentence) for one in limits if not one.met]
     shown = _table(found, arguments.by or (CLASS if found.groups else SAMPLE))
     sentences = summary(found)
     written = ()
@@ -87,11 +103,16 @@ def changes(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "sentences": [
             {"code": one.code, "text": str(one), "arguments": to_plain(dict(one.arguments))} for one in sentences
         ],
+        "limits": [
+            {"name": one.name, "allowed": one.allowed, "got": one.got, "met": one.met, "text": str(one.sentence)}
+            for one in limits
+        ],
         "files": written,
     }
     lines = [*(with_hint(one) for one in sentences), "", _text(found, arguments.by, shown)]
+    lines += [str(one.sentence) for one in limits if one.met]
     lines += [f"wrote {name}" for name in written]
-    return Outcome(content, "\n".join(lines))
+    return Outcome(content, "\n".join(lines), "\n".join(missed), Verdict.REGRESSION if missed else None)
 
 
 def _table(found: Changes, by: str) -> PlainTable:

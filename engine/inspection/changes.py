@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import Message, TaskError
 from ..messages import listed
 from ..tasks.predictions import IDENTITY, PredictionKind, Predictions
-from ..tasks.protocol import Metric, Split
+from ..tasks.protocol import ROUNDING, Metric, Split
 from ..text.format import thousands
 
 Floats = NDArray[np.float64]
@@ -636,6 +636,75 @@ def _residuals(before: Predictions, after: Predictions) -> Residuals:
     edges = np.linspace(-reach, reach, RESIDUAL_BINS + 1)
     counts = np.stack([np.histogram(np.clip(one, -reach, reach), edges)[0] for one in found])
     return Residuals(edges, counts, found.mean(1), np.abs(found).mean(1), np.abs(found).max(1))
+
+
+# Limits.
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLimit:
+    """A limit that a change is held against.
+
+    Attributes:
+        name: "class loss" or "calibration error".
+        allowed: As a fraction: 0.02 is two points of a class's accuracy or IoU.
+        got: What the worst class loses, or what the calibration error is; NaN where nothing says.
+        met: Whether that is at most what is allowed.
+        sentence: The same in words.
+    """
+
+    name: str
+    allowed: float
+    got: float
+    met: bool
+    sentence: Message
+
+
+def limit_class_loss(changes: Changes, allowed: float, most: int = 5) -> ChangeLimit:
+    """Whether no class loses more than is allowed.
+
+    Args:
+        changes: What is held against the limit.
+        allowed: As a fraction.
+        most: Classes that are named at most.
+
+    Raises:
+        TaskError: There are no classes.
+    """
+    group = changes.by_class
+    if group is None:
+        raise TaskError("changes.no_classes", "The data has no classes, so their losses cannot be limited.")
+    losses = -group.differences
+    over = np.flatnonzero(losses > allowed + ROUNDING)
+    over = over[np.argsort(-losses[over], kind="stable")]
+    worst = float(np.nanmax(losses)) if np.isfinite(losses).any() else math.nan
+    words: dict[str, Any] = {"allowed": f"{100 * allowed:.1f}", "count": thousands(len(over))}
+    if not len(over):
+        template = "No class loses more than {allowed} points."
+        return ChangeLimit(
+            "class loss", allowed, worst, math.isfinite(worst), Message("changes.class_limit", template, words)
+        )
+    words["classes"] = listed([f"{group.names[row]} ({group_change(changes, group, int(row))})" for row in over], most)
+    template = "Classes that lose more than {allowed} points ({count}): {classes}."
+    return ChangeLimit("class loss", allowed, worst, False, Message("changes.class_limit_missed", template, words))
+
+
+def limit_calibration_error(changes: Changes, allowed: float) -> ChangeLimit:
+    """Whether the expected calibration error after the change is at most what is allowed, as a fraction.
+
+    Raises:
+        TaskError: There are no confidences.
+    """
+    if not changes.calibration:
+        template = "The data gives no confidences, so the calibration error cannot be limited."
+        raise TaskError("changes.no_confidences", template)
+    after = changes.calibration[-1]
+    met = after.error <= allowed + ROUNDING
+    words = {"got": _percent_with_error(after), "allowed": f"{100 * allowed:.1f} %"}
+    template = "The expected calibration error is {got}, allowed {allowed}."
+    return ChangeLimit(
+        "calibration error", allowed, after.error, met, Message("changes.calibration_limit", template, words)
+    )
 
 
 # In words.

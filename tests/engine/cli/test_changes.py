@@ -65,6 +65,18 @@ def test_samples_are_listed_when_they_are_asked_for(project: Path, capsys: Captu
     assert "confidence_in_class_before" in out and "and 18 more" in out
 
 
+def test_a_class_that_loses_more_than_is_allowed_fails_the_command(project: Path, capsys: Capture) -> None:
+    """With the verdict that scripts can act on; a limit that is met is said, too."""
+    asked = ["changes", str(project), "--threads", "1"]
+    done = printed([*asked, "--max-class-loss", "100%", "--max-calibration-error", "100%"], capsys)
+    assert done["verdict"] == "accept" and [one["met"] for one in done["limits"]] == [True, True]  # type: ignore[attr-defined]
+    worst = max(one["before"] - one["after"] for one in done["groups"]["class"])  # type: ignore[index]
+    assert done["limits"][0]["got"] == pytest.approx(worst)  # type: ignore[index]
+    assert main([*asked, "--max-calibration-error", "0.001%", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["verdict"] == "regression" and "allowed 0.0 %" in captured.err
+
+
 def test_an_unknown_table_or_state_is_refused(project: Path, capsys: Capture) -> None:
     """With what there is."""
     assert main(["changes", str(project), "--by", "weather"]) != 0

@@ -23,6 +23,8 @@ from secateur.engine.inspection.changes import (
     compare,
     difference_of,
     holm,
+    limit_calibration_error,
+    limit_class_loss,
     mcnemar,
     summary,
 )
@@ -371,3 +373,27 @@ def test_ten_thousand_samples_or_classes_are_compared_at_once(samples: int, clas
     assert process_time() - began < (0.3 if samples == 10_000 else 1.5)
     table = found.by_class
     assert table is not None and len(table.names) == len(np.unique(targets))
+
+
+def test_a_limit_names_the_classes_that_lose_more():
+    """The one that lost most first; at the limit it is met."""
+    table = by_class()
+    found = compare(BEFORE, AFTER, names=("s0", "s1"), metrics=METRICS)
+    losses = -table.differences
+    worst, second = np.sort(losses)[::-1][:2]
+    missed = limit_class_loss(found, float((worst + second) / 2))
+    assert not missed.met and missed.got == pytest.approx(worst)
+    words = f"Classes that lose more than {50 * (worst + second):.1f} points (1): {losses.argmax()} ("
+    assert words in str(missed.sentence)
+    assert limit_class_loss(found, float(worst)).met
+    after = found.calibration[1].error
+    assert limit_calibration_error(found, after).met and not limit_calibration_error(found, after - 0.001).met
+
+
+def test_what_has_no_classes_cannot_be_limited_by_them():
+    """Nor by confidences."""
+    values = Predictions(PredictionKind.VALUES, {"value": np.arange(5.0)})
+    found = compare(values, values, names=("s0", "s1"), metrics=METRICS)
+    for limit in (limit_class_loss, limit_calibration_error):
+        with pytest.raises(TaskError, match="cannot be limited"):
+            limit(found, 0.1)
