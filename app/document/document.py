@@ -220,6 +220,11 @@ class Document(QObject):
         return self.first_scores if self.partial is None else self.partial.scores
 
     @property
+    def ranked(self) -> bool:
+        """Whether colours of what is shown go by rank; how open gates are is a share, and shown as that."""
+        return self.learned_gates is None
+
+    @property
     def curves(self) -> Curves | None:
         """Sensitivity of the current state, as far as it was measured; None where nothing was."""
         return self.contents.curves.get((self.contents.present, self.contents.rating))

@@ -35,7 +35,8 @@ def show_scores(legend: ScoreRange, document: Document, scale: ScoreScale | None
     """What the colours mean: scores, or how open gates are while masks are learned."""
     say, gates = QCoreApplication.translate, document.learned_gates
     if gates is None:
-        return legend.show_ends("0", *highest(document, scale))
+        scored = scale if document.shown_scores is not None else None
+        return legend.show_ends(scored, *highest(document, scored))
     words = say("rated", "step {0} of {1}").format(f"{gates.step:,}", f"{gates.steps:,}")
     legend.say_ends(say("rated", "gate closed"), say("rated", "open"), words)
 

@@ -1,7 +1,7 @@
 """Scores as colours: the cells of a coupled set, the scale that all share, and the legend."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,49 +23,70 @@ from ..text.format import MINUS, three_digits
 from ..theme import ink, px, score_colour, score_colours, tokens
 from .painting import WIDTH, padlock, paint_band, paint_focus
 
-DECIMALS = ((0.5, 2), (0.05, 3), (0.005, 4), (0.001, 5))
-"""From which top on how many decimals say enough."""
+LEAST_DECIMALS, MOST_DECIMALS = 2, 5
+EXPONENTS = 1e-3
+"""Below this highest score all numbers have an exponent."""
 SAMPLE = 20_000
 """About how many scores decide the scale: it is asked for at every move of a threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreScale:
-    """From scores to 0..1.
+    """From scores to 0..1: by rank, so that one outlier leaves the colours of all others apart.
 
     Attributes:
-        top: The score at which a bar is full: the 99th percentile, so that a few outliers do not empty all others.
+        top: The highest score.
+        bottom: The lowest one.
+        small: A score than which nine of ten are higher: numbers have as many decimals as it needs.
+        ordered: [n] scores, or an even sample of them, in their order; none where colours follow the value itself.
     """
 
     top: float
+    bottom: float = 0.0
+    small: float = 0.0
+    ordered: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), compare=False, repr=False)
 
     @classmethod
-    def of(cls, scores: NDArray[np.float64] | None) -> "ScoreScale":
-        """The scale of a model's scores; 1 when there are none."""
+    def of(cls, scores: NDArray[np.float64] | None, ranked: bool = True) -> "ScoreScale":
+        """The scale of a model's scores; by value up to 1 when there are none.
+
+        Args:
+            scores: [n] of all structures, NaN unknown.
+            ranked: By rank; else by value, for what is a share by itself.
+        """
         finite = np.zeros(0) if scores is None else scores[np.isfinite(scores)]
-        finite = finite[:: max(1, len(finite) // SAMPLE)]
-        top = float(np.percentile(finite, 99)) if len(finite) else 0.0
-        if len(finite) and top <= 0:
-            top = float(finite.max())
-        return cls(top if top > 0 else 1.0)
+        if not len(finite):
+            return cls(1.0)
+        top, bottom = float(finite.max()), float(finite.min())
+        ordered = np.sort(finite[:: max(1, len(finite) // SAMPLE)])
+        above = ordered[ordered > 0]
+        small = float(above[len(above) // 10]) if len(above) else 0.0
+        return cls(top if top > 0 else 1.0, bottom, small, ordered if ranked else np.zeros(0))
 
     def fractions(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[n] lengths 0..1, NaN where the score is unknown."""
-        return np.clip(scores / self.top, 0.0, 1.0)
+        """[n] ranks 0 (lowest) to 1 (highest), equal ones in the middle of theirs; NaN where the score is unknown."""
+        if len(self.ordered) < 2:
+            return np.clip(scores / self.top, 0.0, 1.0)
+        places = np.searchsorted(self.ordered, scores, "left") + np.searchsorted(self.ordered, scores, "right") - 1
+        return np.where(np.isnan(scores), np.nan, np.clip(places / 2 / (len(self.ordered) - 1), 0.0, 1.0))
 
     def fraction(self, score: float) -> float:
         """The same of one score."""
-        return min(max(score / self.top, 0.0), 1.0) if score == score else score
+        return float(self.fractions(np.array([score]))[0])
 
     def text(self, score: float) -> str:
-        """The number at a bar, never wider than its column: the same decimals for all where that says enough."""
+        """The number at a bar, never wider than its column: the same decimals for all, with which most differ."""
         if score != score:
             return ""
-        decimals = next((n for least, n in DECIMALS if least <= self.top), 0)
-        if decimals and self.top < 100:
-            return f"{score:.{decimals}f}"
-        if self.top >= 100 or score == 0:
+        if self.top >= 100:
             return three_digits(score)
+        places = 1 - math.floor(math.log10(self.small or self.top))
+        most = MOST_DECIMALS - len(str(int(self.top))) + 1
+        decimals = min(max(places, LEAST_DECIMALS), most)
+        if self.top >= EXPONENTS and (not score or not self.small or abs(score) >= 0.5 * 10**-decimals):
+            return f"{score:.{decimals}f}"
+        if score == 0:
+            return "0"
         digits, exponent = f"{score:.1e}".split("e")
         return f"{digits}e{int(exponent)}".replace("-", MINUS)
 
@@ -213,7 +234,9 @@ class ScoreMap(QWidget):
             images = self._images if len(self._images) == len(self.states) else [None] * len(self.states)
             for number, state in enumerate(self.states):
                 where, image = self.cell(number, grid), images[number]
-                colour = QColor(*map(int, colours[number])) if state != "removed" else QColor(look.line)
+                # What is not scored has no colour of importance.
+                scored = state != "removed" and not math.isnan(self.fractions[number])
+                colour = QColor(*map(int, colours[number])) if scored else QColor(look.line)
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(colour)
                 if state == "removed":
@@ -341,9 +364,16 @@ class ScoreRange(CaptionLine):
         self.ends, self.so_far = ("0", ""), ""
         self.setAccessibleName(self.tr("Colours of the scores"))
 
-    def show_ends(self, low: str, high: str, so_far: str = "") -> None:
-        """Say the range, and where scores are still made, of how much they are."""
-        self.say_ends(self.tr("score {0}").format(low), high, so_far)
+    def show_ends(self, scale: ScoreScale | None, high: str = "", so_far: str = "") -> None:
+        """Say the range, and that colours go by rank; where scores are still made, of how much they are.
+
+        Args:
+            scale: Of the scores, None where there are none.
+            high: What is said in place of the highest score, "" for that.
+            so_far: Of how much they are made.
+        """
+        low = self.tr("by rank: {0}").format(scale.text(scale.bottom)) if scale is not None else self.tr("score")
+        self.say_ends(low, high or (scale.text(scale.top) if scale is not None else ""), so_far)
 
     def say_ends(self, low: str, high: str, so_far: str = "") -> None:
         """Say both ends in words."""

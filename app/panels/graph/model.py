@@ -136,7 +136,7 @@ class GraphModel(QAbstractListModel):
         rows, figures = self.layers.rows, self.layers.figures
         if rows is not None and figures is not None:
             row_of = {path: row for row, path in enumerate(rows.modules[: rows.module_count])}
-            means = figures.scale.fractions(figures.node_scores)
+            means = figures.node_scale.fractions(figures.node_scores)
             for number in np.flatnonzero(boxes.block >= 0).tolist():
                 row = row_of.get(boxes.blocks.paths[boxes.block[number]], -1)
                 score[number] = means[row] if row >= 0 else np.nan

@@ -119,12 +119,12 @@ class HeadsModel(QAbstractTableModel):
         cells = ((n, cell) for n, row in enumerate(self.rows) for cell in range(row.count))
         self._places = {self.structure(place): place for place in cells}
         # The scale of the tree: a colour says the same wherever it is seen.
-        self.scale = ScoreScale.of(self.document.shown_scores)
+        self.scale = ScoreScale.of(self.document.shown_scores, self.document.ranked)
         self.endResetModel()
 
     def refresh(self) -> None:
         """Scores or states changed, the rows did not."""
-        self.scale = ScoreScale.of(self.document.shown_scores)
+        self.scale = ScoreScale.of(self.document.shown_scores, self.document.ranked)
         if self.rows and self._columns:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, self._columns - 1))
 

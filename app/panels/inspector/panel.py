@@ -204,7 +204,7 @@ class InspectorPanel(Card):
         self._multiple.setText(words.format(left, best))
         shown = document.shown_scores
         scores = np.full(one.count, np.nan) if shown is None else shown[place]
-        scale = ScoreScale.of(shown)
+        scale = ScoreScale.of(shown, document.ranked)
         present = np.isfinite(scores) & ~document.removed[place]
         self.histogram.show_spread(Spread(scores[present], document.marked[place][present], scale))
         self._say_below()

@@ -258,7 +258,13 @@ class LayersModel(QAbstractTableModel):
             self.figures = self.plan = self.cells = None
             return
         self.figures = figures = figures_of(
-            analysis, rows, document.removed, document.marked, document.shown_scores, costs
+            analysis,
+            rows,
+            document.removed,
+            document.marked,
+            document.shown_scores,
+            costs,
+            ranked=document.ranked,
         )
         gates = document.learned_gates
         self.learning = gates is not None

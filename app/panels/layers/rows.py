@@ -221,7 +221,7 @@ def plan_of(
         final = np.where(owned, gates.final[number], -1)
         sizes_of = np.array([one.count for one in analysis.sets], np.float64)
         kept = np.where(owned, np.rint(np.nan_to_num(open) / sizes_of[number] * layers.width), kept).astype(np.int64)
-    fractions = figures.scale.fractions(scores)
+    fractions = figures.node_scale.fractions(scores)
     shut = np.bincount(analysis.set_numbers(), weights=locked & ~removed, minlength=len(analysis.sets) + 1)
     # A layer without a set (-1) reads the last entry, which is 0.
     shut = shut[layers.sets].astype(np.int64)

@@ -96,7 +96,8 @@ class Cells:
 
     def fraction(self, row: int) -> float:
         """Length of the bar, NaN for none."""
-        return self._figures.scale.fraction(self._score(row))
+        figures = self._figures
+        return (figures.node_scale if self._structure(row) < 0 else figures.scale).fraction(self._score(row))
 
     def share(self, row: int) -> str:
         """Share of MACs."""

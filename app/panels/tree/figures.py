@@ -26,7 +26,8 @@ class Figures:
         outputs: [A + 1] positions each axis keeps.
         scores: [S] scores, NaN where unknown.
         node_scores: [N] mean score of what the current state has in or below a row, NaN where unknown.
-        scale: From scores to bars.
+        scale: From scores of structures to bars.
+        node_scale: From mean scores to bars: ranks among rows, as means of what is far apart are mostly high ones.
         shares: [N] share of the plan's MACs in or below a row.
         parameters: [N] parameters that the plan leaves in or below a row.
         times: [N] share of the plan's time on the target in or below a row, NaN where nothing predicts it.
@@ -40,6 +41,7 @@ class Figures:
     scores: Floats
     node_scores: Floats
     scale: ScoreScale
+    node_scale: ScoreScale
     shares: Floats
     parameters: NDArray[np.int64]
     times: Floats
@@ -54,10 +56,11 @@ def figures_of(
     scores: Floats | None,
     plan: Costs,
     times: Mapping[str, float] | None = None,
+    ranked: bool = True,
 ) -> Figures:
     """All numbers of all rows but the costs of single structures.
 
-    `times` are shares by module path, each without its children.
+    `times` are shares by module path, each without its children; scores have colours by rank, else by value.
     """
     gone = removed | marked
     nodes, below = rows.below_operator
@@ -77,16 +80,19 @@ def figures_of(
         scores=np.zeros(0),
         node_scores=np.zeros(0),
         scale=ScoreScale(1.0),
+        node_scale=ScoreScale(1.0),
         shares=macs / max(plan.macs, 1),
         parameters=rows.sums_below(np.where(rows.parameters, plan.tensor_sizes, 0)),
         times=np.where(totals > 0, totals, np.nan),
         total=plan.macs,
     )
-    return with_scores(counted, analysis, rows, removed, scores)
+    return with_scores(counted, analysis, rows, removed, scores, ranked)
 
 
-def with_scores(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, scores: Floats | None) -> Figures:
-    """The same numbers with other scores: what the plan leaves is not counted again."""
+def with_scores(
+    figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, scores: Floats | None, ranked: bool = True
+) -> Figures:
+    """The same numbers with other scores, coloured by rank or by value: what the plan leaves is not counted again."""
     known = np.full(analysis.count, np.nan) if scores is None else scores
     counts = np.isfinite(known) & ~removed
     sums, numbers = rows.by_set(np.where(counts, known, 0.0)), rows.by_set(counts)
@@ -95,7 +101,13 @@ def with_scores(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask,
     node_numbers = np.bincount(nodes, weights=numbers[below], minlength=rows.count)
     with np.errstate(invalid="ignore", divide="ignore"):
         node_scores = np.where(node_numbers > 0, node_sums / node_numbers, np.nan)
-    return replace(figures, scores=known, node_scores=node_scores, scale=ScoreScale.of(scores))
+    return replace(
+        figures,
+        scores=known,
+        node_scores=node_scores,
+        scale=ScoreScale.of(scores, ranked),
+        node_scale=ScoreScale.of(node_scores, ranked),
+    )
 
 
 def structure_share(analysis: Analysis, figures: Figures, structure: int) -> float:

@@ -123,14 +123,16 @@ class TreeModel(RowsModel):
             self.figures = self.cells = None
             return
         facts = self.facts()
-        contents, shown = self.document.contents, self.document.shown_scores
+        contents, shown, ranked = self.document.contents, self.document.shown_scores, self.document.ranked
         # A change puts new arrays in place of the old ones: where these are the same, only scores changed.
         counted = (self.rows, facts.removed, facts.marked, plan, contents.table)
         if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
-            self.figures = with_scores(self.figures, self.analysis, self.rows, facts.removed, shown)
+            self.figures = with_scores(self.figures, self.analysis, self.rows, facts.removed, shown, ranked)
         else:
             self._shares = {}
-            self.figures = figures_of(self.analysis, self.rows, *counted[1:3], shown, plan, contents.times())
+            self.figures = figures_of(
+                self.analysis, self.rows, facts.removed, facts.marked, shown, plan, contents.times(), ranked
+            )
         self._counted = counted
         gates = self.document.learned_gates
         self.cells = Cells(self.analysis, self.rows, self.figures, facts, self._shares, gates)

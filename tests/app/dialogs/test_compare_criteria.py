@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QStandardItemModel
@@ -60,10 +59,9 @@ def test_a_layer_is_chosen_by_a_click_and_drawn_by_both_ratings(page, qtbot) -> 
     one = document.analysis.sets[document.selection.set_number]
     for number, name in enumerate(("l1", "l2")):
         scores = document.contents.scores["s0", name]
-        top = np.percentile(scores[np.isfinite(scores)], 99)
-        shown = page.maps[number].fractions
-        assert shown == pytest.approx(np.clip(scores[one.structures] / top, 0, 1))
-        assert page.ranges[number].ends[0] == "score 0" and page.ranges[number].ends[1]
+        ranks = (stats.rankdata(scores) - 1) / (len(scores) - 1)
+        assert page.maps[number].fractions == pytest.approx(ranks[one.structures])
+        assert page.ranges[number].ends[0].startswith("by rank: ") and page.ranges[number].ends[1]
 
 
 def test_a_click_on_a_cell_selects_the_structure_in_both(page, qtbot) -> None:

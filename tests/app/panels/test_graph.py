@@ -306,7 +306,7 @@ def test_scores_are_those_of_the_tree(panel, document) -> None:
     settled(panel)
     rows, figures = panel.model.layers.rows, panel.model.layers.figures
     for path in ("first.0.one", "first.0", "second"):
-        expected = figures.scale.fraction(float(figures.node_scores[rows.modules.index(path)]))
+        expected = figures.node_scale.fraction(float(figures.node_scores[rows.modules.index(path)]))
         if panel.model.boxes.open(box(panel, path)):
             panel.fold_all()
             settled(panel)

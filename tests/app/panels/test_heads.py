@@ -92,8 +92,8 @@ def test_a_row_for_each_layer_and_a_cell_for_each_head(opened_map) -> None:
     assert [(row.module, row.count, row.span) for row in panel.model.rows] == [(f"blocks.{n}", 4, 1) for n in range(3)]
     scores = panel.document.scores
     first = heads(plain(), 1)
-    shown_scores = [panel.model.look((1, cell))[0] * panel.model.scale.top for cell in range(4)]
-    assert shown_scores == pytest.approx(np.minimum(scores[first : first + 4], panel.model.scale.top))
+    lower = [(scores < scores[first + cell]).sum() for cell in range(4)]
+    assert [panel.model.look((1, cell))[0] for cell in range(4)] == pytest.approx(np.array(lower) / (len(scores) - 1))
     assert panel.model.scale == ScoreScale.of(scores), "one scale for heads and tree"
 
 

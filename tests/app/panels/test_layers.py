@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QAccessible
+from PySide6.QtGui import QAccessible, QColor
 from PySide6.QtWidgets import QApplication
 from torch import nn
 
@@ -155,8 +155,11 @@ def test_marked_outputs_are_hatched_between_what_stays_and_what_is_gone(shown) -
     assert document.analysis is not None and document.scores is not None
     document.plan.mark(weak(document.analysis, document.scores, 0.25), True)
     after = panel.view.viewport().grab().toImage()
-    orange = _count(after, lambda c: c.red() > 150 and c.blue() < 80)
-    assert orange > 200 and _count(before, lambda c: c.red() > 150 and c.blue() < 80) == 0
+
+    def is_orange(c: QColor) -> bool:
+        return c.red() > 150 and c.blue() < 80 and c.green() < c.red() - 60  # high scores are yellow
+
+    assert _count(after, is_orange) > 200 and _count(before, is_orange) == 0
 
 
 def test_the_focused_row_is_framed_and_still_read(shown, qtbot) -> None:

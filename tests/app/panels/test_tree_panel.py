@@ -230,7 +230,8 @@ def test_columns_are_chosen_in_the_heading_and_remembered(panel, qtbot) -> None:
 
 
 def test_the_colours_of_scores_have_a_legend(panel) -> None:
-    assert panel.range.ends == ("score 0", panel.model.figures.scale.text(panel.model.figures.scale.top))
+    scale, scores = panel.model.figures.scale, panel.document.scores
+    assert panel.range.ends == (f"by rank: {scale.text(scores.min())}", scale.text(scores.max()))
 
 
 @pytest.mark.parametrize("share", [0.4, 1.0])

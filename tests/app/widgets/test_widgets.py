@@ -1,10 +1,14 @@
 """The small widgets: nothing clipped, nothing changed by accident, everything with a name."""
 
+import math
 from typing import Any
 
+import numpy as np
+import pytest
 from PySide6.QtCore import QPoint, QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QAction, QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QDialog, QLabel, QMainWindow, QStyle, QStyleOptionComboBox, QVBoxLayout, QWidget
+from scipy import stats
 
 from secateur.app.widgets.buttons import Chip, ElidedButton
 from secateur.app.widgets.card import EmptyState, ErrorBar
@@ -12,6 +16,7 @@ from secateur.app.widgets.fields import ComboBox, DoubleSpinBox, FilterLine, Spi
 from secateur.app.widgets.flow import FlowLayout
 from secateur.app.widgets.labels import label
 from secateur.app.widgets.plot import spread
+from secateur.app.widgets.score_map import ScoreScale
 
 
 def test_a_combo_box_shows_its_widest_choice_whole(qtbot, dressed) -> None:
@@ -178,3 +183,17 @@ def test_a_button_that_opens_a_dialog_keeps_the_beginning_of_its_words(qtbot) ->
     assert "." not in made.shown()
     made.say("Fashion-MNIST, 10 classes")
     assert made.shown()[-1] == "s"  # a name keeps both ends
+
+
+def test_one_outlier_leaves_colours_and_numbers_of_the_others_apart() -> None:
+    scores = np.array([0.0031, 0.0012, 0.0044, 0.0012, 0.72, np.nan])
+    scale = ScoreScale.of(scores)
+    assert scale.fractions(scores)[:5] == pytest.approx((stats.rankdata(scores[:5]) - 1) / 4)
+    assert math.isnan(scale.fractions(scores)[5]) and math.isnan(scale.fraction(math.nan))
+    assert [scale.text(one) for one in scores] == ["0.0031", "0.0012", "0.0044", "0.0012", "0.7200", ""]
+    assert scale.text(3e-7) == "3.0e\u22127", "rounded to zero it would look like none"
+
+
+def test_gates_are_coloured_by_how_open_they_are() -> None:
+    scale = ScoreScale.of(np.array([0.0, 0.5, 0.9, 1.0]), ranked=False)
+    assert scale.fractions(np.array([0.25, 0.9])) == pytest.approx([0.25, 0.9])
