@@ -76,7 +76,7 @@ class InspectorPanel(Card):
         self.histogram = Histogram()
         self._map_title = label(role="caption", wrap=True)
         self.map = ScoreMap()
-        self.responses = ResponsesSection(workbench)
+        self.responses = ResponsesSection(workbench, self)
         self._goes = label(role="heading", wrap=True)
         self.flow = FlowView()
         self.slices = SliceList()
