@@ -31,8 +31,17 @@ class ChangesJobs(DocumentJobs):
             return
         title = self.tr("Compare the predictions of {0} and {1}").format(query.before, query.after)
         take, fail = partial(self._take, query), partial(self._fail, query)
-        arguments = (query.before, query.after, query.split)
-        self._runner.run(title, take, "changes", *arguments, background=background, about=query, otherwise=fail)
+        self._runner.run(
+            title,
+            take,
+            "changes",
+            query.before,
+            query.after,
+            query.split,
+            background=background,
+            about=query,
+            otherwise=fail,
+        )
 
     def _take(self, query: ChangesQuery, changes: Changes) -> None:
         # First the metrics that were measured on the way: they would make what is known of the states old.

@@ -1,9 +1,9 @@
 """Tables and lists: rows to look at, headings that elide, a first row that stays in its place, type-ahead."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QAbstractItemModel, QElapsedTimer, QEvent, QObject, QPersistentModelIndex, QPoint, Qt, Slot
-from PySide6.QtGui import QHelpEvent, QResizeEvent
+from PySide6.QtGui import QAction, QHelpEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QStyle, QStyleOptionHeader, QTableView
 
 from ..theme import px, theme
@@ -53,6 +53,15 @@ class RowsTable(QTableView):
         header.setSectionResizeMode(wide, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(LEAST)
         model.modelReset.connect(self._share_room)
+
+    def offer_copy(self, words: str, copy: Callable[[], object]) -> None:
+        """Copy by the key for it and from the context menu, which says so in `words`."""
+        copying = QAction(words, self)
+        copying.setShortcut(QKeySequence(QKeySequence.StandardKey.Copy))
+        copying.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        copying.triggered.connect(copy)
+        self.addAction(copying)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """There is room for other columns."""

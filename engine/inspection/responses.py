@@ -353,7 +353,7 @@ def _measure_rated(
     if known := task.batch_count(Split.TRAIN):
         total = min(samples, known * size)
     begun: tuple[_Source, Tensor, _Gathered] | None = None
-    steps_first, done, told = False, 0, 0
+    steps_first, done, reported = False, 0, 0
     for batch in islice(task.batches(Split.TRAIN, seed=rated.seed), BATCHES):
         pair: Any = (task.inputs(batch), targets_of(batch))
         count = rows_in(pair[0])
@@ -384,9 +384,9 @@ def _measure_rated(
             gathered.take(x, layout, numbers, reader, counts, rows / max(total, 1))
             done += rows
             progress = Progress(shown, done, total)
-            if GROWTH * told <= done < total:
+            if GROWTH * reported <= done < total:
                 progress = Progress(shown, done, total, made=_result(gathered, rated, one, module, reader, total))
-                told = done
+                reported = done
             yield progress
         if done >= total:
             break

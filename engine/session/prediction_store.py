@@ -82,7 +82,7 @@ class PredictionStore:
             header = msgspec.json.decode(data[8 : 8 + int.from_bytes(data[:8], "little")], type=dict[str, msgspec.Raw])
             noted = from_json(msgspec.json.decode(header["__metadata__"], type=dict[str, str])[_NOTED], _Noted)
             found = Predictions(noted.kind, safetensors.numpy.load(data), noted.classes)
-        except (SafetensorError, msgspec.MsgspecError, KeyError, ValueError):
+        except (SafetensorError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
             return None
         return found if _is_sound(found) else None
 
@@ -113,12 +113,12 @@ class PredictionStore:
 
 def _is_sound(predictions: Predictions) -> bool:
     """Whether columns are what `PredictionKind` says: a file may be somebody else's."""
-    several = 2 if predictions.kind is PredictionKind.OVERLAPS else 1
+    sizes = dict.fromkeys(predictions.columns, 2 if predictions.kind is PredictionKind.OVERLAPS else 1) | {IDENTITY: 1}
     numbers = ("target", "predicted") if predictions.kind is PredictionKind.CLASSES else ()
     return (
         len(predictions) > 0
-        and all(column.ndim == several for name, column in predictions.columns.items() if name != IDENTITY)
-        and all(predictions[name].dtype == np.int32 for name in numbers)
+        and all(column.ndim == sizes[name] for name, column in predictions.columns.items())
+        and all(predictions[name].dtype == np.int32 and predictions[name].min() >= 0 for name in numbers)
     )
 
 

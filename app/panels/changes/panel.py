@@ -2,7 +2,7 @@
 
 import numpy as np
 from PySide6.QtCore import QItemSelectionModel, QSignalBlocker, Qt, Slot
-from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QResizeEvent
+from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QSizePolicy, QStackedLayout, QWidget
 
 from secateur.engine.inspection.change_tables import confusion_table, group_table, sample_table
@@ -178,12 +178,7 @@ class ChangesPanel(QWidget):
             box.activated.connect(self._list_rows)
         self.copy.clicked.connect(self.copy_csv)
         self.table.selectionModel().currentChanged.connect(self._show_current)
-        copying = QAction(self.tr("Copy as CSV"), self.table)
-        copying.setShortcut(QKeySequence(QKeySequence.StandardKey.Copy))
-        copying.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        copying.triggered.connect(self.copy_csv)
-        self.table.addAction(copying)
-        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self.table.offer_copy(self.tr("Copy as CSV"), self.copy_csv)
         self.document.dispatcher.watch(SHOWN, self._show_changes)
         self.refresh()
 

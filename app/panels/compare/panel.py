@@ -14,7 +14,7 @@ from PySide6.QtCore import (
     Qt,
     Slot,
 )
-from PySide6.QtGui import QAction, QColor, QFont, QGuiApplication, QKeySequence, QPainter, QResizeEvent
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -302,12 +302,7 @@ class ComparePanel(QWidget):
         self.copy.clicked.connect(self.copy_csv)
         self.table.clicked.connect(self._open)
         self.table.activated.connect(self._open)
-        copying = QAction(self.tr("Copy as CSV"), self.table)
-        copying.setShortcut(QKeySequence(QKeySequence.StandardKey.Copy))
-        copying.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        copying.triggered.connect(self.copy_csv)
-        self.table.addAction(copying)
-        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self.table.offer_copy(self.tr("Copy as CSV"), self.copy_csv)
         self._show_page()
         document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._show_changes)
         self.refresh()

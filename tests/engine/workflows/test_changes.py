@@ -326,13 +326,22 @@ def test_the_comparison_with_baselines_says_which_classes_pay(session: Session):
     assert [one.code for one in found.classes] == ["baselines.its_classes", "baselines.own_classes"]
 
 
-@pytest.mark.parametrize("column", [np.zeros((4, 2), np.int32), np.full(4, 2**60), np.zeros(4, np.float32)])
+@pytest.mark.parametrize(
+    "column", [np.zeros((4, 2), np.int32), np.full(4, 2**60), np.zeros(4, np.float32), np.full(4, -5, np.int32)]
+)
 def test_a_file_of_other_columns_is_none_of_predictions(tmp_path: Path, column: np.ndarray):
     """Its name may be right, and what is in it not what it says."""
     ones = np.ones(4, np.float32)
     columns = {"target": column, "predicted": np.zeros(4, np.int32), "confidence": ones, "true_confidence": ones}
     store = PredictionStore(tmp_path)
     digest = store.put(Predictions(PredictionKind.CLASSES, {**columns, "loss": ones}))
+    assert digest and store.get(digest) is None
+
+
+def test_identities_of_other_shapes_are_none_of_predictions(tmp_path: Path):
+    store = PredictionStore(tmp_path)
+    columns = {"value": np.ones(4), "identity": np.ones((4, 2), np.uint64)}
+    digest = store.put(Predictions(PredictionKind.VALUES, columns))
     assert digest and store.get(digest) is None
 
 
