@@ -1,7 +1,8 @@
 """Plain data of targets and measurements, and the protocol that each runtime implements."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from typing import Annotated, Any, Protocol, TypeAlias, TypeVar, cast
 
 from ..inference.model_inputs import Inputs
@@ -226,7 +227,18 @@ class Target(Protocol):
 
 def addresses_in(value: Any) -> list[str]:
     """The addresses of all targets in a value of frozen dataclasses, structs and tuples, each once, sorted."""
-    return sorted(set(_addresses(value)))
+    found = set[str]()
+    rest: list[Any] = [value]
+    # A state has thousands of numbers, and a project may have thousands of states.
+    while rest:
+        one = rest.pop()
+        if isinstance(one, TargetSpec) and one.address:
+            found.add(one.address)
+        if type(one) is tuple:
+            rest += [part for part in cast("tuple[Any, ...]", one) if type(part) not in _NUMBERS]
+        else:
+            rest += [getattr(one, name) for name in _field_names(one.__class__)]
+    return sorted(found)
 
 
 def without_addresses(value: Plain) -> Plain:
@@ -241,7 +253,8 @@ def without_addresses(value: Plain) -> Plain:
         found = tuple(map(without_addresses, rows))
         return cast("Plain", found if any(a is not b for a, b in zip(found, rows, strict=True)) else rows)
     changed = dict[str, Any]()
-    for name, part in _fields(value).items():
+    for name in _field_names(type(value)):
+        part = getattr(value, name)
         if (new := without_addresses(part)) is not part:
             changed[name] = new
     if not changed:
@@ -252,19 +265,15 @@ def without_addresses(value: Plain) -> Plain:
     return msgspec.structs.replace(value, **changed) if isinstance(value, msgspec.Struct) else replace(value, **changed)  # type: ignore[type-var]
 
 
-def _addresses(value: Any) -> Iterator[str]:
-    if isinstance(value, TargetSpec) and value.address:
-        yield value.address
-    for part in cast("tuple[Any, ...]", value) if type(value) is tuple else _fields(value).values():
-        yield from _addresses(part)
+_NUMBERS = frozenset((int, float, bool))
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass or a struct; none of anything else."""
+@cache
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    """The fields that a dataclass or a struct is made with; none of any other type."""
     # The window starts without it.
     import msgspec
 
-    if isinstance(value, msgspec.Struct):
-        return {name: getattr(value, name) for name in value.__struct_fields__}
-    known = is_dataclass(value) and not isinstance(value, type)
-    return {one.name: getattr(value, one.name) for one in fields(value) if one.init} if known else {}
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_fields__
+    return tuple(one.name for one in fields(kind) if one.init) if is_dataclass(kind) else ()

@@ -84,7 +84,7 @@ def blind(root: QWidget, known: set[tuple[object, ...]]) -> list[str]:
         one.setFocus(Qt.FocusReason.TabFocusReason)
         changed, size = _changed(before, _picture(one)), one.size().boundedTo(one.sizeHint())
         size = one.tabBar().tabRect(one.currentIndex()).size() if isinstance(one, QTabWidget) else size
-        if one.hasFocus() or isinstance(one, QTabWidget):
+        if one.hasFocus():
             known.add(kind)
             if changed < size.width() + size.height() - CORNERS:
                 found.append(f"{type(one).__name__} {one.accessibleName()!r}: {changed} pixels of {size.toTuple()}")
