@@ -246,19 +246,13 @@ def without_addresses(value: Plain) -> Plain:
 
     A file of a stranger must not make this machine connect to one that the stranger chose.
     """
-    if isinstance(value, TargetSpec):
-        return replace(value, address="") if value.address else value
-    if type(value) is tuple:
-        rows = cast("tuple[Any, ...]", value)
-        found = tuple(map(without_addresses, rows))
-        return cast("Plain", found if any(a is not b for a, b in zip(found, rows, strict=True)) else rows)
-    changed = dict[str, Any]()
-    for name in _field_names(type(value)):
-        part = getattr(value, name)
-        if (new := without_addresses(part)) is not part:
-            changed[name] = new
-    if not changed:
+    if not addresses_in(value):
         return value
+    if isinstance(value, TargetSpec):
+        return replace(value, address="")
+    if type(value) is tuple:
+        return cast("Plain", tuple(map(without_addresses, cast("tuple[Any, ...]", value))))
+    changed = {name: without_addresses(getattr(value, name)) for name in _field_names(value.__class__)}
     # The window starts without it.
     import msgspec
 
