@@ -98,7 +98,8 @@ def _is_reached(one: QWidget) -> bool:
 
 def _picture(one: QWidget) -> QImage:
     QApplication.processEvents()
-    return one.grab().toImage()
+    # Cut out of its window: what a widget does not paint itself is its window's ground there, and chance in its own.
+    return one.window().grab(QRect(one.mapTo(one.window(), QPoint()), one.size())).toImage()
 
 
 def _changed(one: QImage, other: QImage) -> int:
