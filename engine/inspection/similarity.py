@@ -1,4 +1,4 @@
-"""How alike the responses of structures are, from moments that are summed while batches go through. Loads torch."""
+"""Sums over the responses of a set while batches go through: activity, deviation, how alike they are. Loads torch."""
 
 from typing import Any
 
@@ -7,12 +7,83 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..scoring.features import FeatureMoments
 from ..scoring.input_moments import add_products
+from .response_reading import SEVERAL, ResponseSource, require_finite
 
 WIDEST = 16384
 """Columns beyond which no moments are gathered: they would take more than a gigabyte."""
 TOGETHER = 512
 """Columns of the moments that are normalised at a time."""
+SAME = 1e-5
+"""Deviation, in shares of the largest of its set, up to which a structure responds the same everywhere."""
+
+
+class ResponseTotals:
+    """What is summed of the responses of a set.
+
+    Attributes:
+        structures: n.
+        each: Values of a structure at a place that stay apart: they are compared by their kernels.
+        seen: Samples.
+    """
+
+    def __init__(self, source: ResponseSource) -> None:
+        """Begin with nothing."""
+        self.structures = len(source.columns) // source.each
+        self.each = 1 if source.kind in SEVERAL else source.each
+        self.seen = 0
+        self._source = source
+        self._moments = FeatureMoments(*(np.zeros(self.structures) for _ in range(3)))
+        self._above = np.zeros(self.structures)
+
+    def add(self, x: Tensor, flags: Tensor | None, draw: int) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Take in the responses of some samples.
+
+        Args:
+            x: [N, n, each, P] values.
+            flags: [N, P] places that count, None for all.
+            draw: How many of the places to draw at random.
+
+        Returns:
+            ([N, n, P] responses, their flags on the same device, [r, n * each] columns of the places that were drawn).
+
+        Raises:
+            TaskError: There is NaN or infinity among them.
+        """
+        x = x.detach()
+        one = x[:, :, 0] if x.shape[2] == 1 else x.float().square().sum(2).sqrt()
+        one = one.float() if one.element_size() < 4 else one
+        count, structures, _, places = x.shape
+        mask = None if flags is None else flags.to(x.device)
+        rows = torch.arange(count * places) if mask is None else mask.flatten().nonzero().flatten().cpu()
+        random = torch.Generator().manual_seed(self.seen)
+        drawn = rows[torch.randperm(len(rows), generator=random)[:draw]]
+        columns = x[(drawn // places).to(x.device), :, :, (drawn % places).to(x.device)].flatten(1)
+        flat = one.transpose(1, 2).reshape(-1, structures) if mask is None else one.transpose(1, 2)[mask]
+        require_finite(flat, self._source.name)
+        variance, mean = torch.var_mean(flat, dim=0, correction=0)
+        self._moments.add(slice(None), len(flat), mean.cpu().double().numpy(), variance.cpu().double().numpy())
+        self._above += (flat > 0).sum(0).cpu().numpy()
+        self.seen += count
+        return one, mask, columns
+
+    @property
+    def active(self) -> NDArray[np.float32]:
+        """[n] share of places and samples at which the response was above 0; NaN for norms."""
+        share = self._above / np.maximum(self._moments.count, 1)
+        norms = self._source.each > 1 and self._source.kind not in SEVERAL
+        return (np.full(self.structures, np.nan) if norms else share).astype(np.float32)
+
+    @property
+    def deviation(self) -> NDArray[np.float32]:
+        """[n] standard deviation of the response over places and samples."""
+        return np.sqrt(self._moments.variance).astype(np.float32)
+
+    @property
+    def dead(self) -> NDArray[np.bool_]:
+        """[n] the response was the same at every place of every sample."""
+        return self.deviation <= SAME * float(self.deviation.max(initial=0))
 
 
 class ResponseMoments:

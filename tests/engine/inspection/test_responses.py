@@ -12,18 +12,25 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from secateur.engine.errors import TaskError
+from secateur.engine.errors import Message, TaskError
 from secateur.engine.inspection.response_data import LayerResponses, MapForm
+from secateur.engine.inspection.response_reading import ResponseWatch, find_sources, run_until_seen
 from secateur.engine.inspection.responses import measure_responses
 from secateur.engine.inspection.sample_views import grid_of
 from secateur.engine.inspection.similarity import ResponseMoments
-from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.jobs import Cancelled, Job, NeverCancelled, Progress, finish
+from secateur.engine.machine.device_list import CPU
+from secateur.engine.scoring.criteria import use_rated
+from secateur.engine.scoring.protocol import RatedModel
+from secateur.engine.scoring.score_options import Choices
+from secateur.engine.scoring.structured_obs import STRUCTURED_OBS
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from secateur.engine.tasks.protocol import BYTES, Split, TaskSpec
 from tests.engine.scoring.given_task import GivenTask
 
 transformers = pytest.importorskip("transformers")
+NAMES = ("first", "second")
 PIXELS = torch.rand(30, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
@@ -400,3 +407,30 @@ def test_patches_are_found_behind_other_tokens_and_on_images_that_are_no_squares
     assert grid_of(8 * 16 + 1, (128, 256)) == (1, 8, 16)
     assert grid_of(50, None) is None
     assert grid_of(11, (224, 224)) is None
+
+
+def test_several_sets_are_read_in_one_forward() -> None:
+    net, task = _net(flatten=True), GivenTask(PIXELS, 3)
+    analysis = analyse(net, task.example_inputs())
+    removed, seen, forwards = analysis.empty(), dict[str, Tensor](), list[int]()
+
+    def read(rated: RatedModel) -> Job[None]:
+        token, sets = NeverCancelled(), [one for one in analysis.sets if one.kind is not Kind.BLOCK]
+        sources = {key: source for key, (source, _) in find_sources(rated, sets, "", (PIXELS[:1],), token).items()}
+
+        def take(key: str, values: Tensor | None, _: tuple[int, ...], __: ResponseWatch) -> None:
+            assert values is not None
+            seen[key] = values.clone()
+
+        handle = net.first.register_forward_hook(lambda *_: forwards.append(1))
+        run_until_seen(rated, sources, (PIXELS,), len(PIXELS), take, False, token)
+        handle.remove()
+        yield Progress(Message("", ""), 1, 1)
+
+    kept = analysis.kept_indices(removed)
+    finish(use_rated(net, analysis, removed, STRUCTURED_OBS, task, Choices(), 0, read, CPU, None, kept))
+    first, second = (next(one.key for one in analysis.sets if one.name == f"{name}.weight") for name in NAMES)
+    assert (len(seen), len(forwards)) == (2, 1)
+    assert torch.allclose(seen[first][:, :, 0], _entering(net.second, net, PIXELS).flatten(2), atol=1e-5)
+    flat = _entering(net.head, net, PIXELS).unflatten(1, (12, 16))
+    assert torch.allclose(seen[second][:, :, 0], flat, atol=1e-5)
