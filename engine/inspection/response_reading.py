@@ -32,7 +32,7 @@ POOLS = ("aten.mean", "aten._adaptive_avg_pool2d")
 SOFTMAXES = ("aten._softmax", "aten._safe_softmax")
 
 
-class ResponseSeen(BaseException):
+class _ResponseSeen(BaseException):
     """Ends a forward once the response was seen: what follows computes nothing that is looked at."""
 
 
@@ -145,7 +145,7 @@ def find_sources(
             if columns is not None:
                 each = columns.shape[1]
                 source = ResponseSource(product.name, product.call, one.kind, reads, columns.flatten(), each)
-                values = values_of(product, source, watch, 1, False)
+                values = _values_of(product, source, watch, 1, False)
                 if values is not None:
                     found[one.key].append((source, values[0].clone()))
 
@@ -165,7 +165,6 @@ def run_until_seen(
     inputs: Any,
     batch: int,
     take: Callable[[str, Tensor | None, tuple[int, ...], ResponseWatch], None],
-    attends: bool,
     token: CancelToken,
     steps_first: Collection[str] = (),
 ) -> None:
@@ -176,9 +175,9 @@ def run_until_seen(
         sources: By the key of the set.
         inputs: Of the samples.
         batch: How many they are.
-        take: Gets the key, [N, n, each, P] values that are not to be kept (None where rows are of no samples), the
-            sizes of the space, and what watches.
-        attends: Attention is looked at.
+        take: Gets the key, [N, n, each, P] values (None where rows are of no samples), the sizes of the space, and what
+            watches: with the last softmax where heads are among the sets. The operators that follow may overwrite the
+            values.
         token: Cancels.
         steps_first: Sets whose rows are step by step instead of sample by sample.
     """
@@ -188,13 +187,14 @@ def run_until_seen(
 
     def see(product: WeightProduct) -> None:
         for key in wanted.pop((product.name, product.call), ()):
-            values = values_of(product, sources[key], watch, batch, key in steps_first)
+            values = _values_of(product, sources[key], watch, batch, key in steps_first)
             take(key, *((None, ()) if values is None else values), watch)
         if not wanted:
-            raise ResponseSeen
+            raise _ResponseSeen
 
+    attends = any(source.kind in HEADS for source in sources.values())
     watch = ResponseWatch(see, {source.name for source in sources.values()}, rated, attends)
-    with suppress(ResponseSeen):
+    with suppress(_ResponseSeen):
         run_rated(rated, token, inputs, watch)
     watch.forget()
 
@@ -228,7 +228,7 @@ def _columns(
     return torch.from_numpy(np.stack(columns))
 
 
-def values_of(
+def _values_of(
     product: WeightProduct, source: ResponseSource, watch: ResponseWatch, batch: int, steps_first: bool
 ) -> tuple[Tensor, tuple[int, ...]] | None:
     """([N, n, each, P] values of a set in a product, sizes of the space); None where rows are of no samples."""

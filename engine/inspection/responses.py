@@ -261,7 +261,7 @@ def _measure_rated(
     size, total = task.spec.batch, samples
     if known := task.batch_count(Split.TRAIN):
         total = min(samples, known * size)
-    begun: tuple[ResponseSource, Tensor, _Gathered] | None = None
+    begun: tuple[Tensor, _Gathered] | None = None
     steps_first, done, reported = False, 0, 0
     for batch in islice(task.batches(Split.TRAIN, seed=rated.seed), BATCHES):
         pair: Any = (task.inputs(batch), targets_of(batch))
@@ -274,9 +274,9 @@ def _measure_rated(
             totals = ResponseTotals(source)
             columns = totals.structures * totals.each
             products = ResponseMoments(totals.structures, totals.each) if columns <= WIDEST else None
-            attention = AttentionSums(totals.structures) if one.kind in HEADS else None
-            begun = source, alone, _Gathered(totals, products, attention)
-        source, alone, gathered = begun
+            begun = alone, _Gathered(totals, products, AttentionSums(totals.structures) if one.kind in HEADS else None)
+        alone, gathered = begun
+        source = gathered.totals.source
         for inputs, targets in cast("Any", input_parts(pair, rated.limit, at_once)):
             check(token)
             rows, flags = rows_in(inputs), filled(inputs)
@@ -298,16 +298,14 @@ def _measure_rated(
             done += rows
             progress = Progress(shown, done, total)
             if GROWTH * reported <= done < total:
-                progress = Progress(
-                    shown, done, total, made=_result(gathered, rated, source, one, module, reader, total)
-                )
+                progress = Progress(shown, done, total, made=_result(gathered, rated, one, module, reader, total))
                 reported = done
             yield progress
         if done >= total:
             break
     if begun is None:
         raise no_batch_error()
-    return _result(begun[2], rated, begun[0], one, module, reader, done)
+    return _result(begun[1], rated, one, module, reader, done)
 
 
 def _find_source(
@@ -334,7 +332,7 @@ def _run(
             found.append((values, watch.softmax, space))
 
     order = ("",) if steps_first else ()
-    run_until_seen(rated, {"": source}, inputs, batch, take, source.kind in HEADS, token, order)
+    run_until_seen(rated, {"": source}, inputs, batch, take, token, order)
     if not found:
         raise no_single_samples(source.name)
     return found[0]
@@ -352,13 +350,7 @@ def _layout_of(places: int, space: tuple[int, ...], reader: SampleReader, kind: 
 
 
 def _result(
-    gathered: _Gathered,
-    rated: RatedModel,
-    source: ResponseSource,
-    one: CoupledSet,
-    module: str,
-    reader: SampleReader,
-    total: int,
+    gathered: _Gathered, rated: RatedModel, one: CoupledSet, module: str, reader: SampleReader, total: int
 ) -> LayerResponses:
     """What is known by now, as plain data."""
     assert gathered.best is not None
@@ -387,7 +379,7 @@ def _result(
     return LayerResponses(
         key=one.key,
         module=module,
-        reader=source.name,
+        reader=gathered.totals.source.name,
         structures=structures.astype(np.int64),
         samples=tuple(gathered.views[number] for number in numbers),
         top=top,

@@ -23,6 +23,7 @@ class ResponseTotals:
     """What is summed of the responses of a set.
 
     Attributes:
+        source: Where they are read.
         structures: n.
         each: Values of a structure at a place that stay apart: they are compared by their kernels.
         seen: Samples.
@@ -30,10 +31,10 @@ class ResponseTotals:
 
     def __init__(self, source: ResponseSource) -> None:
         """Begin with nothing."""
+        self.source = source
         self.structures = len(source.columns) // source.each
         self.each = 1 if source.kind in SEVERAL else source.each
         self.seen = 0
-        self._source = source
         self._moments = FeatureMoments(*(np.zeros(self.structures) for _ in range(3)))
         self._above = np.zeros(self.structures)
 
@@ -61,7 +62,7 @@ class ResponseTotals:
         drawn = rows[torch.randperm(len(rows), generator=random)[:draw]]
         columns = x[(drawn // places).to(x.device), :, :, (drawn % places).to(x.device)].flatten(1)
         flat = one.transpose(1, 2).reshape(-1, structures) if mask is None else one.transpose(1, 2)[mask]
-        require_finite(flat, self._source.name)
+        require_finite(flat, self.source.name)
         variance, mean = torch.var_mean(flat, dim=0, correction=0)
         self._moments.add(slice(None), len(flat), mean.cpu().double().numpy(), variance.cpu().double().numpy())
         self._above += (flat > 0).sum(0).cpu().numpy()
@@ -72,8 +73,7 @@ class ResponseTotals:
     def active(self) -> NDArray[np.float32]:
         """[n] share of places and samples at which the response was above 0; NaN for norms."""
         share = self._above / np.maximum(self._moments.count, 1)
-        norms = self._source.each > 1 and self._source.kind not in SEVERAL
-        return (np.full(self.structures, np.nan) if norms else share).astype(np.float32)
+        return (np.full(self.structures, np.nan) if self.each > 1 else share).astype(np.float32)
 
     @property
     def deviation(self) -> NDArray[np.float32]:

@@ -423,7 +423,7 @@ def test_several_sets_are_read_in_one_forward() -> None:
             seen[key] = values.clone()
 
         handle = net.first.register_forward_hook(lambda *_: forwards.append(1))
-        run_until_seen(rated, sources, (PIXELS,), len(PIXELS), take, False, token)
+        run_until_seen(rated, sources, (PIXELS,), len(PIXELS), take, token)
         handle.remove()
         yield Progress(Message("", ""), 1, 1)
 
