@@ -124,3 +124,21 @@ class LayerResponses:
         if row < 0:
             return np.zeros(0, np.int64)
         return self.partners[row][(self.similarity[row] >= least) & (self.partners[row] >= 0)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelActivity:
+    """How active the structures of a whole model are on samples of the train split.
+
+    Attributes:
+        active: [S] share of places and samples at which the response is above 0; NaN for norms, and where unknown.
+        redundancy: [S] how much another structure of the set responds like it, as `LayerResponses.similarity` without
+            its sign; 1 where it responds the same everywhere; NaN where unknown.
+        seen: Samples that were looked at.
+        unseen: Coupled sets of which nothing was seen.
+    """
+
+    active: NDArray[np.float32]
+    redundancy: NDArray[np.float32]
+    seen: int
+    unseen: int

@@ -15,7 +15,7 @@ from ..baselines.protocol import Baseline
 from ..errors import Message
 from ..export.protocol import Exported
 from ..inspection.changes import Changes
-from ..inspection.response_data import LayerResponses
+from ..inspection.response_data import LayerResponses, ModelActivity
 from ..machine.device_list import Device
 from ..masks.learned_gates import LearnedGates
 from ..recipes.compatibility import Fit
@@ -36,6 +36,7 @@ from ..workflows.sweep import Sweep
 
 RESULTS: Mapping[str, Any] = MappingProxyType(
     {
+        "activity": ModelActivity,
         "apply_recipe": Replay,
         "attach": State,
         "attach_task": TaskInfo,

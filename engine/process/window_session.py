@@ -27,12 +27,13 @@ from ..workflows.plan import search_shares
 from ..workflows.prune import prune_state
 from ..workflows.read_layers import read_layers
 from ..workflows.remote_bench import read_remote_bench, write_remote_bench
-from ..workflows.responses import read_responses
+from ..workflows.responses import read_activity, read_responses
 from ..workflows.sensitivity import measure_sensitivity
 from ..workflows.sweep import sweep_budgets
 
 CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
+        "activity": read_activity,
         "apply_recipe": apply_recipe,
         "attach": Session.attach,
         "attach_task": Session.attach_task,

@@ -1,6 +1,7 @@
-"""What the structures of a layer of a state do on the session's data."""
+"""What the structures of a state do on the session's data: those of a layer in full, those of all in two numbers."""
 
-from ..inspection.response_data import LayerResponses
+from ..inspection.activity import measure_activity
+from ..inspection.response_data import LayerResponses, ModelActivity
 from ..inspection.responses import SAMPLES, measure_responses
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..session.session import Session
@@ -35,6 +36,30 @@ def read_responses(
             session.task,
             classes=() if info is None else info.classes,
             samples=samples,
+            device=session.device,
+            limit=session.passes,
+            token=token,
+        )
+    )
+
+
+def read_activity(session: Session, state: str, token: CancelToken = NEVER) -> Job[ModelActivity]:
+    """How active all structures of a state are on samples of the train split, and how redundant.
+
+    Args:
+        session: With data attached.
+        state: Whose model runs.
+        token: Cancels.
+
+    Raises:
+        TaskError: There is no data, or a layer computes NaN.
+    """
+    return (
+        yield from measure_activity(
+            session.model(state),
+            session.analysis,
+            session.removed(state),
+            session.task,
             device=session.device,
             limit=session.passes,
             token=token,

@@ -12,18 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from secateur.engine.errors import Message, TaskError
+from secateur.engine.errors import TaskError
+from secateur.engine.inspection.activity import measure_activity
 from secateur.engine.inspection.response_data import LayerResponses, MapForm
-from secateur.engine.inspection.response_reading import ResponseWatch, find_sources, run_until_seen
 from secateur.engine.inspection.responses import measure_responses
 from secateur.engine.inspection.sample_views import grid_of
 from secateur.engine.inspection.similarity import ResponseMoments
-from secateur.engine.jobs import Cancelled, Job, NeverCancelled, Progress, finish
-from secateur.engine.machine.device_list import CPU
-from secateur.engine.scoring.criteria import use_rated
-from secateur.engine.scoring.protocol import RatedModel
-from secateur.engine.scoring.score_options import Choices
-from secateur.engine.scoring.structured_obs import STRUCTURED_OBS
+from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from secateur.engine.tasks.protocol import BYTES, Split, TaskSpec
@@ -395,10 +390,14 @@ def test_steps_may_come_before_samples(batch_first: bool) -> None:
     torch.manual_seed(0)
     x = torch.randn(12, 7, 5)
     net = Sequence().eval()
-    found = _responses(net, GivenTask(x, 3, batch=12), "inner.weight")
+    task = GivenTask(x, 3, batch=12)
+    found = _responses(net, task, "inner.weight")
     with torch.no_grad():
         expected = net.inner(x).relu().amax(1).T.topk(9).values
     assert np.allclose(found.values, expected, atol=1e-5)
+    analysis = analyse(net, task.example_inputs())
+    whole = finish(measure_activity(net, analysis, analysis.empty(), task))
+    assert np.array_equal(whole.active, found.active)
 
 
 def test_patches_are_found_behind_other_tokens_and_on_images_that_are_no_squares() -> None:
@@ -410,27 +409,56 @@ def test_patches_are_found_behind_other_tokens_and_on_images_that_are_no_squares
     assert grid_of(11, (224, 224)) is None
 
 
-def test_several_sets_are_read_in_one_forward() -> None:
-    net, task = _net(flatten=True), GivenTask(PIXELS, 3)
+def test_all_layers_are_read_in_one_forward() -> None:
+    net, task, forwards = _net(flatten=True), GivenTask(PIXELS, 3, batch=30), list[int]()
     analysis = analyse(net, task.example_inputs())
-    removed, seen, forwards = analysis.empty(), dict[str, Tensor](), list[int]()
+    handle = net.first.register_forward_hook(lambda *_: forwards.append(1))
+    found = finish(measure_activity(net, analysis, analysis.empty(), task))
+    handle.remove()
+    assert len(forwards) == 2, "one of a single sample, one of all"
+    assert (found.seen, found.unseen) == (30, 0)
+    first, second = (next(one for one in analysis.sets if one.name == f"{name}.weight") for name in NAMES)
+    seen = _entering(net.second, net, PIXELS).transpose(0, 1).flatten(1)
+    flat = _entering(net.head, net, PIXELS).unflatten(1, (12, 16)).transpose(0, 1).flatten(1)
+    for one, values in ((first, seen), (second, flat)):
+        assert np.allclose(found.active[one.structures], (values > 0).double().mean(1), atol=1e-6)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            alike = np.abs(np.corrcoef(values.double().numpy()))
+        np.fill_diagonal(alike, 0)
+        expected = np.nan_to_num(alike).max(1)
+        expected[values.std(1).numpy() == 0] = 1
+        assert np.allclose(found.redundancy[one.structures], expected, atol=0.05)
+    assert np.allclose(found.redundancy[first.first + np.array([2, 4, 5])], 1, atol=1e-4), "twins, and a dead one"
 
-    def read(rated: RatedModel) -> Job[None]:
-        token, sets = NeverCancelled(), [one for one in analysis.sets if one.kind is not Kind.BLOCK]
-        sources = {key: source for key, (source, _) in find_sources(rated, sets, "", (PIXELS[:1],), token).items()}
 
-        def take(key: str, values: Tensor | None, _: tuple[int, ...], __: ResponseWatch) -> None:
-            assert values is not None
-            seen[key] = values.clone()
+@pytest.mark.parametrize("kind", ["llama", "bert"])
+def test_numbers_of_a_whole_model_are_those_of_its_layers(kind: str, texts: Any) -> None:
+    net = _language_model(kind)
+    analysis = analyse(net, texts.example_inputs())
+    removed = analysis.empty()
+    whole = finish(measure_activity(net, analysis, removed, texts))
+    sets = [one for one in analysis.sets if one.kind is not Kind.BLOCK]
+    for one in sets:
+        found = finish(measure_responses(net, analysis, removed, one.key, "", texts))
+        assert np.array_equal(whole.active[one.structures], found.active, equal_nan=True)
+        assert np.allclose(whole.redundancy[one.structures], np.abs(found.similarity).max(1), atol=1e-4)
+    others = ~np.isin(
+        np.arange(analysis.count), np.concatenate([np.arange(analysis.count)[s.structures] for s in sets])
+    )
+    assert np.isnan(whole.redundancy[others]).all(), "blocks respond to nothing"
 
-        net.first.register_forward_hook(lambda *_: forwards.append(1))
-        run_until_seen(rated, sources, (PIXELS,), len(PIXELS), take, token)
-        yield Progress(Message("", ""), 1, 1)
 
-    kept = analysis.kept_indices(removed)
-    finish(use_rated(net, analysis, removed, STRUCTURED_OBS, task, Choices(), 0, read, CPU, None, kept))
-    first, second = (next(one.key for one in analysis.sets if one.name == f"{name}.weight") for name in NAMES)
-    assert (len(seen), len(forwards)) == (2, 1)
-    assert torch.allclose(seen[first][:, :, 0], _entering(net.second, net, PIXELS).flatten(2), atol=1e-5)
-    flat = _entering(net.head, net, PIXELS).unflatten(1, (12, 16))
-    assert torch.allclose(seen[second][:, :, 0], flat, atol=1e-5)
+def test_a_layer_that_mixes_samples_has_no_activity_and_the_others_have() -> None:
+    class Mixed(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.second(torch.relu(self.norm(self.first(x)))).relu()
+            return self.head((y + y.mean(0, keepdim=True).flip(1) * 9).mean((2, 3)))
+
+    torch.manual_seed(0)
+    net, task = Mixed().eval(), GivenTask(PIXELS, 3)
+    analysis = analyse(net, task.example_inputs())
+    found = finish(measure_activity(net, analysis, analysis.empty(), task))
+    first, second = (next(one for one in analysis.sets if one.name == f"{name}.weight") for name in NAMES)
+    assert found.unseen == 1
+    assert np.isfinite(found.active[first.structures]).all()
+    assert np.isnan(found.active[second.structures]).all()

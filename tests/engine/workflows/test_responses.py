@@ -57,6 +57,14 @@ def test_they_cross_to_the_window_whole_and_on_the_way(session: Session) -> None
     _same(made[0], on_the_way.made[0])
 
 
+def test_those_of_the_whole_model_cross_to_the_window(session: Session) -> None:
+    found = finish(CALLS["activity"](session, "s0", Event()))
+    again = read_event(event_bytes(Finished(3, found)), lambda _: RESULTS["activity"])
+    assert isinstance(again, Finished)
+    assert found.seen == 256
+    _same(found, again.result)
+
+
 def test_a_cut_state_has_the_responses_of_what_is_left(session: Session) -> None:
     neurons = next(one for one in session.analysis.sets if one.kind is Kind.NEURON)
     removed = session.analysis.empty()
