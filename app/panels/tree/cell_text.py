@@ -1,7 +1,6 @@
 """What the cells of the tree say: texts, states and words, computed only for the rows that are looked at."""
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.masks.learned_gates import LearnedGates
@@ -9,7 +8,7 @@ from secateur.engine.structures.analysis import Analysis, Kind
 
 from ...text.format import MINUS, TIMES, count, share
 from ...text.structures import structure_name, title_of
-from .figures import Figures, share_signature, structure_share
+from .figures import Figures
 from .query import Facts
 from .rows import Rows
 
@@ -25,18 +24,15 @@ class Cells:
         rows: Rows,
         figures: Figures,
         facts: Facts,
-        shares: dict[tuple[int, bytes], float] | None = None,
         gates: LearnedGates | None = None,
     ) -> None:
         """Take the numbers of one moment; made again when they change.
 
-        `shares` are known for the same plan; with `gates`, scores say how open they are.
+        With `gates`, scores say how open they are.
         """
         self._gates = gates
         self._open = None if gates is None else rows.by_set(gates.open.astype(np.float64))
         self._analysis, self._rows, self._figures, self._facts = analysis, rows, figures, facts
-        self._shares = {} if shares is None else shares
-        self._positions: NDArray[np.bool_] | None = None
 
     def text(self, row: int, column: int) -> str:
         """What a cell shows."""
@@ -102,19 +98,11 @@ class Cells:
     def share(self, row: int) -> str:
         """Share of MACs."""
         if (structure := self._structure(row)) >= 0:
-            if self._figures.gone[structure]:
+            figures, number = self._figures, int(self._rows.set_of[structure])
+            if figures.gone[structure] or not figures.macs.total:
                 return ""
-            # Structures of a set that take as much with them are counted once.
-            number = int(self._rows.set_of[structure])
-            if self._analysis.sets[number].kind is Kind.BLOCK:
-                key = number, structure.to_bytes(8, "little")
-            else:
-                if self._positions is None:
-                    self._positions = self._analysis.removed_positions(self._figures.gone)
-                key = number, share_signature(self._analysis, self._positions, structure)
-            if key not in self._shares:
-                self._shares[key] = structure_share(self._analysis, self._figures, structure)
-            return "" if self._shares[key] != self._shares[key] else share(self._shares[key])
+            taken = figures.macs.of_set(number)[structure - self._analysis.sets[number].first]
+            return share(float(taken) / figures.macs.total)
         return share(float(self._figures.shares[row])) if row < self._rows.module_count else ""
 
     def time(self, row: int) -> str:

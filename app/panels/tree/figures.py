@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.structures.analysis import Analysis, Mask
-from secateur.engine.structures.costs import Costs, costs, kept_sizes
+from secateur.engine.structures.costs import Costs, StructureMacs
 
 from ...widgets.score_map import ScoreScale
 from .rows import Rows, nearest
@@ -31,7 +31,7 @@ class Figures:
         shares: [N] share of the plan's MACs in or below a row.
         parameters: [N] parameters that the plan leaves in or below a row.
         times: [N] share of the plan's time on the target in or below a row, NaN where nothing predicts it.
-        total: MACs of the plan.
+        macs: MACs of single structures that the plan leaves.
     """
 
     gone: Mask
@@ -45,7 +45,7 @@ class Figures:
     shares: Floats
     parameters: NDArray[np.int64]
     times: Floats
-    total: int
+    macs: StructureMacs
 
 
 def figures_of(
@@ -72,11 +72,12 @@ def figures_of(
             own[node] += share
     totals = rows.upwards(own)
     nodes, below = rows.below_set
+    single = StructureMacs(analysis, gone)
     counted = Figures(
         gone=gone,
         kept=rows.by_set(~gone),
         taken=np.bincount(nodes, weights=rows.by_set(marked)[below], minlength=rows.count).astype(np.int64),
-        outputs=kept_sizes(analysis, gone),
+        outputs=single.kept,
         scores=np.zeros(0),
         node_scores=np.zeros(0),
         scale=ScoreScale(1.0),
@@ -84,7 +85,7 @@ def figures_of(
         shares=macs / max(plan.macs, 1),
         parameters=rows.sums_below(np.where(rows.parameters, plan.tensor_sizes, 0)),
         times=np.where(totals > 0, totals, np.nan),
-        total=plan.macs,
+        macs=single,
     )
     return with_scores(counted, analysis, rows, removed, scores, ranked)
 
@@ -108,27 +109,3 @@ def with_scores(
         scale=ScoreScale.of(scores, ranked),
         node_scale=ScoreScale.of(node_scores, ranked),
     )
-
-
-def structure_share(analysis: Analysis, figures: Figures, structure: int) -> float:
-    """Share of the plan's MACs that goes with a structure and all that is coupled; exact, NaN when it is gone."""
-    if figures.gone[structure] or not figures.total:
-        return float("nan")
-    after = figures.gone.copy()
-    after[structure] = True
-    return (figures.total - costs(analysis, after).macs) / figures.total
-
-
-def share_signature(analysis: Analysis, gone: NDArray[np.bool_], structure: int) -> bytes:
-    """What a structure's share depends on: how many positions of which axes go with it.
-
-    Structures of a set with the same signature have exactly the same share, so a screen of rows needs few counts.
-
-    Args:
-        analysis: The analysis.
-        gone: [P] positions that are gone already (`Analysis.removed_positions`).
-        structure: Its number.
-    """
-    positions = analysis.member_position[analysis.member_start[structure] : analysis.member_start[structure + 1]]
-    axes = np.searchsorted(analysis.axis_start, positions[~gone[positions]], side="right")
-    return np.sort(axes).tobytes()

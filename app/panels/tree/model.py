@@ -56,7 +56,6 @@ class TreeModel(RowsModel):
         self.figures: Figures | None = None
         self.cells: Cells | None = None
         self._counted: tuple[object, ...] = (None,) * 5
-        self._shares: dict[tuple[int, bytes], float] = {}
         self._learning = False
         self.query = Query()
         self.hits = (0, 0)
@@ -129,13 +128,12 @@ class TreeModel(RowsModel):
         if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
             self.figures = with_scores(self.figures, self.analysis, self.rows, facts.removed, shown, ranked)
         else:
-            self._shares = {}
             self.figures = figures_of(
                 self.analysis, self.rows, facts.removed, facts.marked, shown, plan, contents.times(), ranked
             )
         self._counted = counted
         gates = self.document.learned_gates
-        self.cells = Cells(self.analysis, self.rows, self.figures, facts, self._shares, gates)
+        self.cells = Cells(self.analysis, self.rows, self.figures, facts, gates)
 
     def _arrange(self) -> None:
         if self.analysis is None or self.rows is None or self.figures is None:

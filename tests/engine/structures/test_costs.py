@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.weight_store import WeightStore
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.structures.costs import costs, layers_of, marginal
+from secateur.engine.structures.costs import StructureMacs, costs, layers_of, marginal
 from secateur.engine.structures.rules import RULES
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.trial_cuts import settle
@@ -131,6 +132,24 @@ def test_what_one_more_structure_costs_depends_on_what_is_gone() -> None:
     # 3x3 kernels over 12 channels read and 12 written, plus scale and shift; then over 6 and 6.
     assert marginal(analysis, analysis.empty(), [one.first])[0] == 12 * 9 + 12 * 9 + 2
     assert marginal(analysis, gone, [one.first])[0] == 6 * 9 + 6 * 9 + 2
+
+
+@pytest.mark.parametrize(("make", "inputs"), [(Residual, image()), (Concat, image()), (Transformer, image())])
+def test_macs_of_all_structures_of_a_set_are_those_of_single_ones(make: Callable[[], nn.Module], inputs: Any) -> None:
+    analysis = analyse(make(), inputs)
+    gone = analysis.empty()
+    for one in analysis.sets:
+        if one.count > 2:
+            gone[one.first : one.first + one.count // 3] = True
+    for before in (analysis.empty(), gone):
+        found = StructureMacs(analysis, before)
+        assert found.total == costs(analysis, before).macs
+        for number, one in enumerate(analysis.sets):
+            alone = [
+                marginal(analysis, before, [structure])[1] for structure in range(one.first, one.first + one.count)
+            ]
+            assert found.of_set(number).tolist() == alone
+    assert Kind.BLOCK in {one.kind for one in analysis.sets} or make is Concat
 
 
 INPUTS = (torch.zeros(2, 3, 8, 8),)
