@@ -79,7 +79,7 @@ class Actions(QObject):
         action.setText(command.title_now(document))
         action.setToolTip(command.tip_now(self._window.workbench))
         if command.chosen is not None:
-            action.setChecked(command.chosen())
+            action.setChecked(command.chosen(document))
 
     def run(self, command: Command) -> None:
         """Run a command unless it cannot be done now; then say why. What is typed in a field counts by then."""

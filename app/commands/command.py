@@ -59,7 +59,8 @@ class Command:
         takes: Given the workbench about how long it takes and how much memory, or what else follows from it now, in a
             sentence; None for what is quick.
         line: A line separates it from the commands above it in its menu.
-        chosen: Of a choice among several: whether it is the present one, which has a check mark. None for what acts.
+        chosen: Of a choice among several: given the document whether it is the present one, which has a check mark.
+            None for what acts.
         within: Title of the submenu that shows it, "" for none.
     """
 
@@ -73,7 +74,7 @@ class Command:
     words: Callable[[Document], str] | None = None
     takes: Callable[[Workbench], str] | None = None
     line: bool = False
-    chosen: Callable[[], bool] | None = None
+    chosen: Callable[[Document], bool] | None = None
     within: str = ""
 
     def title_now(self, document: Document) -> str:

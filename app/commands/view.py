@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from ..dialogs.window_api import WindowApi
-from ..document.document import Document
-from ..document.preconditions import has_model
+from ..document.document import Document, Overlay
+from ..document.preconditions import COLOURED, has_model
 from ..text.translate import QT_TRANSLATE_NOOP
 from ..theme import Scheme, sizes, theme
 from ..theme.design_tokens import LARGEST, SMALLEST
@@ -25,6 +25,21 @@ def _can_grow(_document: Document) -> str:
 
 def _can_shrink(_document: Document) -> str:
     return "" if sizes().body > SMALLEST else say("Text already has its smallest size.")
+
+
+COLOURS = QT_TRANSLATE_NOOP(CONTEXT, "Colours")
+
+
+def _colours(overlay: Overlay) -> Callable[[WindowApi], None]:
+    def run(window: WindowApi) -> None:
+        window.document.set_overlay(overlay)
+        window.workbench.states.read_activity(asked=True)
+
+    return run
+
+
+def _has_colours(overlay: Overlay) -> Callable[[Document], bool]:
+    return lambda document: document.contents.overlay is overlay
 
 
 VIEW = (
@@ -156,6 +171,55 @@ VIEW = (
         enabled=has_model,
     ),
     _command(
+        "view.colour_score",
+        "Colour by score",
+        "Colour structures by the scores of the criterion.",
+        _colours(Overlay.SCORE),
+        enabled=COLOURED[Overlay.SCORE],
+        line=True,
+        chosen=_has_colours(Overlay.SCORE),
+        within=COLOURS,
+    ),
+    _command(
+        "view.colour_activity",
+        "Colour by activity",
+        "Colour structures by how often they respond: the share of samples and places above 0, on 256 samples.",
+        _colours(Overlay.ACTIVITY),
+        enabled=COLOURED[Overlay.ACTIVITY],
+        chosen=_has_colours(Overlay.ACTIVITY),
+        within=COLOURS,
+    ),
+    _command(
+        "view.colour_redundancy",
+        "Colour by redundancy",
+        (
+            "Colour structures by their strongest correlation with another one of the layer, on 256 samples. 1: it "
+            "responds like that one, or never changes."
+        ),
+        _colours(Overlay.REDUNDANCY),
+        enabled=COLOURED[Overlay.REDUNDANCY],
+        chosen=_has_colours(Overlay.REDUNDANCY),
+        within=COLOURS,
+    ),
+    _command(
+        "view.colour_sensitivity",
+        "Colour by sensitivity",
+        "Colour layers by what the metric loses where half of the layer is removed, without recovery.",
+        _colours(Overlay.SENSITIVITY),
+        enabled=COLOURED[Overlay.SENSITIVITY],
+        chosen=_has_colours(Overlay.SENSITIVITY),
+        within=COLOURS,
+    ),
+    _command(
+        "view.colour_cost",
+        "Colour by cost",
+        "Colour structures by the share of the multiply-accumulates that goes with them, exact.",
+        _colours(Overlay.COST),
+        enabled=COLOURED[Overlay.COST],
+        chosen=_has_colours(Overlay.COST),
+        within=COLOURS,
+    ),
+    _command(
         "view.save_plot",
         "Save plot...",
         "Save a plot as an image or as vector graphics, or its numbers as CSV.",
@@ -185,28 +249,28 @@ VIEW = (
         "Follow the light or dark theme of the system.",
         lambda window: window.dress("system"),
         line=True,
-        chosen=lambda: theme().scheme is Scheme.SYSTEM,
+        chosen=lambda _: theme().scheme is Scheme.SYSTEM,
     ),
     _command(
         "view.light",
         "Light theme",
         "Always use the light theme.",
         lambda window: window.dress("light"),
-        chosen=lambda: theme().scheme is Scheme.LIGHT,
+        chosen=lambda _: theme().scheme is Scheme.LIGHT,
     ),
     _command(
         "view.dark",
         "Dark theme",
         "Always use the dark theme.",
         lambda window: window.dress("dark"),
-        chosen=lambda: theme().scheme is Scheme.DARK,
+        chosen=lambda _: theme().scheme is Scheme.DARK,
     ),
     _command(
         "view.contrast",
         "High-contrast theme",
         "Always use the theme with the strongest contrast.",
         lambda window: window.dress("contrast"),
-        chosen=lambda: theme().scheme is Scheme.CONTRAST,
+        chosen=lambda _: theme().scheme is Scheme.CONTRAST,
     ),
     _command(
         "view.larger",

@@ -277,7 +277,7 @@ class CompareCriteria(QDialog):
             self._names[side].setText(self.boxes[side].currentText())
             self.maps[side].setAccessibleName(self.tr("{0} by {1}").format(one.module, self.boxes[side].currentText()))
             words = "" if scores is not None else self.tr("not scored yet")
-            self.ranges[side].show_ends(scale if scores is not None else None, words)
+            self.ranges[side].show_ends("", scale if scores is not None else None, words)
         titles = tuple(self.tr("score by {0}").format(box.currentText()) for box in self.boxes)
         both = [np.zeros(0) if scores is None else scores[place] for scores in values]
         self.plot.show_points(both[0], both[1], states == "marked", (titles[0], titles[1]))

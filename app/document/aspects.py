@@ -18,7 +18,7 @@ class Aspect(StrEnum):
     EXPECTED = "expected"  # what the original should reach
     TARGET = "target"
     GOAL = "goal"
-    SCORES = "scores"
+    SCORES = "scores"  # scores, or what else structures are coloured by
     MARKS = "marks"  # marked or locked structures, and with them the plan's costs
     STATES = "states"  # states, their metrics and timings, or which one is present
     SELECTION = "selection"
@@ -31,6 +31,16 @@ class Aspect(StrEnum):
     LOG = "log"
     COMPARED = "compared"  # which two models are compared
     CHANGES = "changes"  # whose predictions are compared, and what that gave
+
+
+class Overlay(StrEnum):
+    """What views colour structures by."""
+
+    SCORE = "score"
+    ACTIVITY = "activity"
+    REDUNDANCY = "redundancy"
+    SENSITIVITY = "sensitivity"
+    COST = "cost"
 
 
 @dataclass(frozen=True, slots=True)

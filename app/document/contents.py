@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.export.protocol import Exported
-from secateur.engine.inspection.response_data import LayerResponses
+from secateur.engine.inspection.response_data import LayerResponses, ModelActivity
 from secateur.engine.machine.devices import CPU
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predict_latency
@@ -38,7 +38,7 @@ from secateur.engine.workflows.prune import PruneRequest
 
 from ..text.metrics import metric_of, timing_of
 from ..text.translate import sentence
-from .aspects import Goal, Listing, Selection, Side
+from .aspects import Goal, Listing, Overlay, Selection, Side
 from .changes_query import KnownChanges
 from .job_state import FolderReceipt, GateCurve, KeptTraining, Receipt, TrainingCurve
 from .sensitivity_curves import Curves
@@ -102,6 +102,8 @@ class Contents:
         filters: By state, images of the first convolution's filters; None where there are none.
         responses: By (state, coupled set, layer), what the structures do on data; the last ones that were looked at.
         unseen: By the same, why that cannot be shown.
+        overlay: What structures are coloured by.
+        activity: By state, how active and redundant its structures are on data.
         baselines: By id, what the states are compared with.
         latencies: By target, what was measured there to predict latencies with.
         savings: By (state, target) and key of a coupled set, what half of it saves there.
@@ -154,6 +156,8 @@ class Contents:
         default_factory=dict[tuple[str, str, str], "LayerResponses"]
     )
     unseen: dict[tuple[str, str, str], str] = field(default_factory=dict[tuple[str, str, str], str])
+    overlay: Overlay = Overlay.SCORE
+    activity: dict[str, ModelActivity] = field(default_factory=dict[str, "ModelActivity"])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
     savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(

@@ -15,7 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.errors import SecateurError
 from secateur.engine.export.protocol import Exported
-from secateur.engine.inspection.response_data import LayerResponses
+from secateur.engine.inspection.response_data import LayerResponses, ModelActivity
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.planning.goal_verdict import GoalVerdict
 from secateur.engine.planning.protocol import Ranking
@@ -36,7 +36,7 @@ from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 from ..text.metrics import metric_of, path_to, replaced
 from ..text.titles import state_name
 from ..text.translate import sentence
-from .aspects import Aspect, Goal, Selection, Side
+from .aspects import Aspect, Goal, Overlay, Selection, Side
 from .change_dispatcher import ChangeDispatcher
 from .contents import Contents, SearchTrial, allowed, measured, opened, verdict_on_goal
 from .job_state import (
@@ -49,11 +49,12 @@ from .job_state import (
     UnfinishedJob,
 )
 from .message_log import Level, MessageLog
+from .overlays import lost_by_structure, shares_by_structure
 from .plan_editor import PLAN, PlanEditor
 from .sensitivity_curves import Curves
 from .undo_history import Snapshot, UndoHistory
 
-__all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection", "Side"]
+__all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Overlay", "Selection", "Side"]
 
 ALL = frozenset(Aspect)
 RESPONSES = 8
@@ -107,6 +108,7 @@ class Document(QObject):
         self.restorable = 0
         self._verdict: tuple[tuple[Any, ...], Goal, TargetSpec, GoalVerdict | None] | None = None
         self._open: tuple[LearnedGates, NDArray[np.float64]] | None = None
+        self._shares: tuple[Mask, NDArray[np.float64]] | None = None
         self._costs: tuple[tuple[Any, Any], Costs | None] | None = None
         self._original_costs: tuple[Any, Costs] | None = None
 
@@ -218,6 +220,23 @@ class Document(QObject):
         if self.scores is not None:
             return self.scores
         return self.first_scores if self.partial is None else self.partial.scores
+
+    @property
+    def overlay_values(self) -> NDArray[np.float64] | None:
+        """[S] what structures are coloured by, NaN unknown; None where nothing of it is known yet."""
+        analysis, overlay = self.analysis, self.contents.overlay
+        if analysis is None or overlay is Overlay.SCORE or self.learned_gates is not None:
+            return self.shown_scores
+        if overlay is Overlay.COST:
+            # What a state lacks is another array in every model and state.
+            if self._shares is None or self._shares[0] is not self.removed:
+                self._shares = self.removed, shares_by_structure(analysis, self.removed)
+            return self._shares[1]
+        if overlay is Overlay.SENSITIVITY:
+            return None if self.curves is None else lost_by_structure(analysis, self.removed, self.curves)
+        if (found := self.contents.activity.get(self.contents.present)) is None:
+            return None
+        return (found.active if overlay is Overlay.ACTIVITY else found.redundancy).astype(np.float64)
 
     @property
     def ranked(self) -> bool:
@@ -375,6 +394,12 @@ class Document(QObject):
             self.announce(Aspect.SCORES)
             self.want_scores()
 
+    def set_overlay(self, overlay: Overlay) -> None:
+        """Colour structures by something else."""
+        if overlay is not self.contents.overlay:
+            self.contents.overlay = overlay
+            self.announce(Aspect.SCORES)
+
     def show_receipt(self, receipt: Receipt | FolderReceipt | None) -> None:
         """Show what was written; None puts the receipt away."""
         self.contents.receipt = receipt
@@ -479,7 +504,8 @@ class Document(QObject):
         if task.spec is None or not task.spec.same_data(before):
             self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
             contents = self.contents
-            for known in (contents.curves, contents.baselines, contents.trials, contents.responses, contents.unseen):
+            looked_at = contents.responses, contents.unseen, contents.activity
+            for known in (contents.curves, contents.baselines, contents.trials, *looked_at):
                 known.clear()
             self.contents.changes.forget()
             self.begin_curve()
@@ -616,10 +642,16 @@ class Document(QObject):
             del self.contents.unseen[about]
         self.announce(Aspect.RESPONSES)
 
+    def take_activity(self, state_id: str, found: ModelActivity) -> None:
+        """How active and redundant the structures of a state are."""
+        self.contents.activity[state_id] = found
+        self.announce(Aspect.SCORES)
+
     def take_curves(self, state_id: str, rating: str, curves: Curves) -> None:
         """Sensitivity of a state, as far as it was measured."""
         self.contents.curves[state_id, rating] = curves
-        self.announce(Aspect.SENSITIVITY)
+        coloured = self.contents.overlay is Overlay.SENSITIVITY
+        self.announce(Aspect.SENSITIVITY, *([Aspect.SCORES] if coloured else []))
 
     def take_latencies(self, target: TargetSpec, table: LatencyTable) -> None:
         """What predicts latencies on a target."""

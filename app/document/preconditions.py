@@ -8,7 +8,7 @@ from secateur.engine.planning.share_exchange import has_fixed_shares
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.structures.analysis import Kind
 
-from .document import Document
+from .document import Document, Overlay
 
 CONTEXT = "Precondition"
 Reason = Callable[[Document], str]
@@ -115,6 +115,11 @@ def needs_sensitivity(document: Document) -> str:
     return say("Already measured. See the Sensitivity tab.") if known is not None and known.finished else ""
 
 
+def has_sensitivity(document: Document) -> str:
+    """Something of the sensitivity of the current state is known."""
+    return "" if document.curves is not None else say("Use Run > Measure sensitivity first.")
+
+
 def has_blocks(document: Document) -> str:
     """The model has whole blocks that can go, and the criterion leaves them their part."""
     if document.analysis is None or not any(one.kind is Kind.BLOCK for one in document.analysis.sets):
@@ -179,3 +184,13 @@ def has_restorable_session(document: Document) -> str:
 def has_jobs(document: Document) -> str:
     """A job runs."""
     return "" if document.jobs else say("No job is running.")
+
+
+COLOURED = {
+    Overlay.SCORE: has_model,
+    Overlay.ACTIVITY: all_of(has_model, has_weights, has_task),
+    Overlay.REDUNDANCY: all_of(has_model, has_weights, has_task),
+    Overlay.SENSITIVITY: all_of(has_model, has_sensitivity),
+    Overlay.COST: has_model,
+}
+"""Why structures cannot be coloured by an overlay now."""

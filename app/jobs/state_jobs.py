@@ -17,6 +17,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State, StateKind, measurable_exports
 from secateur.engine.tasks.protocol import Metric, TaskInfo
 
+from ..document.aspects import Overlay
 from ..document.job_state import ConsentRequest, UnfinishedJob
 from ..text.format import rough
 from ..text.metrics import timing_of
@@ -26,6 +27,8 @@ from ..text.translate import counted, sentence
 from .job_runner import DocumentJobs, JobRunner
 from .plan_jobs import PlanJobs
 
+MEASURED = frozenset({Overlay.ACTIVITY, Overlay.REDUNDANCY})
+"""Overlays that come from a look at data."""
 CHEAP = 2_000_000_000
 """MACs of one sample up to which latencies are measured without being asked."""
 
@@ -38,6 +41,7 @@ class StateJobs(DocumentJobs):
         super().__init__(runner)
         self._plan = plan
         runner.resting.connect(self._resume_measurements)
+        self._document.scores_wanted.connect(self.read_activity)
 
     # States.
 
@@ -145,6 +149,7 @@ class StateJobs(DocumentJobs):
             if state is not document.original and not any(metric.like(first) for metric in state.metrics):
                 self.evaluate(state.id)
         self._plan.score()
+        self.read_activity()
         self._plan.read_savings()
         self.measure_if_cheap()
 
@@ -256,12 +261,36 @@ class StateJobs(DocumentJobs):
             otherwise=show_failure,
         )
 
+    @Slot()
+    def read_activity(self, asked: bool = False) -> None:
+        """Measure what the current state is to be coloured by, where that is measured on data and not known.
+
+        `asked` by a person; else another state has come.
+        """
+        document, state = self._document, self._document.contents.present
+        about = ("activity", state)
+        if document.contents.overlay not in MEASURED or document.task is None or document.absent or not state:
+            return
+        if state in document.contents.activity or self._runner.queue.about(about) is not None:
+            return
+
+        def take_back(error: SecateurError) -> None:
+            """Scores have colours whatever happens; what only made room for another job is measured after it."""
+            if asked or not isinstance(error, Cancelled):
+                document.set_overlay(Overlay.SCORE)
+
+        title = self.tr("Measure activity of {state}").format(state=state_name(document.states, state))
+        take = partial(document.take_activity, state)
+        self._runner.run(title, take, "activity", state, background=not asked, about=about, otherwise=take_back)
+
     @Slot(object)
     def _resume_measurements(self, methods: frozenset[str]) -> None:
         """Read and measure what a person's own jobs came before, where that is not known by now."""
         document = self._document
         if "filters" in methods:
             self.read_filters()
+        if "activity" in methods:
+            self.read_activity()
         known = (timing_of(state, document.target) for state in (document.original, document.state))
         if "measure" in methods and None in known:
             self.measure_if_cheap()

@@ -6,12 +6,13 @@ from PySide6.QtWidgets import QLabel, QPushButton
 from secateur.engine.scoring.criteria import FIRST
 from secateur.engine.scoring.protocol import Step
 
-from ..document.document import Document
+from ..document.document import Document, Overlay
 from ..text.titles import criterion_title
 from ..text.verdicts import goal_description, goal_role, goal_tip, goal_words
 from ..widgets.card import EmptyState
 from ..widgets.labels import set_role
 from ..widgets.score_map import ScoreRange, ScoreScale
+from .overlay_text import overlay_text
 
 
 def ask_for_data(empty: EmptyState, document: Document, title: str, words: str) -> None:
@@ -31,22 +32,25 @@ def attach_data(document: Document) -> None:
     document.requested.emit(lambda window: window.run_command("file.data"))
 
 
-def show_scores(legend: ScoreRange, document: Document, scale: ScoreScale | None) -> None:
-    """What the colours mean: scores, or how open gates are while masks are learned."""
+def show_scores(legend: ScoreRange, document: Document, scale: ScoreScale | None, title: str = "") -> None:
+    """What the colours mean: scores or what is shown in place of them; how open gates are while masks are learned.
+
+    `title` says which of these, where nothing else says so.
+    """
     say, gates = QCoreApplication.translate, document.learned_gates
     if gates is None:
-        scored = scale if document.shown_scores is not None else None
-        return legend.show_ends(scored, *highest(document, scored))
+        scored = scale if document.overlay_values is not None else None
+        return legend.show_ends(title, scored, *highest(document, scored))
     words = say("rated", "step {0} of {1}").format(f"{gates.step:,}", f"{gates.steps:,}")
     legend.say_ends(say("rated", "gate closed"), say("rated", "open"), words)
 
 
 def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:
-    """The highest score, or that nothing is scored yet; while scores are made what is shown meanwhile, else ""."""
-    if document.shown_scores is None or scale is None:
-        return QCoreApplication.translate("rated", "not scored yet"), ""
+    """The highest number, or that none is known yet; while scores are made what is shown meanwhile, else ""."""
+    if document.overlay_values is None or scale is None:
+        return overlay_text(document).missing, ""
     top, partial = scale.text(scale.top), document.partial
-    if document.scores is not None:
+    if document.scores is not None or document.contents.overlay is not Overlay.SCORE:
         return top, ""
     if partial is None:
         words = QCoreApplication.translate("rated", "first scores by {first}; the criterion's follow")

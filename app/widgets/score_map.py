@@ -364,15 +364,17 @@ class ScoreRange(CaptionLine):
         self.ends, self.so_far = ("0", ""), ""
         self.setAccessibleName(self.tr("Colours of the scores"))
 
-    def show_ends(self, scale: ScoreScale | None, high: str = "", so_far: str = "") -> None:
+    def show_ends(self, title: str, scale: ScoreScale | None, high: str = "", so_far: str = "") -> None:
         """Say the range, and that colours go by rank; where scores are still made, of how much they are.
 
         Args:
+            title: What the numbers are, "" where something else says so.
             scale: Of the scores, None where there are none.
             high: What is said in place of the highest score, "" for that.
             so_far: Of how much they are made.
         """
-        low = self.tr("by rank: {0}").format(scale.text(scale.bottom)) if scale is not None else self.tr("score")
+        low = self.tr("by rank: {0}").format(scale.text(scale.bottom)) if scale is not None else ""
+        low = " ".join(filter(None, (title, low)))
         self.say_ends(low, high or (scale.text(scale.top) if scale is not None else ""), so_far)
 
     def say_ends(self, low: str, high: str, so_far: str = "") -> None:

@@ -19,6 +19,7 @@ from ...widgets.fields import FilterLine
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, offer
 from ...widgets.score_map import ScoreRange
+from ..overlay_text import overlay_text
 from ..panel_layout import column_of, row_of, stack_of
 from ..panel_parts import show_scores
 from ..plot_tables import graph_table
@@ -134,7 +135,7 @@ class GraphPanel(QWidget):
         elif aspects & SHOWN:
             self.model.refresh()
         if aspects & SHOWN and self.model.layers.plan is not None:
-            show_scores(self.range, self.document, self.model.layers.plan.scale)
+            show_scores(self.range, self.document, self.model.layers.plan.scale, overlay_text(self.document).title)
         words = self.tr("Filled: kept. Hatched: marked. Right: skip connections. Left: coupled layers.")
         if self.document.learned_gates is not None:
             words = self.tr("Filled: gates open. Hatched: gate closed. Right: skip connections. Left: coupled layers.")

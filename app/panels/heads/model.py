@@ -5,6 +5,7 @@ from itertools import takewhile
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
@@ -13,6 +14,7 @@ from ...document.document import Document
 from ...text.structures import structure_name
 from ...text.translate import sentence
 from ...widgets.score_map import ScoreScale
+from ..overlay_text import overlay_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class HeadsModel(QAbstractTableModel):
             "fixed": self.tr("fixed"),
         }
         self._columns = 0
+        self._values: NDArray[np.float64] | None = None
         self._places: dict[int, Place] = {}
 
     def reload(self) -> None:
@@ -118,15 +121,19 @@ class HeadsModel(QAbstractTableModel):
         self._columns = max((row.columns for row in self.rows), default=0)
         cells = ((n, cell) for n, row in enumerate(self.rows) for cell in range(row.count))
         self._places = {self.structure(place): place for place in cells}
-        # The scale of the tree: a colour says the same wherever it is seen.
-        self.scale = ScoreScale.of(self.document.shown_scores, self.document.ranked)
+        self._take_values()
         self.endResetModel()
 
     def refresh(self) -> None:
         """Scores or states changed, the rows did not."""
-        self.scale = ScoreScale.of(self.document.shown_scores, self.document.ranked)
+        self._take_values()
         if self.rows and self._columns:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, self._columns - 1))
+
+    def _take_values(self) -> None:
+        """What cells are coloured by, on the scale of the tree: a colour says the same wherever it is seen."""
+        self._values = self.document.overlay_values
+        self.scale = ScoreScale.of(self._values, self.document.ranked)
 
     # Cells and structures.
 
@@ -156,7 +163,7 @@ class HeadsModel(QAbstractTableModel):
 
     def look(self, place: Place) -> tuple[float, str]:
         """A cell's score on the scale, NaN unknown, and its state."""
-        structure, scores = self.structure(place), self.document.shown_scores
+        structure, scores = self.structure(place), self._values
         score = float("nan") if scores is None else float(scores[structure])
         return self.scale.fraction(score), self._state(structure)
 
@@ -176,17 +183,14 @@ class HeadsModel(QAbstractTableModel):
             return words.format(one.module, one.reason).strip()
         if cell < 0 or analysis is None:
             return one.module
-        structure, scores = self.structure((row, cell)), self.document.shown_scores
+        structure, scores = self.structure((row, cell)), self._values
         name = structure_name(analysis, structure, analysis.sets[one.set_number])
         name = self.tr("{0} of each group").format(name) if one.within else name
         lines = [f"{one.module}, {name}"]
         if one.span > 1:
             lines.append(self.tr("serves query heads {0} to {1}").format(cell * one.span, (cell + 1) * one.span - 1))
         if scores is not None and np.isfinite(scores[structure]):
-            words = self.tr("score {0}")
-            if self.document.learned_gates is not None:
-                words = self.tr("gate open with a probability of {0}")
-            lines.append(words.format(self.scale.text(float(scores[structure]))))
+            lines.append(overlay_text(self.document).words.format(self.scale.text(float(scores[structure]))))
         state = self._state(structure)
         return "\n".join([*lines, *([self.words[state]] if state != "free" else [])])
 

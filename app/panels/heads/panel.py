@@ -5,7 +5,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...dialogs.save_plot import asks_to_save
-from ...document.aspects import Aspect
+from ...document.aspects import Aspect, Overlay
 from ...document.document import Document
 from ...widgets.card import EmptyState
 from ...widgets.flow import FlowLayout
@@ -114,6 +114,8 @@ class HeadsPanel(QWidget):
             framed = self.tr(" Frame: a key/value group with the query heads it serves.") if groups else ""
             if self.document.learned_gates is not None:
                 words = self.tr("Bright heads have open gates, dark ones closed gates, while masks are learned.")
+            elif self.document.contents.overlay is Overlay.ACTIVITY:
+                words = self.tr("No colours: the response of a head is a norm, which is always above 0.")
             self._note.setText(words + framed)
         if aspects & {Aspect.MODEL, Aspect.SELECTION}:
             self.view.show_current(self.model.place_of(self.document.selection.structure))

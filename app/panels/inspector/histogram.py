@@ -111,7 +111,7 @@ class Histogram(QWidget):
         painter = QPainter(self)
         paint_bars(painter, self.area(), self.spread)
         paint_axis(painter, self.area(), self.spread.high)
-        text = self.spread.scale.text(self.threshold)
+        text = self.tr("score < {0}").format(self.spread.scale.text(self.threshold))
         paint_threshold(painter, self.area(), self.position(self.threshold), text, self.hasFocus())
         paint_focus(painter, self)
 

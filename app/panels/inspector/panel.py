@@ -24,6 +24,7 @@ from ...widgets.flow import FlowLayout
 from ...widgets.labels import ElidedLabel, label
 from ...widgets.plot_export import Drawing, offer
 from ...widgets.score_map import ScoreMap, ScoreScale
+from ..overlay_text import overlay_text
 from ..panel_layout import column_of, row_of
 from ..panel_parts import name_button, show_text
 from ..plot_tables import set_table, structure_states
@@ -208,9 +209,13 @@ class InspectorPanel(Card):
         present = np.isfinite(scores) & ~document.removed[place]
         self.histogram.show_spread(Spread(scores[present], document.marked[place][present], scale))
         self._say_below()
+        values = document.overlay_values
+        coloured = np.full(one.count, np.nan) if values is None else values[place]
         states = structure_states(document, "")[place]
         current = document.selection.structure - one.first
-        self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
+        self.map.show_cells(
+            ScoreScale.of(values, document.ranked).fractions(coloured), [str(s) for s in states], current
+        )
         self._show_images(analysis, one)
         self._name_map()
 
@@ -219,10 +224,11 @@ class InspectorPanel(Card):
         """Say what the cells show: images only where these are large enough to be seen."""
         if (one := self._set()) is None:
             return
-        title = self.tr("{0} in model order. Bright: important. Struck through: marked. Drag to mark several.")
+        title, words = self.tr("{0} in model order. Bright: {1}. Struck through: marked."), overlay_text(self.document)
+        said = self.tr("Drag to mark several.")
         if self.map.pictured():
-            title = self.tr("{0} as images. Frame colour: score. Struck through: marked.")
-        show_text(self._map_title, title.format(many_of(one.kind).capitalize()))
+            title, said = self.tr("{0} as images. Bright frame: {1}. Struck through: marked."), ""
+        show_text(self._map_title, f"{title.format(many_of(one.kind).capitalize(), words.bright)} {said}".rstrip())
         self.map.setAccessibleName(self._map_title.text())
 
     def _show_images(self, analysis: Analysis, one: CoupledSet) -> None:

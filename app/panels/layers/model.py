@@ -13,6 +13,7 @@ from ...document.sensitivity_curves import HALF
 from ...text.format import share
 from ...text.metrics import difference_text
 from ...text.structures import title_of
+from ..overlay_text import overlay_text
 from ..tree.figures import Figures, figures_of
 from ..tree.rows import Rows, rows_of
 from .rows import Layers, Plan, layers_of, plan_of
@@ -34,14 +35,15 @@ class Column(IntEnum):
     SENSITIVITY = 8
 
 
-def heading(column: int, gates: bool = False) -> str:
-    """What a column is called; with `gates`, it says how open they are."""
+def heading(document: Document, column: int) -> str:
+    """What a column is called: that of scores by what is shown in place of them."""
+    gates = document.learned_gates is not None
     return (
         say("layers", "Coupled layers"),
         say("layers", "Layer"),
         say("layers", "Width"),
         say("layers", "Open") if gates else say("layers", "Keeps"),
-        say("layers", "Gate") if gates else say("layers", "Score"),
+        overlay_text(document).title,
         say("layers", "MACs"),
         say("layers", "Time"),
         say("layers", "Parameters"),
@@ -56,6 +58,7 @@ class Cells:
         """Take the numbers; `lost` is what the metric loses where half of a coupled set goes, by its number."""
         assert document.analysis is not None
         self._analysis, self._layers, self._plan, self._lost = document.analysis, layers, plan, lost
+        self._document, self._overlay = document, overlay_text(document)
         self._metric = None if document.curves is None else document.curves.metric
         # Share of the latency on the target by module path, and what half of a coupled set saves there, by its key.
         self._times, self._savings = document.contents.times(), document.contents.saved
@@ -170,7 +173,8 @@ class Cells:
             count = self._analysis.sets[int(layers.sets[row])].count
             lines = [lines[0], words.format(f"{plan.open[row]:,.1f}", f"{count:,}", f"{plan.final[row]:,}")]
         elif np.isfinite(plan.scores[row]):
-            lines.append(say("layers", "mean score {0}").format(self.text(row, Column.SCORE)))
+            words = self._overlay.words.format(self.text(row, Column.SCORE))
+            lines.append(say("layers", "{0} on average").format(words))
         if lost := self._lost_words(row):
             lines.append(say("layers", "{0} if {1:.0%} is removed, without recovery").format(lost, HALF))
         if time := self.text(row, Column.TIME):
@@ -188,7 +192,7 @@ class Cells:
         text = ", ".join(self._tie_lines(row)) if column == Column.TIES else self.text(row, column)
         if column == Column.WIDTH:
             text = str(int(self._layers.width[row]))
-        return f"{heading(column)}: {text}" if text else ""
+        return f"{heading(self._document, column)}: {text}" if text else ""
 
     def _tie_lines(self, row: int) -> list[str]:
         found: list[str] = []
@@ -218,7 +222,7 @@ class LayersModel(QAbstractTableModel):
         cells: Texts of the rows.
         lost: What the metric loses where half of a coupled set goes, by its number.
         timed: There are times to show.
-        learning: Masks are learned: bars and colours show open gates.
+        title: Heading of the scores, or of what is shown in place of them.
     """
 
     def __init__(self, document: Document, parent: QObject | None = None) -> None:
@@ -231,7 +235,7 @@ class LayersModel(QAbstractTableModel):
         self.plan: Plan | None = None
         self.cells: Cells | None = None
         self.lost: dict[int, float] = {}
-        self.timed = self.learning = False
+        self.timed, self.title = False, ""
 
     def reload(self) -> None:
         """Show another model."""
@@ -244,9 +248,9 @@ class LayersModel(QAbstractTableModel):
 
     def refresh(self) -> None:
         """Numbers changed, the rows did not."""
-        before = self.learning
+        before = self.title
         self._count()
-        if self.learning != before:
+        if self.title != before:
             self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.KEEPS, Column.SCORE)
         if last := self.rowCount():
             self.dataChanged.emit(self.index(0, 0), self.index(last - 1, len(Column) - 1))
@@ -262,12 +266,12 @@ class LayersModel(QAbstractTableModel):
             rows,
             document.removed,
             document.marked,
-            document.shown_scores,
+            document.overlay_values,
             costs,
             ranked=document.ranked,
         )
         gates = document.learned_gates
-        self.learning = gates is not None
+        self.title = overlay_text(document).title
         self.plan = plan_of(analysis, rows, layers, document.removed, document.locked, figures, costs, gates)
         known = document.curves
         curves = () if known is None else known.all(analysis, document.removed)
@@ -306,9 +310,9 @@ class LayersModel(QAbstractTableModel):
         if section >= self.columnCount():
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return "" if section == Column.TIES else heading(section, self.learning)
+            return "" if section == Column.TIES else heading(self.document, section)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return heading(section, self.learning)
+            return heading(self.document, section)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         return None

@@ -10,6 +10,7 @@ from ...theme import px
 from ...widgets.card import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, offer
+from ..overlay_text import overlay_text
 from ..panel_layout import column_of, stack_of
 from ..plot_tables import layers_table
 from .model import LayersModel
@@ -73,14 +74,15 @@ class LayersPanel(QWidget):
             flat = self.tr("Double bar: removal saves no time. ")
             saves_nothing = any(one.flat for one in self.document.contents.saved.values())
             words = self.tr(
-                "Filled: kept, coloured by mean score. Hatched: marked. Pale: removed. {0}Lines: coupled layers; "
-                "dashed: concatenated."
+                "Filled: kept. Bright: {1}. Hatched: marked. Pale: removed. {0}Lines: coupled layers; dashed: "
+                "concatenated."
             )
-            if self.model.learning:
+            if self.document.learned_gates is not None:
                 words = self.tr(
                     "Masks are learned. Filled: open on average. Hatched: gate closed. Bright: open. Dark: closed."
                 )
-            self._legend.setText(words.format((lost if self.model.lost else "") + (flat if saves_nothing else "")))
+            more = (lost if self.model.lost else "") + (flat if saves_nothing else "")
+            self._legend.setText(words.format(more, overlay_text(self.document).bright))
         if aspects & {Aspect.MODEL, Aspect.SELECTION}:
             rows = self.model.layers.row_of if self.model.layers is not None else {}
             self.view.show_current(rows.get(self.document.selection.module, -1))

@@ -126,13 +126,14 @@ PAST = 12
 """Room right of the lines of ties."""
 
 
-def widths(room: float, lanes: int, keeps: int, measured: bool, timed: bool) -> dict[Column, int]:
+def widths(room: float, lanes: int, keeps: int, title: int, measured: bool, timed: bool) -> dict[Column, int]:
     """Widths of the columns, 0 for those that are left out: what matters least goes where it is narrow.
 
     Args:
         room: Width of all, in device-independent pixels.
         lanes: Of ties.
         keeps: Width of the longest text on what is kept.
+        title: Width of the heading of the scores.
         measured: There is a sensitivity to show.
         timed: There are times to show.
     """
@@ -142,7 +143,7 @@ def widths(room: float, lanes: int, keeps: int, measured: bool, timed: bool) -> 
         Column.TIES: lanes * LANE + PAST,
         Column.NAME: int(min(px(260), max(px(150), 0.26 * room), max(0.5 * room, 60))),
         Column.KEEPS: max(keeps + 10, px(72)),
-        Column.SCORE: px(60) if wide >= 540 else 0,
+        Column.SCORE: max(title + 14, px(60)) if wide >= 540 else 0,
         Column.MACS: px(70),
         Column.TIME: px(76) if timed and wide >= 400 else 0,
         Column.PARAMETERS: px(76) if wide >= 680 else 0,
@@ -231,7 +232,8 @@ class LayersView(QTableView):
         lanes = 0 if layers is None else layers.lanes
         cells = self.rows.cells
         keeps = 0 if cells is None else self.fontMetrics().horizontalAdvance(cells.widest_keeps())
-        shown = widths(self.viewport().width(), lanes, keeps, bool(self.rows.lost), self.rows.timed)
+        title = self.horizontalHeader().fontMetrics().horizontalAdvance(self.rows.title)
+        shown = widths(self.viewport().width(), lanes, keeps, title, bool(self.rows.lost), self.rows.timed)
         for column, width in shown.items():
             self.setColumnHidden(column, not width)
             self.setColumnWidth(column, width)

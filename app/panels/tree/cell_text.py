@@ -8,6 +8,7 @@ from secateur.engine.structures.analysis import Analysis, Kind
 
 from ...text.format import MINUS, TIMES, count, share
 from ...text.structures import structure_name, title_of
+from ..overlay_text import OverlayText
 from .figures import Figures
 from .query import Facts
 from .rows import Rows
@@ -24,12 +25,14 @@ class Cells:
         rows: Rows,
         figures: Figures,
         facts: Facts,
+        words: OverlayText,
         gates: LearnedGates | None = None,
     ) -> None:
         """Take the numbers of one moment; made again when they change.
 
-        With `gates`, scores say how open they are.
+        `words` say what is shown for scores; with `gates`, how open these are.
         """
+        self._words = words
         self._gates = gates
         self._open = None if gates is None else rows.by_set(gates.open.astype(np.float64))
         self._analysis, self._rows, self._figures, self._facts = analysis, rows, figures, facts
@@ -142,13 +145,10 @@ class Cells:
         return int(np.count_nonzero(self._facts.locked[place] & ~self._facts.removed[place]))
 
     def tooltip(self, row: int) -> str:
-        """Whole path; why it is fixed, or what it is coupled to; of a structure the score as it was computed."""
+        """Whole path; why it is fixed, or what it is coupled to; of a structure its number as it was computed."""
         if row >= self._rows.count:
             score = self._score(row)
-            words = say("tree", "{0}, score {1}")
-            if self._gates is not None:
-                words = say("tree", "{0}, its gate is open with a probability of {1}")
-            return "" if score != score else words.format(self.name(row), f"{score:.6g}")
+            return "" if score != score else f"{self.name(row)}, {self._words.words.format(f'{score:.6g}')}"
         path = self._rows.modules[row]
         if self._gates is not None and self._open is not None and (number := int(self._rows.owner[row])) >= 0:
             words = say("tree", "{0}: {1} of {2} gates open on average, {3} stay")
@@ -172,8 +172,7 @@ class Cells:
         if self.state(row) != "locked" and (number := self.locked(row)):
             parts.append(say("tree", "{0} locked").format(f"{number:,}"))
         if self.score(row):
-            words = say("tree", "score {0}") if self._gates is None else say("tree", "gate {0}")
-            parts.append(words.format(self.score(row)))
+            parts.append(self._words.words.format(self.score(row)))
         return ", ".join(p for p in parts if p)
 
     def _structure_state(self, structure: int) -> str:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 
 from ...document.document import Document
 from ...text.structures import many_of
+from ..overlay_text import overlay_text
 from .cell_text import Cells
 from .figures import Figures, figures_of, with_scores
 from .query import Facts, Query, matches
@@ -56,7 +57,7 @@ class TreeModel(RowsModel):
         self.figures: Figures | None = None
         self.cells: Cells | None = None
         self._counted: tuple[object, ...] = (None,) * 5
-        self._learning = False
+        self._titles = self.titles()
         self.query = Query()
         self.hits = (0, 0)
         self.reload()
@@ -73,9 +74,8 @@ class TreeModel(RowsModel):
     def refresh(self) -> None:
         """Numbers or states changed, the rows did not (but what a filter lets through may)."""
         self._count()
-        learning = self.document.learned_gates is not None
-        if learning != self._learning:
-            self._learning = learning
+        if (titles := self.titles()) != self._titles:
+            self._titles = titles
             self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.KEEPS, Column.SCORE)
         if self.query.states or self.query.scores:
             self.set_query(self.query)
@@ -122,7 +122,7 @@ class TreeModel(RowsModel):
             self.figures = self.cells = None
             return
         facts = self.facts()
-        contents, shown, ranked = self.document.contents, self.document.shown_scores, self.document.ranked
+        contents, shown, ranked = self.document.contents, self.document.overlay_values, self.document.ranked
         # A change puts new arrays in place of the old ones: where these are the same, only scores changed.
         counted = (self.rows, facts.removed, facts.marked, plan, contents.table)
         if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
@@ -133,7 +133,7 @@ class TreeModel(RowsModel):
             )
         self._counted = counted
         gates = self.document.learned_gates
-        self.cells = Cells(self.analysis, self.rows, self.figures, facts, gates)
+        self.cells = Cells(self.analysis, self.rows, self.figures, facts, overlay_text(self.document), gates)
 
     def _arrange(self) -> None:
         if self.analysis is None or self.rows is None or self.figures is None:
@@ -194,9 +194,8 @@ class TreeModel(RowsModel):
 
     def titles(self) -> tuple[str, ...]:
         """Headings of all columns."""
-        gates = self.document.learned_gates is not None
-        keeps, score = (self.tr("Open"), self.tr("Gate")) if gates else (self.tr("Keeps"), self.tr("Score"))
-        first = (self.tr("Structure"), keeps, score, self.tr("MACs"))
+        keeps = self.tr("Keeps") if self.document.learned_gates is None else self.tr("Open")
+        first = (self.tr("Structure"), keeps, overlay_text(self.document).title, self.tr("MACs"))
         return (*first, self.tr("Time"), self.tr("Parameters"), self.tr("Shape"))
 
     def flags(self, index: Index) -> Qt.ItemFlag:

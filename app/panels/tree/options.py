@@ -14,13 +14,15 @@ from secateur.engine.scoring.criteria import CRITERIA, context_of, offers, unava
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 
 from ...dialogs.settings_fields import explain
-from ...document.aspects import Aspect
+from ...document.aspects import Aspect, Overlay
 from ...document.document import Document
+from ...document.preconditions import COLOURED
 from ...text.translate import engine_words, sentence
 from ...widgets.buttons import button, set_available
 from ...widgets.card import Card
 from ...widgets.fields import ComboBox
 from ...widgets.labels import label
+from ..overlay_text import overlay_texts
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
 WIDTH = 400
@@ -214,3 +216,39 @@ class CriterionBox(ComboBox):
     @Slot(int)
     def _set_criterion(self, number: int) -> None:
         self.document.set_criterion(str(self.itemData(number)))
+
+
+class ColourBox(ComboBox):
+    """Chooses what structures are coloured by, here and in every view.
+
+    Attributes:
+        document: What is coloured.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Choose for a document."""
+        super().__init__("", parent)
+        self.setAccessibleName(self.tr("What structures are coloured by"))
+        self.document = document
+        for overlay, words in overlay_texts().items():
+            self.addItem(words.title, str(overlay))
+        self.activated.connect(self._set_overlay)
+        document.dispatcher.watch(SHOWN | {Aspect.SENSITIVITY}, self.refresh)
+        self.refresh()
+
+    def refresh(self, _aspects: frozenset[Aspect] = SHOWN) -> None:
+        """Show the choice, and why others cannot be made."""
+        model = self.model()
+        assert isinstance(model, QStandardItemModel)
+        for number, overlay in enumerate(Overlay):
+            reason = COLOURED[overlay](self.document)
+            model.item(number).setEnabled(not reason)
+            self.setItemData(number, reason or None, Qt.ItemDataRole.ToolTipRole)
+        with QSignalBlocker(self):
+            self.setCurrentIndex(self.findData(str(self.document.contents.overlay)))
+        set_available(self, self.document.learned_gates is None)
+
+    @Slot(int)
+    def _set_overlay(self, number: int) -> None:
+        command = f"view.colour_{self.itemData(number)}"
+        self.document.requested.emit(lambda window: window.run_command(command))

@@ -21,7 +21,7 @@ from ..panel_layout import column_of, row_of
 from ..panel_parts import show_scores
 from ..plot_tables import structures_table
 from .model import TreeModel
-from .options import CriterionBox, RatingOptions, count_changes
+from .options import ColourBox, CriterionBox, RatingOptions, count_changes
 from .query import parse, state_mask
 from .view import StructureTree
 
@@ -48,6 +48,7 @@ class TreePanel(Card):
         criterion: What structures are rated by.
         chips: By state ("" for all).
         options: Opens the options of the rating.
+        colours: What structures are coloured by.
         found: How many the filter lets through.
         range: What the colours of the scores mean.
         hint: Why the last gesture was refused.
@@ -67,7 +68,7 @@ class TreePanel(Card):
         words = self.tr("Open a model to see its layers, and what can be removed from them.")
         self._empty = EmptyState(self.tr("Layers and structures"), words)
         self.found = label(role="caption")
-        self.range = ScoreRange()
+        self.colours, self.range = ColourBox(document), ScoreRange()
         self._nothing = label(self.tr("Nothing matches this filter."), "muted", wrap=True)
         self.hint = label(role="marked", wrap=True)
         self._timer = QTimer(self, interval=TYPING, singleShot=True)
@@ -104,8 +105,9 @@ class TreePanel(Card):
             chip.clicked.connect(self.filter)
         self.chips[""].setChecked(True)
         rating = row_of(self._criterion_name, (self.criterion, 1), self.options, gap=6)
-        tree, found = QWidget(), (self.found, (self.view, 1), self._nothing, self.hint, self.range)
-        column_of(self.search, rating, chips, *found, on=tree, margins=(0, 0, 0, 0), gap=8)
+        legend = row_of(self.colours, self.range, None, gap=6)
+        tree, found = QWidget(), (self.found, (self.view, 1), self._nothing, self.hint)
+        column_of(self.search, rating, chips, *found, legend, on=tree, margins=(0, 0, 0, 0), gap=8)
         self._stack = QStackedLayout()
         # The layout has its widget before its pages: a stack without one shows its first page as a window.
         self.body.addLayout(self._stack)

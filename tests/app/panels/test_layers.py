@@ -270,7 +270,7 @@ def test_a_screen_reader_finds_rows_headings_and_the_focused_layer(shown, qtbot)
     document.select(Selection("layer1.0.conv1", 2))
     heading, name, keeps = (spoken(panel.view, *place) for place in ((-1, 3), (1, Column.NAME), (1, Column.KEEPS)))
     assert QAccessible.queryAccessibleInterface(panel.view).role() is QAccessible.Role.Table
-    assert name.text(QAccessible.Text.Name).startswith("layer1.0.conv1, 20 of 32 outputs kept, mean score 0.")
+    assert name.text(QAccessible.Text.Name).startswith("layer1.0.conv1, 20 of 32 outputs kept, score 0.")
     assert keeps.text(QAccessible.Text.Name) == "Keeps: 20 of 32"
     assert heading.text(QAccessible.Text.Name) == "Keeps" and heading.role() is QAccessible.Role.ColumnHeader
     assert spoken(panel.view, 1, -1).text(QAccessible.Text.Name) == "layer1.0.conv1"
