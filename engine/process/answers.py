@@ -74,6 +74,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "sweep": Sweep,
         "take_bench": tuple[State, ...],
         "take_job": tuple[State, ...],
+        "try_without": Changes,
         "use_device": str,
         "use_threads": int,
         "write_bench": tuple[str, str],
@@ -90,6 +91,7 @@ ON_THE_WAY: Mapping[str, Any] = MappingProxyType(
         kind.__name__: kind
         for kind in (
             Baseline,
+            Changes,
             LayerResponses,
             LearnedGates,
             PartialScores,

@@ -18,7 +18,7 @@ from ..sharing.session_files import save_bundle, save_project, save_recipe, save
 from ..storage.folder_lock import PROGRAM, Holder, this_process
 from ..workflows.baselines import compare_with_baselines, open_baseline
 from ..workflows.budget_search import search_budget
-from ..workflows.changes import compare_states, read_samples
+from ..workflows.changes import compare_states, read_samples, try_without
 from ..workflows.check_shape import check_shape
 from ..workflows.export import export_refusals, export_state
 from ..workflows.latency_table import latency_savings, latency_table
@@ -71,6 +71,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "sweep": sweep_budgets,
         "take_bench": read_remote_bench,
         "take_job": take_job,
+        "try_without": try_without,
         "use_device": Session.use_device,
         "use_threads": Session.use_threads,
         "write_bench": write_remote_bench,

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import analysis_inputs
@@ -374,11 +376,12 @@ def run_evaluation(
     device: str = CPU,
     limit: PassLimit | None = None,
     asked: bool = False,
+    only: NDArray[np.int64] | None = None,
 ) -> Job[Evaluation]:
     """Evaluate as `evaluate_samples_on` does; an error of the model or the data becomes a TaskError."""
     yield Progress(shown)
     try:
-        job = evaluate_samples_on(task, model, split, token, device=device, limit=limit, asked=asked)
+        job = evaluate_samples_on(task, model, split, token, device=device, limit=limit, asked=asked, only=only)
         found = yield from job
         return replace(found, metric=found.metric.measured_now())
     except SecateurError:

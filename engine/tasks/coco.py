@@ -94,10 +94,10 @@ class DetectionTask(DataTask):
         """Images and targets, boxes of each."""
         return self._data.read(split, rows), list(self._data.targets(split, rows))
 
-    def _evaluate_batches(self, predict: Any, split: Split) -> Iterator[Rows]:
+    def _evaluate_batches(self, predict: Any, split: Split, order: NDArray[np.int64]) -> Iterator[Rows]:
         """What was found in each image of a batch, and what is in it."""
         numbers = self._numbers(predict if isinstance(predict, nn.Module) else self._original)
-        for rows in self._rows_of_batches(split, None):
+        for rows in self._in_batches(order):
             images, targets = self._batch(split, rows)
             if isinstance(predict, nn.Module):
                 found = run_model(predict, (images,))

@@ -131,8 +131,15 @@ class DataTask:
         """The purpose's metric with its uncertainty, of the right targets or of what the original says."""
         return (yield from self.evaluate_samples(predict, split, token)).metric
 
-    def evaluate_samples(self, predict: Any, split: Split, token: CancelToken, asked: bool = False) -> Job[Evaluation]:
-        """The same with the predictions; row n is sample n of the split."""
+    def evaluate_samples(
+        self,
+        predict: Any,
+        split: Split,
+        token: CancelToken,
+        asked: bool = False,
+        only: NDArray[np.int64] | None = None,
+    ) -> Job[Evaluation]:
+        """The same with the predictions; row n is sample n of the split, or of the rows that alone are wanted."""
         labelled = self._data.labelled
         if not labelled and self._original is None:
             template = (
@@ -140,8 +147,9 @@ class DataTask:
             )
             raise TaskError("task.no_original", template)
         with evaluating(predict), evaluating(None if labelled else self._original):
-            judged, size, classes = self._evaluate_batches(predict, split), self._data.size(split), self._data.classes
-            return (yield from measure(judged, self.purpose, size, split, not labelled, token, classes))
+            order = all_rows(self._data, split) if only is None else only
+            judged, classes = self._evaluate_batches(predict, split, order), self._data.classes
+            return (yield from measure(judged, self.purpose, len(order), split, not labelled, token, classes))
 
     def slices(self, split: Split) -> dict[str, NDArray[np.str_]]:
         """By name what is known of each sample of a split [N]: folder, domain, column or length."""
@@ -195,7 +203,7 @@ class DataTask:
         assert isinstance(self._data, DomainData)
         parts, total = list[Rows](), self._data.size(split)
         with evaluating(predict):
-            for rows in self._evaluate_batches(predict, split):
+            for rows in self._evaluate_batches(predict, split, all_rows(self._data, split)):
                 check(token)
                 parts.append(rows)
                 yield Progress("Measuring the loss of each domain", sum(map(len, parts)), total)
@@ -216,14 +224,16 @@ class DataTask:
     def _rows_of_batches(self, split: Split, seed: int | None, start: int = 0) -> Iterator[NDArray[np.int64]]:
         """The rows of each batch, from one on."""
         order = all_rows(self._data, split) if seed is None else shuffled_rows(self._data, split, seed)
-        for first in range(start * self.spec.batch, len(order), self.spec.batch):
-            yield order[first : first + self.spec.batch]
+        return self._in_batches(order[start * self.spec.batch :])
 
-    def _evaluate_batches(self, predict: Any, split: Split) -> Iterator[Rows]:
-        """The rows of each batch, or of a part of it."""
+    def _in_batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        return (order[first : first + self.spec.batch] for first in range(0, len(order), self.spec.batch))
+
+    def _evaluate_batches(self, predict: Any, split: Split, order: NDArray[np.int64]) -> Iterator[Rows]:
+        """The rows of each batch, or of a part of it, of these samples."""
         # Answers at every position may be large; the first sample shows how large. All others fit as whole batches.
         most = self.spec.batch if self.purpose.counts is None else 0
-        for rows in self._rows_of_batches(split, None):
+        for rows in self._in_batches(order):
             first = 0
             while first < len(rows):
                 inputs, targets = self._batch(split, rows[first : first + max(most, 1)])

@@ -101,12 +101,13 @@ def evaluate_samples_on(
     device: str = CPU,
     limit: PassLimit | None = None,
     asked: bool = False,
+    only: NDArray[np.int64] | None = None,
 ) -> Job[Evaluation]:
-    """The same with the predictions, where the task knows them; `asked`: also where that takes another pass."""
+    """The same with the predictions, where the task knows them; `asked` and `only` as in `SampledTask`."""
 
     def evaluate() -> Job[Evaluation]:
         if isinstance(task, SampledTask):
-            return (yield from task.evaluate_samples(model, split, token, asked))
+            return (yield from task.evaluate_samples(model, split, token, asked, only))
         return Evaluation((yield from task.evaluate(model, split, token)))
 
     return (yield from _run_on(evaluate, task, model, split, device, limit))

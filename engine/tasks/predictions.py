@@ -101,7 +101,14 @@ class Evaluation:
 class SampledTask(Protocol):
     """A task that can say what a model predicts for each sample."""
 
-    def evaluate_samples(self, predict: Any, split: Split, token: CancelToken, asked: bool = False) -> Job[Evaluation]:
+    def evaluate_samples(
+        self,
+        predict: Any,
+        split: Split,
+        token: CancelToken,
+        asked: bool = False,
+        only: NDArray[np.int64] | None = None,
+    ) -> Job[Evaluation]:
         """As `Task.evaluate`, with the predictions.
 
         Args:
@@ -109,5 +116,7 @@ class SampledTask(Protocol):
             split: What is evaluated on.
             token: Cancels.
             asked: The predictions are wanted also where they take a further pass over the split.
+            only: The rows of the split to evaluate, ascending; row n of the predictions is then the n-th of them. None
+                for all, and ignored by a task whose samples have no fixed order.
         """
         ...

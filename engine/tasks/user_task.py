@@ -329,7 +329,14 @@ class UserTask:
         """The file's metric, or top-1, or agreement with the original."""
         return (yield from self._evaluate(predict, split, token, identify=False)).metric
 
-    def evaluate_samples(self, predict: Any, split: Split, token: CancelToken, asked: bool = False) -> Job[Evaluation]:
+    def evaluate_samples(
+        self,
+        predict: Any,
+        split: Split,
+        token: CancelToken,
+        asked: bool = False,
+        only: NDArray[np.int64] | None = None,
+    ) -> Job[Evaluation]:
         """The same with the predictions: of a file with `evaluate` its "samples", or the classes of its batches."""
         found = yield from self._evaluate(predict, split, token, identify=True)
         if not self.file.defines("evaluate") or not self._has_labels():

@@ -16,8 +16,10 @@ from ..session.open_model import run_evaluation
 from ..session.prediction_store import kept_predictions
 from ..session.session import Session
 from ..session.state_history import StateHistory
+from ..structures.analysis import Mask, from_identities
+from ..surgery.cut.cut import cut
 from ..tasks.data_task import DataTask
-from ..tasks.predictions import Predictions
+from ..tasks.predictions import Evaluation, Predictions
 from ..tasks.protocol import Metric, Sample, Split
 from .measure import measurable
 
@@ -28,6 +30,12 @@ LARGEST = 256
 """Pixels of the longer side of a sample to look at."""
 COMPARED = 0.95
 """About what share of the time it takes to predict where nothing was kept."""
+FIRST = 256
+"""Samples that a trial looks at before it evaluates them all."""
+TRIAL = "trial"
+"""What a trial is called in its `Changes.after`."""
+CUT_ON_TRIAL = 0.1
+"""About what share of the time that takes."""
 
 
 def compare_states(
@@ -60,6 +68,61 @@ def compare_states(
         others,
         names=(before, after),
         metrics=(first, second),
+        slices=task.slices(split) if isinstance(task, DataTask) else None,
+    )
+
+
+def try_without(session: Session, state: str, removed: Mask, token: CancelToken = NEVER) -> Job[Changes]:
+    """What a state would lose on the val split without some structures: they are cut on trial, and nothing is kept.
+
+    Really cut, as in a measurement of sensitivity: a smaller model takes less time than a masked one. It is not proven.
+    Of a large split some samples are compared first, and handed over as `Progress.made`.
+
+    Args:
+        session: Has the state, and data.
+        state: Id of what is cut on trial.
+        removed: [S] what goes; what is gone already stays gone.
+        token: Cancels.
+
+    Raises:
+        PlanError: This cannot be cut.
+        SecateurError: The data knows nothing of single samples, or the cut does not run.
+    """
+    task, one, split = session.task, session.history.state(state), Split.VAL
+    # Learned masks are closed gates in an uncut model, and go in the same cut.
+    before = session.removed(state)
+    after = before | removed | from_identities(session.analysis, one.chosen)[0]
+    yield Progress("Cutting on trial", share=0.0)
+    cut_model = cut(
+        session.model(state), session.analysis, after, session.prepared.inputs, before=before, edits=one.edits
+    ).model.eval()
+    info, names, shown, share = session.loaded.info, (state, TRIAL), "Evaluating the trial", CUT_ON_TRIAL
+    size = info.sizes.get(split.value, 0) if info is not None and isinstance(task, DataTask) else 0
+    if size > 2 * FIRST:
+        # Samples are often sorted by class or by source: some of all, not the first ones.
+        only = np.linspace(0, size - 1, FIRST).round().astype(np.int64)
+        found = list[Evaluation]()
+        with session.running(state) as model:
+            for number, each in enumerate((model, cut_model)):
+                job = run_evaluation(task, each, split, token, shown, session.device, session.passes, only=only)
+                found.append((yield from spanning(job, share + 0.1 * number, share + 0.1 * (number + 1))))
+        first, second = found
+        if first.predictions is not None and second.predictions is not None:
+            metrics = (first.metric, second.metric)
+            part = compare(first.predictions, second.predictions, names=names, metrics=metrics)
+            rows = part.samples and replace(part.samples, rows=only[part.samples.rows])
+            yield Progress(shown, share=share + 0.2, made=replace(part, samples=rows))
+        share += 0.2
+    metric, predictions = yield from spanning(_predictions(session, state, split, token), share, (share + COMPARED) / 2)
+    job = run_evaluation(task, cut_model, split, token, shown, session.device, session.passes, asked=True)
+    tried = yield from spanning(job, (share + COMPARED) / 2, COMPARED)
+    if tried.predictions is None:
+        raise _no_samples_error(session)
+    return compare(
+        predictions,
+        tried.predictions,
+        names=names,
+        metrics=(metric, tried.metric),
         slices=task.slices(split) if isinstance(task, DataTask) else None,
     )
 
@@ -137,10 +200,14 @@ def _predictions(session: Session, name: str, split: Split, token: CancelToken) 
             metric = session.keep_predictions(evaluation)
             session.history.put_baseline(replace(baseline, metric=metric))
     if evaluation.predictions is None:
-        template = (
-            "The metric of {data} has no value for single samples, so what changed cannot be shown. Return 'samples' "
-            "from evaluate in a task.py, or attach labelled data."
-        )
-        title = "" if session.loaded.info is None else session.loaded.info.title
-        raise SecateurError("changes.no_samples", template, data=title)
+        raise _no_samples_error(session)
     return evaluation.metric, evaluation.predictions
+
+
+def _no_samples_error(session: Session) -> SecateurError:
+    template = (
+        "The metric of {data} has no value for single samples, so what changed cannot be shown. Return 'samples' "
+        "from evaluate in a task.py, or attach labelled data."
+    )
+    title = "" if session.loaded.info is None else session.loaded.info.title
+    return SecateurError("changes.no_samples", template, data=title)

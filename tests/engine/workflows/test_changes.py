@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
-from secateur.engine.errors import SecateurError
+from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.inspection.changes import Changes, summary
-from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.jobs import Cancelled, Progress, finish
+from secateur.engine.process.events import Progressed
+from secateur.engine.process.messages import event_bytes, read_event
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.prediction_store import PredictionStore
 from secateur.engine.session.session import Session
@@ -23,7 +25,7 @@ from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.predictions import PredictionKind, Predictions
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
 from secateur.engine.workflows.baselines import compare_with_baselines, make_baseline
-from secateur.engine.workflows.changes import classes_that_pay, compare_states, read_samples
+from secateur.engine.workflows.changes import TRIAL, classes_that_pay, compare_states, read_samples, try_without
 
 from ..session.small import write_project
 
@@ -353,3 +355,39 @@ def test_large_images_are_shown_small(session: Session, tmp_path: Path):
     session.loaded.task = open_task(TaskSpec("arrays", str(tmp_path / "large.npz")))
     (shown,) = read_samples(session, Split.VAL, (2,))
     assert shown.image is not None and shown.image.shape == (256, 128)
+
+
+def test_a_trial_says_what_the_cut_would_and_makes_no_state(session: Session):
+    """The same numbers as of the state that was really made; the session has the states that it had."""
+    expected, before = changes(session, Split.VAL), [one.id for one in session.states()]
+    found = finish(try_without(session, "s0", session.removed("s1")))
+    assert (found.before, found.after, found.count) == ("s0", TRIAL, 60)
+    assert [replace(one, when=0, predictions="") for one in found.metrics] == [
+        replace(one, when=0, predictions="") for one in expected.metrics
+    ]
+    assert found.mcnemar == expected.mcnemar and found.samples is not None and expected.samples is not None
+    np.testing.assert_array_equal(found.samples.rows, expected.samples.rows)
+    np.testing.assert_array_equal(found.samples.predicted, expected.samples.predicted)
+    assert [one.id for one in session.states()] == before
+
+
+def test_a_trial_on_many_samples_shows_some_of_all_classes_first(session: Session, monkeypatch: pytest.MonkeyPatch):
+    """They are spread over the split, and named by their places in it; they cross to the window."""
+    monkeypatch.setattr("secateur.engine.workflows.changes.FIRST", 12)
+    made = list[Changes]()
+    job = try_without(session, "s0", session.removed("s1"))
+    found = finish(job, lambda one: made.append(one.made) if one.made is not None else None)
+    (first,) = made
+    assert found.count == 60 and first.count == 12 and first.paired
+    assert first.samples is not None and found.samples is not None
+    assert sorted(first.samples.rows) == np.linspace(0, 59, 12).round().tolist()
+    whole = dict(zip(found.samples.rows.tolist(), found.samples.predicted.tolist(), strict=True))
+    assert [whole[row] for row in first.samples.rows.tolist()] == first.samples.predicted.tolist()
+    event = read_event(event_bytes(Progressed(3, Progress("Trying"), (), (first,))), lambda _: None)
+    assert isinstance(event, Progressed) and event.made[0].metrics == first.metrics
+
+
+def test_a_trial_of_what_is_gone_is_refused_with_its_reason(session: Session):
+    """As the cut of it is."""
+    with pytest.raises(PlanError, match="Nothing"):
+        finish(try_without(session, "s1", session.removed("s1")))
