@@ -15,6 +15,7 @@ from ..document.preconditions import (
     has_model,
     has_no_marks,
     has_task,
+    has_to_try,
     has_weights,
     is_idle,
     is_pruned,
@@ -53,6 +54,11 @@ def _cut_words(document: Document) -> str:
     return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
 
 
+def _try_words(document: Document) -> str:
+    one, many, count = say("Try without {count} structure"), say("Try without {count} structures"), len(document.to_try)
+    return counted(count, one, many) if count else say("Try without")
+
+
 def _takes(method: str, *rest: Callable[[Document], Any]) -> Callable[[Workbench], str]:
     """What a call of the session on the current state takes; `rest` gives its further arguments."""
 
@@ -80,6 +86,16 @@ RUN = (
         enabled=all_of(has_model, has_weights, is_idle, has_marks, no_long_job),
         words=_cut_words,
         takes=_takes("cut"),
+    ),
+    _command(
+        "run.try",
+        "Try without",
+        "See what the metric loses without the selected structures, else the marked ones, and which samples. "
+        "Nothing is cut.",
+        lambda window: window.workbench.changes.try_without(),
+        "Ctrl+Shift+Return",
+        enabled=all_of(has_model, has_weights, has_task, has_to_try),
+        words=_try_words,
     ),
     _command(
         "run.recover",

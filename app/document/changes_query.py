@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.inspection.changes import Changes
 from secateur.engine.session.states import State
@@ -11,6 +14,10 @@ KEPT = 300
 """Samples to look at that are kept: each is a small picture."""
 RESULTS = 6
 """Comparisons that are kept; the engine has the predictions, and makes one again in a moment."""
+TRIAL = "trial"
+"""In the place of a state's id: what was tried last, which is no state."""
+TRIALS = 50
+"""Trials that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,44 @@ class ChangesQuery:
     split: Split
 
 
+@dataclass(frozen=True, slots=True)
+class TrialQuery:
+    """What is tried.
+
+    Attributes:
+        state: Id of the state.
+        gone: The numbers of the structures that it is tried without, as bytes: there may be very many.
+    """
+
+    state: str
+    gone: bytes
+
+    @classmethod
+    def of(cls, state: str, structures: NDArray[np.int64]) -> "TrialQuery":
+        """To try a state without structures [k]."""
+        return cls(state, np.unique(structures).tobytes())
+
+    @property
+    def structures(self) -> NDArray[np.int64]:
+        """[k] numbers of the structures."""
+        return np.frombuffer(self.gone, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of it.
+
+    Attributes:
+        query: What was tried.
+        changes: From the state to what it would be.
+        whole: On the whole split; else on some samples of it, and the rest follows.
+    """
+
+    query: TrialQuery
+    changes: Changes
+    whole: bool
+
+
 @dataclass(slots=True)
 class KnownChanges:
     """What a window knows of comparisons.
@@ -39,6 +84,7 @@ class KnownChanges:
         results: By what was asked, the last ones.
         failures: By what was asked, why there is no result, in words.
         samples: By split and row, what samples look like.
+        trials: By what was tried; the last one last.
     """
 
     before: str = ""
@@ -47,6 +93,24 @@ class KnownChanges:
     results: dict[ChangesQuery, Changes] = field(default_factory=dict[ChangesQuery, Changes])
     failures: dict[ChangesQuery, str] = field(default_factory=dict[ChangesQuery, str])
     samples: dict[tuple[Split, int], Sample] = field(default_factory=dict[tuple[Split, int], Sample])
+    trials: dict[TrialQuery, Trial] = field(default_factory=dict[TrialQuery, Trial])
+
+    @property
+    def tried(self) -> Trial | None:
+        """The last trial, None for none."""
+        return next(reversed(self.trials.values()), None)
+
+    def found(self, query: ChangesQuery) -> Changes | None:
+        """What a comparison gave, None where that is not known."""
+        tried = self.tried
+        return tried.changes if tried is not None and query.after == TRIAL else self.results.get(query)
+
+    def take_trial(self, trial: Trial) -> None:
+        """Keep what came of a trial: the last one from now on."""
+        self.trials.pop(trial.query, None)
+        self.trials[trial.query] = trial
+        for old in [*self.trials][:-TRIALS]:
+            del self.trials[old]
 
     def take(self, query: ChangesQuery, changes: Changes) -> None:
         """Keep a result."""
@@ -67,6 +131,8 @@ class KnownChanges:
         for known in (self.results, self.failures):
             for query in [one for one in known if not name or name in (one.before, one.after)]:
                 del known[query]
+        for trial in [one for one in self.trials if name in ("", one.state)]:
+            del self.trials[trial]
         if not name:
             self.samples.clear()
             self.split = None

@@ -308,6 +308,13 @@ class Document(QObject):
         first = self.metric(self.original)
         return first is None or first.percent
 
+    @property
+    def to_try(self) -> NDArray[np.int64]:
+        """[k] structures that a trial does without: those that are selected, else those that are marked."""
+        chosen = self.selection.several or (self.selection.structure,)
+        there = [one for one in chosen if one >= 0 and not self.removed[one]]
+        return np.array(there, np.int64) if there else np.flatnonzero(self.marked)
+
     # Jobs and history, as views show them.
 
     def job_about(self, what: object) -> JobView | None:

@@ -68,6 +68,11 @@ def has_marks(document: Document) -> str:
     return "" if document.marked.any() else say("Nothing is marked. Mark structures, or suggest a plan.")
 
 
+def has_to_try(document: Document) -> str:
+    """Structures are selected or marked."""
+    return "" if len(document.to_try) else say("Select structures, or mark some.")
+
+
 def has_scores(document: Document) -> str:
     """There are scores."""
     return "" if document.scores is not None else say("Scores are not ready yet. Wait until scoring ends.")

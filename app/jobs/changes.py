@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.inspection.changes import Changes
+from secateur.engine.inspection.changes import Changes, summary
 from secateur.engine.jobs import Cancelled
 from secateur.engine.tasks.protocol import Sample, Split
 
 from ..document.aspects import Aspect
-from ..document.changes_query import ChangesQuery
-from ..text.translate import sentence
+from ..document.changes_query import ChangesQuery, Trial, TrialQuery
+from ..text.translate import counted, sentence
 from .job_runner import DocumentJobs
 
 SAMPLES = "samples of changes"
@@ -54,6 +54,36 @@ class ChangesJobs(DocumentJobs):
         if not isinstance(error, Cancelled):
             self._document.contents.changes.failures[query] = sentence(error.message)
         self._document.announce(Aspect.CHANGES)
+
+    def try_without(self) -> None:
+        """See what the present state would lose without what is selected, else without what is marked."""
+        document, structures = self._document, self._document.to_try
+        query, analysis = TrialQuery.of(document.contents.present, structures), document.analysis
+        known = document.contents.changes.trials.get(query)
+        if analysis is None or not len(structures) or self._runner.is_asked_already(query):
+            return
+        if known is not None and known.whole:
+            document.contents.changes.take_trial(known)
+            return document.announce(Aspect.CHANGES)
+        removed = analysis.empty()
+        removed[structures] = True
+
+        def take(changes: Changes, whole: bool = True) -> None:
+            document.contents.changes.take_trial(Trial(query, changes, whole))
+            document.announce(Aspect.CHANGES)
+            if whole:
+                document.say(sentence(summary(changes)[0]))
+
+        one, many = self.tr("Try without {count} structure"), self.tr("Try without {count} structures")
+        self._runner.run(
+            counted(len(structures), one, many),
+            take,
+            "try_without",
+            query.state,
+            removed,
+            about=query,
+            arrived=lambda made: take(made[-1], whole=False),
+        )
 
     def read_samples(self, split: Split, rows: Sequence[int]) -> None:
         """Read what samples look like, those that are not known; only the last that are asked for are waited for."""

@@ -46,7 +46,7 @@ COMPUTES_WITH = frozenset({"use_threads", "use_device"})
 OF_A_STATE = frozenset({"score"})
 OF_A_MODEL = OF_A_STATE | {
     "first_scores", "evaluate", "evaluate_original", "savings", "filters", "states", "baselines", "measure",
-    "responses", "activity",
+    "responses", "activity", "try_without",
 }  # fmt: skip
 SUPERSEDED = {
     "open": OF_A_MODEL, "open_recipe": OF_A_MODEL, "restore": OF_A_MODEL,

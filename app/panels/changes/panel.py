@@ -10,7 +10,7 @@ from secateur.engine.inspection.changes import Changes, summary
 from secateur.engine.tasks.protocol import Sample, Split
 
 from ...dialogs.save_plot import asks_to_save
-from ...document.changes_query import ChangesQuery, is_predicted
+from ...document.changes_query import TRIAL, ChangesQuery, is_predicted
 from ...document.document import Aspect
 from ...jobs.workbench import Workbench
 from ...text.format import percent
@@ -193,6 +193,8 @@ class ChangesPanel(QWidget):
         names = [one.id for one in (*document.states, *document.contents.baselines.values())]
         if document.original is None:
             return None
+        if chosen.after == TRIAL and chosen.tried is not None:
+            return ChangesQuery(chosen.tried.query.state, TRIAL, chosen.tried.changes.split)
         before = chosen.before if chosen.before in names else document.original.id
         after = chosen.after if chosen.after in names else document.contents.present
         both = [self._one(name) for name in (before, after)]
@@ -217,11 +219,12 @@ class ChangesPanel(QWidget):
     def refresh(self) -> None:
         """Show what is known of the two models; ask for it where that takes a moment only."""
         document, query = self.document, self.query
-        self._head.setVisible(query is not None and document.task is not None and len(document.states) > 1)
+        tried = document.contents.changes.tried is not None
+        self._head.setVisible(query is not None and document.task is not None and (len(document.states) > 1 or tried))
         found = None
         if query is not None:
             self._list_sides(query)
-            found = document.contents.changes.results.get(query)
+            found = document.contents.changes.found(query)
         if found is not None:
             return self._show_found(found)
         self._changes = None
@@ -261,16 +264,22 @@ class ChangesPanel(QWidget):
         contents = self.document.contents
         titles = {one.id: state_title(one) for one in self.document.states}
         titles |= {one.id: f"{one.title} {one.id}" for one in contents.baselines.values()}
+        if (tried := contents.changes.tried) is not None:
+            titles[TRIAL] = self.tr("trial without {0}").format(f"{len(tried.query.structures):,}")
         self._sides, self._titles = tuple(titles), (titles[query.before], titles[query.after])
         for box, chosen in zip(self.boxes, (query.before, query.after), strict=True):
             with QSignalBlocker(box):
                 box.clear()
                 for name, title in titles.items():
-                    box.addItem(title, name)
+                    if name != TRIAL or box is self.boxes[1]:
+                        box.addItem(title, name)
                 box.setCurrentIndex(self._sides.index(chosen))
             box.updateGeometry()
         with QSignalBlocker(self.split):
             self.split.setCurrentIndex(max(self.split.findData(query.split), 0))
+        # A trial is of one state on one split.
+        for each in (self.boxes[0], self.split):
+            each.setEnabled(query.after != TRIAL)
 
     def _show_found(self, changes: Changes) -> None:
         self._stack.setCurrentIndex(PAGE)

@@ -33,6 +33,7 @@ from .histogram import Histogram, Spread
 from .responses import OF_RESPONSES, ResponsesSection
 from .selection_text import costs_note, costs_text, goes_title, steps_of, subject_of
 from .slice_list import SliceList, lines
+from .trial import OF_TRIALS, TrialSection
 
 WHOLE = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP})
 """Kinds whose numbers no runtime has likings for."""
@@ -59,6 +60,7 @@ class InspectorPanel(Card):
         responses: What the structure does on data.
         flow: What is removed with it, as a graph.
         slices: The same, slice by slice.
+        trial: What it is worth, measured.
         keep: How many to keep.
     """
 
@@ -77,7 +79,7 @@ class InspectorPanel(Card):
         self.histogram = Histogram()
         self._map_title = label(role="caption", wrap=True)
         self.map = ScoreMap()
-        self.responses = ResponsesSection(workbench, self)
+        self.responses, self.trial = ResponsesSection(workbench, self), TrialSection(workbench, self)
         self._goes = label(role="heading", wrap=True)
         self.flow = FlowView()
         self.slices = SliceList()
@@ -95,7 +97,7 @@ class InspectorPanel(Card):
         for each in (self._keep_name, self.keep, self._multiple):
             keep.addWidget(each)
         words = (self.title, self.words, self.facts, self.coupled, keep)
-        plots = ((self.histogram, 2), self._map_title, self.map, self.responses)
+        plots = ((self.histogram, 2), self._map_title, self.map, self.trial, self.responses)
         goes = (self._goes, self.flow, self.slices, self.costs, self._note, self._why_title, self.why, None)
         column_of(*words, *plots, *goes, on=page, margins=(0, 0, 6, 0), gap=6)
         area = QScrollArea()
@@ -137,7 +139,7 @@ class InspectorPanel(Card):
         self.lock.clicked.connect(self._toggle_lock)
         self.mark.clicked.connect(self._toggle_marks)
         self.below.clicked.connect(self._mark_all_below)
-        self.document.dispatcher.watch(SHOWN | OF_RESPONSES, self._show_changes)
+        self.document.dispatcher.watch(SHOWN | OF_RESPONSES | OF_TRIALS, self._show_changes)
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The histogram, to be taken along."""
@@ -150,6 +152,8 @@ class InspectorPanel(Card):
             self._show_structure(self.document.analysis)
         if aspects & OF_RESPONSES:
             self.responses.show_changes(aspects)
+        if aspects & OF_TRIALS:
+            self.trial.refresh()
 
     def refresh(self) -> None:
         """Show the selection again."""

@@ -422,6 +422,7 @@ class StructureTree(QTreeView):
                 bool(self.rows.flags(keeps) & Qt.ItemFlag.ItemIsEditable),
                 self.edit_keeps,
             ),
+            (self.tr("Try without it"), single and self.document.task is not None, self._try_without),
             (self.tr("Keep by pattern \u2026"), any_chosen, self._ask_pattern),
             (self.tr("Invert marks"), any_chosen, self.invert),
             (self.tr("Lock"), any_chosen, lambda: self.lock(True)),
@@ -433,6 +434,10 @@ class StructureTree(QTreeView):
             menu.addSeparator()
             menu.addActions(actions(self.drawing, menu, asks_to_save(self.document)))
         return menu
+
+    @Slot()
+    def _try_without(self) -> None:
+        self.document.requested.emit(lambda window: window.run_command("run.try"))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """What is removed with the structure under the mouse is shown while it is there."""

@@ -130,6 +130,7 @@ def test_the_context_menu_offers_what_can_be_done(panel, qtbot) -> None:
     assert offered == {
         "Copy image": True,
         "Copy data": True,
+        "Try without it": True,
         "Save plot...": True,
         "Mark for removal": True,
         "Unmark": True,
