@@ -11,9 +11,11 @@ from ..baselines.protocol import BaselineSpec
 from ..export.table import EXPORTERS
 from ..options import setting_of
 from ..planning.protocol import GOAL, PLAN, Cost, Goal
+from ..planning.selection_rules import ranges
 from ..recipes.compatibility import Mode
 from ..sensitivity.protocol import SHARES
 from ..sources.protocol import ModelSpec
+from ..structures.analysis import Kind
 from ..tasks.protocol import Split
 from ..text.notation import SHARE
 from ..text.notation import SHARES as LIST_OF_SHARES
@@ -301,7 +303,13 @@ def _changes(command: argparse.ArgumentParser) -> None:
     command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote; it keeps what is predicted")
     add = command.add_argument
     words = "states or baselines, before and after (default: the original and the result)"
-    add("--state", nargs=2, metavar=("s0", "s2"), help=words)
+    sides = command.add_mutually_exclusive_group()
+    sides.add_argument("--state", nargs=2, metavar=("s0", "s2"), help=words)
+    words = "instead try the result without structures of this layer, or pattern, on the val split; nothing is cut"
+    sides.add_argument("--without", metavar="LAYER", help=words)
+    add("--numbers", metavar="2,5-9", type=ranges, default=(), help="which of its structures (default: all)")
+    words = "of which kind they are (default: all but blocks)"
+    add("--kind", type=Kind, choices=[*Kind], metavar="KIND", help=words)
     words = "which samples (default: test where both were evaluated on it, else val)"
     add("--split", choices=[*map(str, Split)], help=words)
     add("--by", metavar="NAME", help="what is listed: class, a column, folder, domain, or sample (default: class)")

@@ -20,11 +20,12 @@ from ..inspection.changes import (
     signed,
     summary,
 )
+from ..planning.selection_rules import SelectionRule, StructureChoice, meant_structures
 from ..session.session import Session
 from ..storage.atomic_files import write
 from ..storage.serialization import to_plain
 from ..tasks.protocol import Split
-from ..workflows.changes import compare_states
+from ..workflows.changes import compare_states, try_without
 from .flag_hints import with_hint
 from .model_args import project_folder, project_spec, use_device, use_threads
 from .output import Outcome, Reporter, Verdict
@@ -36,6 +37,12 @@ SHOWN, LISTED = 30, 10_000
 
 def changes(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Compare two states; predictions that are made on the way stay in the project."""
+    if arguments.without is None and (arguments.numbers or arguments.kind is not None):
+        raise SecateurError("cli.no_without", "Layer needed. Add --without LAYER.")
+    if arguments.without is not None and arguments.split == Split.TEST:
+        # What is chosen by the samples of a split is flattered by them.
+        template = "A trial helps to choose what goes, so it runs on the val split. Leave out --split."
+        raise SecateurError("cli.trial_split", template)
     use_threads(arguments.threads)
     folder = project_folder(arguments)
     if arguments.csv is not None:
@@ -45,7 +52,14 @@ def changes(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reporter.finish(session.open(project_spec(arguments), evaluate=False))
         before, after = arguments.state or ("", "")
         split = None if arguments.split is None else Split(arguments.split)
-        found = reporter.finish(compare_states(session, before, after, split))
+        if arguments.without is None:
+            job = compare_states(session, before, after, split)
+        else:
+            state = session.present.id
+            which = StructureChoice.NUMBERS if arguments.numbers else StructureChoice.ALL
+            rule = SelectionRule(arguments.without, arguments.kind, which, numbers=arguments.numbers)
+            job = try_without(session, state, meant_structures(session.analysis, None, session.removed(state), rule))
+        found = reporter.finish(job)
     limits = list[ChangeLimit]()
     if arguments.max_class_loss is not None:
         limits.append(limit_class_loss(found, arguments.max_class_loss))

@@ -77,6 +77,21 @@ def test_a_class_that_loses_more_than_is_allowed_fails_the_command(project: Path
     assert json.loads(captured.out)["verdict"] == "regression" and "allowed 0.0 %" in captured.err
 
 
+def test_what_is_cut_on_trial_is_compared_with_the_result(project: Path, capsys: Capture) -> None:
+    """By layer and numbers; the project has no further state, and nothing that was named is no trial."""
+    asked = ["changes", str(project), "--threads", "1", "--without", "block.conv1"]
+    kept = {path for path in project.rglob("*") if "predictions" not in str(path)}
+    done = printed([*asked, "--numbers", "0-11"], capsys)
+    assert (done["before"], done["after"], done["split"], done["paired"]) == ("s2", "trial", "val", True)
+    assert {path for path in project.rglob("*") if "predictions" not in str(path)} == kept
+    assert main([*asked, "--numbers", "900"]) != 0
+    assert "Nothing is marked" in capsys.readouterr().err
+    assert main([*asked, "--split", "test"]) != 0
+    assert "val split" in capsys.readouterr().err
+    assert main(["changes", str(project), "--numbers", "1"]) != 0
+    assert "--without LAYER" in capsys.readouterr().err
+
+
 def test_an_unknown_table_or_state_is_refused(project: Path, capsys: Capture) -> None:
     """With what there is."""
     assert main(["changes", str(project), "--by", "weather"]) != 0
