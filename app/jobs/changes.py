@@ -69,10 +69,12 @@ class ChangesJobs(DocumentJobs):
         removed[structures] = True
 
         def take(changes: Changes, whole: bool = True) -> None:
+            if whole:
+                # What the state itself predicts was perhaps measured on the way, and is kept with it.
+                document.take_measurements(query.state, metrics=(changes.metrics[0],))
+                document.say(sentence(summary(changes)[0]))
             document.contents.changes.take_trial(Trial(query, changes, whole))
             document.announce(Aspect.CHANGES)
-            if whole:
-                document.say(sentence(summary(changes)[0]))
 
         one, many = self.tr("Try without {count} structure"), self.tr("Try without {count} structures")
         self._runner.run(

