@@ -56,7 +56,7 @@ def _cut_words(document: Document) -> str:
 
 def _try_words(document: Document) -> str:
     one, many, count = say("Try without {count} structure"), say("Try without {count} structures"), len(document.to_try)
-    return counted(count, one, many) if count else say("Try without")
+    return counted(count, one, many) if count else say("Try without it")
 
 
 def _takes(method: str, *rest: Callable[[Document], Any]) -> Callable[[Workbench], str]:
@@ -89,7 +89,7 @@ RUN = (
     ),
     _command(
         "run.try",
-        "Try without",
+        "Try without it",
         "See what the metric loses without the selected structures, else the marked ones, and which samples. "
         "Nothing is cut.",
         lambda window: window.workbench.changes.try_without(),
