@@ -10,7 +10,7 @@ from typing import Any, NoReturn, cast
 from ..baselines.protocol import BaselineSpec
 from ..export.table import EXPORTERS
 from ..options import setting_of
-from ..planning.protocol import GOAL, PLAN, Cost, Goal
+from ..planning.protocol import GOAL, PLAN, Cost, Goal, QualityLimits
 from ..planning.selection_rules import ranges
 from ..recipes.compatibility import Mode
 from ..sensitivity.protocol import SHARES
@@ -210,6 +210,7 @@ def _prune(command: argparse.ArgumentParser) -> None:
     add_setting(command, MODEL)
     add_settings(command, Goal, GOAL, only=("limits",))
     add_settings(command, LossLimit, GOAL)
+    add_settings(command, QualityLimits, GOAL)
     about_choice(command)
     about_recovery(command)
     about_log(command)

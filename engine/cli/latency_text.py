@@ -16,6 +16,7 @@ from ..targets.latency_table import LatencyTable, Saving, savings
 from ..targets.protocol import TargetSpec
 from ..targets.remote import target_over_ssh
 from ..targets.table import target_named
+from ..tasks.protocol import ROUNDING
 from ..workflows.budget_search import SearchResult
 from ..workflows.latency_limit import LatencyOutcome
 from ..workflows.latency_table import liked_multiple
@@ -140,7 +141,8 @@ def loss_lines(found: SearchResult) -> list[str]:
     for one in found.trials:
         cells = [f"{100 * one.loss:+.2f} {unit}", f"{100 * one.error:.2f}"] if one.state else ["", ""]
         got = f", {one.got:.1%} as measured" if one.state and one.got != one.share else ""
-        rows.append([f"{one.share:.1%}{got}", *cells, "holds" if one.holds else str(one.note or "too much")])
+        why = "holds" if one.holds else str(one.note or one.missed or "too much")
+        rows.append([f"{one.share:.1%}{got}", *cells, why])
     rows[-1][-1] = f"the result: {rows[-1][-1]}"
     return columns(rows).splitlines()
 
@@ -148,11 +150,16 @@ def loss_lines(found: SearchResult) -> list[str]:
 def no_budget_error(found: SearchResult, loss: float) -> SecateurError:
     """The error where every budget that was tried loses too much, or only what is there already does not."""
     if found.stays:
+        if any(one.missed for one in found.trials):
+            return SecateurError("loss.lowest_of_several", "No smaller budget keeps all limits of what may be lost.")
         template = "No smaller budget meets the limit: each one tried loses more than {loss:.2%}."
         return SecateurError("loss.lowest", template, loss=loss)
     made = [one for one in found.trials if one.state]
     best = min(made, key=lambda one: one.loss, default=None)
     nearest = f" {found.trials[-1].note}" if found.trials else ""
+    if best is not None and best.missed and best.loss <= loss + ROUNDING:
+        template = "No budget tried keeps all limits. Keeping {share:.1%}: {missed}."
+        return SecateurError("loss.several", template, share=best.share, missed=best.missed)
     if best is not None:
         nearest = f" The smallest loss was {best.loss:.2%} ± {best.error:.2%}, keeping {best.share:.1%}."
     template = "No budget tried loses {loss:.2%} or less.{nearest}"

@@ -25,7 +25,9 @@ from .model_args import model_spec
 from .options import about_choice, about_recovery, about_run, about_target
 from .output import Reporter
 
-GOALS = frozenset({"budgets", "cost", "keep_macs", "keep_params", "max_size", "max_memory", "max_latency", "max_loss"})
+LOSSES = ("max_loss", "max_class_loss", "max_calibration_error")
+"""Options that say what may be lost."""
+GOALS = frozenset({"budgets", "cost", "keep_macs", "keep_params", "max_size", "max_memory", "max_latency", *LOSSES})
 """Options that say how much goes."""
 RECOVERING = (frozenset({*Unit, "no_recover"}),)
 """Options of which one alone may be given."""
@@ -75,11 +77,12 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
     if not known.result:
         return began
     asked = request_of(arguments, began).options
-    loss, before = asked.pop("max_loss", None), dict(known.options)
-    tolerated = before.pop("max_loss", None)
-    # Of a budget search with a smaller loss the result of the larger one is no start: it has lost too much already.
-    stricter = loss is not None and isinstance(tolerated, int | float) and loss < tolerated
-    same = asked == before and (loss == tolerated or stricter)
+    before = dict(known.options)
+    losses = [(asked.pop(name, None), before.pop(name, None)) for name in LOSSES]
+    # Under stricter limits the result of the earlier search is no start: it may have lost too much already.
+    same = asked == before and all(
+        now == then or (now is not None and (then is None or now < then)) for now, then in losses
+    )
     return began if same and present.id == known.result else present
 
 

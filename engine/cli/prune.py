@@ -13,7 +13,7 @@ from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of, require, samples_refusal
 from ..jobs import NeverCancelled
 from ..planning.goal import reached
-from ..planning.goal_verdict import GoalVerdict, goal_verdict
+from ..planning.goal_verdict import goal_verdict
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Cost, Limit, Reached
 from ..recovery.budget import Unit
@@ -37,7 +37,7 @@ from .flag_hints import with_hint
 from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, no_budget_error
 from .model_args import model_spec, require_preprocessing, use_device, use_threads
 from .output import Outcome, Reporter, Verdict
-from .project_request import options_of, own_files, request_of, resume_arguments, start_of
+from .project_request import LOSSES, options_of, own_files, request_of, resume_arguments, start_of
 from .prune_request import request_as_json, request_from
 from .settings import read_settings
 from .tables import (
@@ -293,8 +293,9 @@ def reserve_folder(session: Session, folder: str | None, model: str, reporter: R
 def require_data(session: Session, opened: OpenedModel, arguments: argparse.Namespace) -> None:
     """Refuse before the work what the data does not allow: a recovery, a loss, an export that is calibrated on it."""
     data = opened.task is not None
-    if not data and getattr(arguments, "max_loss", None):
-        raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="--max-loss")
+    limited = next((name for name in LOSSES if getattr(arguments, name, None) is not None), "")
+    if not data and limited:
+        raise TaskError("cli.no_data", "{what} needs data. Add --task.", what=f"--{limited.replace('_', '-')}")
     trains = any(getattr(arguments, unit) for unit in Unit) or arguments.repair not in (Repair.AUTO, Repair.NONE)
     if not data and trains:
         given = ", ".join(f"--{unit}" for unit in Unit)
@@ -307,11 +308,6 @@ def require_data(session: Session, opened: OpenedModel, arguments: argparse.Name
     if path := getattr(arguments, "export", None):
         require(samples_refusal(format_of(path), data))
     require_preprocessing(opened, arguments)
-
-
-def has_regressed(judged: GoalVerdict | None) -> bool:
-    """Whether the metric fell by more than was allowed."""
-    return judged is not None and judged.metric is not None and judged.metric.met is False
 
 
 def _outcome(
@@ -332,8 +328,8 @@ def _outcome(
     if done.latency is not None:
         measured = ceil(done.latency.measured.undisturbed * 1e6)
         costs = tuple(replace(one, got=measured) if one.cost is Cost.LATENCY else one for one in costs)
-    judged = goal_verdict(costs, done.opened.state.test_metric, result.test_metric, asked.lose)
-    lost = f"{judged.sentence}." if judged is not None and has_regressed(judged) else ""
+    judged = goal_verdict(costs, done.opened.state.test_metric, result.test_metric, asked.lose, quality=asked.quality)
+    lost = f"{judged.sentence}." if judged is not None and judged.has_regressed else ""
     content = {
         "command": arguments.command,
         "model": done.opened.name,

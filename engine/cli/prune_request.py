@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..distributed import group
-from ..planning.protocol import KINDS_WITH_BLOCKS, MULTIPLE, Choose, Cost, Goal, Limit
+from ..planning.protocol import KINDS_WITH_BLOCKS, MULTIPLE, Choose, Cost, Goal, Limit, QualityLimits
 from ..recovery.protocol import RecoverySettings, Repair, require_possible, require_whole
 from ..scoring.criteria import CRITERIA
 from ..scoring.score_options import Choices
@@ -65,6 +65,7 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...] | None
         lock=tuple(arguments.lock or ()),
         choices=read_settings(Choices, arguments),
         lose=loss or None,
+        quality=read_settings(QualityLimits, arguments),
         lowered=Cost.LATENCY if fastest else Cost.MACS,
     )
 

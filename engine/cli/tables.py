@@ -198,7 +198,17 @@ def goal_of(verdict: GoalVerdict | None) -> dict[str, Any] | None:
         }
         for one in verdict.costs
     ]
-    return {"met": verdict.met, "sentence": str(verdict.sentence), "metric": about_metric, "costs": costs}
+    quality = [
+        {"name": one.name, "allowed": one.allowed, "got": one.got, "met": one.met, "text": str(one.clause)}
+        for one in verdict.quality
+    ]
+    return {
+        "met": verdict.met,
+        "sentence": str(verdict.sentence),
+        "metric": about_metric,
+        "costs": costs,
+        "quality": quality,
+    }
 
 
 def export_of(exported: Exported | None) -> dict[str, Any] | None:

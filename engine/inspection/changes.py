@@ -6,7 +6,7 @@ sample with itself, before and after. The verdict on baselines uses the same `Di
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import Message, TaskError
 from ..messages import listed
 from ..tasks.predictions import IDENTITY, PredictionKind, Predictions
-from ..tasks.protocol import ROUNDING, Metric, Split
+from ..tasks.protocol import ROUNDING, ClassLoss, Metric, Split
 from ..text.format import thousands
 
 Floats = NDArray[np.float64]
@@ -302,11 +302,8 @@ def compare(
         PredictionKind.OVERLAPS: ("IoU", True),
         PredictionKind.VALUES: (metrics[1].name, None if "target" in before.columns else metrics[1].higher_is_better),
     }[kind]
-    groups = list[GroupTable]()
-    if kind is PredictionKind.CLASSES:
-        groups.append(_classes_of_targets(before, after, classes, paired))
-    elif kind is PredictionKind.OVERLAPS and before["union"].shape[1] == after["union"].shape[1]:
-        groups.append(_classes_of_overlaps(before, after, classes, paired))
+    by_class = _class_table(before, after, classes, paired)
+    groups = [] if by_class is None else [by_class]
     known = {PredictionKind.CLASSES, PredictionKind.TOKENS, PredictionKind.NUMBERS}
     for name, words in (slices or {}).items() if paired and IDENTITY not in before.columns and kind in known else ():
         labels, members = np.unique(words[numbers], return_inverse=True)
@@ -378,8 +375,31 @@ def mcnemar(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> McNemar:
     return McNemar(lost, gained, math.erfc(math.sqrt(statistic / 2)), exact=False)
 
 
-def calibration(predictions: Predictions) -> Calibration:
-    """Confidence and accuracy in bins, and the expected calibration error with its standard error."""
+def judge_quality(metric: Metric, predictions: Predictions, original: Predictions | None) -> Metric:
+    """A metric with what limits besides it are held against: the worst class and the calibration error.
+
+    Args:
+        metric: Of a state.
+        predictions: That it was computed from.
+        original: The original's on the same split, None unknown.
+    """
+    if predictions.kind is PredictionKind.CLASSES:
+        metric = replace(metric, calibration_error=calibration(predictions, draws=0).error)
+    classes = None if original is None else _class_table(original, predictions, predictions.classes, paired=False)
+    if classes is None or not np.isfinite(classes.differences).any():
+        return metric
+    worst = int(np.nanargmin(classes.differences))
+    lost_most = ClassLoss(classes.names[worst], -float(classes.differences[worst]), int(classes.counts[worst]))
+    return replace(metric, class_loss=lost_most)
+
+
+def calibration(predictions: Predictions, draws: int = DRAWS) -> Calibration:
+    """Confidence and accuracy in bins, and the expected calibration error with its standard error.
+
+    Args:
+        predictions: Of a classification.
+        draws: Of the bootstrap; without any the standard error is 0.
+    """
     confidences, right = predictions["confidence"].astype(np.float64), _right(predictions).astype(np.float64)
     bins = np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
@@ -392,7 +412,7 @@ def calibration(predictions: Predictions) -> Calibration:
 
     counts, confidence, accuracy = sums(np.ones(len(bins)))
     random, found = np.random.default_rng(0), list[float]()
-    for _ in range(DRAWS):
+    for _ in range(draws):
         drawn = np.bincount(random.integers(0, len(bins), len(bins)), minlength=len(bins)).astype(np.float64)
         _, some_confidence, some_right = sums(drawn)
         found.append(float(np.abs(some_confidence - some_right).sum()) / len(bins))
@@ -402,7 +422,7 @@ def calibration(predictions: Predictions) -> Calibration:
             confidence=confidence / counts,
             accuracy=accuracy / counts,
             error=float(np.abs(confidence - accuracy).sum()) / len(bins),
-            standard_error=float(np.std(found, ddof=1)),
+            standard_error=float(np.std(found, ddof=1)) if found else 0.0,
         )
 
 
@@ -528,6 +548,16 @@ def _log_factorials(highest: int) -> Floats:
 
 def _names(numbers: Ints, classes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(classes[number] if number < len(classes) else str(number) for number in map(int, numbers))
+
+
+def _class_table(before: Predictions, after: Predictions, classes: tuple[str, ...], paired: bool) -> GroupTable | None:
+    """Both by their classes; None where they have none."""
+    kind = before.kind
+    if kind is PredictionKind.CLASSES and after.kind is kind:
+        return _classes_of_targets(before, after, classes, paired)
+    if kind is PredictionKind.OVERLAPS and after.kind is kind and before["union"].shape[1] == after["union"].shape[1]:
+        return _classes_of_overlaps(before, after, classes, paired)
+    return None
 
 
 def _classes_of_targets(before: Predictions, after: Predictions, classes: tuple[str, ...], paired: bool) -> GroupTable:

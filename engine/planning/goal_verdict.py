@@ -7,18 +7,21 @@ counted as plain data, so that it can be given wherever a result is known. Loads
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 from ..errors import Message
 from ..messages import Phrase, clauses, title
 from ..structures.analysis import Kind
 from ..tasks.protocol import ROUNDING, Metric, Split, lost
 from ..text.format import signed
-from .protocol import Cost, Reached, plural
+from .protocol import Cost, QualityLimits, Reached, plural
 
 MOST_DIGITS = 4
 """Decimals of a number at most, where fewer do not show on which side of its limit it is."""
 EXACT = 1e-9
 """How near a rounded number is to the one that was asked for."""
+QUALITY = QualityLimits()
+"""No limit."""
 COST_NAMES: dict[Cost | Kind, Message] = {
     Cost.MACS: Message("verdict.name_macs", "MACs"),
     Cost.PARAMETERS: Message("verdict.name_parameters", "parameters"),
@@ -81,6 +84,25 @@ class CostVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityVerdict:
+    """What became of a limit besides the metric, as fractions.
+
+    Attributes:
+        name: "class loss" or "calibration error".
+        got: What the class that lost most loses, or the calibration error; None where it was not measured.
+        allowed: At most.
+        met: Whether that holds, None where it was not measured.
+        clause: The same in words: "worst class 7: −3.1 pt, allowed −2.0".
+    """
+
+    name: str
+    got: float | None
+    allowed: float
+    met: bool | None
+    clause: Message
+
+
+@dataclass(frozen=True, slots=True)
 class GoalVerdict:
     """What became of a goal.
 
@@ -88,13 +110,20 @@ class GoalVerdict:
         met: False where any limit is missed, True where all are kept, None while one of them is not known.
         metric: Of the metric, None where there is none and none was asked for.
         costs: Of each limited cost.
+        quality: Of each limit besides the metric.
         sentence: "Goal missed: −1.3 pt, allowed −0.5; −50.4 % MACs, reached".
     """
 
     met: bool | None
     metric: MetricVerdict | None
     costs: tuple[CostVerdict, ...]
+    quality: tuple[QualityVerdict, ...]
     sentence: Message
+
+    @property
+    def has_regressed(self) -> bool:
+        """Whether the metric, or what is limited besides it, fell by more than was allowed."""
+        return (self.metric is not None and self.metric.met is False) or any(one.met is False for one in self.quality)
 
 
 def goal_verdict(
@@ -104,6 +133,7 @@ def goal_verdict(
     allowed: float | None = None,
     predicted: Collection[Cost] = (),
     unmeasured: Sequence[Cost] = (),
+    quality: QualityLimits = QUALITY,
 ) -> GoalVerdict | None:
     """The verdict on a goal; None where nothing was limited.
 
@@ -114,8 +144,9 @@ def goal_verdict(
         allowed: What may be lost, as `LossLimit.loss` counts: 0.005 is half a point of accuracy. None for no limit.
         predicted: Costs whose `got` is a prediction.
         unmeasured: Limited costs of which nothing is known yet; they are not among `reached`.
+        quality: What is limited besides the metric.
     """
-    if not reached and not unmeasured and allowed is None:
+    if not reached and not unmeasured and allowed is None and not quality.given:
         return None
     costs = list[CostVerdict]()
     for one in reached:
@@ -140,15 +171,48 @@ def goal_verdict(
             clause = Message("verdict.cost_missed", "{change} % {cost}, asked for {asked} %", words)
         costs.append(CostVerdict(one.cost, one.original, one.asked, one.got, foreseen, met, clause))
     metric = _metric_verdict(original, result, allowed)
-    decided = [one.met for one in costs] + ([] if metric is None or allowed is None else [metric.met])
+    # Classes lose against the original, so only where both were measured alike.
+    judged = quality_verdicts(quality, result if result is not None and result.like(original) else None)
+    decided = [one.met for one in (*costs, *judged)] + ([] if metric is None or allowed is None else [metric.met])
     open_costs = (Message("verdict.cost_open", "{cost} not measured", {"cost": COST_NAMES[one]}) for one in unmeasured)
-    clauses_said = [*([] if metric is None else [metric.clause]), *(one.clause for one in costs), *open_costs]
+    clauses_said = [] if metric is None else [metric.clause]
+    clauses_said += [*(one.clause for one in judged), *(one.clause for one in costs), *open_costs]
     said = {"said": clauses(clauses_said)}
     if False in decided:
-        return GoalVerdict(False, metric, tuple(costs), Message("verdict.missed", "Goal missed: {said}", said))
+        return GoalVerdict(False, metric, tuple(costs), judged, Message("verdict.missed", "Goal missed: {said}", said))
     if None in decided or unmeasured:
-        return GoalVerdict(None, metric, tuple(costs), Message("verdict.open", "Goal open: {said}", said))
-    return GoalVerdict(True, metric, tuple(costs), Message("verdict.met", "Goal met: {said}", said))
+        return GoalVerdict(None, metric, tuple(costs), judged, Message("verdict.open", "Goal open: {said}", said))
+    return GoalVerdict(True, metric, tuple(costs), judged, Message("verdict.met", "Goal met: {said}", said))
+
+
+def quality_verdicts(quality: QualityLimits, result: Metric | None) -> tuple[QualityVerdict, ...]:
+    """What became of each limit besides the metric; of a result that was not measured they stay open."""
+    found = list[QualityVerdict]()
+    if (allowed := quality.class_loss) is not None:
+        worst = None if result is None else result.class_loss
+        words: dict[str, Any] = {"allowed": signed(-100 * allowed, _digits(100 * allowed))}
+        clause = Message("verdict.class_open", "losses of the classes not measured, allowed {allowed} pt", words)
+        met = None
+        if worst is not None:
+            met = worst.loss <= allowed + ROUNDING
+            differ = abs(worst.loss - allowed) > ROUNDING
+            change, limit = _apart(-100 * worst.loss, -100 * allowed, differ, _digits(100 * allowed))
+            words = {"name": worst.name, "change": change, "allowed": limit}
+            clause = Message("verdict.class_loss", "worst class {name}: {change} pt, allowed {allowed}", words)
+        found.append(QualityVerdict("class loss", None if worst is None else worst.loss, allowed, met, clause))
+    if (allowed := quality.calibration_error) is not None:
+        error = None if result is None else result.calibration_error
+        words = {"allowed": signed(100 * allowed, _digits(100 * allowed)).removeprefix("+")}
+        clause = Message("verdict.calibration_open", "calibration error not measured, allowed {allowed} %", words)
+        met = None
+        if error is not None:
+            met = error <= allowed + ROUNDING
+            differ = abs(error - allowed) > ROUNDING
+            texts = _apart(100 * error, 100 * allowed, differ, _digits(100 * allowed))
+            words = dict(zip(("got", "allowed"), (text.removeprefix("+") for text in texts), strict=True))
+            clause = Message("verdict.calibration", "calibration error {got} %, allowed {allowed}", words)
+        found.append(QualityVerdict("calibration error", error, allowed, met, clause))
+    return tuple(found)
 
 
 def _metric_verdict(original: Metric | None, result: Metric | None, allowed: float | None) -> MetricVerdict | None:

@@ -14,6 +14,7 @@ from ..options import Option
 from ..structures.analysis import Analysis, Kind, Mask
 from ..targets.latency_table import LatencyTable
 from ..targets.protocol import TargetSpec
+from ..tasks.protocol import Metric
 from ..text.notation import (
     SHARE,
     SHARE_OR_BYTES,
@@ -409,6 +410,52 @@ class Goal:
     def timed(self) -> bool:
         """Whether the latency is limited: planning needs a table then."""
         return any(limit.cost is Cost.LATENCY for limit in self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class QualityLimits:
+    """What a result has to keep besides the metric as a whole; None for no limit.
+
+    A mean hides who pays for a cut: these limits are judged, and hold in a search, together with the allowed loss.
+
+    Attributes:
+        class_loss: What of its accuracy, or IoU, each class may lose, as a fraction.
+        calibration_error: What the expected calibration error may be, as a fraction.
+    """
+
+    class_loss: Annotated[
+        float | None,
+        Option(
+            title="No class loses more than",
+            help="points of accuracy, or IoU, that no class may lose more than",
+            notation=SHARE,
+            group=GOAL,
+            flag="--max-class-loss",
+            metavar="2%",
+        ),
+    ] = None
+    calibration_error: Annotated[
+        float | None,
+        Option(
+            title="Calibration error at most",
+            help="what the expected calibration error may be at most",
+            notation=SHARE,
+            group=GOAL,
+            flag="--max-calibration-error",
+            metavar="3%",
+        ),
+    ] = None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is limited."""
+        return self != QualityLimits()
+
+    def are_known(self, metric: Metric) -> bool:
+        """Whether a metric says all that is limited."""
+        return (self.class_loss is None or metric.class_loss is not None) and (
+            self.calibration_error is None or metric.calibration_error is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)

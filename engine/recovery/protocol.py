@@ -581,7 +581,9 @@ def as_recorded(plain: Any) -> Any:
     settings = {"epochs", "distillation", "temperature"} <= set(found)
     if not settings:
         return {"steps": 2, **found} if {"limits", "multiple"} <= set(found) else found
-    idle = found.get("repair", Repair.AUTO) == Repair.AUTO and not any(found.get(unit) for unit in Unit)
+    # A command's options are kept as they were typed, by which the same command is known when it comes again.
+    typed = "no_recover" in found
+    idle = not typed and found.get("repair", Repair.AUTO) == Repair.AUTO and not any(found.get(unit) for unit in Unit)
     repair = {"repair": str(Repair.NONE)} if idle else {}
     return {"teacher": str(Teacher.ORIGINAL), **found, **repair}
 

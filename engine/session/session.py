@@ -26,12 +26,13 @@ from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent
 from ..inference.batch_parts import PassLimit
 from ..inference.model_inputs import Inputs
+from ..inspection.changes import judge_quality
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
 from ..machine.device_list import Device, list_devices
 from ..machine.devices import CPU, available, check_threads, device_for, device_named, placed
 from ..masks.gates import StructureGates
 from ..planning.marks import check_locks
-from ..planning.protocol import PlanStart
+from ..planning.protocol import PlanStart, QualityLimits
 from ..planning.share_exchange import ShareExchange
 from ..recovery.budget import Budget, Unit
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
@@ -87,7 +88,7 @@ from .open_model import (
     with_tokenizer,
 )
 from .parallel import Leader, MasksOrder, RecoverOrder, ScoreOrder
-from .prediction_store import PredictionStore
+from .prediction_store import PredictionStore, kept_predictions
 from .reopen import reopened, saved_project
 from .session_folder import SessionFolder
 from .state_history import StateHistory, is_project
@@ -584,6 +585,9 @@ class Session:
         with self.running(state, where) as model:
             found = yield from run_evaluation(task, model, split, token, shown, where, self._passes(), asked)
         metric = self.keep_predictions(found)
+        if found.predictions is not None:
+            original = kept_predictions(self.history, next(iter(self.history.states)), split)
+            metric = judge_quality(metric, found.predictions, None if original is None else original[1])
         self.history.add_metric(state, metric)
         return replace(found, metric=metric)
 
@@ -592,6 +596,29 @@ class Session:
         one = self.history.state(state)
         known = next((metric for metric in one.metrics if metric.split is split and not one.stale), None)
         return (yield from self.evaluate(state, split, token)) if known is None else known
+
+    def evaluate_limited(
+        self, state: str, split: Split, quality: QualityLimits, token: CancelToken = NEVER
+    ) -> Job[Metric]:
+        """A state's metric on a split with all that is limited besides it; what of that is not known is measured now.
+
+        Raises:
+            TaskError: The data has no classes, or no confidences, that could be limited.
+        """
+        metric = yield from self.evaluate_once(state, split, token)
+        if quality.are_known(metric):
+            return metric
+        # Classes lose against the original, so what it predicts comes first.
+        original = next(iter(self.history.states))
+        if kept_predictions(self.history, original, split) is None:
+            yield from self.evaluate_samples(original, split, token)
+        metric = (yield from self.evaluate_samples(state, split, token)).metric
+        if quality.class_loss is not None and metric.class_loss is None:
+            raise TaskError("changes.no_classes", "The data has no classes, so their losses cannot be limited.")
+        if not quality.are_known(metric):
+            template = "The data gives no confidences, so the calibration error cannot be limited."
+            raise TaskError("changes.no_confidences", template)
+        return metric
 
     def score(
         self,

@@ -9,7 +9,7 @@ from ..errors import Message
 from ..export.protocol import Exported
 from ..export.table import EXPORTERS
 from ..machine.devices import CPU
-from ..planning.protocol import Cost, Goal, Limit
+from ..planning.protocol import Cost, Goal, Limit, QualityLimits
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices
 from ..sources.pretrained import PretrainedWeights
@@ -64,6 +64,7 @@ class PlanIntent:
         choices: About the scores.
         lose: What of the metric may be lost, as `LossLimit.loss` counts; None where it was not said. Plans are equal
             whatever it is: a state that was made for a plan is taken up again under another loss.
+        quality: What is limited besides the metric, of which the same holds.
         search: Plans that were measured at most to move shares between layers, 0 for as many as fit into the time of
             one recovery epoch; None for no search.
     """
@@ -78,6 +79,7 @@ class PlanIntent:
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
     lose: float | None = field(default=None, compare=False)
+    quality: QualityLimits = field(default_factory=QualityLimits, compare=False)
     search: int | None = None
 
     @property

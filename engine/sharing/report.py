@@ -374,7 +374,7 @@ def goal_of(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> Goal
             found.append(Reached(one.cost, before, one.amount or int(one.share * before + 0.5), after))
     first, now = metric if metric is not None else (metric_of(original), None)
     open_costs = [one.cost for one in limits if one.cost not in known]
-    return goal_verdict(found, first, now, intent.lose, unmeasured=open_costs)
+    return goal_verdict(found, first, now, intent.lose, unmeasured=open_costs, quality=intent.quality)
 
 
 def _metric_change(first: Metric, last: Metric) -> str:

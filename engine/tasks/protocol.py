@@ -320,6 +320,21 @@ def one_mean(spec: TaskSpec) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassLoss:
+    """The class that lost most against the original, on the same split.
+
+    Attributes:
+        name: Of the class.
+        loss: Of its accuracy or IoU, as a fraction; below 0 where even that class gains.
+        count: Samples of the class.
+    """
+
+    name: str
+    loss: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """A measured metric.
 
@@ -334,6 +349,8 @@ class Metric:
         replicates: The metric on samples drawn again, by the same draws for every model; () where it has no such draws.
         when: Seconds since 1970 at which it was measured, 0 unknown; two metrics that differ in it alone are equal.
         predictions: sha256 of the predictions that it was computed from, in the session's store; "" for none.
+        class_loss: The class that lost most; None where there are no classes, or it is not known.
+        calibration_error: Expected calibration error, a fraction; None where there are no confidences, or unknown.
     """
 
     name: str
@@ -346,6 +363,8 @@ class Metric:
     replicates: tuple[float, ...] = field(default=(), compare=False, repr=False)
     when: float = field(default=0.0, compare=False, repr=False)
     predictions: str = field(default="", compare=False, repr=False)
+    class_loss: ClassLoss | None = field(default=None, compare=False, repr=False)
+    calibration_error: float | None = field(default=None, compare=False, repr=False)
 
     @property
     def certain(self) -> bool:

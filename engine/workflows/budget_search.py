@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, part_of, spanning
+from ..messages import Phrase, clauses
 from ..options import Option
+from ..planning.goal_verdict import quality_verdicts
 from ..planning.infeasibility import cost_name
 from ..planning.protocol import GOAL, Cost, Limit
 from ..planning.sample_plans import SAMPLES
@@ -101,10 +103,11 @@ class Trial:
         state: What it ended in, "" where it could not be made.
         loss: Of the metric on the val split, as `LossLimit.loss` counts.
         error: Standard error of the loss, by pairs where both metrics are of the same samples.
-        holds: Whether the loss is at most what was asked, and the latency too where that is limited.
+        holds: Whether the loss is at most what was asked, and all else that is limited too.
         note: Why there is no state, or why it is too slow; else None.
         final: Made with all epochs, to be the result; else briefly.
         got: Of the cost, 0 where there is no state: of the latency what was measured, which need not be what was asked.
+        missed: What is limited besides the metric and does not hold; None where all of that holds.
     """
 
     share: float
@@ -115,6 +118,7 @@ class Trial:
     note: Message | None = None
     final: bool = False
     got: float = 0.0
+    missed: Phrase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ def search_budget(
 
     Raises:
         PlanError: The limit is no positive number, or the scope holds nothing that can be removed.
+        TaskError: The data has no classes, or no confidences, that could be limited.
     """
     if not 0 < limit.loss < 1:
         raise PlanError(
@@ -165,7 +170,7 @@ def search_budget(
         )
     # Refused before the original is evaluated, which may take minutes.
     outside_scope(session.analysis, settings.goal)
-    original = yield from session.evaluate_once(session.states()[0].id, Split.VAL, token)
+    original = yield from session.evaluate_limited(session.states()[0].id, Split.VAL, settings.quality, token)
     search = _Search(session, state, settings, limit, original, token, scores, [])
     asked = (one.share for one in settings.goal.limits if one.cost is limit.cost and one.share)
     yield from search.measured_cuts()
@@ -265,14 +270,16 @@ class _Search:
         settings = self.at(share, brief)
         made = yield from prune_state(self.session, self.state, settings, self.scores, self.token, report=not brief)
         last = made[-1] if made else self.session.history.state(self.state)
-        metric = yield from self.session.evaluate_once(last.id, Split.VAL, self.token)
+        metric = yield from self.session.evaluate_limited(last.id, Split.VAL, settings.quality, self.token)
+        over = [one.clause for one in quality_verdicts(settings.quality, metric) if not one.met]
         loss, error = lost(self.original, metric)
         timed = yield from latency_in(self.session, made, settings.goal, self.token)
         searched = self.limit.cost is Cost.LATENCY
         got = share if timed is None or not searched else timed.share
         # Where latency itself is searched, a budget that is missed by a little still counts, by what was measured.
         slow = None if timed is None or (searched and not timed.slower) else timed.shortfall
-        return Trial(share, last.id, loss, error, self.holds(loss) and slow is None, slow, not brief, got)
+        holds = self.holds(loss) and slow is None and not over
+        return Trial(share, last.id, loss, error, holds, slow, not brief, got, clauses(over) if over else None)
 
     def holds(self, loss: float) -> bool:
         """Whether a loss is tolerated."""

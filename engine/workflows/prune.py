@@ -17,7 +17,7 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, spannin
 from ..options import Option
 from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import plan_goal
-from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Cost, Goal, Planned
+from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Cost, Goal, Planned, QualityLimits
 from ..planning.scope import outside_scope, structures_touching
 from ..planning.share_exchange import PLANS, has_fixed_shares, plans_to_measure, require_search
 from ..recovery.budget import Budget, Unit
@@ -69,6 +69,7 @@ class PruneRequest:
         choose: How it is chosen which structures stay.
         mask_steps: Updates in which masks are learned.
         lose: What of the metric may be lost, as `LossLimit.loss` counts; None where the request does not say.
+        quality: What is limited besides the metric.
         lowered: The cost that is made as low as that loss allows, where the goal does not say how much goes.
     """
 
@@ -146,6 +147,7 @@ class PruneRequest:
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
     lose: float | None = None
+    quality: QualityLimits = field(default_factory=QualityLimits)
     lowered: Cost = Cost.MACS
 
     @property
@@ -171,6 +173,7 @@ class PruneRequest:
             marked=self.marked,
             choices=self.choices,
             lose=self.lose,
+            quality=self.quality,
             search=self.search or None,
         )
 
@@ -274,6 +277,9 @@ def prune_state(
     else:
         scores, table = plan.start.scores, plan.start.latencies
     cuts = _RoundCuts(session, state, request, plan, table, {} if scores is None else {state: scores}, token)
+    if report and session.has_task and request.quality.given:
+        # Refused before the work where the data cannot show it; classes lose against what the original predicts.
+        yield from session.evaluate_limited(session.states()[0].id, Split.TEST, request.quality, token)
     made, now, begun = list[State](), session.history.state(state), 0.0
     gone = session.removed(state) | from_identities(session.analysis, request.marked)[0]
     # All rounds are fixed before the first: a stopped run finds the states that it made for the same goals.
@@ -318,7 +324,7 @@ def prune_state(
             yield Progress("Recovered", made=now)
     # Only the result is measured on the test split: what is chosen on it would no longer be judged by it.
     if report and made and session.has_task:
-        yield from spanning(session.evaluate_once(now.id, Split.TEST, token), ROUNDS, 1.0)
+        yield from spanning(session.evaluate_limited(now.id, Split.TEST, request.quality, token), ROUNDS, 1.0)
         yield Progress("Evaluated", made=session.history.state(now.id))
     # Read again: a measurement replaces the state that it is of.
     return tuple(session.history.state(one.id) for one in made)

@@ -77,6 +77,48 @@ def test_a_class_that_loses_more_than_is_allowed_fails_the_command(project: Path
     assert json.loads(captured.out)["verdict"] == "regression" and "allowed 0.0 %" in captured.err
 
 
+def test_prune_judges_limits_besides_the_metric_as_changes_does(capsys: Capture, tmp_path: Path) -> None:
+    """What is there is taken up under a limit that is new, and a project's report says what it was asked."""
+    spec, saved, other = write_project(tmp_path / "mine"), str(tmp_path / "saved"), str(tmp_path / "other")
+    model = [spec.source, "--task", str(tmp_path / "mine" / "data.npz")]
+    goal = ["--keep-macs", "30%", "--no-recover", "--criterion", "random", "--threads", "1", "--json"]
+    assert main(["prune", *model, *goal, "--save", saved]) == 0
+    assert json.loads(capsys.readouterr().out)["goal"]["quality"] == []
+    changed = printed(["changes", saved], capsys)
+    worst = max(one["before"] - one["after"] for one in changed["groups"]["class"])  # type: ignore[index]
+    limits = ["--max-class-loss", "10%", "--max-calibration-error", "99%"]
+    assert worst > 0.1 and main(["prune", saved, *goal, *limits, "--save", saved]) == 1
+    captured = capsys.readouterr()
+    assert "Resuming" in captured.err and problems(captured.out) == []
+    done = json.loads(captured.out)
+    limited, calibrated = done["goal"]["quality"]
+    assert done["verdict"] == "regression" and "worst class" in done["goal"]["sentence"]
+    assert limited["got"] == pytest.approx(worst) and (limited["met"], calibrated["met"]) == (False, True)
+    assert calibrated["got"] == pytest.approx(changed["calibration"][1]["error"])  # type: ignore[index]
+    assert main(["prune", *model, *goal, *limits, "--save", other]) == 1
+    assert main(["report", other, "--out", str(tmp_path / "report.html")]) == 0
+    assert "worst class" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_limits_that_the_data_cannot_show_are_refused_before_the_cut(tmp_path: Path, capsys: Capture) -> None:
+    """A regression has neither classes nor confidences, and without data nothing is limited."""
+    values = {
+        f"{part}_{split}": np.random.rand(16, 2).astype("f4") for part in "xy" for split in ("train", "val", "test")
+    }
+    np.savez(tmp_path / "data.npz", **values)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
+    layers = "nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 2))"
+    code = f"from torch import nn\n\n\ndef make():\n    return {layers}\n"
+    (tmp_path / "net.py").write_text(code)
+    asked = ["prune", f"{tmp_path / 'net.py'}:make", "--threads", "1", "--no-recover"]
+    with_data = [*asked, "--task", str(tmp_path / "data.npz"), "--purpose", "regression"]
+    for limit, words in (("--max-class-loss", "no classes"), ("--max-calibration-error", "no confidences")):
+        assert main([*with_data, limit, "3%"]) != 0
+        captured = capsys.readouterr()
+        assert words in captured.err and "Verifying" not in captured.err
+        assert main([*asked, "--input", "1x2", limit, "3%"]) != 0
+        assert f"{limit} needs data" in capsys.readouterr().err
+
+
 def test_what_is_cut_on_trial_is_compared_with_the_result(project: Path, capsys: Capture) -> None:
     """By layer and numbers; the project has no further state, and nothing that was named is no trial."""
     asked = ["changes", str(project), "--threads", "1", "--without", "block.conv1"]

@@ -1,6 +1,7 @@
 """What `--json` prints has a schema of its own, with a version and a verdict that scripts can act on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,10 @@ from jsonschema import Draft202012Validator
 from secateur.engine.cli.commands import COMMANDS
 from secateur.engine.cli.main import main
 from secateur.engine.cli.output import INFEASIBLE_CODES, SCHEMA_VERSION, Outcome, Verdict, error_as_json
-from secateur.engine.cli.prune import has_regressed
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal_verdict import goal_verdict
-from secateur.engine.planning.protocol import Cost, Reached
-from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.planning.protocol import Cost, QualityLimits, Reached
+from secateur.engine.tasks.protocol import ClassLoss, Metric, Split
 from tests.engine.session.small import write_project
 
 from .output_schema import described, problems
@@ -85,9 +85,18 @@ def test_a_loss_over_its_limit_is_a_regression_and_nothing_else_is() -> None:
         return Metric("top-1", value, 100, 0.01, Split.TEST)
 
     costs = (Reached(Cost.MACS, 100, 50, 60),)
-    assert has_regressed(goal_verdict((), top1(0.9), top1(0.8), 0.05))
-    assert not has_regressed(goal_verdict(costs, top1(0.9), top1(0.86), 0.05))
-    assert not has_regressed(goal_verdict(costs, top1(0.9), top1(0.2))) and not has_regressed(None)
+
+    def regressed(*asked: Any, **limits: Any) -> bool:
+        judged = goal_verdict(*asked, **limits)
+        return judged is not None and judged.has_regressed
+
+    assert regressed((), top1(0.9), top1(0.8), 0.05)
+    assert not regressed(costs, top1(0.9), top1(0.86), 0.05)
+    assert not regressed(costs, top1(0.9), top1(0.2))
+    worse = replace(top1(0.89), class_loss=ClassLoss("cat", 0.04, 25), calibration_error=0.06)
+    assert regressed((), top1(0.9), worse, quality=QualityLimits(class_loss=0.03))
+    assert regressed((), top1(0.9), worse, quality=QualityLimits(calibration_error=0.05))
+    assert not regressed((), top1(0.9), worse, quality=QualityLimits(0.04, 0.06))
 
 
 def test_what_falls_short_is_a_goal_missed_unless_it_is_known_better() -> None:

@@ -129,6 +129,14 @@ def test_the_same_once_more_gives_the_same_and_another_goal_goes_on_from_the_res
     assert [one.parent for one in states(project).values()] == ["", "s0", "s1", "s2", "s3"]
 
 
+def test_a_cut_without_recovery_once_more_gives_the_same(mine: list[str], tmp_path: Path, capsys: Capture) -> None:
+    goal = ["--keep-macs", "60%", "--no-recover", "--threads", "1", "--save", str(tmp_path / "project"), "--json"]
+    assert main(["prune", *mine, *goal]) == 0
+    first = result(capsys)
+    assert main(["prune", str(tmp_path / "project"), *goal]) == 0
+    assert result(capsys)["after"] == first["after"] and len(states(tmp_path / "project")) == 2
+
+
 def test_a_run_that_was_stopped_has_no_result_to_go_on_from(
     mine: list[str], tmp_path: Path, killed, capsys: Capture
 ) -> None:

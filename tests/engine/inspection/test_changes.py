@@ -23,6 +23,7 @@ from secateur.engine.inspection.changes import (
     compare,
     difference_of,
     holm,
+    judge_quality,
     limit_calibration_error,
     limit_class_loss,
     mcnemar,
@@ -397,3 +398,34 @@ def test_what_has_no_classes_cannot_be_limited_by_them():
     for limit in (limit_class_loss, limit_calibration_error):
         with pytest.raises(TaskError, match="cannot be limited"):
             limit(found, 0.1)
+
+
+def test_the_class_that_lost_most_and_the_calibration_error_are_those_of_the_tables():
+    """As scikit-learn's recalls and torchmetrics say, and nothing of what cannot be known."""
+    recalls: list[Any] = [
+        recall_score(TARGETS, one["predicted"], average=None)  # pyright: ignore[reportArgumentType]
+        for one in (BEFORE, AFTER)
+    ]
+    losses = recalls[0] - recalls[1]
+    found = judge_quality(METRICS[1], AFTER, BEFORE)
+    assert found == METRICS[1] and found.class_loss is not None
+    assert found.class_loss.name == str(losses.argmax()) and found.class_loss.loss == pytest.approx(losses.max())
+    assert found.class_loss.count == np.bincount(TARGETS)[losses.argmax()]
+    assert found.calibration_error == pytest.approx(calibration(AFTER).error)
+    alone = judge_quality(METRICS[1], AFTER, None)
+    assert alone.class_loss is None and alone.calibration_error == found.calibration_error
+    values = Predictions(PredictionKind.VALUES, {"value": np.zeros(400)})
+    assert judge_quality(METRICS[1], values, BEFORE).class_loss is None
+
+
+def test_the_class_of_a_segmentation_that_lost_most_is_that_of_its_overlaps():
+    """A class that does not occur loses nothing."""
+    union, first = np.full((8, 3), 100), np.tile([90, 80, 0], (8, 1))
+    union[:, 2], second = 0, first - [0, 20, 0]
+    before, after = (
+        Predictions(PredictionKind.OVERLAPS, {"intersection": one, "union": union}) for one in (first, second)
+    )
+    found = judge_quality(METRICS[1], after, before)
+    assert found.class_loss is not None and found.calibration_error is None
+    assert (found.class_loss.name, found.class_loss.count) == ("1", 8)
+    assert found.class_loss.loss == pytest.approx(0.2)

@@ -1,13 +1,14 @@
 """The verdict on a goal, as data and in words."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from secateur.engine.planning.goal_verdict import goal_verdict
-from secateur.engine.planning.protocol import Cost, Reached
+from secateur.engine.planning.protocol import Cost, QualityLimits, Reached
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.tasks.protocol import ClassLoss, Metric, Split
 
 HALF = Reached(Cost.MACS, 1000, 500, 496)
 
@@ -96,3 +97,35 @@ def test_a_cost_that_nobody_measured_leaves_the_goal_open():
 
 def test_without_a_limit_there_is_no_verdict():
     assert goal_verdict((), top1(0.9), top1(0.8)) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "met", "words"),
+    [
+        (0.031, 0.02, False, "Goal missed: −0.4 pt, no limit; worst class cat: −3.1 pt, allowed −2.0; {calibrated}"),
+        (0.02, 0.02, True, "Goal met: −0.4 pt, no limit; worst class cat: −2.0 pt, allowed −2.0; {calibrated}"),
+        (
+            0.02001,
+            0.02,
+            False,
+            "Goal missed: −0.4 pt, no limit; worst class cat: −2.001 pt, allowed −2.000; {calibrated}",
+        ),
+        (-0.01, 0.03, True, "Goal met: −0.4 pt, no limit; worst class cat: +1.0 pt, allowed −2.0; {calibrated}"),
+        (0.01, 0.041, False, "Goal missed: −0.4 pt, no limit; worst class cat: −1.0 pt, allowed −2.0; {calibrated}"),
+    ],
+)
+def test_the_class_that_pays_and_the_calibration_are_held_against_their_limits(loss, error, met, words):
+    result = replace(top1(0.896), class_loss=ClassLoss("cat", loss, 40), calibration_error=error)
+    found = goal_verdict((), top1(0.9), result, quality=QualityLimits(0.02, 0.03))
+    calibrated = f"calibration error {100 * error:.1f} %, allowed 3.0"
+    assert found is not None and (found.met, str(found.sentence)) == (met, words.format(calibrated=calibrated))
+    assert found.has_regressed is not met and [one.got for one in found.quality] == [loss, error]
+
+
+def test_limits_besides_the_metric_stay_open_until_they_are_measured():
+    for result in (None, top1(0.9, Split.VAL), top1(0.9)):
+        found = goal_verdict((HALF,), top1(0.9), result, quality=QualityLimits(0.02, 0.03))
+        assert found is not None and found.met is None and not found.has_regressed
+        assert "losses of the classes not measured, allowed −2.0 pt; calibration error not measured" in str(
+            found.sentence
+        )

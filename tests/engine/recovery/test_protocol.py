@@ -87,5 +87,6 @@ def test_an_automatic_repair_that_was_recorded_without_training_was_none() -> No
     goal = to_plain(Goal(()))
     assert as_recorded(goal) == goal and as_recorded({"limits": [], "multiple": 16})["steps"] == 2
     trained, biased = RecoverySettings(epochs=0, steps=3), RecoverySettings(epochs=0, repair=Repair.BIAS)
-    for other in (RecoverySettings(), trained, biased):
+    typed = {**to_plain(RecoverySettings(epochs=0)), "no_recover": True}
+    for other in (RecoverySettings(), trained, biased, typed):
         assert as_recorded(to_plain(other)) == to_plain(other)

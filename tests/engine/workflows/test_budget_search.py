@@ -14,14 +14,14 @@ from secateur.engine.cli.latency_text import no_budget_error
 from secateur.engine.cli.output import Reporter
 from secateur.engine.errors import Message, PlanError, TaskError
 from secateur.engine.jobs import Job, Progress, finish
-from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.planning.protocol import Cost, Goal, Limit, QualityLimits
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.project_file import read_project
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import StateKind
 from secateur.engine.sharing.session_files import save_bundle, save_project
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.tasks.protocol import ClassLoss, Metric, Split
 from secateur.engine.workflows import budget_search
 from secateur.engine.workflows.budget_search import (
     CLOSE,
@@ -47,13 +47,18 @@ def session(tmp_path: Path) -> Session:
 
 @pytest.fixture
 def judged(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Split]]:
-    """Accuracy 0.9, less a tenth of the share of the MACs that is gone; returns what was evaluated."""
+    """Accuracy 0.9, less a tenth of the share of the MACs that is gone, and in one class twice as much.
+
+    Returns:
+        What was evaluated.
+    """
     seen: list[tuple[str, Split]] = []
 
     def evaluate(state, split, token):
         one, whole = session.history.state(state), session.history.state("s0").macs
         seen.append((state, split))
-        metric = Metric("top-1", 0.9 - 0.1 * (1 - one.macs / whole), 2000, 0.004, split)
+        loss = 0.1 * (1 - one.macs / whole)
+        metric = Metric("top-1", 0.9 - loss, 2000, 0.004, split, class_loss=ClassLoss("left", 2 * loss, 500))
         session.history.add_metric(state, metric)
         return metric
         yield
@@ -123,6 +128,16 @@ def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_
     found = finish(search_budget(session, "s0", settings, LossLimit(0.09)))
     assert found.states[-1].parameters <= 0.5 * session.history.state("s0").parameters
     assert any("out of reach" in str(one.note) and not one.holds for one in found.trials)
+
+
+def test_no_class_loses_more_than_is_allowed_though_the_whole_does_not(session: Session, judged):
+    settings = replace(SETTINGS, quality=QualityLimits(class_loss=0.04))
+    found = finish(search_budget(session, "s0", settings, LossLimit(0.04)))
+    share = found.states[-1].macs / session.history.state("s0").macs
+    assert 0.8 <= share < 0.8 + 2 * CLOSE  # 0.04 lost in that class where 20 % of the MACs are gone
+    missed = [one for one in found.trials if one.missed]
+    assert all(one.loss <= 0.04 and not one.holds for one in missed if one.share > 0.6)
+    assert "worst class left: −" in str(missed[0].missed) and "allowed −4.0" in str(missed[0].missed)
 
 
 def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, judged, monkeypatch):
