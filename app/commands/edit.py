@@ -115,6 +115,13 @@ EDIT = (
         enabled=_EDITABLE,
     ),
     _command(
+        "edit.quality",
+        "Limit class loss...",
+        "Set what no class may lose more than, and the highest calibration error, besides what the metric may lose.",
+        opens("limit_class_loss", "LimitClassLoss"),
+        enabled=all_of(_EDITABLE, has_task),
+    ),
+    _command(
         "edit.shape",
         "Target shape...",
         "Enter how many layers, heads, neurons or channels stay, and how it is chosen which ones.",

@@ -11,6 +11,7 @@ from secateur.engine.workflows.budget_search import TRIALS, LossLimit, brief_lim
 from ..document.preconditions import has_blocks
 from ..text.format import about
 from ..text.metrics import target_text
+from ..text.verdicts import quality_words
 from ..widgets.check_boxes import CheckBox
 from ..widgets.fields import CostBox, DoubleSpinBox
 from ..widgets.labels import label
@@ -111,6 +112,8 @@ class FindFastest(FormDialog):
             first = self.tr("Latency is measured on {0}, starting with a dozen cut models.")
             first = first if self._document.contents.table is None else self.tr("Latency is measured on {0}.")
             words.insert(0, first.format(target_text(self._document.target)))
+        if limits := quality_words(self._document.goal.quality):
+            words.append(self.tr("Also kept: {0}.").format(", ".join(limits)))
         self.estimate.setText(" ".join(words))
 
     def problem(self) -> str:

@@ -1,6 +1,6 @@
 """The plain data that the document shows to its views: what changed, what is selected, compared and wanted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from secateur.engine.planning import protocol as planning
@@ -98,6 +98,7 @@ class Goal:
         keep: Share of the original's cost to keep at most.
         lose: What of the metric may be lost: points of a fraction, else per cent of what the original has.
         cost: Which cost.
+        quality: What is limited besides the metric.
         depth: Whole blocks may go, where they are worth less than filters and heads.
         kept: How many structures of single kinds stay in the whole model.
         shape: How many structures of single kinds each layer keeps, exactly; of blocks how many the model keeps. Where
@@ -107,6 +108,7 @@ class Goal:
     keep: float = 0.5
     lose: float = 0.5
     cost: Cost = Cost.MACS
+    quality: planning.QualityLimits = field(default_factory=planning.QualityLimits)
     depth: bool = False
     kept: tuple[planning.KindLimit, ...] = ()
     shape: tuple[planning.KindLimit, ...] = ()

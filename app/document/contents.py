@@ -252,12 +252,21 @@ class Contents:
     def intent(self, goal: planning.Goal | None = None) -> PlanIntent:
         """How a plan for a goal, else for what is wanted, is made: by the criterion, with what was decided by hand."""
         locked, marked = self.decided()
-        return PlanIntent(self.criterion, locked=locked, goal=self.wanted if goal is None else goal, marked=marked)
+        wanted, quality = self.wanted if goal is None else goal, self.goal.quality
+        return PlanIntent(self.criterion, locked=locked, goal=wanted, marked=marked, quality=quality)
 
     def request(self, goal: planning.Goal, recovery: RecoverySettings | None) -> PruneRequest:
         """What is asked of a job that prunes by itself: for a goal, with what was decided by hand."""
         locked, marked = self.decided()
-        return PruneRequest(goal, self.criterion, recovery, locked=locked, marked=marked, choices=self.choices)
+        return PruneRequest(
+            goal,
+            self.criterion,
+            recovery,
+            locked=locked,
+            marked=marked,
+            choices=self.choices,
+            quality=self.goal.quality,
+        )
 
     @property
     def rule(self) -> str:
@@ -375,7 +384,7 @@ def verdict_on_goal(contents: Contents, before: Costs | None, after: Costs | Non
     if goal.shaped and analysis is not None:
         gone = contents.removed | contents.marked
         rows = reached_shape(analysis, goal.asked(contents.target), gone)
-        return goal_verdict(rows, metric_of(contents.original), now, goal.lose / 100)
+        return goal_verdict(rows, metric_of(contents.original), now, goal.lose / 100, quality=goal.quality)
     got = _goal_reached(contents, None if planned else state, before, after)
     return goal_verdict(
         () if got is None else (got,),
@@ -384,6 +393,7 @@ def verdict_on_goal(contents: Contents, before: Costs | None, after: Costs | Non
         goal.lose / 100,
         predicted=(goal.cost,) if planned and goal.cost is Cost.LATENCY else (),
         unmeasured=(goal.cost,) if got is None else (),
+        quality=goal.quality,
     )
 
 

@@ -100,6 +100,9 @@ class BudgetSearchJobs(DocumentJobs):
             stays = self.tr(
                 "The current state is already the lowest: every smaller budget tried loses more than {limit}."
             )
+            if any(one.missed for one in found.trials):
+                none = self.tr("Every budget tried misses a limit. Raise the limits, or use more epochs per trial.")
+                stays = self.tr("The current state is already the lowest: every smaller budget tried misses a limit.")
             return document.say((stays if found.stays else none).format(limit=limit))
         last = found.states[-1]
         if document.contents.present == began and not document.marked.any() and not document.busy:

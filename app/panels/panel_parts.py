@@ -67,7 +67,9 @@ def show_goal(verdict: QLabel, document: Document) -> None:
     """What became of the goal; before anything did, what is asked for."""
     found, goal = document.goal_verdict, document.goal
     shape = goal.shape if goal.shaped else ()
-    words = goal_words(found) or goal_description(goal.keep, goal.cost, goal.lose, document.loses_points, shape)
+    words = goal_words(found)
+    if not words:
+        words = goal_description(goal.keep, goal.cost, goal.lose, document.loses_points, shape, goal.quality)
     verdict.setText(words)
     verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
     set_role(verdict, goal_role(found))

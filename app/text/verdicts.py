@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.planning.goal_verdict import GoalVerdict
-from secateur.engine.planning.protocol import Cost, KindLimit
+from secateur.engine.planning.goal_verdict import QUALITY, GoalVerdict
+from secateur.engine.planning.protocol import Cost, KindLimit, QualityLimits
 from secateur.engine.workflows.budget_search import Trial
 
 from .format import PLUS_MINUS, percent, share, signed
@@ -15,14 +15,31 @@ from .translate import sentence
 say = QCoreApplication.translate
 
 
-def goal_description(keep: float, cost: Cost, lose: float, points: bool, shape: Collection[KindLimit] = ()) -> str:
+def goal_description(
+    keep: float,
+    cost: Cost,
+    lose: float,
+    points: bool,
+    shape: Collection[KindLimit] = (),
+    quality: QualityLimits = QUALITY,
+) -> str:
     """What a goal asks, where nothing was planned or cut for it yet; a `shape` takes the place of the cost."""
     unit = say("goal", "{0} pt") if points else say("goal", "{0} %")
-    lost = unit.format(f"{lose:g}")
+    lost = ", ".join((unit.format(f"{lose:g}"), *quality_words(quality)))
     if shape:
         return say("goal", "Goal: keep {0}, lose at most {1}").format(kept_words(shape), lost)
     words = say("goal", "Goal: keep at most {0} of the {1}, lose at most {2}")
     return words.format(share(keep), cost_words(cost), lost)
+
+
+def quality_words(quality: QualityLimits) -> tuple[str, ...]:
+    """What a goal limits besides the metric."""
+    found = list[str]()
+    if quality.class_loss is not None:
+        found.append(say("goal", "no class more than {0} pt").format(f"{100 * quality.class_loss:g}"))
+    if quality.calibration_error is not None:
+        found.append(say("goal", "calibration error at most {0} %").format(f"{100 * quality.calibration_error:g}"))
+    return tuple(found)
 
 
 def goal_words(verdict: GoalVerdict | None) -> str:
@@ -89,13 +106,14 @@ def trial_sentence(trial: Trial, number: int, limit: float, cost: Cost, in_perce
         if trial.holds
         else say("trials", "over the limit: {0} lost, {1} allowed")
     )
-    close = bool(trial.state) and abs(trial.loss - limit) <= trial.error
+    close = bool(trial.state) and trial.missed is None and abs(trial.loss - limit) <= trial.error
     ending = (
         say("trials", "; the difference from the limit is below one standard error, so more samples could change this.")
         if close
         else "."
     )
-    return head + words.format(lost, allowed) + ending
+    missed = "" if trial.missed is None else f"; {sentence(trial.missed)}"
+    return head + words.format(lost, allowed) + missed + ending
 
 
 def trial_label(trial: Trial, number: int) -> str:
