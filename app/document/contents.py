@@ -16,7 +16,7 @@ from secateur.engine.machine.devices import CPU
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predict_latency
 from secateur.engine.planning.goal import reached
-from secateur.engine.planning.goal_verdict import GoalVerdict, goal_verdict
+from secateur.engine.planning.goal_verdict import GoalVerdict, Phase, goal_verdict
 from secateur.engine.planning.isomorphic_classes import with_block_contents, with_their_blocks
 from secateur.engine.planning.marks import PlanMasks
 from secateur.engine.planning.protocol import Cost, Ranking, Reached
@@ -380,11 +380,13 @@ def verdict_on_goal(contents: Contents, before: Costs | None, after: Costs | Non
     if state is None or (state.kind in UNCUT and not planned):
         return None
     goal, analysis = contents.goal, contents.analysis
+    recovers = state.kind is StateKind.CUT and contents.task is not None and not contents.untrained
+    phase = Phase.PLAN if planned else Phase.CUT if recovers else Phase.RESULT
     now = None if planned or state.stale else contents.metric(state)
     if goal.shaped and analysis is not None:
         gone = contents.removed | contents.marked
         rows = reached_shape(analysis, goal.asked(contents.target), gone)
-        return goal_verdict(rows, metric_of(contents.original), now, goal.lose / 100, quality=goal.quality)
+        return goal_verdict(rows, metric_of(contents.original), now, goal.lose / 100, quality=goal.quality, phase=phase)
     got = _goal_reached(contents, None if planned else state, before, after)
     return goal_verdict(
         () if got is None else (got,),
@@ -394,6 +396,7 @@ def verdict_on_goal(contents: Contents, before: Costs | None, after: Costs | Non
         predicted=(goal.cost,) if planned and goal.cost is Cost.LATENCY else (),
         unmeasured=(goal.cost,) if got is None else (),
         quality=goal.quality,
+        phase=phase,
     )
 
 

@@ -8,6 +8,7 @@ from ..document.aspects import Aspect
 from ..document.baseline_queries import baseline_verdict
 from ..jobs.workbench import Workbench
 from ..text.baselines import role_of, verdict_text
+from ..text.verdicts import goal_description, goal_role, goal_tip, goal_words
 from ..theme import px, theme
 from ..widgets.buttons import button
 from ..widgets.card import Card
@@ -15,7 +16,7 @@ from ..widgets.labels import ElidedLabel, label, set_role
 from ..widgets.progress import ShareBar
 from .ledger_figures import Figure, ledger_figures
 from .panel_layout import column_of, row_of
-from .panel_parts import attach_data, show_goal
+from .panel_parts import attach_data
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 NARROW = 226
@@ -166,7 +167,16 @@ class LedgerPanel(QWidget):
         """Show all figures again."""
         for name, figure in ledger_figures(self.document).items():
             self.cells[name].show_figure(figure)
-        show_goal(self.goal, self.document)
+        # What became of the goal; before anything did, what is asked for.
+        verdict, goal = self.document.goal_verdict, self.document.goal
+        shape = goal.shape if goal.shaped else ()
+        words = goal_words(verdict)
+        if not words:
+            points = self.document.loses_points
+            words = goal_description(goal.keep, goal.cost, goal.lose, points, shape, goal.quality)
+        self.goal.setText(words)
+        self.goal.setToolTip("\n".join(filter(None, (words, goal_tip(verdict)))))
+        set_role(self.goal, goal_role(verdict))
         # Baselines are compared with states: a plan has no metric.
         said = None if self.document.marked.any() else baseline_verdict(self.document)
         self.verdict.setText(verdict_text(said))

@@ -8,9 +8,7 @@ from secateur.engine.scoring.protocol import Step
 
 from ..document.document import Document, Overlay
 from ..text.titles import criterion_title
-from ..text.verdicts import goal_description, goal_role, goal_tip, goal_words
 from ..widgets.card import EmptyState
-from ..widgets.labels import set_role
 from ..widgets.score_map import ScoreRange, ScoreScale
 from .overlay_text import overlay_text
 
@@ -61,18 +59,6 @@ def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:
         Step.LAYERS: QCoreApplication.translate("rated", "so far, after {done} of {total} layers"),
     }
     return top, words[partial.step].format(done=partial.done, total=partial.total)
-
-
-def show_goal(verdict: QLabel, document: Document) -> None:
-    """What became of the goal; before anything did, what is asked for."""
-    found, goal = document.goal_verdict, document.goal
-    shape = goal.shape if goal.shaped else ()
-    words = goal_words(found)
-    if not words:
-        words = goal_description(goal.keep, goal.cost, goal.lose, document.loses_points, shape, goal.quality)
-    verdict.setText(words)
-    verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
-    set_role(verdict, goal_role(found))
 
 
 def show_text(where: QLabel, text: str) -> None:

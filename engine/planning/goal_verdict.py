@@ -6,6 +6,7 @@ counted as plain data, so that it can be given wherever a result is known. Loads
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from math import isfinite
 from typing import Any
 
@@ -15,6 +16,15 @@ from ..structures.analysis import Kind
 from ..tasks.protocol import ROUNDING, Metric, Split, lost
 from ..text.format import signed
 from .protocol import Cost, QualityLimits, Reached, plural
+
+
+class Phase(StrEnum):
+    """How far what is judged has come: only a result misses a goal, before that there is more to do."""
+
+    PLAN = "plan"
+    CUT = "cut"
+    RESULT = "result"
+
 
 MOST_DIGITS = 4
 """Decimals of a number at most, where fewer do not show on which side of its limit it is."""
@@ -107,7 +117,7 @@ class GoalVerdict:
     """What became of a goal.
 
     Attributes:
-        met: False where any limit is missed, True where all are kept, None while one of them is not known.
+        met: False where a result misses a limit, True where all are kept, None while that is not known.
         metric: Of the metric, None where there is none and none was asked for.
         costs: Of each limited cost.
         quality: Of each limit besides the metric.
@@ -134,6 +144,7 @@ def goal_verdict(
     predicted: Collection[Cost] = (),
     unmeasured: Sequence[Cost] = (),
     quality: QualityLimits = QUALITY,
+    phase: Phase = Phase.RESULT,
 ) -> GoalVerdict | None:
     """The verdict on a goal; None where nothing was limited.
 
@@ -145,6 +156,7 @@ def goal_verdict(
         predicted: Costs whose `got` is a prediction.
         unmeasured: Limited costs of which nothing is known yet; they are not among `reached`.
         quality: What is limited besides the metric.
+        phase: A plan, or a cut that will be recovered, meets a goal or leaves it open.
     """
     if not reached and not unmeasured and allowed is None and not quality.given:
         return None
@@ -178,11 +190,17 @@ def goal_verdict(
     clauses_said = [] if metric is None else [metric.clause]
     clauses_said += [*(one.clause for one in judged), *(one.clause for one in costs), *open_costs]
     said = {"said": clauses(clauses_said)}
-    if False in decided:
-        return GoalVerdict(False, metric, tuple(costs), judged, Message("verdict.missed", "Goal missed: {said}", said))
-    if None in decided or unmeasured:
-        return GoalVerdict(None, metric, tuple(costs), judged, Message("verdict.open", "Goal open: {said}", said))
-    return GoalVerdict(True, metric, tuple(costs), judged, Message("verdict.met", "Goal met: {said}", said))
+    met = False if False in decided else None if None in decided or unmeasured else True
+    sentence = Message("verdict.open", "Goal open: {said}", said)
+    if met:
+        sentence = Message("verdict.met", "Goal met: {said}", said)
+    elif phase is Phase.PLAN:
+        met, sentence = None, Message("verdict.plan", "Plan so far: {said}", said)
+    elif phase is Phase.CUT:
+        met, sentence = None, Message("verdict.cut", "Before recovery: {said}", said)
+    elif met is False:
+        sentence = Message("verdict.missed", "Goal missed: {said}", said)
+    return GoalVerdict(met, metric, tuple(costs), judged, sentence)
 
 
 def quality_verdicts(quality: QualityLimits, result: Metric | None) -> tuple[QualityVerdict, ...]:

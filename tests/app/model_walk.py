@@ -164,7 +164,7 @@ class ModelWalk:
         """What the panels say, beside what is worked out here from costs and goal."""
         document, window, found = self.document, self.window, []
         assert document.analysis is not None
-        trade_off, bar = window.area.panels["tradeoff"], window.top_bar
+        bar = window.top_bar
         verdict, goal = document.goal_verdict, document.goal
         if (goal.keep * 100).is_integer() and not bar.keep.hasFocus() and bar.keep.value() != round(goal.keep * 100):
             found.append(f"the bar keeps {bar.keep.value()}, the goal {goal.keep}")
@@ -172,9 +172,9 @@ class ModelWalk:
             whole, left = (costs(document.analysis, mask).macs for mask in (None, document.removed | document.marked))
             if verdict.costs[0].met != (left <= int(goal.keep * whole + 0.5)):
                 found.append(f"verdict {verdict.sentence} with {left} of {whole} MACs")
-        said = trade_off.verdict.text()
-        if trade_off.verdict.isVisible() and verdict is not None and said != str(verdict.sentence):
-            found.append(f"the trade-off says {said!r}, not {verdict.sentence}")
+        said = window.area.panels["ledger"].goal.text()
+        if verdict is not None and said != str(verdict.sentence):
+            found.append(f"the ledger says {said!r}, not {verdict.sentence}")
         remarks = {one.text() for one in window.area.panels["tree"].window().findChildren(QLabel) if one.isVisible()}
         for words in ("goal met", "goal missed"):
             if words in remarks and words != goal_short(verdict):

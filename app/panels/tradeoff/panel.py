@@ -29,7 +29,7 @@ from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, offer
 from ..panel_layout import column_of, row_of, stack_of
-from ..panel_parts import ask_for_data, show_goal
+from ..panel_parts import ask_for_data
 from ..plot_tables import trade_off_table
 from .plot import MARKS, TradeOffPlot
 from .points import TRIAL, Cost, axis_title, first_cost, splits_of, trade_off
@@ -164,9 +164,8 @@ def sign(symbol: str, colour: str) -> QPixmap:
     return made
 
 
-ROOMY, LOW, TIGHT = 300, 200, 190
-"""Height from which the legend is shown, its own at most, and height from which a verdict of one line is shown,
-which the ledger has too; in device-independent pixels."""
+ROOMY, LOW = 300, 200
+"""Height from which the legend is shown, and its own at most, in device-independent pixels."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 
 
@@ -177,7 +176,6 @@ class TradeOffPanel(QWidget):
         plot: The plot.
         cost: What x is: chosen with each model, then by hand alone.
         split: That the metrics are of.
-        verdict: What became of the goal.
     """
 
     def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
@@ -193,7 +191,7 @@ class TradeOffPanel(QWidget):
         self.split.addItem(self.tr("test split"), str(Split.TEST))
         self.split.addItem(self.tr("val split"), str(Split.VAL))
         self.split.addItem(self.tr("train split"), str(Split.TRAIN))
-        self._note, self.verdict = label(role="caption", wrap=True), label(role="strong", wrap=True)
+        self._note = label(role="caption", wrap=True)
         self._said = ""
         self._chosen_for: tuple[object, Split | None] = (None, None)
         self.legend, self.card = Legend(), BaselineCard()
@@ -210,8 +208,7 @@ class TradeOffPanel(QWidget):
         )
         shown = QWidget()
         top = row_of((self._note, 1), self.split, self.cost)
-        parts = (self.verdict, top, (self.plot, 1), self.card, self.legend)
-        self._inner = column_of(*parts, on=shown, margins=(6, 6, 6, 2))
+        column_of(top, (self.plot, 1), self.card, self.legend, on=shown, margins=(6, 6, 6, 2))
         self._stack = stack_of(self, self._empty, shown)
         offer(self.plot, self._drawing, asks_to_save(self.document))
         self.cost.currentIndexChanged.connect(self.refresh)
@@ -226,21 +223,16 @@ class TradeOffPanel(QWidget):
         self.refresh()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Where it is low, the plot gets the room of legend and verdict; the Run menu and the ledger have them too."""
+        """Where it is low, the plot gets the room of the legend; the Run menu has what it offers."""
         super().resizeEvent(event)
         self.legend.give_room(self._roomy)
-        self._show_verdict()
         self._show_note()
 
     @property
-    def _room(self) -> int:
-        """Height of what there is to be seen of it; it is higher itself where it scrolls."""
-        room = self.parentWidget() or self
-        return min(self.height(), room.height())
-
-    @property
     def _roomy(self) -> bool:
-        return self._room >= px(ROOMY)
+        # What there is to be seen of it: it is higher itself where it scrolls.
+        room = self.parentWidget() or self
+        return min(self.height(), room.height()) >= px(ROOMY)
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The plot, to be taken along."""
@@ -284,8 +276,6 @@ class TradeOffPanel(QWidget):
         self.plot.label_axis("left", words.format(shown.metric, shown.split.value))
         self.plot.label_axis("bottom", axis_title(shown, document))
         self.plot.show_trade_off(shown)
-        show_goal(self.verdict, document)
-        self._show_verdict()
         up, down = self.tr("Up and to the left is better."), self.tr("Down and to the left is better.")
         words = self.tr("Click a point to go to its state.")
         if any(point.mark == TRIAL for point in shown.points):
@@ -310,12 +300,6 @@ class TradeOffPanel(QWidget):
         else:
             words = self.tr("Evaluate the original first: all results are compared with it.")
             self._empty.say(title, words, self.tr("Evaluate the original"))
-
-    def _show_verdict(self) -> None:
-        """Show it whole, in as many lines as it takes, where the plot has room below it; the ledger has it too."""
-        margins, least = self._inner.contentsMargins(), self.verdict.minimumSizeHint().height()
-        lines = max(least, self.verdict.heightForWidth(self.width() - margins.left() - margins.right()))
-        self.verdict.setVisible(self._room >= px(TIGHT) + lines - self.verdict.fontMetrics().height())
 
     def _show_note(self) -> None:
         """Where it is low, only what is missing is worth a line."""
