@@ -90,6 +90,8 @@ class Actions(QObject):
             self._window.document.announced.emit(reason)
             return
         self._window.hide_error()
+        if command.page:
+            self._window.show_page(command.page, keep_all=True)
         command.run(self._window)
         if command.chosen is not None:
             # Qt takes the check mark away from an entry that is chosen a second time.

@@ -62,6 +62,7 @@ class Command:
         chosen: Of a choice among several: given the document whether it is the present one, which has a check mark.
             None for what acts.
         within: Title of the submenu that shows it, "" for none.
+        page: Page that shows what it does; it comes to the front when a person runs it. "" for none.
     """
 
     menu: str
@@ -76,6 +77,7 @@ class Command:
     line: bool = False
     chosen: Callable[[Document], bool] | None = None
     within: str = ""
+    page: str = ""
 
     def title_now(self, document: Document) -> str:
         """The title in the user's language, as it is worded for this document."""

@@ -87,6 +87,7 @@ EDIT = (
         lambda window: window.workbench.plan.suggest(),
         "Ctrl+G",
         enabled=all_of(_EDITABLE, has_weights),
+        page="plan",
         line=True,
     ),
     _command(

@@ -105,6 +105,7 @@ RUN = (
         "Ctrl+R",
         enabled=all_of(has_model, has_weights, is_idle, has_task, is_pruned, has_no_marks, no_long_job),
         words=lambda document: recovery_title(document.recovery),
+        page="recover",
         takes=_takes("recover", lambda document: document.recovery),
     ),
     _command(

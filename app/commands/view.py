@@ -27,7 +27,12 @@ def _can_shrink(_document: Document) -> str:
     return "" if sizes().body > SMALLEST else say("Text already has its smallest size.")
 
 
+def _turns_to(page: str) -> Callable[[WindowApi], None]:
+    return lambda window: window.show_page(page)
+
+
 COLOURS = QT_TRANSLATE_NOOP(CONTEXT, "Colours")
+PAGES = QT_TRANSLATE_NOOP(CONTEXT, "Pages")
 
 
 def _colours(overlay: Overlay) -> Callable[[WindowApi], None]:
@@ -49,6 +54,78 @@ VIEW = (
         "Find any command by its name.",
         lambda window: window.show_palette(),
         "Ctrl+Shift+P",
+    ),
+    _command(
+        "view.look",
+        "Look page",
+        "Turn to the page with the layers, what they do and what can be removed.",
+        _turns_to("look"),
+        "F5",
+        enabled=has_model,
+        within=PAGES,
+        line=True,
+    ),
+    _command(
+        "view.plan",
+        "Plan page",
+        "Turn to the page on which you choose what is removed.",
+        _turns_to("plan"),
+        "F6",
+        enabled=has_model,
+        within=PAGES,
+    ),
+    _command(
+        "view.recover",
+        "Recover page",
+        "Turn to the page of the fine-tuning: settings, curves and log.",
+        _turns_to("recover"),
+        "F7",
+        enabled=has_model,
+        within=PAGES,
+    ),
+    _command(
+        "view.judge",
+        "Judge page",
+        "Turn to the page that shows what the cut changed.",
+        _turns_to("judge"),
+        "F8",
+        enabled=has_model,
+        within=PAGES,
+    ),
+    _command(
+        "view.export",
+        "Export page",
+        "Turn to the page of the files that were written.",
+        _turns_to("export"),
+        "F9",
+        enabled=has_model,
+        within=PAGES,
+    ),
+    _command(
+        "view.all",
+        "One screen",
+        "Show all panels at once, as far as there is room.",
+        _turns_to("all"),
+        "F4",
+        enabled=has_model,
+        within=PAGES,
+    ),
+    _command(
+        "view.back",
+        "Back",
+        "Turn to the page that was in front before.",
+        lambda window: window.go_back(),
+        "Alt+Left",
+        enabled=has_model,
+        within=PAGES,
+    ),
+    _command(
+        "view.maximise",
+        "Maximise panel",
+        "Give the panel in front all the room of its page, or take it away again.",
+        lambda window: window.toggle_maximised(),
+        "F11",
+        enabled=has_model,
     ),
     _command(
         "view.tradeoff",
@@ -299,7 +376,7 @@ VIEW = (
     _command(
         "view.reset",
         "Reset layout",
-        "Move every panel back to its default place.",
+        "Move every panel of the page in front back to its default place.",
         lambda window: window.reset_layout(),
         line=True,
     ),

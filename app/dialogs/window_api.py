@@ -75,6 +75,18 @@ class WindowApi(Protocol):
         """Bring a panel to the front, by its module."""
         ...
 
+    def show_page(self, name: str, keep_all: bool = False) -> None:
+        """Bring a page to the front, by its name (`window/pages.py`); `keep_all` stays where all is on one screen."""
+        ...
+
+    def go_back(self) -> None:
+        """Bring the page before to the front."""
+        ...
+
+    def toggle_maximised(self) -> None:
+        """Give the panel in front all the room of its page, or take it away again."""
+        ...
+
     def show_rating(self) -> None:
         """Open the options of the scores."""
         ...

@@ -17,7 +17,7 @@ class PanelEntry:
     """A panel, and its place.
 
     Attributes:
-        where: "strip", "ledger", "left", "middle", "bottom" or "right".
+        where: "strip", "ledger", "left", "right", or "tab": among the tabs of the pages that have it.
         title: Title of its tab, "" where it has none.
         module: Module under `panels`.
         name: Class in it.
@@ -51,47 +51,43 @@ PANELS = (
     PanelEntry("ledger", "", "ledger", "LedgerPanel", "window.md#costs", starts_jobs=True),
     PanelEntry("left", "", "tree", "TreePanel", "window.md#the-tree"),
     PanelEntry(
-        "middle",
+        "tab",
         QT_TRANSLATE_NOOP(CONTEXT, "Trade-off"),
         "tradeoff",
         "TradeOffPanel",
         "window.md#the-trade-off",
         starts_jobs=True,
     ),
-    PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "LayersPanel", "window.md#layers"),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "LayersPanel", "window.md#layers"),
     PanelEntry(
-        "middle", QT_TRANSLATE_NOOP(CONTEXT, "Graph"), "graph", "GraphPanel", "window.md#the-graph", starts_jobs=True
+        "tab", QT_TRANSLATE_NOOP(CONTEXT, "Graph"), "graph", "GraphPanel", "window.md#the-graph", starts_jobs=True
     ),
-    PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "HeadsPanel", "window.md#heads"),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "HeadsPanel", "window.md#heads"),
     PanelEntry(
-        "middle",
+        "tab",
         QT_TRANSLATE_NOOP(CONTEXT, "Sensitivity"),
         "sensitivity",
         "SensitivityPanel",
         "planning.md#sensitivity",
         starts_jobs=True,
     ),
-    PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "ComparePanel", "window.md#compare"),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "ComparePanel", "window.md#compare"),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Changes"), "changes", "ChangesPanel", "changes.md", starts_jobs=True),
     PanelEntry(
-        "middle", QT_TRANSLATE_NOOP(CONTEXT, "Changes"), "changes", "ChangesPanel", "changes.md", starts_jobs=True
+        "tab", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "RecoveryPanel", "recovery.md", starts_jobs=True
     ),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Masks"), "gates", "GatesPanel", "window.md#masks", starts_jobs=True),
     PanelEntry(
-        "bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "RecoveryPanel", "recovery.md", starts_jobs=True
-    ),
-    PanelEntry(
-        "bottom", QT_TRANSLATE_NOOP(CONTEXT, "Masks"), "gates", "GatesPanel", "window.md#masks", starts_jobs=True
-    ),
-    PanelEntry(
-        "bottom",
+        "tab",
         QT_TRANSLATE_NOOP(CONTEXT, "Samples"),
         "samples",
         "SamplesPanel",
         "window.md#samples",
         starts_jobs=True,
     ),
-    PanelEntry("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "JobsPanel", "window.md#jobs", starts_jobs=True),
-    PanelEntry("bottom", QT_TRANSLATE_NOOP(CONTEXT, "History"), "history", "HistoryPanel", "window.md#history"),
-    PanelEntry("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recipe"), "recipe", "RecipePanel", "recipes-and-sharing.md"),
-    PanelEntry("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Log"), "log", "LogPanel", "window.md#log", starts_jobs=True),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "JobsPanel", "window.md#jobs", starts_jobs=True),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "History"), "history", "HistoryPanel", "window.md#history"),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Recipe"), "recipe", "RecipePanel", "recipes-and-sharing.md"),
+    PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Log"), "log", "LogPanel", "window.md#log", starts_jobs=True),
     PanelEntry("right", "", "inspector", "InspectorPanel", "window.md#the-inspector", starts_jobs=True),
 )

@@ -38,6 +38,7 @@ from .desktop_signs import DesktopNotifications, TaskbarProgress, WindowTitle
 from .file_menus import DraftsMenu, RecentMenu
 from .manual_window import show_manual
 from .offer_bars import RestoreBar, WeightsBar
+from .pages import ALL
 from .panel_area import PanelArea, PanelPreloader
 from .receipt_card import ReceiptCard
 from .shortcut_sheet import ShortcutSheet
@@ -270,6 +271,21 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.show_tab(module)
 
+    def show_page(self, name: str, keep_all: bool = False) -> None:
+        """Bring a page to the front, by its name; `keep_all` stays where all is on one screen."""
+        if self.area is not None and not (keep_all and self.area.page.name == ALL):
+            self.area.show_page(name)
+
+    def go_back(self) -> None:
+        """Bring the page before to the front."""
+        if self.area is not None:
+            self.area.go_back()
+
+    def toggle_maximised(self) -> None:
+        """Give the panel in front all the room of its page, or take it away again."""
+        if self.area is not None:
+            self.area.toggle_maximised()
+
     def show_rating(self) -> None:
         """Open the options of the scores."""
         if self.area is not None:
@@ -429,7 +445,8 @@ class MainWindow(QMainWindow):
             self._following = False
         if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:
             self._following = True
-            self.area.show_tab("recovery", keep_focus=True)
+            if self.area.page.holds("recovery"):
+                self.area.show_tab("recovery", keep_focus=True)
         if not self.document.busy:
             self._following = False
         if Aspect.COMPARED in aspects and Aspect.MODEL not in aspects:
@@ -442,11 +459,17 @@ class MainWindow(QMainWindow):
             self.setWindowModified(not self.document.history.clean)
 
     def _show_first_tab(self) -> None:
-        """What is opened begins with the trade-off; with data comes the baseline check, without a model its history."""
-        if self.area is not None and self.document.analysis is not None:
+        """What is opened is looked at first; without a model, its history. One screen shows the baseline check too."""
+        if self.area is None or self.document.analysis is None:
+            return
+        if self.area.page.name == ALL:
             self.area.show_tab("tradeoff")
             look = "history" if self.document.absent else "log"
             self.area.show_tab("samples" if self.document.task is not None else look)
+        elif self.document.absent:
+            self.area.show_tab("history")
+        else:
+            self.area.show_page("look")
 
     def _remember_opened(self) -> None:
         """The model can be opened again; the session itself is a draft once it has states."""

@@ -11,12 +11,13 @@ window the docks of a large one.
 
 import contextlib
 import importlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
-from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSignalBlocker, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor, QContextMenuEvent, QHideEvent, QKeyEvent, QPainter, QPaintEvent, QPen, QShowEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -37,6 +38,7 @@ from ..theme import px, theme, tokens
 from ..widgets.card import Card
 from ..widgets.pane import Pane
 from ..widgets.plot_export import Drawing
+from .pages import ALL, INSPECTOR, MODEL, PAGES, WORK
 
 THICK = 8
 """Height of a grip in device-independent pixels."""
@@ -145,8 +147,8 @@ class Dock(QDockWidget):
 
 
 ACROSS, DOWN = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
-FIRST = {ACROSS: {"model": 440, "inspector": 318}, DOWN: {"work": 240}}
-"""First widths of docks left and right of the middle, and heights of those below it, in device-independent pixels."""
+FIRST = {MODEL: 440, INSPECTOR: 318}
+"""First widths of docks left and right of the middle, in device-independent pixels."""
 MOST = {ACROSS: 0.6, DOWN: 0.4}
 """Share of the room that docks take together at most, unless a hand gave them more."""
 MIDDLE = {ACROSS: 340, DOWN: 230}
@@ -180,7 +182,7 @@ class DockSizes(QObject):
         self._holder, self._docks = holder, docks
         # Sizes when a mouse button went down; empty while none is down.
         self._before = dict[str, QSize]()
-        self._wanted = _first_sizes()
+        self._wanted = _first_sizes(PAGES[ALL].height)
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self.fit)
         holder.installEventFilter(self)
@@ -220,18 +222,13 @@ class DockSizes(QObject):
         layout.invalidate()
         layout.activate()
 
-    def reset(self) -> None:
-        """As large as at first."""
-        self._wanted = _first_sizes()
-        self.fit()
-
     def kept(self) -> dict[str, Any]:
         """What is wanted, for the settings."""
         return {NAMES[along]: [one.sizes, one.share, one.middle] for along, one in self._wanted.items()}
 
-    def restore(self, kept: Mapping[str, Any]) -> None:
-        """Want what was wanted at the last start; what cannot be read is as at first."""
-        self._wanted = _first_sizes()
+    def restore(self, kept: Mapping[str, Any], height: int) -> None:
+        """Want what was wanted before; what cannot be read is as at first, the work of a height."""
+        self._wanted = _first_sizes(height)
         for along, name in NAMES.items():
             match kept.get(name):
                 case [dict(sizes), float(share), int(middle)] if all(type(size) is int for size in sizes.values()):
@@ -270,9 +267,9 @@ class DockSizes(QObject):
         return [dock for dock in docked if (self._holder.dockWidgetArea(dock) in sides) is (along is ACROSS)]
 
 
-def _first_sizes() -> dict[Qt.Orientation, _Wanted]:
-    """Of both orientations."""
-    sizes = {along: {name: px(size) for name, size in first.items()} for along, first in FIRST.items()}
+def _first_sizes(height: int) -> dict[Qt.Orientation, _Wanted]:
+    """Of both orientations, given how high the work is."""
+    sizes = {ACROSS: {name: px(size) for name, size in FIRST.items()}, DOWN: {WORK: px(height)}}
     return {along: _Wanted(sizes[along], MOST[along], px(MIDDLE[along])) for along in (ACROSS, DOWN)}
 
 
@@ -282,10 +279,15 @@ def _extent(size: QSize, along: Qt.Orientation) -> int:
 
 VERSION = 1
 """Of the layout that is remembered: another one's is not restored."""
+PAGE, ARRANGED = "page", "page {0}"
+"""Names of what is remembered: the page in front, and how each is arranged."""
+Arrangement = dict[str, Any]
+"""A page as a person left it, as JSON has it: `places` (of the docks, base64), `sizes`, `middle` and `bottom` (panels
+in the order of their tabs), `front` (those in front)."""
 
 
 class PanelArea(QWidget):
-    """All panels of an open model.
+    """All panels of an open model, on one page at a time.
 
     Attributes:
         panels: By module.
@@ -293,6 +295,7 @@ class PanelArea(QWidget):
         docks: By name: "model", "inspector", "work".
         sizes: Of the docks.
         tabs: By place, "middle" and "bottom".
+        page: The page in front.
     """
 
     def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
@@ -301,6 +304,12 @@ class PanelArea(QWidget):
         self._workbench = workbench
         self._sized = False
         self._afloat: list[Dock] = []
+        self._panes = dict[str, Pane]()
+        self._arranged = dict[str, Arrangement]()
+        self._before = list[str]()
+        # How the page was before one panel was given all of its room; None while none is.
+        self._unmaximised: Arrangement | None = None
+        self.page = PAGES["look"]
         self.panels: dict[str, Any] = {}
         self.top = QVBoxLayout()
         self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Activity"))}
@@ -309,9 +318,9 @@ class PanelArea(QWidget):
         self.holder.setWindowFlags(Qt.WindowType.Widget)
         self.holder.setObjectName("area")
         self.docks = {
-            "model": self._dock("model", self.tr("Model"), Qt.DockWidgetArea.LeftDockWidgetArea),
-            "inspector": self._dock("inspector", self.tr("Inspector"), Qt.DockWidgetArea.RightDockWidgetArea),
-            "work": self._dock("work", self.tr("Activity"), Qt.DockWidgetArea.BottomDockWidgetArea),
+            MODEL: self._dock(MODEL, self.tr("Model"), Qt.DockWidgetArea.LeftDockWidgetArea),
+            INSPECTOR: self._dock(INSPECTOR, self.tr("Inspector"), Qt.DockWidgetArea.RightDockWidgetArea),
+            WORK: self._dock(WORK, self.tr("Activity"), Qt.DockWidgetArea.BottomDockWidgetArea),
         }
         self.sizes = DockSizes(self.holder, self.docks)
         options = QMainWindow.DockOption
@@ -323,12 +332,12 @@ class PanelArea(QWidget):
             (Qt.Corner.TopRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
         ):
             self.holder.setCorner(corner, place)
-        middle = QWidget()
-        inside = QVBoxLayout(middle)
+        self._middle = QWidget()
+        inside = QVBoxLayout(self._middle)
         inside.setContentsMargins(0, THICK, 0, 0)
         inside.addWidget(_in_card(self.tabs["middle"]))
-        self.holder.setCentralWidget(middle)
-        self.docks["work"].setWidget(_in_card(self.tabs["bottom"]))
+        self.holder.setCentralWidget(self._middle)
+        self.docks[WORK].setWidget(_in_card(self.tabs["bottom"]))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -349,14 +358,116 @@ class PanelArea(QWidget):
             self.panels[place.module] = panel
             if place.where in ("strip", "ledger"):
                 self.top.addWidget(panel)
-            elif place.where in self.tabs:
-                self.tabs[place.where].addTab(Pane(panel), place.shown())
+            elif place.where == "tab":
+                self._panes[place.module] = Pane(panel)
+                # Until a page takes it.
+                self._panes[place.module].setParent(self)
+                self._panes[place.module].hide()
             else:
-                self.docks["model" if place.where == "left" else "inspector"].setWidget(panel)
+                self.docks[MODEL if place.where == "left" else INSPECTOR].setWidget(panel)
             return True
-        for where, tabs in self.tabs.items():
-            self._order(tabs, str(settings.value(f"tabs {where}", "")).split(","))
+        for name in PAGES:
+            self._arranged[name] = settings.value(ARRANGED.format(name), Arrangement())
+        self.page = PAGES.get(settings.value(PAGE, ""), self.page)
+        self._arrange(self._arranged[self.page.name])
         return False
+
+    # Pages.
+
+    def show_page(self, name: str) -> None:
+        """Bring a page to the front, as it was left."""
+        if self._unmaximised is not None:
+            self.toggle_maximised()
+        if name == self.page.name:
+            return
+        self._arranged[self.page.name] = self.arrangement()
+        self._before = [*self._before[-20:], self.page.name]
+        self.page = PAGES[name]
+        self._arrange(self._arranged.get(name, {}))
+
+    def go_back(self) -> None:
+        """The page before, if there is one."""
+        if self._before:
+            before = self._before[:-1]
+            self.show_page(self._before[-1])
+            self._before = before
+
+    def arrangement(self) -> Arrangement:
+        """How the page in front is arranged now."""
+        places = bytes(self.holder.saveState(VERSION).data())
+        tabs = {where: [self._module(one.widget(n)) for n in range(one.count())] for where, one in self.tabs.items()}
+        front = {where: self._module(one.currentWidget()) for where, one in self.tabs.items() if one.count()}
+        return {"places": b64encode(places).decode(), "sizes": self.sizes.kept(), "front": front, **tabs}
+
+    def arrange(self, name: str, arrangement: Arrangement) -> None:
+        """Bring a page to the front in an arrangement; what cannot be read of that is as at first."""
+        self.show_page(name)
+        self._arrange(arrangement)
+
+    def _arrange(self, arrangement: Arrangement) -> None:
+        """Arrange the page in front; what cannot be read is as at first."""
+        self.holder.setUpdatesEnabled(False)
+        front = arrangement.get("front")
+        for where, tabs in self.tabs.items():
+            first = self.page.middle if where == "middle" else self.page.bottom
+            known = arrangement.get(where)
+            known = [one for one in known if one in first] if isinstance(known, list) else []
+            self._fill_tabs(tabs, [*known, *(one for one in first if one not in known)])
+            index = self._tab_of(tabs, str(front.get(where, ""))) if isinstance(front, dict) else -1
+            tabs.setCurrentIndex(max(index, 0))
+        if self._sized:
+            self._place_docks(arrangement)
+        self.panels["state_strip"].show_page(self.page.name)
+        self.holder.setUpdatesEnabled(True)
+
+    def _fill_tabs(self, tabs: QTabWidget, modules: list[str]) -> None:
+        """Put panels among some tabs, in an order, and take all others away."""
+        if [self._module(tabs.widget(n)) for n in range(tabs.count())] == modules:
+            return
+        titles = {place.module: place.shown() for place in PANELS}
+        with QSignalBlocker(tabs):
+            for index in reversed(range(tabs.count())):
+                pane = self._panes[self._module(tabs.widget(index))]
+                tabs.removeTab(index)
+                pane.setParent(self)
+            for module in modules:
+                tabs.addTab(self._panes[module], titles[module])
+
+    def _place_docks(self, arrangement: Arrangement) -> None:
+        """Put the docks of the page in front where they were left, else as at first."""
+        try:
+            places = b64decode(str(arrangement.get("places", "")), validate=True)
+        except ValueError:
+            places = b""
+        if not self.holder.restoreState(places, VERSION):
+            layout = self.holder.layout()
+            assert layout is not None
+            # Lay out once for all docks, not for each of them.
+            layout.setEnabled(False)
+            for dock in self.docks.values():
+                dock.go_home()
+                dock.setVisible(dock.objectName() in self.page.docks)
+            layout.setEnabled(True)
+        sizes = arrangement.get("sizes")
+        self.sizes.restore(sizes if isinstance(sizes, dict) else {}, self.page.height)
+
+    def toggle_maximised(self, module: str = "") -> None:
+        """Give a panel all the room of the page, the one in front if none is named; or take it away again."""
+        if self._unmaximised is not None:
+            before, self._unmaximised = self._unmaximised, None
+            self._middle.show()
+            self._arrange(before)
+            return
+        module = module or self.panel_in_front()
+        self._unmaximised = self.arrangement()
+        where = next((name for name, tabs in self.tabs.items() if self._tab_of(tabs, module) >= 0), "")
+        entry = next(one for one in PANELS if one.module == module)
+        shown = {"middle": "", "bottom": WORK}.get(where, MODEL if entry.where == "left" else INSPECTOR)
+        for name, dock in self.docks.items():
+            dock.setVisible(name == shown)
+        self._middle.setVisible(where == "middle")
+        if where:
+            self.show_tab(module)
 
     # Sizes and places.
 
@@ -366,7 +477,8 @@ class PanelArea(QWidget):
         if not self._sized:
             self._sized = True
             self.sizes.fit()
-            QTimer.singleShot(0, self._restore)
+            # Qt restores places only of what is shown.
+            QTimer.singleShot(0, lambda: self._place_docks(self._arranged.get(self.page.name, {})))
         for dock in self._afloat:
             dock.show()
         self._afloat = []
@@ -378,41 +490,20 @@ class PanelArea(QWidget):
         for dock in self._afloat:
             dock.hide()
 
-    @Slot()
-    def _restore(self) -> None:
-        """As it was left; Qt wants to be shown first."""
-        if self.holder.restoreState(settings.load("layout"), VERSION):
-            self.sizes.restore(settings.value("dock sizes", {}))
-        else:
-            self.sizes.fit()
-
     def reset(self) -> None:
-        """Every panel where the sketch has it, in its size; tabs in their order."""
-        layout = self.holder.layout()
-        assert layout is not None
-        # Lay out once for all docks, not for each of them.
-        layout.setEnabled(False)
-        for dock in self.docks.values():
-            dock.go_home()
-        layout.setEnabled(True)
-        self.sizes.reset()
-        for where, tabs in self.tabs.items():
-            self._order(tabs, [place.module for place in PANELS if place.where == where])
+        """The page in front as at first."""
+        if self._unmaximised is not None:
+            self.toggle_maximised()
+        self._arrange({})
 
     def remember(self) -> None:
-        """Keep places and sizes for the next start."""
+        """Keep pages, places and sizes for the next start."""
         if not self._sized:
             return
-        settings.store("layout", self.holder.saveState(VERSION))
-        settings.store("dock sizes", self.sizes.kept())
-        for where, tabs in self.tabs.items():
-            settings.store(f"tabs {where}", ",".join(self._module(tabs.widget(n)) for n in range(tabs.count())))
-
-    def _order(self, tabs: QTabWidget, modules: list[str]) -> None:
-        """Put tabs into an order; those that it does not know stay behind."""
-        known = [module for module in modules if self._tab_of(tabs, module) >= 0]
-        for place, module in enumerate(known):
-            tabs.tabBar().moveTab(self._tab_of(tabs, module), place)
+        self._arranged[self.page.name] = self._unmaximised or self.arrangement()
+        settings.store(PAGE, self.page.name)
+        for name, arrangement in self._arranged.items():
+            settings.store(ARRANGED.format(name), arrangement)
 
     def _module(self, panel: QWidget | None) -> str:
         shown = panel.widget() if isinstance(panel, Pane) else panel
@@ -425,16 +516,22 @@ class PanelArea(QWidget):
     # What commands ask for.
 
     def show_tab(self, module: str, keep_focus: bool = False) -> None:
-        """Bring a panel to the front; to keep the focus, not where that would take it from what is in front there."""
+        """Bring a panel to the front, on the page in front if it has it, else on the first page that does.
+
+        To keep the focus, not where that would take it from what is in front there.
+        """
         focus = QApplication.focusWidget()
+        page = next((page for page in PAGES.values() if page.holds(module)), None)
+        if page is not None and not self.page.holds(module):
+            self.show_page(page.name)
         for where, tabs in self.tabs.items():
             if (index := self._tab_of(tabs, module)) >= 0:
                 front = tabs.currentWidget()
                 if keep_focus and index != tabs.currentIndex() and focus is not None and front.isAncestorOf(focus):
                     return
                 tabs.setCurrentIndex(index)
-                if where == "bottom" and not self.docks["work"].isVisible() and self.isVisible():
-                    self.docks["work"].show()
+                if where == "bottom" and not self.docks[WORK].isVisible() and self.isVisible():
+                    self.docks[WORK].show()
 
     def toggle(self, name: str) -> None:
         """Hide a dock, or show it again."""
@@ -443,7 +540,7 @@ class PanelArea(QWidget):
     def parts(self) -> list[QWidget]:
         """All of it, as it is read."""
         above = [self.panels[place.module] for place in PANELS if place.where in ("strip", "ledger")]
-        return [*above, self.docks["model"], self.tabs["middle"], self.docks["inspector"], self.docks["work"]]
+        return [*above, self.docks[MODEL], self.tabs["middle"], self.docks[INSPECTOR], self.docks[WORK]]
 
     def drawings(self) -> tuple[Drawing, ...]:
         """All plots that have something to show."""
@@ -469,6 +566,7 @@ class PanelArea(QWidget):
         tabs = QTabWidget()
         tabs.setDocumentMode(True)
         tabs.setMovable(True)
+        tabs.tabBarDoubleClicked.connect(lambda index: self.toggle_maximised(self._module(tabs.widget(index))))
         tabs.setAccessibleName(name)
         tabs.tabBar().setAccessibleName(name)
         return tabs

@@ -41,6 +41,7 @@ class TourStep:
         part: Where to look: a name that the window knows, "" for nowhere.
         command: Id of the command that does it, "" where there is only something to look at.
         done: Whether it is done in a document; the tour goes on by itself then.
+        page: Page with what it points at, "" where every page has that.
     """
 
     title: str
@@ -48,6 +49,7 @@ class TourStep:
     part: str
     command: str = ""
     done: Callable[[Document], bool] = lambda _document: False
+    page: str = ""
 
 
 def _is(kind: StateKind) -> Callable[[Document], bool]:
@@ -75,6 +77,7 @@ STEPS = (
         ),
         "tree",
         done=lambda document: document.selection.module != "",
+        page="look",
     ),
     TourStep(
         QT_TRANSLATE_NOOP(CONTEXT, "State the goal"),
@@ -102,8 +105,8 @@ STEPS = (
         QT_TRANSLATE_NOOP(CONTEXT, "Recover"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
-            "Fine-tuning with the original as teacher brings the metric back. The costs above and the trade-off in "
-            "the middle say whether the goal is met.",
+            "Fine-tuning with the original as teacher brings the metric back. The costs above say whether the goal is "
+            "met, the page Judge says what the cut changed.",
         ),
         "ledger",
         "run.recover",
@@ -200,6 +203,8 @@ class Tour(Card):
             return self.end()
         self.number = number
         self._was_done = STEPS[number].done(self._window.document)
+        if STEPS[number].page:
+            self._window.show_page(STEPS[number].page, keep_all=True)
         self.refresh()
 
     def refresh(self) -> None:

@@ -65,6 +65,9 @@ class Window(QMainWindow):
     def show_panel(self, module: str) -> None:
         self.fronts.append(module)
 
+    def show_page(self, name: str, keep_all: bool = False) -> None:
+        self.fronts.append(name)
+
     def drawings(self) -> tuple[Drawing, ...]:
         return ()
 
@@ -74,8 +77,8 @@ class Window(QMainWindow):
     def _nothing(self, *_arguments: Any, **_named: Any) -> None:
         """Nothing is asked for here."""
 
-    hide_error = reopen = show_restorable = show_rating = edit_keeps = toggle_dock = _nothing
-    show_job_log = show_tour = _nothing
+    hide_error = reopen = show_restorable = show_rating = edit_keeps = toggle_dock = go_back = _nothing
+    show_job_log = show_tour = toggle_maximised = _nothing
     reset_layout = dress = resize_text = show_palette = show_shortcuts = show_manual = _nothing
 
 

@@ -47,8 +47,10 @@ def own_home(folders: pytest.TempPathFactory) -> Generator[None]:
 
 
 @contextmanager
-def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> Generator[MainWindow]:
-    """The window, with all panels in front that can be."""
+def window_of(
+    document: StandIn, qtbot, size: tuple[int, int] = (1440, 900), page: str = "all"
+) -> Generator[MainWindow]:
+    """The window with a page in front; with "" the one that was left in front, else the first."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     apply(app, Scheme.LIGHT, Sizes().body)
@@ -64,6 +66,8 @@ def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> 
     document.announce(*ALL)
     if document.analysis is not None:
         qtbot.waitUntil(window.area.isVisible)
+    if page:
+        window.show_page(page)
     settle(qtbot, document)
     try:
         yield window

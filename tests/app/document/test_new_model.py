@@ -176,6 +176,7 @@ def test_what_was_asked_for_of_the_former_model_is_not_done_to_the_new_one(qtbot
 def test_a_view_that_fails_is_covered_until_it_can_be_shown_and_the_others_go_on(qtbot, window, monkeypatch) -> None:
     made, link = window
     open_by_hand(qtbot, made, link, small_resnet())
+    made.show_page("plan")
     document, trade_off = made.document, made.area.panels["tradeoff"]
 
     def broken(*_arguments: Any) -> None:

@@ -46,7 +46,7 @@ def shown_texts(document: StandIn, shown) -> dict[str, str]:
     run = next(one for one in runs_of(document) if one.id == "s2")
     return {
         "ledger": " ".join([cell.number.text(), cell.change.text(), cell.source.text(), ledger.goal.text()]),
-        "strip": strip.steps["recovered"].caption,
+        "strip": strip.steps["recover"].caption,
         "history": " ".join(rows),
         "runs": run.texts[METRIC],
         "trade-off": next(p.label for p in trade_off(document, Cost.MACS).points if p.state == "s2"),
@@ -64,7 +64,7 @@ def test_a_value_of_the_val_split_stands_nowhere_where_that_of_the_test_split_wi
 def test_it_is_told_in_the_tooltips_as_what_it_is(document, shown) -> None:
     words = "Not compared: top-1 95.1\u00a0%\u00a0±\u00a00.48, n\u00a0=\u00a02,000, measured on the val split"
     assert words in ledger_figures(document)["metric"].tip
-    assert words in shown(StateStrip(document), 1000, 60).steps["recovered"].toolTip()
+    assert words in shown(StateStrip(document), 1000, 60).steps["recover"].toolTip()
     assert words in next(p.tip for p in trade_off(document, Cost.MACS).points if p.state == "s2")
     assert (
         words in shown(HistoryPanel(document), 900, 200)._state_items(document.state, named_origin=False)[0].toolTip()
@@ -104,7 +104,7 @@ def test_each_number_says_its_split_n_target_and_when(document, shown) -> None:
     timing = replace(document.state.timings[0], when=WHEN)
     document.take_measurements("s2", timings=(timing,))
     figures = ledger_figures(document)
-    strip = shown(StateStrip(document), 1000, 60).steps["recovered"].toolTip()
+    strip = shown(StateStrip(document), 1000, 60).steps["recover"].toolTip()
     point = next(p.tip for p in trade_off(document, Cost.MACS).points if p.state == "s2")
     for tip in (figures["metric"].tip, strip, point):
         assert "n\u00a0=\u00a02,000, measured on the test split; 2026-11-28 17:03" in tip

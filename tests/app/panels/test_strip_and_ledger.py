@@ -1,10 +1,13 @@
 """Where the model stands, and what it costs: every number with its state and how it is known."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtWidgets import QApplication
 
 from secateur.app.document.aspects import Goal
 from secateur.app.panels.ledger import LedgerPanel
@@ -15,6 +18,8 @@ from secateur.app.theme.design_tokens import LARGEST
 from secateur.app.widgets.labels import ElidedLabel
 from tests.app.stand_in import StandIn, exported, opened, travelled
 from tests.app.turns import settle
+
+REASON = QContextMenuEvent.Reason.Keyboard
 
 
 def stages(strip: StateStrip) -> dict[str, str]:
@@ -56,35 +61,49 @@ def test_an_empty_window_has_nothing_lit(strip_of) -> None:
 def test_a_plan_is_lit_once_something_is_marked(strip_of) -> None:
     document = opened()
     strip = strip_of(document)
-    assert stages(strip)["original"] == "present"
+    assert stages(strip)["look"] == "present"
     document.plan.mark(np.arange(40, 48), True)
-    assert stages(strip) == {
-        "original": "done", "plan": "present", "cut": "todo", "recovered": "todo", "exported": "todo",
-    }  # fmt: skip
+    assert stages(strip) == {"look": "done", "plan": "present", "recover": "todo", "judge": "todo", "export": "todo"}
     saved = change(document.original_costs.macs, document.plan_costs.macs)
     assert strip.steps["plan"].caption == f"{saved} MACs, 8 marked"
 
 
-def test_a_click_goes_to_a_state_and_the_others_stay_in_sight(strip_of, qtbot) -> None:
-    document = travelled()
+def test_a_click_asks_for_the_page_and_the_menu_goes_to_a_state(strip_of, qtbot) -> None:
+    document, asked = travelled(), []
+    document.requested.connect(lambda request: request(SimpleNamespace(show_page=asked.append)))
     strip = strip_of(document)
-    assert stages(strip)["recovered"] == "present"
-    qtbot.mouseClick(strip.steps["original"], Qt.MouseButton.LeftButton)
-    assert document.state.id == "s0"
-    assert stages(strip)["original"] == "present" and strip.steps["recovered"].state_id == "s2"
-    strip.steps["cut"].setFocus()
-    qtbot.keyClick(strip.steps["cut"], Qt.Key.Key_Space)
-    assert document.state.id == "s1"
+    qtbot.mouseClick(strip.steps["look"], Qt.MouseButton.LeftButton)
+    strip.steps["recover"].setFocus()
+    qtbot.keyClick(strip.steps["recover"], Qt.Key.Key_Space)
+    assert asked == ["look", "recover"] and document.state.id == "s2"
+    assert stages(strip)["recover"] == "present"
+    for step, words, state in (("look", "Go to the original", "s0"), ("recover", "Go to cut s1", "s1")):
+        QApplication.sendEvent(strip.steps[step], QContextMenuEvent(REASON, QPoint(5, 5), QPoint(5, 5)))
+        menu = QApplication.activePopupWidget()
+        next(one for one in menu.actions() if one.text() == words).trigger()
+        menu.close()
+        assert document.state.id == state and strip.steps[step].stage == "present"
+    assert [state for state, _ in strip.steps["recover"].states] == ["s1", "s2"]
+
+
+def test_the_step_of_the_page_in_front_is_checked_and_a_second_click_leaves_it_so(strip_of, qtbot) -> None:
+    strip = strip_of(travelled())
+    for name in strip.steps:
+        strip.show_page(name)
+        qtbot.mouseClick(strip.steps[name], Qt.MouseButton.LeftButton)
+        assert [one for one, step in strip.steps.items() if step.isChecked()] == [name]
+    strip.show_page("all")
+    assert not any(step.isChecked() for step in strip.steps.values())
 
 
 def test_captions_are_measured_numbers(strip_of) -> None:
     document = travelled()
     document.take_export("s2", exported())
     strip = strip_of(document)
-    assert strip.steps["original"].caption == "91.4 %, 0.760 ms"
-    assert strip.steps["recovered"].caption == "90.9 %, 0.440 ms"
-    assert strip.steps["exported"].caption == "ONNX, 1.53 MB"
-    assert "current state" in strip.steps["recovered"].accessibleName()
+    assert strip.steps["look"].caption == "91.4 %, 0.760 ms"
+    assert strip.steps["recover"].caption == "90.9 %, 0.440 ms"
+    assert strip.steps["export"].caption == "ONNX, 1.53 MB"
+    assert "current state" in strip.steps["recover"].accessibleName()
 
 
 def test_parameters_and_macs_of_a_plan_are_exact(cells_of) -> None:

@@ -152,7 +152,7 @@ def test_the_verdict_is_the_engines_in_ledger_and_strip(shown) -> None:
     assert words.startswith("Goal missed: −2.2 pt, allowed −0.5; ") and words.endswith("% MACs, reached")
     ledger, strip = shown(LedgerPanel(document.workbench), 1200, 120), shown(StateStrip(document), 1000, 60)
     assert ledger.goal.text() == words
-    step = strip.steps["recovered"]
+    step = strip.steps["judge"]
     assert step.remark == "goal missed" and words in step.toolTip() and "goal missed" in step.accessibleName()
     assert "test split, n = 2,000" in ledger.goal.toolTip()
     document.plan.set_goal(Goal(0.9, 3.0))

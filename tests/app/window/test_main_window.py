@@ -42,12 +42,18 @@ def test_no_other_window_flashes_up_while_the_panels_are_made(qtbot, qapp, dress
     assert seen.shown == ["MainWindow"]
 
 
-def test_a_model_that_was_opened_begins_with_the_trade_off_and_the_samples(window, qtbot) -> None:
-    adopt_small(window.document)
-    with qtbot.waitSignal(window.document.dispatcher.settled):
-        pass
-    titles = {where: tabs.tabText(tabs.currentIndex()) for where, tabs in window.area.tabs.items()}
-    assert titles == {"middle": "Trade-off", "bottom": "Samples"}
+def test_a_model_that_was_opened_is_looked_at_first_and_its_samples_too_where_all_is_on_one_screen(
+    window, qtbot
+) -> None:
+    for page, expected in (
+        ("export", {"middle": "Graph", "bottom": "Log"}),
+        ("all", {"middle": "Trade-off", "bottom": "Samples"}),
+    ):
+        window.show_page(page)
+        adopt_small(window.document)
+        with qtbot.waitSignal(window.document.dispatcher.settled):
+            pass
+        assert {where: tabs.tabText(tabs.currentIndex()) for where, tabs in window.area.tabs.items()} == expected
 
 
 def test_panels_are_out_of_reach_until_all_of_them_show_the_model_that_was_opened(window, qtbot) -> None:
