@@ -189,7 +189,8 @@ def titles() -> Iterator[str]:
 
     for criterion in CRITERIA.values():
         yield from (criterion.title, criterion.formula)
-    yield from (exporter.title for exporter in EXPORTERS.values())
+    for exporter in EXPORTERS.values():
+        yield from (exporter.title, exporter.purpose)
     yield from PURPOSES.values()
     yield from (rule.title for rule in RULES.values())
     for names in (BaselineKind, Role, Kind, Cells, CHECKS):

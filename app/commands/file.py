@@ -156,6 +156,7 @@ FILE = (
         "Ctrl+E",
         enabled=all_of(_WRITABLE, has_no_marks),
         takes=_export_takes,
+        page="export",
         line=True,
     ),
     _command(
@@ -166,6 +167,7 @@ FILE = (
         "Ctrl+Shift+E",
         enabled=all_of(_WRITABLE, has_no_marks),
         takes=_export_takes,
+        page="export",
     ),
     _command(
         "file.export_recipe",

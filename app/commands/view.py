@@ -218,6 +218,13 @@ VIEW = (
         enabled=has_model,
     ),
     _command(
+        "view.destinations",
+        "Show destinations",
+        "Show where the current state can be exported to, and what was written.",
+        _shows("destinations"),
+        enabled=has_model,
+    ),
+    _command(
         "view.log",
         "Show log",
         "Show what happened, line by line.",
@@ -374,11 +381,18 @@ VIEW = (
         "Ctrl+0",
     ),
     _command(
+        "view.save_layout",
+        "Save layout...",
+        "Keep the page in front with its panels, tabs and sizes under a name.",
+        opens("save_layout", "SaveLayout"),
+        enabled=has_model,
+        line=True,
+    ),
+    _command(
         "view.reset",
         "Reset layout",
         "Move every panel of the page in front back to its default place.",
         lambda window: window.reset_layout(),
-        line=True,
     ),
     _help_command(
         "help.manual",

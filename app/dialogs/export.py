@@ -41,6 +41,7 @@ class ExportDialog(FormDialog):
         self.reasons = {name: label("", "caption", wrap=True) for name in EXPORTERS}
         for name, one in EXPORTERS.items():
             box = self.formats[name] = CheckBox(engine_words(one.title))
+            box.setToolTip(engine_words(one.purpose))
             self.form.addRow(box)
             self.form.addRow(self.reasons[name])
             self.show_row(self.reasons[name], False)

@@ -87,6 +87,10 @@ class WindowApi(Protocol):
         """Give the panel in front all the room of its page, or take it away again."""
         ...
 
+    def save_layout(self, name: str) -> None:
+        """Keep the page in front, as it is arranged, under a name."""
+        ...
+
     def show_rating(self) -> None:
         """Open the options of the scores."""
         ...

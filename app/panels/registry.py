@@ -74,6 +74,14 @@ PANELS = (
     PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "ComparePanel", "window.md#compare"),
     PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Changes"), "changes", "ChangesPanel", "changes.md", starts_jobs=True),
     PanelEntry(
+        "tab",
+        QT_TRANSLATE_NOOP(CONTEXT, "Destinations"),
+        "destinations",
+        "DestinationsPanel",
+        "window.md#destinations",
+        starts_jobs=True,
+    ),
+    PanelEntry(
         "tab", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "RecoveryPanel", "recovery.md", starts_jobs=True
     ),
     PanelEntry("tab", QT_TRANSLATE_NOOP(CONTEXT, "Masks"), "gates", "GatesPanel", "window.md#masks", starts_jobs=True),

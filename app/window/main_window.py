@@ -36,6 +36,7 @@ from ..widgets.plot_export import Drawing
 from .command_palette import CommandPalette
 from .desktop_signs import DesktopNotifications, TaskbarProgress, WindowTitle
 from .file_menus import DraftsMenu, RecentMenu
+from .layouts import LayoutsMenu, save_layout
 from .manual_window import show_manual
 from .offer_bars import RestoreBar, WeightsBar
 from .pages import ALL
@@ -107,7 +108,8 @@ class MainWindow(QMainWindow):
         self.restore_bar = RestoreBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
-        self.commands.fill_menus(self.menuBar(), {"file.open_project": self._recent_menus})
+        menus = {"file.open_project": self._recent_menus, "view.save_layout": self._layouts_menu}
+        self.commands.fill_menus(self.menuBar(), menus)
         document.failed.connect(self._show_failure)
         document.project.connect(self._remember_project)
         workbench.recipes.fitted.connect(self._ask_to_apply)
@@ -286,6 +288,11 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.toggle_maximised()
 
+    def save_layout(self, name: str) -> None:
+        """Keep the page in front, as it is arranged, under a name."""
+        if self.area is not None:
+            save_layout(self.area, name)
+
     def show_rating(self) -> None:
         """Open the options of the scores."""
         if self.area is not None:
@@ -374,6 +381,9 @@ class MainWindow(QMainWindow):
 
     def _recent_menus(self, parent: QMenu) -> tuple[QMenu, ...]:
         return RecentMenu(self, parent, self.start_page.refresh), DraftsMenu(self, parent)
+
+    def _layouts_menu(self, parent: QMenu) -> tuple[QMenu, ...]:
+        return (LayoutsMenu(lambda: self.area, parent),)
 
     # What the document says.
 

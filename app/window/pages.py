@@ -38,10 +38,10 @@ PAGES = {
         Page("plan", ("tradeoff", "sensitivity", "heads"), ("layers", "gates", "jobs"), (MODEL, INSPECTOR, WORK), 280),
         Page("recover", ("recovery", "gates"), ("log", "jobs"), (WORK,), 200),
         Page("judge", ("changes", "tradeoff", "compare"), ("history", "samples"), (WORK,), 200),
-        Page("export", ("recipe",), ("history", "log"), (WORK,), 240),
+        Page("export", ("destinations", "recipe"), ("history", "log"), (WORK,), 200),
         Page(
             ALL,
-            ("tradeoff", "layers", "graph", "heads", "sensitivity", "compare", "changes"),
+            ("tradeoff", "layers", "graph", "heads", "sensitivity", "compare", "changes", "destinations"),
             ("recovery", "gates", "samples", "jobs", "history", "recipe", "log"),
             (MODEL, INSPECTOR, WORK),
         ),

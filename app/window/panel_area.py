@@ -393,7 +393,9 @@ class PanelArea(QWidget):
             self._before = before
 
     def arrangement(self) -> Arrangement:
-        """How the page in front is arranged now."""
+        """How the page in front is arranged now, a maximised panel as it was before."""
+        if self._unmaximised is not None:
+            return self._unmaximised
         places = bytes(self.holder.saveState(VERSION).data())
         tabs = {where: [self._module(one.widget(n)) for n in range(one.count())] for where, one in self.tabs.items()}
         front = {where: self._module(one.currentWidget()) for where, one in self.tabs.items() if one.count()}
@@ -500,7 +502,7 @@ class PanelArea(QWidget):
         """Keep pages, places and sizes for the next start."""
         if not self._sized:
             return
-        self._arranged[self.page.name] = self._unmaximised or self.arrangement()
+        self._arranged[self.page.name] = self.arrangement()
         settings.store(PAGE, self.page.name)
         for name, arrangement in self._arranged.items():
             settings.store(ARRANGED.format(name), arrangement)

@@ -16,6 +16,7 @@ class Format(NamedTuple):
 
     Attributes:
         title: For a person ("ONNX").
+        purpose: What such a file is for: a sentence.
         suffix: Of the file (".onnx"), "" for a folder.
         exporter: Module in this folder and its `Exporter`, "module:Class".
         precision: What it computes in, where that is less than the model does: the metric evaluates such a file, not
@@ -26,6 +27,7 @@ class Format(NamedTuple):
     """
 
     title: str
+    purpose: str
     suffix: str
     exporter: str
     precision: str = ""
@@ -39,19 +41,73 @@ class Format(NamedTuple):
 
 
 EXPORTERS = {
-    "onnx": Format("ONNX", ".onnx", "onnx:OnnxExporter"),
-    "pytorch": Format("PyTorch", "", "pytorch:PyTorchExporter"),
-    "hugging-face": Format("Hugging Face folder", "", "hugging_face:HuggingFaceExporter"),
-    "program": Format("torch.export program", ".pt2", "program:ProgramExporter"),
-    "onnx-fp16": Format("ONNX in fp16", ".fp16.onnx", "lower_precision:Fp16Exporter", "fp16", from_onnx=True),
-    "onnx-int8": Format(
-        "ONNX in int8", ".int8.onnx", "lower_precision:Int8Exporter", "int8", from_onnx=True, needs_data=True
+    "onnx": Format(
+        "ONNX",
+        "ONNX Runtime on servers, desktops, phones and in browsers; TensorRT and others read it too.",
+        ".onnx",
+        "onnx:OnnxExporter",
     ),
-    "model-card": Format("Model card", ".md", "model_card:ModelCardExporter"),
-    "gguf": Format("GGUF", ".gguf", "gguf_file:GgufExporter"),
-    "openvino": Format("OpenVINO IR", ".xml", "openvino_ir:OpenVinoExporter", from_onnx=True, beside=(".bin",)),
-    "executorch": Format("ExecuTorch", ".pte", "executorch_file:ExecuTorchExporter"),
-    "ultralytics": Format("Ultralytics YOLO", ".pt", "ultralytics_file:UltralyticsExporter"),
+    "pytorch": Format(
+        "PyTorch",
+        "Weights as safetensors and a Python file that loads them with PyTorch alone.",
+        "",
+        "pytorch:PyTorchExporter",
+    ),
+    "hugging-face": Format(
+        "Hugging Face folder",
+        "The folder that transformers, vLLM and others load by its path.",
+        "",
+        "hugging_face:HuggingFaceExporter",
+    ),
+    "program": Format(
+        "torch.export program",
+        "One file that PyTorch loads without the code of the model.",
+        ".pt2",
+        "program:ProgramExporter",
+    ),
+    "onnx-fp16": Format(
+        "ONNX in fp16",
+        "Half as large; for GPUs and accelerators that compute in half precision.",
+        ".fp16.onnx",
+        "lower_precision:Fp16Exporter",
+        "fp16",
+        from_onnx=True,
+    ),
+    "onnx-int8": Format(
+        "ONNX in int8",
+        "A quarter as large; for processors with instructions for 8-bit integers.",
+        ".int8.onnx",
+        "lower_precision:Int8Exporter",
+        "int8",
+        from_onnx=True,
+        needs_data=True,
+    ),
+    "model-card": Format(
+        "Model card",
+        "A description to publish with the model: data, metric, costs and what was cut.",
+        ".md",
+        "model_card:ModelCardExporter",
+    ),
+    "gguf": Format(
+        "GGUF", "llama.cpp and the programs built on it, such as Ollama.", ".gguf", "gguf_file:GgufExporter"
+    ),
+    "openvino": Format(
+        "OpenVINO IR",
+        "Processors, graphics and neural units of Intel.",
+        ".xml",
+        "openvino_ir:OpenVinoExporter",
+        from_onnx=True,
+        beside=(".bin",),
+    ),
+    "executorch": Format(
+        "ExecuTorch", "Apps on phones and embedded devices.", ".pte", "executorch_file:ExecuTorchExporter"
+    ),
+    "ultralytics": Format(
+        "Ultralytics YOLO",
+        "A checkpoint that the ultralytics package loads, trains and exports.",
+        ".pt",
+        "ultralytics_file:UltralyticsExporter",
+    ),
 }
 
 

@@ -77,7 +77,7 @@ class Window(QMainWindow):
     def _nothing(self, *_arguments: Any, **_named: Any) -> None:
         """Nothing is asked for here."""
 
-    hide_error = reopen = show_restorable = show_rating = edit_keeps = toggle_dock = go_back = _nothing
+    hide_error = reopen = show_restorable = show_rating = edit_keeps = toggle_dock = go_back = save_layout = _nothing
     show_job_log = show_tour = toggle_maximised = _nothing
     reset_layout = dress = resize_text = show_palette = show_shortcuts = show_manual = _nothing
 

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 import secateur.app
 from secateur.app.document.aspects import Selection
 from secateur.app.panels.changes import ChangesPanel
+from secateur.app.panels.destinations import DestinationsPanel
 from secateur.app.panels.gates import GatesPanel
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.heads import HeadsPanel
@@ -58,6 +59,7 @@ SMALLEST = {
     HistoryPanel: (450, 160),
     LogPanel: (450, 160),
     RecipePanel: (450, 160),
+    DestinationsPanel: (440, 220),
     InspectorPanel: (232, 450),
 }
 """What is left for each panel in a window of 1024x700."""

@@ -7,9 +7,11 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
 from secateur.app.commands import command_named
+from secateur.app.dialogs.save_layout import SaveLayout
 from secateur.app.document.aspects import Aspect
 from secateur.app.panels.registry import PANELS
 from secateur.app.storage import settings
+from secateur.app.window.layouts import LayoutsMenu, saved_layouts
 from secateur.app.window.pages import ALL, PAGES
 from tests.app.stand_in import opened
 from tests.app.turns import settle
@@ -191,3 +193,35 @@ def test_without_a_model_no_page_can_be_turned_to(qtbot) -> None:
         assert all(window.commands.by_id[name].isEnabled() for name in KEYS)
         window.document.contents.analysis = None
         assert all(command_named(name).enabled(window.document) for name in KEYS)
+
+
+def test_a_layout_is_saved_under_a_name_brought_back_in_the_next_window_and_forgotten(qtbot) -> None:
+    with window_of(full(), qtbot, page="judge") as window:
+        drag(window, "compare", 0)
+        window.area.docks["model"].show()
+        expected = seen(window)
+        window.run_command("view.save_layout")
+        (dialog,) = window.findChildren(SaveLayout)
+        assert not dialog.accept_button.isEnabled()
+        dialog.name.setText(" Two & more ")
+        dialog.accept_button.click()
+        window.commands.run(command_named("view.reset"))
+        assert seen(window) != expected
+    with window_of(full(), qtbot, page="look") as again:
+        (menu,) = again.findChildren(LayoutsMenu)
+        menu.fill()
+        entry = menu.actions()[0]
+        assert entry.text() == "Two && more"
+        entry.trigger()
+        assert again.area.page.name == "judge"
+        qtbot.waitUntil(lambda: seen(again) == expected)
+        forget = menu.actions()[-1].menu()
+        forget.actions()[0].trigger()
+        menu.fill()
+        assert saved_layouts() == {} and not menu.actions()[-1].isEnabled()
+
+
+def test_layouts_that_cannot_be_read_are_left_out() -> None:
+    for kept in ("no", {"a": 3, "b": {"page": "nowhere"}, "c": {}}, [1]):
+        settings.store("layouts", kept)
+        assert saved_layouts() == {}
