@@ -154,7 +154,6 @@ QTreeView::branch {{ image: none; border-image: none; background: transparent; }
 QHeaderView, QTableCornerButton::section {{ background: {t.panel}; border: 0; }}
 QHeaderView::section {{ background: {t.panel}; color: {t.muted}; border: 0; border-bottom: 1px solid {t.line};
     padding: 4px 4px; font-size: {size.caption}px; font-weight: normal; }}
-QTabWidget::pane {{ border: 0; border-top: 1px solid {t.line}; }}
 QTabBar {{ background: transparent; font-size: {size.body}px; qproperty-drawBase: 0; }}
 QTabBar::tab {{ background: transparent; color: {t.muted}; border: 1px solid transparent;
     border-bottom: 2px solid transparent; padding: 6px 11px 6px 11px; }}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
-from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSignalBlocker, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor, QContextMenuEvent, QHideEvent, QKeyEvent, QPainter, QPaintEvent, QPen, QShowEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -25,7 +25,6 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QMenu,
     QSizePolicy,
-    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -38,6 +37,7 @@ from ..theme import px, theme, tokens
 from ..widgets.card import Card
 from ..widgets.pane import Pane
 from ..widgets.plot_export import Drawing
+from ..widgets.tabs import Tabs
 from .pages import ALL, INSPECTOR, MODEL, PAGES, WORK
 
 THICK = 8
@@ -305,6 +305,7 @@ class PanelArea(QWidget):
         self._sized = False
         self._afloat: list[Dock] = []
         self._panes = dict[str, Pane]()
+        self._titles = {place.module: place.shown() for place in PANELS}
         self._arranged = dict[str, Arrangement]()
         self._before = list[str]()
         # How the page was before one panel was given all of its room; None while none is.
@@ -312,7 +313,9 @@ class PanelArea(QWidget):
         self.page = PAGES["look"]
         self.panels: dict[str, Any] = {}
         self.top = QVBoxLayout()
-        self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Activity"))}
+        self.tabs = {"middle": Tabs(self.tr("Views")), "bottom": Tabs(self.tr("Activity"))}
+        for tabs in self.tabs.values():
+            tabs.double_clicked.connect(lambda pane: self.toggle_maximised(self._module(pane)))
         self.holder = QMainWindow(self)
         # The constructor makes it a window, whatever flags it is given.
         self.holder.setWindowFlags(Qt.WindowType.Widget)
@@ -360,9 +363,6 @@ class PanelArea(QWidget):
                 self.top.addWidget(panel)
             elif place.where == "tab":
                 self._panes[place.module] = Pane(panel)
-                # Until a page takes it.
-                self._panes[place.module].setParent(self)
-                self._panes[place.module].hide()
             else:
                 self.docks[MODEL if place.where == "left" else INSPECTOR].setWidget(panel)
             return True
@@ -397,8 +397,8 @@ class PanelArea(QWidget):
         if self._unmaximised is not None:
             return self._unmaximised
         places = bytes(self.holder.saveState(VERSION).data())
-        tabs = {where: [self._module(one.widget(n)) for n in range(one.count())] for where, one in self.tabs.items()}
-        front = {where: self._module(one.currentWidget()) for where, one in self.tabs.items() if one.count()}
+        tabs = {where: [self._module(pane) for pane in one.widgets()] for where, one in self.tabs.items()}
+        front = {where: self._module(one.current()) for where, one in self.tabs.items()}
         return {"places": b64encode(places).decode(), "sizes": self.sizes.kept(), "front": front, **tabs}
 
     def arrange(self, name: str, arrangement: Arrangement) -> None:
@@ -414,26 +414,14 @@ class PanelArea(QWidget):
             first = self.page.middle if where == "middle" else self.page.bottom
             known = arrangement.get(where)
             known = [one for one in known if one in first] if isinstance(known, list) else []
-            self._fill_tabs(tabs, [*known, *(one for one in first if one not in known)])
-            index = self._tab_of(tabs, str(front.get(where, ""))) if isinstance(front, dict) else -1
-            tabs.setCurrentIndex(max(index, 0))
+            modules = [*known, *(one for one in first if one not in known)]
+            tabs.fill([(self._panes[module], self._titles[module]) for module in modules])
+            shown = str(front.get(where, "")) if isinstance(front, dict) else ""
+            tabs.show_widget(self._panes[shown if shown in modules else modules[0]])
         if self._sized:
             self._place_docks(arrangement)
         self.panels["state_strip"].show_page(self.page.name)
         self.holder.setUpdatesEnabled(True)
-
-    def _fill_tabs(self, tabs: QTabWidget, modules: list[str]) -> None:
-        """Put panels among some tabs, in an order, and take all others away."""
-        if [self._module(tabs.widget(n)) for n in range(tabs.count())] == modules:
-            return
-        titles = {place.module: place.shown() for place in PANELS}
-        with QSignalBlocker(tabs):
-            for index in reversed(range(tabs.count())):
-                pane = self._panes[self._module(tabs.widget(index))]
-                tabs.removeTab(index)
-                pane.setParent(self)
-            for module in modules:
-                tabs.addTab(self._panes[module], titles[module])
 
     def _place_docks(self, arrangement: Arrangement) -> None:
         """Put the docks of the page in front where they were left, else as at first."""
@@ -462,7 +450,7 @@ class PanelArea(QWidget):
             return
         module = module or self.panel_in_front()
         self._unmaximised = self.arrangement()
-        where = next((name for name, tabs in self.tabs.items() if self._tab_of(tabs, module) >= 0), "")
+        where = next((name for name, tabs in self.tabs.items() if self._panes.get(module) in tabs.widgets()), "")
         entry = next(one for one in PANELS if one.module == module)
         shown = {"middle": "", "bottom": WORK}.get(where, MODEL if entry.where == "left" else INSPECTOR)
         for name, dock in self.docks.items():
@@ -511,10 +499,6 @@ class PanelArea(QWidget):
         shown = panel.widget() if isinstance(panel, Pane) else panel
         return next(module for module, one in self.panels.items() if one is shown)
 
-    def _tab_of(self, tabs: QTabWidget, module: str) -> int:
-        """The index of a panel among some tabs, -1 for not there."""
-        return next((n for n in range(tabs.count()) if self._module(tabs.widget(n)) == module), -1)
-
     # What commands ask for.
 
     def show_tab(self, module: str, keep_focus: bool = False) -> None:
@@ -527,11 +511,11 @@ class PanelArea(QWidget):
         if page is not None and not self.page.holds(module):
             self.show_page(page.name)
         for where, tabs in self.tabs.items():
-            if (index := self._tab_of(tabs, module)) >= 0:
-                front = tabs.currentWidget()
-                if keep_focus and index != tabs.currentIndex() and focus is not None and front.isAncestorOf(focus):
+            front, pane = tabs.current(), self._panes.get(module)
+            if pane is not None and front is not None and pane in tabs.widgets():
+                if keep_focus and pane is not front and focus is not None and front.isAncestorOf(focus):
                     return
-                tabs.setCurrentIndex(index)
+                tabs.show_widget(pane)
                 if where == "bottom" and not self.docks[WORK].isVisible() and self.isVisible():
                     self.docks[WORK].show()
 
@@ -554,27 +538,18 @@ class PanelArea(QWidget):
         focus, middle = QApplication.focusWidget(), self.tabs["middle"]
         holders = (*self.tabs.values(), *self.panels.values())
         held = next((one for one in holders if focus is not None and one.isAncestorOf(focus)), middle)
-        return self._module(held.currentWidget() if isinstance(held, QTabWidget) else held)
+        return self._module(held.current() if isinstance(held, Tabs) else held)
 
     def drawing_in_front(self) -> Drawing | None:
         """The plot that has the focus, else the one in the middle, else any; None where there is none."""
         focus = QApplication.focusWidget()
-        middle = self.panels[self._module(self.tabs["middle"].currentWidget())]
+        middle = self.panels[self._module(self.tabs["middle"].current())]
         focused = [p for p in self.panels.values() if focus is not None and p.isAncestorOf(focus)]
         found = (one for panel in (*focused, middle) for one in _drawings(panel) if one.shown())
         return next(found, next(iter(self.drawings()), None))
 
-    def _tabs(self, name: str) -> QTabWidget:
-        tabs = QTabWidget()
-        tabs.setDocumentMode(True)
-        tabs.setMovable(True)
-        tabs.tabBarDoubleClicked.connect(lambda index: self.toggle_maximised(self._module(tabs.widget(index))))
-        tabs.setAccessibleName(name)
-        tabs.tabBar().setAccessibleName(name)
-        return tabs
 
-
-def _in_card(tabs: QTabWidget) -> Card:
+def _in_card(tabs: Tabs) -> Card:
     card = Card(margin=4)
     card.body.addWidget(tabs)
     return card

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,16 @@ class Photographer:
         self.rest()
         (widget or self.window).grab().save(str(self.folder / f"{name}{self.suffix}.png"))
 
+    def take_panel(self, module: str, name: str) -> None:
+        """Keep a picture of a panel with what lies behind it; its page comes to the front."""
+        from PySide6.QtCore import QPoint, QRect
+
+        self.window.area.show_tab(module)
+        self.rest()
+        panel = self.window.area.panels[module]
+        picture = self.window.grab(QRect(panel.mapTo(self.window, QPoint()), panel.size()))
+        picture.save(str(self.folder / f"{name}{self.suffix}.png"))
+
     def quiet(self) -> None:
         """Wait until no job runs."""
         self.wait(lambda: not self.window.document.jobs)
@@ -82,15 +92,15 @@ def road(camera: Photographer) -> None:
     camera.wait(lambda: document.scores is not None)
     camera.quiet()
     camera.take("03-opened")
-    workbench.plan.suggest()
+    window.run_command("edit.suggest")
     camera.wait(lambda: bool(document.marked.any()))
     _inspect(camera)
     camera.take("04-plan")
     window.area.show_tab("heads")
     camera.take("05-no-heads")
     _sensitivity(camera)
-    window.area.show_tab("layers")
-    camera.take("05-layers")
+    window.show_page("plan")
+    camera.take_panel("layers", "05-layers")
     _graph(camera)
     window.area.show_tab("tradeoff")
     workbench.states.cut()
@@ -132,9 +142,9 @@ def aids(camera: Photographer) -> None:
     _inspect(camera)
     camera.take("20-tour")
     window.tour.stop.click()
-    workbench.plan.suggest()
+    window.run_command("edit.suggest")
     camera.wait(lambda: bool(document.marked.any()))
-    window.area.show_tab("graph")
+    window.show_page("look")
     camera.wait(lambda: window.area.panels["graph"].model.layout is not None)
     scheme = theme().scheme
     theme().choose(Scheme.CONTRAST)
@@ -146,7 +156,7 @@ def aids(camera: Photographer) -> None:
     window.area.show_tab("history")
     workbench.states.export("onnx", str(Path.home() / "resnet.onnx"))
     camera.quiet()
-    camera.take("22-receipt")
+    camera.take("22-receipt", window.receipt)
     workbench.others.compare(ModelSpec("bundled:resnet"))
     camera.wait(lambda: window.findChildren(CompareModels))
     (found,) = window.findChildren(CompareModels)
@@ -182,7 +192,30 @@ def changes(camera: Photographer) -> None:
             camera.take(f"31-changes-{page}-{name}")
 
 
-CHAPTERS = {"road": road, "aids": aids, "changes": changes}
+def pages(camera: Photographer) -> None:
+    """Each page of a model that was cut and recovered."""
+    window, document, workbench = camera.window, camera.window.document, camera.window.workbench
+    window.open_source("bundled:resnet")
+    camera.wait(lambda: document.scores is not None)
+    camera.quiet()
+    workbench.plan.suggest()
+    camera.wait(lambda: bool(document.marked.any()))
+    _inspect(camera)
+    for page in ("look", "plan"):
+        window.show_page(page)
+        camera.take(f"40-{page}")
+    workbench.states.cut()
+    camera.wait(lambda: not document.busy)
+    workbench.states.recover(replace(document.recovery, epochs=EPOCHS))
+    camera.wait(lambda: not document.busy)
+    camera.quiet()
+    for page in ("recover", "judge", "export", "all"):
+        window.show_page(page)
+        camera.quiet()
+        camera.take(f"40-{page}")
+
+
+CHAPTERS = {"road": road, "aids": aids, "changes": changes, "pages": pages}
 """What pictures are taken of, by name."""
 
 
@@ -209,7 +242,7 @@ def _compare(camera: Photographer) -> None:
     document.compare(side_of(here), None)
     panel = window.area.panels["compare"]
     panel.trees.left.expand(panel.model.index(1, 0))
-    camera.take("10-compare")
+    camera.take_panel("compare", "10-compare")
     panel.pages["runs"].click()
     camera.take("10-runs")
     panel.pages["models"].click()
@@ -236,7 +269,7 @@ def _sensitivity(camera: Photographer) -> None:
     camera.quiet()
     panel = window.area.panels["sensitivity"]
     panel.plot.point_at((0, 4))
-    camera.take("05-sensitivity")
+    camera.take_panel("sensitivity", "05-sensitivity")
 
 
 def _heads(camera: Photographer) -> None:
@@ -280,13 +313,12 @@ def _inspect(camera: Photographer) -> None:
 
 
 def _recover(camera: Photographer) -> None:
-    from dataclasses import replace
-
     window, document = camera.window, camera.window.document
     workbench = camera.window.workbench
     workbench.states.recover(replace(document.recovery, epochs=EPOCHS))
     camera.wait(lambda: len(document.curve) > 20 or not document.busy)
-    camera.take("07-recovering")
+    window.show_page("recover")
+    camera.take_panel("recovery", "07-recovering")
     workbench.states.evaluate()
     workbench.states.measure()
     window.area.show_tab("jobs")
@@ -294,22 +326,19 @@ def _recover(camera: Photographer) -> None:
     camera.wait(lambda: not document.busy)
     camera.quiet()
     window.area.show_tab("recovery")
+    camera.take_panel("tradeoff", "08-tradeoff")
+    window.show_page("judge")
+    window.area.show_tab("tradeoff")
     camera.take("08-recovered")
 
 
 def panels(camera: Photographer, state: str) -> None:
     """Every panel by itself, as it is now."""
-    from PySide6.QtCore import QPoint, QRect
-
     window = camera.window
     front = window.pages.currentWidget()
     window.pages.setCurrentWidget(window.area)
-    for module, panel in window.area.panels.items():
-        window.area.show_tab(module)
-        camera.rest(0.1)
-        camera.rest()
-        picture = window.grab(QRect(panel.mapTo(window, QPoint()), panel.size()))  # with what lies behind it
-        picture.save(str(camera.folder / f"panel-{module}-{state}{camera.suffix}.png"))
+    for module in window.area.panels:
+        camera.take_panel(module, f"panel-{module}-{state}")
     window.pages.setCurrentWidget(front)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QImage, QRegion
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QScrollArea, QTabWidget, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QScrollArea, QTabBar, QWidget
 
 from secateur.app.theme import Scheme, apply, contrast, ink, score_colours
 from secateur.app.widgets.labels import set_role
@@ -86,7 +86,7 @@ def blind(root: QWidget, known: set[tuple[object, ...]]) -> list[str]:
         before = _picture(one)
         one.setFocus(Qt.FocusReason.TabFocusReason)
         changed, size = _changed(before, _picture(one)), one.size().boundedTo(one.sizeHint())
-        size = one.tabBar().tabRect(one.currentIndex()).size() if isinstance(one, QTabWidget) else size
+        size = one.tabRect(one.currentIndex()).size() if isinstance(one, QTabBar) else size
         if one.hasFocus():
             known.add(kind)
             if changed < size.width() + size.height() - CORNERS:
@@ -122,8 +122,8 @@ def test_every_text_of_the_window_can_be_read(qtbot, look, kind) -> None:
             set_role(one, role)
         found = faint(window)
         for tabs in window.area.tabs.values():
-            for index in range(tabs.count()):
-                tabs.setCurrentIndex(index)
+            for index in range(tabs.bar.count()):
+                tabs.bar.setCurrentIndex(index)
                 found += faint(tabs)
     assert not found, "\n".join(found)
 
@@ -135,13 +135,13 @@ def test_every_text_of_a_dialog_and_the_focus_anywhere_can_be_seen(qtbot, look) 
         known: set[tuple[object, ...]] = set()
         found = list[str]()
         for tabs in window.area.tabs.values():
-            for index in range(tabs.count()):
-                tabs.setCurrentIndex(index)
+            for index in range(tabs.bar.count()):
+                tabs.bar.setCurrentIndex(index)
                 found += blind(window, known)
         for name, dialog in every_dialog(window, qtbot):
             dialog.activateWindow()
             found += [f"{name}: {fault}" for fault in (*faint(dialog), *blind(dialog, known))]
-    assert len(known) > KINDS and any(kind[0] is QTabWidget for kind in known)
+    assert len(known) > KINDS and any(kind[0] is QTabBar for kind in known)
     assert not found, "\n".join(found)
 
 

@@ -16,6 +16,7 @@ from secateur.app.widgets.fields import ComboBox, LineEdit
 from secateur.app.widgets.labels import label
 from secateur.app.widgets.table import elide_titles
 from secateur.app.window.main_window import TITLE_BAR
+from secateur.app.window.pages import ALL, PAGES
 from tests.app.demo_analysis import llama, within
 from tests.app.painted_text import cut
 from tests.app.pseudo import Pseudo
@@ -55,8 +56,8 @@ def faults(window) -> list[str]:
     settle()
     found = cut(window)
     for tabs in window.area.tabs.values():
-        for index in range(tabs.count()):
-            tabs.setCurrentIndex(index)
+        for index in range(tabs.bar.count()):
+            tabs.bar.setCurrentIndex(index)
             settle()
             found += cut(tabs)
     return list(dict.fromkeys(found))
@@ -75,6 +76,18 @@ def test_no_panel_cuts_words_off_at_any_size(qtbot, wordy) -> None:
                 if least.width() > size.width() or least.height() > size.height():
                     found.append(f"the window needs {least.width()}x{least.height()} with text of {body} px")
                 found += [f"{size.width()}x{size.height()}, {body} px: {fault}" for fault in faults(window)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if name != ALL])
+def test_no_page_cuts_words_off_in_the_smallest_window_with_large_text(qtbot, wordy, page: str) -> None:
+    found = list[str]()
+    with window_of(full(within(llama(2, 64, 96, 8), LONG)), qtbot, SMALL.toTuple(), page) as window:
+        for body in (PLAIN, LARGE):
+            theme().resize(body)
+            least = window.minimumSizeHint()
+            assert least.width() <= SMALL.width() and least.height() <= SMALL.height()
+            found += [f"{body} px: {fault}" for fault in faults(window)]
     assert not found, "\n".join(found)
 
 

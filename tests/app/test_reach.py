@@ -95,8 +95,8 @@ def every_tab(window: MainWindow):
     """Bring each panel to the front in turn."""
     yield
     for tabs in window.area.tabs.values():
-        for index in range(tabs.count()):
-            tabs.setCurrentIndex(index)
+        for index in range(tabs.bar.count()):
+            tabs.bar.setCurrentIndex(index)
             QApplication.processEvents()
             yield
 

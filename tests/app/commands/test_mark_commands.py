@@ -44,7 +44,7 @@ def window(qtbot, dressed, one_window) -> Iterator[MainWindow]:
     tree.search.clear()
     tree.filter()
     one_window.document.select(Selection())
-    one_window.area.tabs["middle"].setCurrentIndex(0)
+    one_window.area.tabs["middle"].bar.setCurrentIndex(0)
     one_window.hide()
 
 
@@ -247,7 +247,7 @@ def test_a_comparison_comes_to_the_front_and_a_command_brings_it_back(window, qt
     document, tabs = window.document, window.area.tabs["middle"]
     document.compare(None, None)
     qtbot.waitUntil(window.area.panels["compare"].isVisible)
-    tabs.setCurrentIndex(0)
+    tabs.bar.setCurrentIndex(0)
     window.commands.by_id["view.compare"].trigger()
     assert window.area.panels["compare"].isVisible()
 

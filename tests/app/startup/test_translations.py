@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
-    QTabWidget,
+    QTabBar,
     QTreeWidget,
     QWidget,
 )
@@ -130,7 +130,7 @@ def texts(root: QWidget) -> Iterator[tuple[str, str]]:
             yield where, widget.placeholderText()
         if isinstance(widget, QAbstractSpinBox):
             yield where, widget.text()
-        if isinstance(widget, QTabWidget):
+        if isinstance(widget, QTabBar):
             yield from ((where, widget.tabText(n)) for n in range(widget.count()))
         if isinstance(widget, QHeaderView) and widget.model() is not None:
             for n in range(widget.count()):
@@ -165,8 +165,8 @@ def window(request, qtbot, translated):
 
 def test_nothing_in_the_window_stays_english(window) -> None:
     for tabs in window.area.tabs.values():
-        for index in range(tabs.count()):
-            tabs.setCurrentIndex(index)
+        for index in range(tabs.bar.count()):
+            tabs.bar.setCurrentIndex(index)
             QApplication.processEvents()
     found = {(where, text) for where, text in texts(window) if english(text)}
     assert not found, "\n".join(map(str, sorted(found)))

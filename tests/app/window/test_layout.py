@@ -86,16 +86,16 @@ def test_every_panel_floats_by_a_double_click_or_by_dragging_its_grip(window, qt
 def test_the_layout_is_remembered_and_reset(qtbot) -> None:
     with window_of(opened(), qtbot) as window:
         window.area.docks["work"].move_to(RIGHT)
-        window.area.tabs["bottom"].tabBar().moveTab(0, 2)
+        window.area.tabs["bottom"].bar.moveTab(0, 2)
         window.commands.run(command_named("view.dock_model"))
-        order = [window.area.tabs["bottom"].tabText(n) for n in range(3)]
+        order = [window.area.tabs["bottom"].bar.tabText(n) for n in range(3)]
     with window_of(opened(), qtbot) as again:
         qtbot.waitUntil(lambda: places(again)["work"] is RIGHT)
         assert again.area.docks["model"].isHidden()
-        assert [again.area.tabs["bottom"].tabText(n) for n in range(3)] == order
+        assert [again.area.tabs["bottom"].bar.tabText(n) for n in range(3)] == order
         again.commands.run(command_named("view.reset"))
         assert places(again)["work"] is BOTTOM and again.area.docks["model"].isVisible()
-        assert again.area.tabs["bottom"].tabText(0) == "Recovery"
+        assert again.area.tabs["bottom"].bar.tabText(0) == "Recovery"
 
 
 def test_a_layout_that_cannot_be_read_is_as_at_first(qtbot) -> None:
@@ -103,7 +103,7 @@ def test_a_layout_that_cannot_be_read_is_as_at_first(qtbot) -> None:
     settings.store("tabs middle", "no,such,panel")
     with window_of(opened(), qtbot) as window:
         assert places(window) == {"model": LEFT, "inspector": RIGHT, "work": BOTTOM}
-        assert window.area.tabs["middle"].tabText(0) == "Trade-off"
+        assert window.area.tabs["middle"].bar.tabText(0) == "Trade-off"
 
 
 def test_a_floating_panel_is_out_of_reach_while_another_model_is_taken_in(window) -> None:

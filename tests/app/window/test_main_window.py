@@ -53,7 +53,9 @@ def test_a_model_that_was_opened_is_looked_at_first_and_its_samples_too_where_al
         adopt_small(window.document)
         with qtbot.waitSignal(window.document.dispatcher.settled):
             pass
-        assert {where: tabs.tabText(tabs.currentIndex()) for where, tabs in window.area.tabs.items()} == expected
+        assert {
+            where: tabs.bar.tabText(tabs.bar.currentIndex()) for where, tabs in window.area.tabs.items()
+        } == expected
 
 
 def test_panels_are_out_of_reach_until_all_of_them_show_the_model_that_was_opened(window, qtbot) -> None:

@@ -58,9 +58,9 @@ def test_f1_opens_the_page_of_the_panel_in_front_and_no_second_window(qtbot):
             assert shown(manual) == page and manual.isVisible()
         window.activateWindow()
         window.area.show_tab("recovery")
-        window.area.tabs["bottom"].tabBar().setFocus()
+        window.area.tabs["bottom"].bar.setFocus()
         # A window system makes a window active in its own time; a key before that has no focus to go by.
-        qtbot.waitUntil(window.area.tabs["bottom"].tabBar().hasFocus)
+        qtbot.waitUntil(window.area.tabs["bottom"].bar.hasFocus)
         qtbot.keyClick(window, Qt.Key.Key_F1)
         qtbot.waitUntil(lambda: shown(manual) == "recovery.md")
         manual.close()

@@ -29,14 +29,15 @@ def window(qtbot):
 
 def seen(window) -> dict[str, list[str]]:
     """The titles of the tabs, and the docks that are shown."""
-    tabs = {where: [one.tabText(n) for n in range(one.count())] for where, one in window.area.tabs.items()}
+    tabs = {where: one.texts() for where, one in window.area.tabs.items()}
     return tabs | {"docks": [name for name, dock in window.area.docks.items() if not dock.isHidden()]}
 
 
 def drag(window, module: str, to: int) -> None:
     """Drag a tab to another place."""
-    tabs = next(one for one in window.area.tabs.values() if window.area._tab_of(one, module) >= 0)
-    tabs.tabBar().moveTab(window.area._tab_of(tabs, module), to)
+    title = next(one.shown() for one in PANELS if one.module == module)
+    tabs = next(one for one in window.area.tabs.values() if title in one.texts())
+    tabs.bar.moveTab(tabs.texts().index(title), to)
 
 
 def test_every_panel_is_on_a_page_and_every_page_knows_its_panels() -> None:
@@ -151,7 +152,7 @@ def test_a_panel_has_all_the_room_of_its_page_and_gives_it_back(window, qtbot, m
 
 def test_a_double_click_on_a_tab_maximises_it_and_another_page_has_its_own_room(window, qtbot) -> None:
     window.show_page("plan")
-    bar = window.area.tabs["middle"].tabBar()
+    bar = window.area.tabs["middle"].bar
     qtbot.mouseDClick(bar, Qt.MouseButton.LeftButton, pos=bar.tabRect(1).center())
     assert seen(window)["docks"] == [] and window.area.panels["sensitivity"].isVisible()
     window.show_page("look")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QPushButton, QTabWidget
+from PySide6.QtWidgets import QApplication, QPushButton
 
 from secateur.app.dialogs.export import ExportDialog
 from secateur.app.dialogs.sweep import SweepDialog
@@ -77,10 +77,16 @@ class Hand:
         self.qtbot.mouseClick(found(), LEFT)
 
     def tab(self, title: str) -> None:
-        for tabs in self.window.findChildren(QTabWidget):
-            for index in range(tabs.count()):
-                if tabs.tabText(index) == title:
-                    self.qtbot.mouseClick(tabs.tabBar(), LEFT, pos=tabs.tabBar().tabRect(index).center())
+        """Click a tab, on the page in front or on the next one that has it."""
+        for step in (None, *self.window.area.panels["state_strip"].steps.values()):
+            if step is not None:
+                self.qtbot.mouseClick(step, LEFT)
+            for bar in (tabs.bar for tabs in self.window.area.tabs.values() if tabs.isVisible()):
+                for index in range(bar.count()):
+                    if bar.tabText(index) == title:
+                        self.qtbot.mouseClick(bar, LEFT, pos=bar.tabRect(index).center())
+                        return
+        raise AssertionError(f"no page has {title}")
 
     def type_into(self, field, text: str) -> None:
         field.setFocus()
