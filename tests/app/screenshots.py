@@ -95,6 +95,7 @@ def road(camera: Photographer) -> None:
     window.run_command("edit.suggest")
     camera.wait(lambda: bool(document.marked.any()))
     _inspect(camera)
+    window.area.show_tab("tradeoff")
     camera.take("04-plan")
     window.area.show_tab("heads")
     camera.take("05-no-heads")
@@ -265,7 +266,8 @@ def _sensitivity(camera: Photographer) -> None:
     workbench.sensitivity.start()
     camera.wait(lambda: document.curves is not None and document.curves.tried >= TRIALS)
     camera.take("05-sensitivity-running")
-    workbench.runner.cancel(document.jobs[0].id)
+    for job in document.jobs:
+        workbench.runner.cancel(job.id)
     camera.quiet()
     panel = window.area.panels["sensitivity"]
     panel.plot.point_at((0, 4))

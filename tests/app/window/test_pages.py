@@ -1,6 +1,7 @@
 """Pages of the window: what each shows, how one turns to them, and that each stays as it was left."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -216,7 +217,7 @@ def test_a_layout_is_saved_under_a_name_brought_back_in_the_next_window_and_forg
         entry.trigger()
         assert again.area.page.name == "judge"
         qtbot.waitUntil(lambda: seen(again) == expected)
-        forget = menu.actions()[-1].menu()
+        forget: Any = menu.actions()[-1].menu()
         forget.actions()[0].trigger()
         menu.fill()
         assert saved_layouts() == {} and not menu.actions()[-1].isEnabled()
