@@ -95,7 +95,7 @@ VIEW = (
     _command(
         "view.export",
         "Export page",
-        "Turn to the page of the files that were written.",
+        "Turn to the page that says where the result can go, and what was written.",
         _turns_to("export"),
         "F9",
         enabled=has_model,

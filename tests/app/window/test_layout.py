@@ -99,8 +99,7 @@ def test_the_layout_is_remembered_and_reset(qtbot) -> None:
 
 
 def test_a_layout_that_cannot_be_read_is_as_at_first(qtbot) -> None:
-    settings.store("layout", b"nonsense")
-    settings.store("tabs middle", "no,such,panel")
+    settings.store("page all", {"places": "nonsense", "middle": ["no", "such", "panel"], "sizes": 3})
     with window_of(opened(), qtbot) as window:
         assert places(window) == {"model": LEFT, "inspector": RIGHT, "work": BOTTOM}
         assert window.area.tabs["middle"].bar.tabText(0) == "Trade-off"
